@@ -1,5 +1,6 @@
 """One folder that wants everything: what somebody puts into it keeps nobody's recordings of other folders waiting."""
 
+import struct
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -64,3 +65,36 @@ def test_recordings_that_take_for_ever_leave_a_worker_of_each_kind_for_others(
         assert {event["path"] for event in running.seen("job.done")} == set(map(str, others))
         over.set()
         running.await_events("job.done", 14)
+
+
+def test_holes_of_terabytes_are_silence_that_nobody_reads(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    greedy, modest = folders
+    with (
+        FaultServer() as server,
+        daemon(greedy, modest, *words(server), state=tmp_path / "state", environ=ENVIRON, prefix=mortal()) as running,
+    ):
+        running.await_event("service.ready")
+        files = [hollow(greedy / f"{number}.wav", behind=number) for number in range(8)]
+
+        done = running.await_events("job.done", 8)
+
+        assert {event["path"] for event in done} == set(map(str, files))
+        assert {round(event["audio_seconds"]) for event in done} == {DAY}
+        assert server.journal == []
+        assert [event["warning_codes"] for event in done] == [["silent"]] * 8
+
+
+#: Seconds of a recording that is nearly as long as any may be.
+DAY = 85_000
+
+
+def hollow(path: Path, *, behind: int, rate: int = 8_000) -> Path:
+    """Write a WAV of a day of silence, of which nothing is on the disk, and `behind` TiB of nothing more."""
+    size = DAY * rate * 2
+    head = struct.pack("<IHHIIHH", 16, 1, 1, rate, rate * 2, 2, 16)
+    part = path.with_suffix(".part")
+    with part.open("wb") as file:
+        file.write(b"RIFF" + struct.pack("<I", size + 36) + b"WAVEfmt " + head + b"data" + struct.pack("<I", size))
+        file.truncate(size + 44 + (behind << 40))
+    part.rename(path)
+    return path

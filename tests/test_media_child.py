@@ -48,6 +48,7 @@ def order(tmp_path: Path) -> Order:
         limit_memory=2 << 30,
         limit_cpu_base=60.0,
         limit_cpu_ratio=0.25,
+        limit_cpu_most=1e6,
     )
 
 

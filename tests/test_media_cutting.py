@@ -750,5 +750,11 @@ def test_cpu_time_has_a_limit_relative_to_the_sound(tmp_path: Path, spool: Path)
     assert failure(path, spool, limits=ChildLimits(cpu_base=0.3, cpu_ratio=0.0)) == (FileError, "limits")
 
 
+def test_cpu_time_has_a_limit_whatever_there_is_to_hear(tmp_path: Path, spool: Path) -> None:
+    path = sounds.encode(np.tile(sounds.speech(60.0), 60), tmp_path / "talk.wav")
+
+    assert failure(path, spool, limits=ChildLimits(cpu_most=0.3)) == (FileError, "limits")
+
+
 def test_a_recording_longer_than_the_limit_is_refused(talk: Path, spool: Path) -> None:
     assert failure(talk, spool, limits=ChildLimits(seconds=20.0)) == (FileError, "too_long")

@@ -52,6 +52,7 @@ messages: st.SearchStrategy[Message] = st.one_of(
         limit_memory=counts,
         limit_cpu_base=quantities,
         limit_cpu_ratio=quantities,
+        limit_cpu_most=quantities,
         track=counts | texts,
         channel=counts | texts,
         planned=st.lists(cuts, max_size=3).map(tuple),
@@ -141,6 +142,7 @@ def test_an_order_is_checked_as_well(name: str, value: object) -> None:
         limit_memory=1,
         limit_cpu_base=1,
         limit_cpu_ratio=1,
+        limit_cpu_most=1,
     )
 
     with pytest.raises(ProtocolError):

@@ -65,6 +65,40 @@ def test_a_sketch_of_a_huge_file_reads_little(tmp_path: Path) -> None:
         assert len(sketch(descriptor)) == 64
 
 
+TEBI = 1 << 40
+
+
+@pytest.mark.parametrize("data", [0, 1, 5000, 3 * MEBI])
+def test_a_long_hole_at_the_end_is_not_read(data: int, tmp_path: Path) -> None:
+    content = random.Random(data).randbytes(data)
+    with opened(tmp_path / "a", content) as descriptor:
+        os.truncate(tmp_path / "a", 8 * TEBI)
+        os.lseek(descriptor, 7, os.SEEK_SET)
+        reader = SourceReader(descriptor)
+        told = reader.content()
+
+        assert os.lseek(descriptor, 0, os.SEEK_CUR) == 7
+        assert data <= reader.size <= data + 2 * MEBI
+        assert reader.size + reader.hole == 8 * TEBI
+        assert reader.read(-1).rstrip(b"\0") == content.rstrip(b"\0")
+        assert told == reader.content() == digest(descriptor, threading.Event())
+        os.truncate(tmp_path / "a", 8 * TEBI + 1)
+        assert digest(descriptor, threading.Event()) != told, "the hole's length counts"
+
+
+def test_what_lies_behind_a_hole_and_a_short_hole_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    with opened(path, b"data") as descriptor:
+        os.truncate(path, 200 * MEBI)
+        assert digest(descriptor, threading.Event()) == hashlib.sha256(b"data" + bytes(200 * MEBI - 4)).hexdigest()
+        with path.open("r+b") as file:
+            file.seek(300 * MEBI)
+            file.write(b"end")
+
+        reader = SourceReader(descriptor)
+        assert (reader.size, reader.hole) == (300 * MEBI + 3, 0)
+
+
 def test_what_was_read_in_sequence_is_not_read_again_for_the_hash(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,7 @@ import wave
 from dataclasses import replace
 from pathlib import Path
 from shutil import copyfile
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from watcher import media, pipeline
 from watcher.client import parse
 from watcher.errors import PassingError
 from watcher.job import Outcome
-from watcher.media import MediaOptions
+from watcher.media import MediaOptions, cutting
 from watcher.pipeline import empty, heard
 from watcher.transcript import PieceTranscript, Segment, Transcript
 
@@ -64,6 +64,30 @@ def test_a_server_that_gives_no_text_for_an_encoding_is_asked_once_more_in_anoth
     assert codes(outcome) == []
     # Both were paid for.
     assert outcome.paid_seconds == pytest.approx(24, abs=1)
+
+
+def test_a_short_file_that_takes_minutes_to_decode_is_decoded_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sample table names one sound for a day: it is short by its header, and would keep the workers for short files."""
+    monkeypatch.setattr(media, "SHORT_LIMITS", media.ChildLimits(cpu_base=0.1, cpu_most=0.3))
+    started: list[float] = []
+
+    class Counted(cutting.Cutting):
+        def __enter__(self) -> Self:
+            started.append(1)
+            return super().__enter__()
+
+    monkeypatch.setattr(cutting, "Cutting", Counted)
+    monkeypatch.setattr(media, "Cutting", Counted)
+    path = encode(speech(60), tmp_path / "memo.mp3", "mp3untagged")
+    path.write_bytes(path.read_bytes() * 40)
+    with scene(lambda _: EMPTY, tmp_path) as (made, asked):
+        outcome = run(made, path)
+
+    assert kinds(asked) == ["mpeg"]
+    assert len(started) == 1
+    assert codes(outcome) == ["no_text"]
 
 
 @pytest.mark.parametrize("marker", ["[BLANK_AUDIO]", " [ Silence ]\n[ Silence ]", ".", "(no speech)"])
@@ -276,6 +300,7 @@ def test_what_counts_as_sound(sound: Samples, expected: bool, tmp_path: Path) ->
             MediaOptions(),
             spool=tmp_path / "spool",
             stop=threading.Event(),
+            limits=media.ChildLimits(),
             waiting=lambda: None,
         )
 

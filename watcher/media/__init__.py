@@ -3,13 +3,23 @@
 from typing import TYPE_CHECKING
 
 from watcher.media.source import digest, sketch
-from watcher.media.values import CODECS, ChildLimits, MediaOptions, Opening, Piece, SoundChoice, Summary
+from watcher.media.values import (
+    CODECS,
+    SHORT_LIMITS,
+    ChildLimits,
+    MediaOptions,
+    Opening,
+    Piece,
+    SoundChoice,
+    Summary,
+)
 
 if TYPE_CHECKING:
     from watcher.media.cutting import Cutting, clear_spool, measure, nonsense
 
 __all__ = [
     "CODECS",
+    "SHORT_LIMITS",
     "ChildLimits",
     "Cutting",
     "MediaOptions",

@@ -177,7 +177,7 @@ class MediaChild:
     def _sum_up(self, recording: RecordingDecoder) -> None:
         self._channel.send(
             Ended(
-                seconds=self._heard / SAMPLE_RATE,
+                seconds=self._heard / SAMPLE_RATE + recording.silence,
                 content=self._reader.content(),
                 loudness=self._meter.finish(),
                 warnings=recording.warnings + recording.ending() + self._silence(recording),
@@ -264,4 +264,5 @@ class MediaChild:
     def _allow(self) -> None:
         base, ratio = self._order.limit_cpu_base, self._order.limit_cpu_ratio
         heard = self._heard / SAMPLE_RATE + self._listened
-        allow_cpu(base + ratio * heard, most=base + ratio * self._order.limit_seconds)
+        most = min(base + ratio * self._order.limit_seconds, self._order.limit_cpu_most)
+        allow_cpu(base + ratio * heard, most=most)

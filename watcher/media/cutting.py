@@ -68,14 +68,20 @@ def clear_spool(spool: Path) -> None:
 
 
 def measure(
-    descriptor: int, options: MediaOptions, *, spool: Path, stop: threading.Event, waiting: Callable[[], object]
+    descriptor: int,
+    options: MediaOptions,
+    *,
+    spool: Path,
+    stop: threading.Event,
+    limits: ChildLimits,
+    waiting: Callable[[], object],
 ) -> Summary:
     """Return what `Cutting` knows of a recording in the end, loudness above all, without any pieces.
 
     Takes and raises what `Cutting` does.
     """
     with Cutting(
-        descriptor, options, spool=spool, stop=stop, in_flight=lambda: 1, pieces=False, waiting=waiting
+        descriptor, options, spool=spool, stop=stop, in_flight=lambda: 1, pieces=False, limits=limits, waiting=waiting
     ) as cutting:
         for _ in cutting:
             raise nonsense()
@@ -266,6 +272,7 @@ class Cutting:
             limit_memory=limits.memory,
             limit_cpu_base=limits.cpu_base,
             limit_cpu_ratio=limits.cpu_ratio,
+            limit_cpu_most=limits.cpu_most,
             track=self._choice.track,
             channel=self._choice.channel,
             planned=self._planned,

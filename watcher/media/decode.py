@@ -80,7 +80,7 @@ class RecordingDecoder:
         """Return, once all was heard, whether the header had promised much more, and what lies behind its end."""
         result = []
         promised = self._promised()
-        if promised is not None and self._heard < 0.98 * promised - 2:
+        if promised is not None and self._heard < 0.98 * promised - 2 and not self._reader.hole:
             message = f"The recording ends at {_clock(self._heard)}, although its header promises {_clock(promised)}."
             hint = "Copy it again from where it came from: what is whole is transcribed anew. If it ends there, too, nothing can be done."
             result.append(ResultWarning("ends_early", message, hint, note=True))
@@ -90,6 +90,11 @@ class RecordingDecoder:
             hint = "If sound is missing, open the file in an audio editor and export it again."
             result.append(ResultWarning("bytes_left_out", message, hint))
         return tuple(result)
+
+    @property
+    def silence(self) -> float:
+        """Seconds at the end that were not decoded: the zeros of a hole behind the last data, by the header."""
+        return max(0.0, (self._promised() or 0.0) - self._heard) if self._reader.hole else 0.0
 
     def _promised(self) -> float | None:
         """Return the seconds that the headers promise; None where they promise nothing, only estimate, or cannot be believed.

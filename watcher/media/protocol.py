@@ -57,6 +57,7 @@ class Order:
     limit_memory: int
     limit_cpu_base: float
     limit_cpu_ratio: float
+    limit_cpu_most: float
     #: The settings `track` and `channel`, as in `SoundChoice`.
     track: int | str = "auto"
     channel: int | str = "mix"
@@ -283,6 +284,7 @@ def _order(fields: _Fields) -> Order:
         limit_memory=fields.integer("limit_memory"),
         limit_cpu_base=fields.number("limit_cpu_base"),
         limit_cpu_ratio=fields.number("limit_cpu_ratio"),
+        limit_cpu_most=fields.number("limit_cpu_most"),
         track=fields.text_or_count("track"),
         channel=fields.text_or_count("channel"),
         planned=fields.cuts("planned"),

@@ -3,6 +3,7 @@
 Everything here uses pread, so the descriptor's offset never moves and threads and processes may share it.
 """
 
+import errno
 import hashlib
 import os
 import threading
@@ -22,6 +23,9 @@ _FILL: Final = 8 << 20
 _UNTOLD: Final = b"\xff\xff\xff\xff"
 #: What is looked at for anything but zeros.
 _FAR: Final = 256 << 20
+#: A file that ends with a hole of more than so many bytes is read to where its last data ends: a few KB on the disk could take
+#: hours to read otherwise. Shorter ones are read, so that digests are those of the bytes, as they are of nearly all files.
+_LONG_HOLE: Final = 256 << 20
 
 
 def sketch(descriptor: int) -> str:
@@ -80,12 +84,18 @@ class SourceReader(_Seekable):
     """A seekable binary file over the descriptor, for FFmpeg; hashes what passes in sequence.
 
     Deliberately without a name: FFmpeg must judge the content by its bytes alone. What FFmpeg jumps over is read by
-    `content` in the end, so the hash is always of the whole file. Raises SourceError when it cannot be read.
+    `content` in the end, so the hash is always of the whole file. Where it ends with a long hole, it seems to end where its
+    data does: `size` is without the `hole`, and the hash is of the data and the hole's length. Raises SourceError when it
+    cannot be read.
     """
 
     def __init__(self, descriptor: int, *, tick: Callable[[], None] = lambda: None) -> None:
         """`tick` is called at every read: a sign of life on slow disks and long stretches without sound."""
-        super().__init__(_size(descriptor))
+        size = _size(descriptor)
+        end = _data_end(descriptor, size)
+        super().__init__(end)
+        #: Bytes behind the last data that are not read: they are zeros.
+        self.hole = size - end
         self._descriptor = descriptor
         self._tick = tick
         self._hash = hashlib.sha256()
@@ -119,7 +129,11 @@ class SourceReader(_Seekable):
     def content(self) -> str:
         """Read what was never read, and give the SHA-256 (hex) of all bytes."""
         self._hash_to(self.size)
-        return self._hash.hexdigest()
+        if not self.hole:
+            return self._hash.hexdigest()
+        told = self._hash.copy()
+        told.update(b"hole" + self.hole.to_bytes(8, "big"))
+        return told.hexdigest()
 
     def window(self, part: FilePart) -> "FileWindow":
         """Return one of the recordings as a file of its own.
@@ -158,6 +172,33 @@ def _changed(data: bytes, offset: int, instead: bytes) -> bytes:
     if begin >= end:
         return data
     return data[:begin] + instead[begin - offset : end - offset] + data[end:]
+
+
+def _data_end(descriptor: int, size: int) -> int:
+    """Return where the last data of a file of `size` bytes ends, to the MiB, if a long hole follows it; else `size`."""
+    if size <= _LONG_HOLE or _has_data(descriptor, size - _LONG_HOLE):
+        return size
+    start, end = 0, size - _LONG_HOLE
+    while end - start > _CHUNK:
+        middle = (start + end) // 2
+        if _has_data(descriptor, middle):
+            start = middle
+        else:
+            end = middle
+    return end
+
+
+def _has_data(descriptor: int, offset: int) -> bool:
+    """Return whether there is data behind `offset`, as far as the file system tells; the descriptor's offset stays."""
+    before = os.lseek(descriptor, 0, os.SEEK_CUR)
+    try:
+        os.lseek(descriptor, offset, os.SEEK_DATA)
+    except OSError as error:
+        return error.errno != errno.ENXIO
+    else:
+        return True
+    finally:
+        os.lseek(descriptor, before, os.SEEK_SET)
 
 
 def _size(descriptor: int) -> int:

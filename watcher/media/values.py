@@ -68,8 +68,15 @@ class ChildLimits:
     #: CPU seconds before any sound came out, and for each second of sound. Measured: 0.001 on a PC, 0.03 on a Pi Zero.
     cpu_base: float = 60.0
     cpu_ratio: float = 0.25
+    #: CPU seconds in all, however much sound came out.
+    cpu_most: float = 6.1 * 3600.0
     #: Seconds without a sign of life before the child is given up.
     patience: float = 120.0
+
+
+#: Limits of a recording that is short by its header, and may occupy a worker that is kept for short ones: minutes of CPU
+#: are a hundred times what it takes on a PC, and ten times what it takes on a Pi Zero.
+SHORT_LIMITS: Final = ChildLimits(cpu_most=300.0)
 
 
 @dataclass(frozen=True, slots=True)

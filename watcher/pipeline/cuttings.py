@@ -37,6 +37,8 @@ def samples(
     speakers: Sequence[tuple[str, int, int]],
     options: media.MediaOptions,
     tools: Tools,
+    *,
+    limits: media.ChildLimits,
     look: Callable[[], object],
 ) -> tuple[Voice, ...]:
     """Cut out the stretches of speakers (samples), as mp3: a form with four of them stays below what servers take.
@@ -51,6 +53,7 @@ def samples(
         stop=tools.stop,
         in_flight=lambda: voices.MOST,
         excerpts=[(start, end) for _, start, end in speakers],
+        limits=limits,
         waiting=look,
     ) as cutting:
         for piece in cutting:

@@ -61,6 +61,7 @@ class Transcription:
         self._parameters = wanted.request.parameters(tools.client.endpoint.model)
         wish = job.again
         self._question = Question(wanted.request, self._parameters, token=wish.token if wish is not None else "")
+        self._limits = media.SHORT_LIMITS if job.small else media.ChildLimits()
         self._sketch = media.sketch(descriptor)
         if not wanted.choice.is_plain:
             # Another choice of its sound is another recording; what was paid for is found again by its pieces.
@@ -79,6 +80,8 @@ class Transcription:
         self._simplified = False
         #: What came when the file was sent as it is, in vain: no text, although there is sound, or that of timecode.
         self._unheard: TranscriptionResult | None = None
+        #: Why the file, sent as it is, cannot be decoded here.
+        self._undecodable: FileError | None = None
 
     def transcribe(self) -> TranscriptionResult:
         """Return the whole recording's transcript. Raises JobError; answers that came are kept all the same."""
@@ -190,7 +193,8 @@ class Transcription:
         self._keep_content(content)
         if not heard.answered:
             self._unheard, self._question = heard, replace(self._question, insistent=True)
-            raise no_text()
+            # Where it cannot be decoded, there is no other form of it to ask about.
+            raise self._undecodable or no_text()
         return heard
 
     def _answered_whole(self, upload: Upload, digest: str, form: UploadForm) -> tuple[bytes, Transcript, bool]:
@@ -207,10 +211,18 @@ class Transcription:
         """Return how loud the file is, among other things; None where it cannot be decoded here."""
         tools = self._tools
         try:
-            return media.measure(self._descriptor, tools.media, spool=tools.spool, stop=tools.stop, waiting=self._beat)
+            return media.measure(
+                self._descriptor,
+                tools.media,
+                spool=tools.spool,
+                stop=tools.stop,
+                limits=self._limits,
+                waiting=self._beat,
+            )
         except (FileError, PassingError, OutputError) as error:
             # The answer is there: nothing of it may be lost because it cannot be held against the sound.
             _log.debug("media.child", reason=error.reason, detail=error.message)
+            self._undecodable = error if isinstance(error, FileError) else None
             return None
 
     def _pieces(self, form: UploadForm) -> TranscriptionResult:
@@ -258,6 +270,7 @@ class Transcription:
             choice=self._wanted.choice,
             max_bytes=limits.max_bytes,
             max_seconds=limits.max_seconds or 0.0,
+            limits=self._limits,
             # The child's silence is bounded by `Cutting`, and that of the requests whose places it waits for by themselves.
             waiting=self._beat,
         ) as cutting:
@@ -309,7 +322,9 @@ class Transcription:
             return [self._question]
         if not self._tools.client.takes_voices(self._wanted.request.task):
             return [self._question, acquainted]
-        self._voices = samples(self._descriptor, acquainted.speakers, options, self._tools, look)
+        self._voices = samples(
+            self._descriptor, acquainted.speakers, options, self._tools, limits=self._limits, look=look
+        )
         return [acquainted, self._question]
 
     def _again(self, cut: Cut, question: Question, form: UploadForm) -> PieceTranscript | None:
@@ -345,6 +360,7 @@ class Transcription:
             choice=self._wanted.choice,
             excerpts=((cut.start, cut.end),),
             max_bytes=tools.client.limits().max_bytes,
+            limits=self._limits,
             waiting=self._beat,
         ) as cutting:
             piece = next(iter(cutting), None)
