@@ -1,5 +1,6 @@
 """The folder's writers and the server as enemies: each test shows an attack that fails, against the real daemon."""
 
+import contextlib
 import gzip
 import json
 import os
@@ -15,7 +16,18 @@ import srt
 import webvtt
 from servers.fault import Answer, FaultServer, Received, heard, transcript
 from support.daemon import Daemon, daemon, invoke
-from support.hostile import ENVIRON, landscape, mortal, nested, recording, said, status
+from support.hostile import (
+    ENVIRON,
+    TurnedClock,
+    landscape,
+    mortal,
+    nested,
+    put_into,
+    recording,
+    said,
+    status,
+    stretched,
+)
 from support.scripted import Asked, Reply, Server, serving
 from support.waiting import eventually
 
@@ -415,6 +427,57 @@ def test_thousands_of_directories_inside_each_other_hold_nobody_up(tmp_path: Pat
 
     assert code == 0
     assert all(event["hint"] for event in told)
+
+
+#: Bytes of the longest path that a program can name, and of a directory's, so that every name in it can be named.
+_LONGEST, _LONGEST_DIRECTORY = 4095, 3839
+
+
+@pytest.mark.parametrize("name", ["d", "\N{GRINNING FACE}"])
+def test_what_lies_at_a_path_that_no_program_can_name_is_not_taken(tmp_path: Path, name: str) -> None:
+    """One byte more than the limit, what a note's path would make too long, and 15,000: nothing is sent, and it is said."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    sound = recording(tmp_path / "talk.wav").read_bytes()
+    with contextlib.ExitStack() as stack, FaultServer() as server:
+        for number, size in enumerate((_LONGEST_DIRECTORY + 1, _LONGEST - 20, _LONGEST + 5, 15_000)):
+            directory, _ = stack.enter_context(stretched(folder / str(number), size, name=name))
+            put_into(directory, "talk.wav", sound)
+        with daemon(folder, *words(server.url), state=tmp_path / "state", environ=ENVIRON) as running:
+            told = running.await_events("folder.degraded", 4, reason="too_deep")
+            running.await_event("job.done", path=str(recording(folder / "good.wav")))
+            assert running.stop() == 0
+
+    assert len([entry for entry in server.journal if entry.parts]) == 1
+    assert all("4,095 bytes" in event["hint"] for event in told)
+
+
+def test_a_failure_at_the_longest_path_is_tried_again_when_its_note_is_deleted_and_not_before(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    clock = TurnedClock(tmp_path / "clock", passing=True)
+    sound = b"This is no sound.\n" * 50
+    name = "t" * 225 + ".mp3"
+    with (
+        stretched(folder / "deep", _LONGEST_DIRECTORY) as (directory, path),
+        FaultServer() as server,
+        daemon(folder, *words(server.url), state=tmp_path / "state", environ=clock.environ) as running,
+    ):
+        put_into(directory, name, sound)
+        running.await_event("job.failed", path=os.fsdecode(path) + "/" + name)
+        names = os.listdir(directory)  # noqa: PTH208 - a descriptor
+        (note,) = [other for other in names if other.endswith(".transcription-failed.txt")]
+        for number in range(3):
+            # It is looked at every 30 s.
+            clock.let_pass(31)
+            running.await_event("job.done", path=str(recording(folder / f"good{number}.wav")))
+        assert len(running.seen("job.failed")) == 1
+
+        os.unlink(note, dir_fd=directory)
+
+        running.await_events("job.failed", 2, path=os.fsdecode(path) + "/" + name)
+        assert running.stop() == 0
+    assert len(os.fsencode(path)) + 1 + len(note) <= _LONGEST
 
 
 def test_terabytes_of_holes_hold_nobody_up(tmp_path: Path) -> None:

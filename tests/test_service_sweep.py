@@ -217,6 +217,16 @@ class TestSources:
 
         assert not scene.knows(path)
 
+    def test_a_path_that_no_program_can_name_holds_no_recording(self, scene: Scene) -> None:
+        """An earlier version took some; what was known of them stayed for ever, a hundred kilobytes of each."""
+        path = os.fsencode(scene.root) + b"/" + b"/".join([b"d" * 250] * 20) + b"/talk.wav"
+        scene.ledger.queue.put([FoundRecording(os.fsencode(scene.root), path, Fingerprint(4, 1, 0))])
+        scene.ledger.queue.done(claimed(scene.ledger), Outcome(audio_seconds=1.0, pieces=1))
+
+        scene.pass_days(KEEP + 1)
+
+        assert scene.ledger.history.lookup(path) is None
+
 
 class TestFailures:
     def test_a_failure_goes_with_its_recording_and_stays_where_the_disk_may_be_elsewhere(self, scene: Scene) -> None:

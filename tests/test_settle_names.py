@@ -1,5 +1,6 @@
 """Which names are recordings."""
 
+import os
 from typing import Literal
 from unicodedata import normalize
 
@@ -214,6 +215,21 @@ def test_what_is_nested_too_deeply_is_not_entered_by_anyones_wish() -> None:
 
     assert not names.enters(f"{path}/deep")
     assert not names.enters_all(f"{path}/deep" + "/d" * 10_000)
+
+
+@pytest.mark.parametrize("character", ["d", "é", "\N{GRINNING FACE}", "\udcff"])
+def test_the_length_of_a_path_is_that_of_its_bytes(character: str) -> None:
+    """With one character beyond the basic plane Python keeps four bytes for each, and so do others."""
+    names = Names(longest=1000)
+    size = len(os.fsencode(character))
+    component = character * (100 // size)
+    path = "/".join([component] * 9)
+    last = "x" * (1000 - len(os.fsencode(path)) - 1)
+
+    assert names.enters_all(f"{path}/{last}")
+    assert not names.enters_all(f"{path}/{last}x")
+    assert not names.enters(f"{path}/{last}x")
+    assert names.too_deep(f"{path}/{last}x")
 
 
 def test_a_directory_is_judged_once_for_all_that_lies_below(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,6 +67,38 @@ def nested(path: Path, levels: int) -> Iterator[Path]:
         subprocess.run(["rm", "-rf", "--", str(path)], check=True)
 
 
+@contextmanager
+def stretched(path: Path, size: int, *, name: str = "d") -> Iterator[tuple[int, bytes]]:
+    """Make `path` and directories inside each other until the innermost one's path has so many bytes; yield it, open.
+
+    `name`: the character that their names are made of. They have to go again, as Python cannot remove them.
+    """
+    path.mkdir()
+    at, character = os.fsencode(path), name.encode()
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        while (left := size - len(at)) > 0:
+            # No name is empty, also not the last one.
+            length = min(250, left - 1) if left > 252 else left - 1
+            component = (character * (length // len(character))).ljust(length, b"x")
+            os.mkdir(component, dir_fd=descriptor)
+            below = os.open(component, os.O_RDONLY | os.O_DIRECTORY, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor, at = below, at + b"/" + component
+        yield descriptor, at
+    finally:
+        os.close(descriptor)
+        subprocess.run(["rm", "-rf", "--", str(path)], check=True)
+
+
+def put_into(directory: int, name: str, content: bytes) -> None:
+    """Write a file into an open directory, and give it its name when it is whole."""
+    part = f".{name}.part"
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644, dir_fd=directory), "wb") as file:
+        file.write(content)
+    os.rename(part, name, src_dir_fd=directory, dst_dir_fd=directory)
+
+
 class TurnedClock:
     """The clocks of the processes that are started with its `environ`: `turn` sets the wall clock, `let_pass` all of them."""
 

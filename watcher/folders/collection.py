@@ -154,9 +154,10 @@ class _Collection:
                 return True
             return any(root.place.owns(path) for root in self._roots)
 
-        put_back, _ = notes_of_failures.heed(
-            self._ledger, filter(is_meant, self._ledger.outputs.notes()), lambda _note: True
-        )
+        def root_of(path: bytes) -> bytes | None:
+            return max((root.path for root in self._all() if is_below(path, root.path)), key=len, default=None)
+
+        put_back, _ = notes_of_failures.heed(self._ledger, filter(is_meant, self._ledger.outputs.notes()), root_of)
         self._queued += put_back
 
     def scan(self, stop: threading.Event) -> None:

@@ -1,8 +1,9 @@
 """Settings of one watched folder."""
 
+import os
 from dataclasses import dataclass
 
-from watcher.settle import Names, SettleRules
+from watcher.settle import LONGEST_DIRECTORY, Names, SettleRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,11 @@ class Folder:
 
     def names(self) -> Names:
         """Compile the name rules; ValueError when a glob cannot be understood."""
-        return Names(include=self.include, exclude=self.exclude, prune=self.prune)
+        above = os.fsencode(os.path.abspath(self.path)).rstrip(b"/")  # noqa: PTH100  keeps symbolic links
+        # What is moved away has that folder's name in its path as well.
+        moved = max((len(os.fsencode(path)) + 1 for path in self.prune), default=0)
+        longest = max(0, LONGEST_DIRECTORY - len(above) - 1 - moved)
+        return Names(include=self.include, exclude=self.exclude, prune=self.prune, longest=longest)
 
     def rules(self) -> SettleRules:
         """Return the rules that `settle` applies."""

@@ -286,12 +286,15 @@ class MonitorThread:
                 (monitor for monitor in self.monitors if monitor.present and monitor.root.place.owns(path)), None
             )
 
+        def root_of(path: bytes) -> bytes | None:
+            monitor = post_of(path)
+            return None if monitor is None else monitor.root.path
+
         def is_intact(note: OwnedOutput) -> bool:
             monitor = post_of(note.path)
             return monitor is not None and monitor.intact()
 
-        notes = [note for note in some if post_of(note.path) is not None]
-        _, forgotten = notes_of_failures.heed(self._ledger, notes, is_intact)
+        _, forgotten = notes_of_failures.heed(self._ledger, some, root_of, is_intact)
         for path in forgotten:
             for monitor in self.monitors:
                 # So that it is new, should it ever come back as it was.

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import structlog
 
-from watcher import sidecar
+from watcher import sidecar, tree
 from watcher.errors import JobError
 from watcher.job import State
 from watcher.ledger.ledger import Ledger
@@ -16,20 +16,27 @@ _log = structlog.get_logger()
 
 
 def heed(
-    ledger: Ledger, notes: Iterable[OwnedOutput], intact: Callable[[OwnedOutput], bool]
+    ledger: Ledger,
+    notes: Iterable[OwnedOutput],
+    root_of: Callable[[bytes], bytes | None],
+    intact: Callable[[OwnedOutput], bool] = lambda _note: True,
 ) -> tuple[list[bytes], list[bytes]]:
     """Put back the failed sources whose note is gone, and forget those that are gone themselves while their note is still there.
 
     Returns the paths of both. Where note and source are gone, a disk was taken out or a folder moved away: nobody meant the
-    note. `intact` says, right before anything is changed, whether the note's folder is still the one that was looked at.
+    note. `root_of` gives the watched folder that a path lies in. `intact` says, right before anything is changed, whether the
+    note's folder is still the one that was looked at.
     """
     put_back: list[bytes] = []
     forgotten: list[bytes] = []
     for note in [note for note in notes if note.placed]:
-        stands, source_stands = os.path.lexists(note.path), os.path.lexists(note.source)
-        if stands == source_stands or not intact(note):
+        root = root_of(note.path)
+        if root is None or (os.path.lexists(note.path) and os.path.lexists(note.source)):
             continue
-        if source_stands:
+        looks = _stands(root, note.path), _stands(root, note.source)
+        if looks not in {(True, False), (False, True)} or not intact(note):
+            continue
+        if looks == (False, True):
             with ledger.queue.reporting([note.source]):
                 put_back += (queued := ledger.queue.put_back([note.source]))
                 for path in queued:
@@ -40,6 +47,23 @@ def heed(
     for path in forgotten:
         _log.info("service.tidied", path=os.fsdecode(path), reason="recording_deleted")
     return put_back, forgotten
+
+
+def _stands(root: bytes, path: bytes) -> bool | None:
+    """Return whether something has that name below a root; None where nobody can know: its folder cannot be looked into.
+
+    By its name in its open folder, as a path may be longer than any that a program can name (PATH_MAX), or lead elsewhere.
+    """
+    parent, name = os.path.split(path)
+    try:
+        with tree.directory(root, parent) as folder:
+            try:
+                os.stat(name, dir_fd=folder, follow_symlinks=False)
+            except FileNotFoundError:
+                return False
+    except (OSError, ValueError):
+        return None
+    return True
 
 
 def _forgotten(ledger: Ledger, note: OwnedOutput) -> bool:

@@ -88,8 +88,8 @@ class Remarks:
             folder=self._place.folder.name,
             path=os.fsdecode(path),
             reason="too_deep",
-            hint=f"recordings are looked for in {DEEPEST} levels of folders, and where the path of a folder has at most "
-            f"{LONGEST} characters: move what lies deeper up",
+            hint=f"recordings are looked for in {DEEPEST} levels of folders, and where no path, that of an output or a note "
+            f"included, can have more than {LONGEST:,} bytes: move what lies deeper up, or give its folders shorter names",
         )
 
     def _first_time(self, relative: str, reason: str) -> bool:

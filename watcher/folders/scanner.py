@@ -20,7 +20,7 @@ from watcher.folders.place import RootPlace, child
 from watcher.folders.remarks import Remarks
 from watcher.folders.unwatched import Unwatched, UnwatchedFiles
 from watcher.overrides import NAME
-from watcher.settle import NameRuling, is_placeholder, looks_like_audio, too_deep
+from watcher.settle import NameRuling, is_placeholder, looks_like_audio
 
 #: Entries of a directory, and files opened, between two yields of a scan.
 _ENTRIES: Final = 500
@@ -265,7 +265,7 @@ class Scanner:
         relative = self._place.relative(path)
         if path not in self._place.foreign and self._place.names.enters(relative):
             below.append(path)
-        elif too_deep(relative):
+        elif self._place.names.too_deep(relative):
             self._remarks.too_deep(path)
 
     def _unknown(

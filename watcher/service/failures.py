@@ -1,5 +1,6 @@
 """Failures of recordings that are gone: nobody can do anything about them, so they are forgotten, not listed for ever."""
 
+import errno
 import os
 from collections.abc import Callable
 from typing import Final
@@ -43,8 +44,11 @@ def stands(path: bytes) -> bool | None:
     """Return whether something is at a path; None where that cannot be known now."""
     try:
         os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        return None
+    except OSError as error:
+        return False if error.errno in _GONE else None
     return True
+
+
+#: errno of a path at which no recording can be: ELOOP, as no link is followed on the way to one; ENAMETOOLONG, as none of so
+#: long a path is taken (an earlier version did).
+_GONE: Final = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG))

@@ -13,6 +13,7 @@ from watcher.settle.names import (
     AUDIO_SUFFIXES,
     DEEPEST,
     LONGEST,
+    LONGEST_DIRECTORY,
     PRESETS,
     SHARED_SUFFIXES,
     UNWATCHED,
@@ -21,7 +22,6 @@ from watcher.settle.names import (
     is_audio,
     is_placeholder,
     looks_like_audio,
-    too_deep,
 )
 from watcher.settle.quota import Quota, Quotas
 
@@ -29,6 +29,7 @@ __all__ = [
     "AUDIO_SUFFIXES",
     "DEEPEST",
     "LONGEST",
+    "LONGEST_DIRECTORY",
     "PRESETS",
     "SHARED_SUFFIXES",
     "UNREADABLE_HINT",
@@ -56,6 +57,5 @@ __all__ = [
     "is_placeholder",
     "looks_like_audio",
     "sentence",
-    "too_deep",
     "writer",
 ]

@@ -6,6 +6,7 @@ are compared without regard to case and to Unicode normalisation. A glob without
 a slash is anchored at the root, a trailing slash means directories only; ``**`` crosses directories, ``*`` does not.
 """
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -141,13 +142,16 @@ PRESETS: Final = {
 
 
 #: Levels of directories that are looked into. Every look walks down from the root, so ten thousand levels would cost
-#: fifty million steps a scan; and beyond 4096 bytes other programs cannot name a path at all (PATH_MAX).
+#: fifty million steps a scan.
 DEEPEST: Final = 200
-#: Directories whose ruling is kept at hand: the last ones that were asked about, in 4 MB at most.
+#: Directories whose ruling is kept at hand: the last ones that were asked about, in 16 MB at most.
 _REMEMBERED: Final = 1000
-#: Characters of a directory's path below its root. No program opens a path of more than 4,096 bytes (PATH_MAX of Linux), and
-#: each file's path is in the ledger, in the log and in memory.
-LONGEST: Final = 3800
+#: Bytes of the longest path that a program can name (PATH_MAX of Linux, less the zero at its end). Each file's path is in the
+#: ledger, in the log and in memory.
+LONGEST: Final = 4095
+#: Bytes of the longest path of a directory, the root's included, that is looked into: any name of up to 255 bytes in it can
+#: be named, those of outputs, notes and temporaries too. Otherwise a note that is there would count as deleted.
+LONGEST_DIRECTORY: Final = LONGEST - 256
 
 
 def is_placeholder(name: str) -> bool:
@@ -181,6 +185,8 @@ class Names:
     exclude: tuple[str, ...] = ()
     #: Directories that are never entered, as paths below the root: the destination of ``after = "move:done/"``.
     prune: tuple[str, ...] = ()
+    #: Bytes of the longest path below the root of a directory that is looked into.
+    longest: int = LONGEST_DIRECTORY
     _include: "Globs" = field(init=False, repr=False, compare=False)
     _exclude: "Globs" = field(init=False, repr=False, compare=False)
     _prune: frozenset[str] = field(init=False, repr=False, compare=False)
@@ -224,18 +230,22 @@ class Names:
     def enters(self, relative: str) -> bool:
         """Return whether the directory at that path relative to the root is looked into."""
         name = relative.rpartition("/")[2]
-        if too_deep(relative) or composed(relative) in self._prune or self._exclude.directory(relative):
+        if self.too_deep(relative) or composed(relative) in self._prune or self._exclude.directory(relative):
             return False
         if self._include.directory(relative):
             return True
         return not (name.startswith(".") or name.lower() in _PRUNED or _PRUNED_NAMES.directory(relative))
+
+    def too_deep(self, relative: str) -> bool:
+        """Return whether a directory is nested so deeply, or has a path so long, that it is not looked into, whatever its name."""
+        return relative.count("/") >= DEEPEST or len(os.fsencode(relative)) > self.longest
 
     def enters_all(self, relative: str) -> bool:
         """Return whether every directory on the way to that directory is looked into; "" is the root. Thread-safe.
 
         A directory is judged once, and not for each file in it and each directory below.
         """
-        if not relative or too_deep(relative):
+        if not relative or self.too_deep(relative):
             return not relative
         entered, unknown = True, []
         while relative:
@@ -250,11 +260,6 @@ class Names:
         for path in reversed(unknown):
             self._entered[path] = entered = entered and self.enters(path)
         return entered
-
-
-def too_deep(relative: str) -> bool:
-    """Return whether a directory is nested so deeply, or has a path so long, that it is not looked into, whatever its name."""
-    return relative.count("/") >= DEEPEST or len(relative) > LONGEST
 
 
 #: Suffixes that are not those of recordings alone (TypeScript, Qt's translations), and the format of a recording.
