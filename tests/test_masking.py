@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.masking import masker, passwords, without_passwords
+from watcher.masking import answer_masker, masker, passwords, without_passwords
 
 KEY = "sk-a1b2c3d4"
+LONG = "zk-/secret-key-123456+"
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,48 @@ def test_a_secret_is_masked_wherever_it_is_a_word_of_its_own(text: str, masked: 
 @pytest.mark.parametrize("text", ["anythings", "manything", "any", "an anything2", "_anything"])
 def test_a_part_of_a_longer_word_is_no_secret(text: str) -> None:
     assert masker(["anything"])(text) == text
+
+
+@pytest.mark.parametrize("text", ["x{}x _{}_", "{}s", "é{}9", "{}"])
+def test_a_long_secret_is_masked_inside_longer_words_too(text: str) -> None:
+    """A server that wrote the key between two letters had it in logs, notes and hooks."""
+    assert masker([LONG])(text.format(LONG, LONG)) == text.format("***", "***")
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        LONG,
+        json.dumps(LONG)[1:-1],
+        LONG.replace("/", "\\/"),
+        "".join(f"\\u{ord(character):04x}" for character in LONG),
+        "".join(f"\\u{ord(character):04X}" for character in LONG),
+        LONG.replace("k", "\\u006B"),
+    ],
+)
+@pytest.mark.parametrize("text", ['{{"text": "x{}x"}}', "{}", 'data: {{"text": "\\n{}\\n"}}'])
+def test_a_key_is_masked_in_an_answer_however_it_is_escaped(text: str, written: str) -> None:
+    assert answer_masker(LONG)(text.format(written).encode()) == text.format("***").encode()
+
+
+def test_json_with_a_backslash_before_the_key_stays_json() -> None:
+    masked = answer_masker("zk-secret-key-1")(json.dumps({"text": "\\zk-secret-key-1\n"}).encode())
+
+    assert json.loads(masked) == {"text": "\\***\n"}
+
+
+@pytest.mark.parametrize("key", ["transcription", "49151123456789", "sk-a1b2c3d4", ""])
+def test_what_may_be_said_is_left_in_an_answer(key: str) -> None:
+    body = f'{{"text": "we say \\"{key}\\""}}'.encode()
+
+    assert answer_masker(key)(body) == body
+
+
+@given(st.text(), st.text(min_size=12))
+def test_an_answer_without_the_key_stays_as_it_is(text: str, key: str) -> None:
+    body = json.dumps({"text": text}).encode()
+
+    assert key in text or json.dumps(key)[1:-1] in json.dumps(text) or answer_masker(key)(body) == body
 
 
 @pytest.mark.parametrize("secret", ["", "k", "none", "secret7"])

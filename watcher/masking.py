@@ -6,15 +6,17 @@ from typing import AnyStr, Final
 
 #: Shorter strings are no secrets worth the name: local servers get keys like ``x`` or ``none``, which are words, too.
 _AT_LEAST: Final = 8
+#: From this length on they are secrets inside longer words, too: no word holds them by chance.
+_ANYWHERE: Final = 12
 #: Before a secret: no letter or digit, unless it ends an escape (``\n`` as JSON writes it, ``%3D`` as addresses have it).
 _BEFORE: Final = r"(?:(?<!\w)|(?<=\\[abfnrtv])|(?<=%[0-9A-Fa-f]{2})|(?<=\\x[0-9A-Fa-f]{2})|(?<=\\u[0-9A-Fa-f]{4}))"
 _AFTER: Final = r"(?!\w)"
 
 
 def masker(secrets: Iterable[str], mask: str = "***") -> Callable[[str], str]:
-    """Return a function that puts `mask` in the place of every secret of 8 characters or more that is a word of its own.
+    """Return a function that puts `mask` in the place of every secret of 12 characters or more, and of 8 where it is a word of its own.
 
-    Part of a longer word is something else: masking it would garble the text and hide nothing.
+    A short one as part of a longer word is something else: masking it would garble the text and hide nothing.
     """
     # The longest first: one may begin another.
     hidden = sorted({secret for secret in secrets if len(secret) >= _AT_LEAST}, key=len, reverse=True)
@@ -24,7 +26,31 @@ def masker(secrets: Iterable[str], mask: str = "***") -> Callable[[str], str]:
     return lambda text: pattern.sub(lambda _: mask, text)
 
 
+def answer_masker(secret: str, mask: bytes = b"***") -> Callable[[bytes], bytes]:
+    """Return a function that masks a key in a server's answer, as it is and as JSON may escape it.
+
+    What people say stays as it is: only a key of 12 characters or more, with a letter and a digit, is masked, which no speech holds.
+    """
+    key = secret.encode(errors="replace")
+    if len(secret) < _ANYWHERE or not re.search(r"\d", secret) or not re.search(r"[^\W\d]", secret):
+        return lambda body: body
+    pattern = re.compile(b"".join(map(_escaped, secret)))
+    # Looking for bytes is faster, and most answers escape nothing.
+    return lambda body: pattern.sub(mask, body) if b"\\" in body else body.replace(key, mask)
+
+
+def _escaped(character: str) -> bytes:
+    """Return the pattern of a character as JSON may write it: itself, a backslash and itself where it is such a one, or its number."""
+    plain = re.escape(character.encode(errors="replace"))
+    units = character.encode("utf-16-be", "surrogatepass")
+    numbers = b"".join(rb"\\u(?i:%02x%02x)" % (units[at], units[at + 1]) for at in range(0, len(units), 2))
+    backslash = rb"\\?" if character in '"\\/' else b""
+    return b"(?:" + backslash + plain + b"|" + numbers + b")"
+
+
 def _pattern(secret: str) -> str:
+    if len(secret) >= _ANYWHERE:
+        return re.escape(secret)
     before = _BEFORE if _is_word(secret[0]) else ""
     return before + re.escape(secret) + (_AFTER if _is_word(secret[-1]) else "")
 

@@ -30,6 +30,7 @@ from watcher.client.endpoint import Endpoint
 from watcher.client.transport import transport_error
 from watcher.client.upload import HttpResponse, Upload
 from watcher.errors import JobError, PassingError, StoppedError
+from watcher.masking import answer_masker
 
 CONNECT_SECONDS: Final = 10.0
 #: Connections kept alive; more than any sensible `api.concurrency`.
@@ -42,6 +43,7 @@ class Wire:
     def __init__(self, endpoint: Endpoint, *, monotonic: Callable[[], float]) -> None:
         """Read proxy and CA settings of the environment, once; nothing is connected yet."""
         self._secret = endpoint.secret
+        self._masked = answer_masker(endpoint.secret)
         self._monotonic = monotonic
         self._adapter = MeteredAdapter(pool_maxsize=_CONNECTIONS)
         self._lock = threading.Lock()
@@ -129,7 +131,8 @@ class Wire:
                     return HttpResponse(
                         status=response.status_code,
                         headers={name.lower(): value for name, value in response.headers.items()},
-                        body=_body(response),
+                        # Before anybody sees it: a server that echoes the key may do so in a transcript, which others read.
+                        body=self._masked(_body(response)),
                     )
                 finally:
                     response.close()
