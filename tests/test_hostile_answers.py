@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 from servers.fault import Answer, FaultServer, Received, heard
 from support.daemon import Daemon, daemon
-from support.hostile import ENVIRON, recording
+from support.hostile import ENVIRON, recording, status
+from support.sounds import speechlike
 from support.waiting import eventually
 
 #: What a server may put into the text of a segment, for half a second of sound.
@@ -188,6 +189,50 @@ def test_pieces_whose_ends_are_crowded_with_words_are_joined(tmp_path: Path) -> 
 
         assert running.stop() == 0
         assert len(server.journal) > 3
+
+
+def test_of_hundreds_of_warnings_about_one_recording_twenty_are_named(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    talk = speechlike(tmp_path / "talk.wav", seconds=300)
+    asked = iter(range(1_000))
+
+    def script(received: Received) -> Answer:
+        # The first piece is German without doubt; each further one is French, as far as half a guess goes.
+        sure = next(asked) == 0
+        text = "There is enough of a text here to tell the language by. " * 2
+        return Answer(
+            {
+                "text": text,
+                "language": "german" if sure else "french",
+                "language_probability": 0.9 if sure else 0.4,
+                "segments": [{"start": 0.0, "end": 4.0, "text": text}],
+            }
+        )
+
+    settings = words("", media__pieces="fixed", media__piece_seconds=5, api__max_upload_mb=1.5, api__concurrency=1)
+    with (
+        FaultServer(script) as server,
+        daemon(
+            folder, *settings, "--set", f"api.url={server.url}", state=tmp_path / "state", environ=ENVIRON
+        ) as running,
+    ):
+        shutil.copy(talk, folder)
+        done = running.await_event("job.done", path=str(folder / "talk.wav"))
+        note = folder / "talk.wav.transcription-warning.txt"
+        eventually(note.exists, what="the note")
+
+        assert running.stop() == 0
+        # All but the first; the longest was asked for again.
+        doubted = len(server.journal) - 2
+    named = [message for message in done["warnings"] if "was taken for French" in message]
+    (rest,) = (message for message in done["warnings"] if message.startswith("and "))
+    assert doubted > 40
+    assert len(named) == 20
+    assert rest == f"and {doubted - 20} more such warnings (language_in_doubt)"
+    assert len(note.read_text().splitlines()) < 100
+    (outcome,) = (entry for entry in status(tmp_path / "state")["recent"] if entry["path"].endswith("talk.wav"))
+    assert len(outcome["warnings"]) == len(done["warnings"])
 
 
 def test_a_prompt_of_marks_keeps_no_other_folder_waiting(tmp_path: Path) -> None:

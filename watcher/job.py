@@ -1,6 +1,8 @@
 """Values that cross packages: what was found, what is worked on, what came out."""
 
 import os
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -178,6 +180,27 @@ class ResultWarning:
         """Bring the sentences to one printable line each: they may quote a track's title."""
         object.__setattr__(self, "message", one_line(self.message))
         object.__setattr__(self, "hint", one_line(self.hint))
+
+
+#: Warnings of one code that a result names; a long recording may have hundreds, and log, note and status show each of them.
+_MOST_WARNINGS: Final = 20
+
+
+def bounded(warnings: Sequence[ResultWarning]) -> tuple[ResultWarning, ...]:
+    """Return the first 20 warnings of each code, in order, and one more of it that says how many are not named."""
+    found: list[ResultWarning] = []
+    others: defaultdict[str, list[ResultWarning]] = defaultdict(list)
+    named = Counter[str]()
+    for warning in warnings:
+        named[warning.code] += 1
+        if named[warning.code] <= _MOST_WARNINGS:
+            found.append(warning)
+        else:
+            others[warning.code].append(warning)
+    for code, left in others.items():
+        message = f"and {len(left)} more such warnings ({code})"
+        found.append(ResultWarning(code, message, left[0].hint, note=any(warning.note for warning in left)))
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

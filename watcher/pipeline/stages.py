@@ -18,7 +18,7 @@ from watcher.cues import Layout, layout
 from watcher.errors import FileError, LeaseLostError
 from watcher.formats import AskedPiece, Document
 from watcher.formats import render as render_format
-from watcher.job import TRIAL_MODEL, Job, Outcome, Output, ResultWarning
+from watcher.job import TRIAL_MODEL, Job, Outcome, Output, ResultWarning, bounded
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.rows import outcome_from, outcome_text
 from watcher.ledger.values import Content
@@ -279,7 +279,7 @@ def _written(
     transcript = _reviewed(heard, wanted)
     alive()
     captions = layout(transcript, wanted.rules, duration=seconds, alive=alive)
-    warnings = (*heard.content.warnings, *heard.warnings, *_strained(captions))
+    warnings = bounded((*heard.content.warnings, *heard.warnings, *_strained(captions)))
     outputs = sidecar.place(
         job,
         _rendered(job, heard, transcript, captions, wanted, model=model, warnings=warnings, alive=alive),
