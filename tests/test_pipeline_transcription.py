@@ -24,9 +24,9 @@ from support.waiting import eventually
 
 from watcher.client import Request, Upload
 from watcher.errors import ChangedError, FileError, JobError, PassingError
+from watcher.heartbeat import Heartbeat
 from watcher.job import Cut, Job
 from watcher.media import MediaOptions, childprocess
-from watcher.worker import Heartbeat
 
 #: Of a recording that is cut into several pieces.
 SECONDS = 400

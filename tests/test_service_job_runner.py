@@ -8,12 +8,12 @@ import pytest
 from support.clock import Clock
 
 from watcher.folders import Mounts
+from watcher.heartbeat import Heartbeat
 from watcher.job import Fingerprint, Job
 from watcher.ledger import open_ledger
 from watcher.service.clients import OtherClients
 from watcher.service.job_runner import JobRunner
 from watcher.service.snapshot import Snapshot
-from watcher.worker import Heartbeat
 
 _TABLE = """22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
 31 22 0:41 / {share} rw - fuse.sshfs me@host: rw

@@ -9,11 +9,12 @@ from support.waiting import eventually
 
 from watcher.errors import JobError
 from watcher.gate import Ticket
+from watcher.heartbeat import Heartbeat
 from watcher.job import Fingerprint, FoundRecording, Job, Outcome
 from watcher.ledger import Ledger, open_ledger
 from watcher.service.thread_group import ThreadGroup
 from watcher.service.worker_pool import WorkerPool
-from watcher.worker import Heartbeat, Leases, Worker
+from watcher.worker import Leases, Worker
 
 
 class Office:

@@ -31,10 +31,11 @@ from watcher.errors import (
     StoppedError,
 )
 from watcher.gate import Gate, GateOptions, GateStatus, Ticket
+from watcher.heartbeat import Heartbeat
 from watcher.job import Fingerprint, FoundRecording, Job, Outcome, State
 from watcher.ledger import open_ledger
 from watcher.ledger.ledger import Ledger
-from watcher.worker import Abandon, Drop, Fail, Heartbeat, Leases, NextStep, Release, Retry, Worker, verdict
+from watcher.worker import Abandon, Drop, Fail, Leases, NextStep, Release, Retry, Worker, verdict
 
 PATH = b"/in/talk.wav"
 

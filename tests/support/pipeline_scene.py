@@ -19,6 +19,7 @@ from watcher.cues import CaptionRules
 from watcher.errors import JobError
 from watcher.formats import TextLayout
 from watcher.gate import Gate, GateOptions
+from watcher.heartbeat import Heartbeat
 from watcher.job import Fingerprint, FoundRecording, Job
 from watcher.ledger import open_ledger
 from watcher.ledger.ledger import Ledger
@@ -26,7 +27,6 @@ from watcher.media import MediaOptions
 from watcher.pipeline import ExhaustedForms, JobSettings, KeyedLocks, Tools
 from watcher.pipeline.heard import TranscriptionResult
 from watcher.pipeline.transcription import Transcription
-from watcher.worker import Heartbeat
 
 ANSWER = Reply({"text": "Hi", "language": "english", "segments": [{"start": 0, "end": 1, "text": "Hi"}]})
 WANTED = JobSettings(Request(), ("txt",), "{stem}", CaptionRules(), TextLayout())

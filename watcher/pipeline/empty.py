@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from watcher import guard
+from watcher import guard, media
 from watcher.job import ResultWarning
 from watcher.pipeline.language import clock
 from watcher.transcript import PieceTranscript, Transcript
@@ -106,3 +106,14 @@ def warnings(parts: Sequence[PieceTranscript], loudness: bytes) -> tuple[ResultW
     heard = "where sound was heard" if loudness else "and it is not known how loud it is there"
     message = f"the server returned no text for {first}{more}, {heard}"
     return (ResultWarning("no_text", message, _HINT, note=all(is_without_text(part.transcript) for part in parts)),)
+
+
+def has_timecode(measured: media.Summary) -> bool:
+    """Return whether a file that the server decoded itself carries timecode, and sound beside it."""
+    codes = {warning.code for warning in measured.warnings}
+    return "timecode_left_out" in codes and "silent" not in codes
+
+
+def silence(measured: media.Summary) -> tuple[ResultWarning, ...]:
+    """Return what is to be said of a file that the server decoded itself: only that nothing can be heard in it."""
+    return tuple(warning for warning in measured.warnings if warning.code == "silent")

@@ -29,6 +29,7 @@ from watcher.log import quoted
 from watcher.pipeline import empty
 from watcher.pipeline.as_is import upload_form
 from watcher.pipeline.cuttings import logged, samples
+from watcher.pipeline.empty import has_timecode, silence
 from watcher.pipeline.heard import TranscriptionResult, joined, part_of, recalled, settled, stored, understood
 from watcher.pipeline.question import Question
 from watcher.pipeline.remedies import Remedies, UploadForm, given_up, no_text
@@ -175,7 +176,7 @@ class Transcription:
             parameters=self._parameters,
             seconds=seconds,
             cuts=(Cut(0, 0, round(seconds * SAMPLE_RATE), digest),),
-            warnings=(*self._warnings, *(_silence(measured) if measured else ())),
+            warnings=(*self._warnings, *(silence(measured) if measured else ())),
             loudness=measured.loudness if measured else b"",
         )
         parts = [PieceTranscript(0.0, seconds, transcript)]
@@ -186,7 +187,7 @@ class Transcription:
             cached=frozenset({0} if cached else ()),
             paid_seconds=0.0 if cached else seconds,
         )
-        if measured is not None and _has_timecode(measured):
+        if measured is not None and has_timecode(measured):
             # Not kept as this content's answer: the one without the timecode is, also after a restart in between.
             self._unheard = heard
             raise RemedyError("the server heard timecode beside the voice", remedy=Remedy.RECODE, reason="timecode")
@@ -442,14 +443,3 @@ class Transcription:
         """Keep how the recording was cut; what is heard once more is kept at the end, with its answers."""
         if not self._question.token:
             self._tools.ledger.answers.keep_content(content, cut=self._cut_keys)
-
-
-def _has_timecode(measured: media.Summary) -> bool:
-    """Return whether a file that the server decoded itself carries timecode, and sound beside it."""
-    codes = {warning.code for warning in measured.warnings}
-    return "timecode_left_out" in codes and "silent" not in codes
-
-
-def _silence(measured: media.Summary) -> tuple[ResultWarning, ...]:
-    """Return what is to be said of a file that the server decoded itself: only that nothing can be heard in it."""
-    return tuple(warning for warning in measured.warnings if warning.code == "silent")

@@ -1,6 +1,7 @@
 """The running application: `Service` is the daemon, `once` the same with one scan, until the queue is empty."""
 
-from watcher.service.once import Batch, BatchProgress, once
+from watcher.service.batch import Batch, BatchProgress
+from watcher.service.once import once
 from watcher.service.plan import Plan, plan
 from watcher.service.service import Service
 

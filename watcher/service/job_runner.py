@@ -14,13 +14,13 @@ from watcher import pipeline, reach
 from watcher.client import Client
 from watcher.errors import OutputError
 from watcher.folders import MountKind, Mounts
+from watcher.heartbeat import Heartbeat
 from watcher.job import Job, Outcome
 from watcher.ledger import Ledger
 from watcher.pipeline import ExhaustedForms, KeyedLocks, Tools
 from watcher.service.clients import OtherClients
 from watcher.service.snapshot import Snapshot
 from watcher.text import printable
-from watcher.worker import Heartbeat
 
 _Result = TypeVar("_Result")
 

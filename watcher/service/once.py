@@ -17,22 +17,23 @@ from typing import Any, Final
 
 from watcher import __version__, reach
 from watcher.config import Config, Surroundings
-from watcher.errors import AbsentError, JobError, StateError, WatcherError
-from watcher.folders import NotTaken, collect
+from watcher.errors import AbsentError, JobError, StateError
+from watcher.folders import NotTaken, ScanResult, collect
 from watcher.gate import GateState, GateStatus
-from watcher.job import Job, Outcome, State
+from watcher.job import State
 from watcher.log import retrying
 from watcher.service.advice import HoldAdvice, RunContext
 from watcher.service.again import announce_trials_at, follow_moved, lacking
 from watcher.service.application import SERVICE, Application
+from watcher.service.batch import Batch, BatchProgress
 from watcher.service.earlier import BatchScope, known_below, queued_elsewhere
 from watcher.service.failures import stands
 from watcher.service.job_runner import lost
 from watcher.service.plan import plan
 from watcher.service.search_places import SearchPlaces, search_places
 from watcher.service.signals import Signals
-from watcher.service.thread_group import ShutdownDeadline
-from watcher.sidecar import NOTE, Displaced
+from watcher.service.thread_group import ShutdownDeadline, raise_crash
+from watcher.sidecar import NOTE
 
 #: Seconds between two looks at the queue, and at what a bar shows.
 _TICK: Final = 0.2
@@ -53,67 +54,6 @@ _SILENT: Final = reach.PATIENT_SECONDS + 2.0
 _SHOWN: Final = 1000
 #: States of what an earlier call has concluded.
 _CONCLUDED: Final = frozenset({State.DONE, State.FAILED})
-
-
-@dataclass(frozen=True, slots=True)
-class BatchProgress:
-    """Progress of a batch: files, and seconds of audio as far as they are known."""
-
-    files: int
-    done: int
-    failed: int
-    heard_seconds: float
-    held: str = ""
-    #: It was asked to stop: what it waits for, how long, and how to end it now.
-    stopping: str = ""
-    #: Seconds since when the server has been asked without an answer; None: it is not asked now.
-    asked_seconds: float | None = None
-    #: Seconds until the next try, where nothing else is left to do; None: something is done.
-    next_try: float | None = None
-
-
-@dataclass(slots=True)
-class Batch:
-    """Result of a batch."""
-
-    done: list[tuple[Job, Outcome]] = field(default_factory=list)
-    failed: list[tuple[bytes, JobError]] = field(default_factory=list)
-    #: How many of `failed` are still in the queue, as their folder or disk does not take outputs now: the next start tries them.
-    unplaced: int = 0
-    #: Found and not taken: still being written, empty, unreadable.
-    left: list[NotTaken] = field(default_factory=list)
-    #: Named files, and some of those below named folders, whose transcript was there before; and how many there are.
-    known: list[bytes] = field(default_factory=list)
-    known_count: int = 0
-    #: Some of the recordings below named folders that failed before, and were not tried again; and how many there are.
-    failed_before: list[bytes] = field(default_factory=list)
-    failed_before_count: int = 0
-    #: There is no recording at the places that were named, as far as could be seen.
-    nothing_there: bool = False
-    #: Concluded ones that lie elsewhere: earlier calls had left them in the queue.
-    earlier: list[bytes] = field(default_factory=list)
-    #: Some of the files that look like recordings and are not taken; see `settle.UNWATCHED` for the reasons.
-    unwatched: list[NotTaken] = field(default_factory=list)
-    #: Worked on once more although they were done: on request, after a trial, or because their outputs were deleted.
-    again: list[bytes] = field(default_factory=list)
-    #: Those of them whose new outputs are beside files that are a person's.
-    displaced: list[Displaced] = field(default_factory=list)
-    #: Still queued at the end; some of those among them that earlier calls had left there, and how many these are.
-    queued: int = 0
-    queued_earlier: list[bytes] = field(default_factory=list)
-    queued_earlier_count: int = 0
-    #: Why the queue was left, if the server holds everything up.
-    held: GateState | None = None
-    interrupted: bool = False
-    #: Requests that were cut off before their answer was complete.
-    given_up: int = 0
-    #: Names of threads that did not end: only the end of the process ends them, see `os._exit`. And of those among them that
-    #: neither hang in a mount nor were left in haste.
-    left_behind: tuple[str, ...] = ()
-    stuck: tuple[str, ...] = ()
-    #: Seconds of audio that were sent, also for files that failed or are still queued, and with requests that were given up.
-    paid_seconds: float = 0.0
-    seconds: float = 0.0
 
 
 def once(
@@ -161,21 +101,11 @@ def once(
             counts = application.direct.history.counts()
             elsewhere = queued_elsewhere(application.direct, run.scope, limit=_SHOWN)
             application.close()
-    if isinstance(application.error, WatcherError):
-        raise application.error
-    if application.error is not None:
-        raise StateError(
-            f"a part of it crashed: {type(application.error).__name__}: {application.error}"
-        ) from application.error
+    raise_crash(application.error)
     # What was reported as failed, because it cannot be placed, is not reported twice.
     run.batch.queued = counts[State.READY] + counts[State.DELAYED] - run.batch.unplaced
     if run.batch.queued:
         run.batch.queued_earlier, run.batch.queued_earlier_count = elsewhere
-    if run.is_complete and not run.batch.queued and not application.given_up:
-        # It was asked to end, and had done all of its work by then.
-        run.batch.interrupted = False
-    run.batch.paid_seconds = 0.0 if application.plan.is_trial else application.gate.paid_seconds
-    run.batch.given_up = application.given_up
     run.sum_up()
     run.batch.seconds = time.monotonic() - began
     return run.batch
@@ -228,6 +158,12 @@ class _BatchRun:
         That is which of the concluded recordings the call is not about, and which were worked on again. What an earlier call
         had left in the queue, and was renamed or removed since, is forgotten without a word.
         """
+        application = self._application
+        if self.is_complete and not self.batch.queued and not application.given_up:
+            # It was asked to end, and had done all of its work by then.
+            self.batch.interrupted = False
+        self.batch.paid_seconds = 0.0 if application.plan.is_trial else application.gate.paid_seconds
+        self.batch.given_up = application.given_up
         self.batch.left += [left for left in self._absent if left.path in self._queued]
         self.batch.again += [
             job.path for job, outcome in self.batch.done if outcome.restored and job.path not in self.batch.again
@@ -362,12 +298,22 @@ class _BatchRun:
         if finder != self._finder:
             return
         self._queued = {*collected.queued, *again}
+        self._report(places, collected, before, again)
+        found = (self.scope.recordings, unfinished, collected.queued, again, +before.count)
+        seen = (self.batch.left, collected.unwatched)
+        self.batch.nothing_there = not any((*found, *seen)) and not self._application.stop.is_set()
+        self._found.set()
+
+    def _report(
+        self, places: SearchPlaces, collected: ScanResult, before: "_Concluded", again: Collection[bytes]
+    ) -> None:
+        """Note what was found for the result."""
         self.batch.again.extend(sorted(again))
         self.batch.left.extend((*places.barred, *collected.left))
         self.batch.unwatched.extend(collected.unwatched)
         self.batch.left.extend(NotTaken(root, "lost", reach.SILENT) for root in places.lost)
         for path in collected.known:
-            record = ledger.history.lookup(path)
+            record = self._application.ledger.history.lookup(path)
             if record is not None and record.state is State.FAILED:
                 hint = _then_retry(record.hint, path)
                 self.batch.failed.append((path, JobError(record.message, hint=hint, reason=record.reason)))
@@ -377,17 +323,6 @@ class _BatchRun:
         self.batch.known += before.some[State.DONE]
         self.batch.failed_before_count = before.count[State.FAILED]
         self.batch.failed_before = before.some[State.FAILED]
-        found = (
-            self.scope.recordings,
-            unfinished,
-            collected.queued,
-            again,
-            +before.count,
-            self.batch.left,
-            collected.unwatched,
-        )
-        self.batch.nothing_there = not any(found) and not self._application.stop.is_set()
-        self._found.set()
 
     def _concluded_before(self, places: SearchPlaces, now: Collection[bytes]) -> "_Concluded":
         """Return what was concluded below the folders before this call, and is still there; `now`: worked on, or reported elsewhere."""

@@ -27,7 +27,7 @@ from watcher.service.application import ALL_ENDED, Application
 from watcher.service.plan import Plan, plan
 from watcher.service.published import ReloadState, StatusPublisher
 from watcher.service.signals import Signals
-from watcher.service.thread_group import ShutdownDeadline, ThreadGroup
+from watcher.service.thread_group import ShutdownDeadline, ThreadGroup, raise_crash
 from watcher.systemd import Notifier
 
 _log = structlog.get_logger()
@@ -118,7 +118,7 @@ class Service:
                 asked = self._loop(application, finder, publisher, thread_group)
             finally:
                 self._wind_down(application, publisher, thread_group, by_hand=asked is signal.SIGINT)
-        _raise_crash(thread_group.error or application.error)
+        raise_crash(thread_group.error or application.error)
         _log.info("service.stopped", **_given_up(application))
         return 0
 
@@ -295,18 +295,6 @@ def _digest(file: Path | None) -> str:
         return "" if file is None else digest(files.regular(file, files.LARGEST_SETTINGS))
     except OSError:
         return ""
-
-
-def _raise_crash(error: BaseException | None) -> None:
-    """Raise what ended a thread, if anything did, as a WatcherError."""
-    if error is None:
-        return
-    if isinstance(error, WatcherError):
-        raise error
-    raise StateError(
-        f"a part of the service crashed: {type(error).__name__}: {error}",
-        hint="the log has the details; the queue is safe, and a restart goes on where this ended",
-    ) from error
 
 
 def _given_up(application: Application) -> dict[str, Any]:

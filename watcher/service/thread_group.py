@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 
-from watcher.errors import WatcherError
+from watcher.errors import StateError, WatcherError
 
 _log = structlog.get_logger()
 
@@ -106,3 +106,15 @@ class ShutdownDeadline:
                 return late
             if not self.in_haste:
                 self._meanwhile()
+
+
+def raise_crash(error: BaseException | None) -> None:
+    """Raise what ended a thread, if anything did, as a WatcherError."""
+    if error is None:
+        return
+    if isinstance(error, WatcherError):
+        raise error
+    raise StateError(
+        f"a part of Watcher crashed: {type(error).__name__}: {error}",
+        hint="the log has the details; the queue is safe, and a restart goes on where this ended",
+    ) from error

@@ -6,28 +6,24 @@ order, so whatever was committed before a durable change is durable with it, on 
 
 import contextlib
 import re
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Final, TypeVar
 
 import psycopg
 from psycopg import errors
 from psycopg.adapt import Dumper
-from psycopg.pq import TransactionStatus
 
 from watcher.errors import StateBusyError, StateError
 from watcher.ledger.part import Row, Values
 from watcher.ledger.postgres import schema
 from watcher.ledger.postgres.address import Address
+from watcher.ledger.postgres.pool import ConnectionPool, Raw
 
 _T = TypeVar("_T")
-Raw: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 
-#: Connections at most, beside the one that listens: more threads than that take turns, a statement takes a millisecond.
-_CONNECTIONS: Final = 6
 #: Pauses between two tries while the database is away; seconds.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
 #: Seconds between two looks at the database's clock.
@@ -74,10 +70,7 @@ class PostgresDatabase:
         self._host = host
         self._patience = patience
         self._clock = clock
-        self._pool = threading.Condition()
-        self._idle: list[Raw] = []
-        self._made = 0
-        self._closed = threading.Event()
+        self._pool = ConnectionPool(self.connect)
         #: The database's time at a moment of our own clock, which goes on while a machine sleeps.
         self._moment = (0.0, 0.0)
         try:
@@ -87,7 +80,7 @@ class PostgresDatabase:
             raise
 
     def _open(self) -> None:
-        with self._connection() as raw, _errors(self._address.name):
+        with self._pool.lent() as raw, _errors(self._address.name):
             if self._works:
                 schema.migrate(raw, self._address.name)
             else:
@@ -95,11 +88,7 @@ class PostgresDatabase:
 
     def close(self) -> None:
         """Close all connections; threads that wait for the database stop waiting. May be called again."""
-        self._closed.set()
-        with self._pool:
-            while self._idle:
-                self._idle.pop().close()
-            self._pool.notify_all()
+        self._pool.close()
 
     @property
     def name(self) -> str:
@@ -141,7 +130,7 @@ class PostgresDatabase:
         """See part.Store; waits for a database that is away, for `patience` seconds instead of our own."""
 
         def ask() -> list[Row]:
-            with self._connection() as raw, _errors(self._address.name):
+            with self._pool.lent() as raw, _errors(self._address.name):
                 return raw.execute(translated(sql), values or None).fetchall()
 
         return self.patiently(ask, patience=patience)
@@ -153,7 +142,7 @@ class PostgresDatabase:
             try:
                 return call()
             except StateBusyError:
-                if time.monotonic() + pause > deadline or self._closed.wait(pause):
+                if time.monotonic() + pause > deadline or self._pool.closed.wait(pause):
                     raise
                 pause = min(2 * pause, _LONGEST_PAUSE)
 
@@ -169,18 +158,18 @@ class PostgresDatabase:
     def shrink(self) -> bool:
         """See part.Store; all at once, beside what others do."""
         # Only the tables' owner may; where the hosts' role is another one, the server's autovacuum does it in time.
-        with contextlib.suppress(StateError), self._connection() as raw, _errors(self._address.name):
+        with contextlib.suppress(StateError), self._pool.lent() as raw, _errors(self._address.name):
             raw.execute(b"VACUUM (TRUNCATE) answers, contents, cuts")
         return False
 
     def size(self) -> int:
         """See part.Store; may be asked of a closed one, too."""
-        with self._connection() as raw, _errors(self._address.name):
+        with self._pool.lent() as raw, _errors(self._address.name):
             return int(raw.execute(_SIZE).fetchall()[0][0])
 
     def say(self, channel: str, word: str) -> None:
         """Notify all that listen on a channel; a host that is not reached looks by itself."""
-        with contextlib.suppress(StateError), self._connection() as raw, _errors(self._address.name):
+        with contextlib.suppress(StateError), self._pool.lent() as raw, _errors(self._address.name):
             raw.execute(b"SELECT pg_notify(%s, %s)", (channel, word))
 
     def connect(self) -> Raw:
@@ -199,15 +188,9 @@ class PostgresDatabase:
 
     def _sync_at_leisure(self) -> None:
         """Look at the database's clock if a connection lies idle: who asks may have one already, so nobody waits for one."""
-        with self._pool:
-            raw = self._idle.pop() if self._idle else None
-        if raw is None:
-            return
-        try:
-            with contextlib.suppress(StateError), _errors(self._address.name):
+        with self._pool.idle() as raw, contextlib.suppress(StateError), _errors(self._address.name):
+            if raw is not None:
                 self._sync(raw)
-        finally:
-            self._give(raw)
 
     def _sync(self, raw: Raw) -> None:
         before = _boot_time()
@@ -219,62 +202,17 @@ class PostgresDatabase:
         """Yield a connection on which a transaction has begun; it is undone unless it was committed."""
         begin = b"BEGIN" if durable else b"BEGIN; SET LOCAL synchronous_commit = off"
         with contextlib.ExitStack() as stack:
-            raw = stack.enter_context(self._connection())
+            raw = stack.enter_context(self._pool.lent())
             try:
                 raw.execute(begin, prepare=False)
             except psycopg.OperationalError:
                 # It broke while it lay idle, and so did the others, if the server was restarted: nothing was done yet.
                 stack.close()
-                self._forget_idle()
-                raw = stack.enter_context(self._connection())
+                self._pool.forget_idle()
+                raw = stack.enter_context(self._pool.lent())
                 with _errors(self._address.name):
                     raw.execute(begin, prepare=False)
             yield raw
-
-    @contextmanager
-    def _connection(self) -> Iterator[Raw]:
-        raw = self._take()
-        try:
-            yield raw
-        finally:
-            self._give(raw)
-
-    def _take(self) -> Raw:
-        with self._pool:
-            while not self._idle and self._made >= _CONNECTIONS:
-                self._pool.wait()
-            if self._idle:
-                return self._idle.pop()
-            self._made += 1
-        try:
-            return self.connect()
-        except BaseException:
-            self._made_one_less()
-            raise
-
-    def _give(self, raw: Raw) -> None:
-        if raw.pgconn.transaction_status in {TransactionStatus.INTRANS, TransactionStatus.INERROR}:
-            with contextlib.suppress(psycopg.Error):
-                raw.execute(b"ROLLBACK")
-        if raw.pgconn.transaction_status != TransactionStatus.IDLE or self._closed.is_set():
-            raw.close()
-            self._made_one_less()
-            return
-        with self._pool:
-            self._idle.append(raw)
-            self._pool.notify()
-
-    def _forget_idle(self) -> None:
-        with self._pool:
-            broken, self._idle = self._idle, []
-        for raw in broken:
-            raw.close()
-            self._made_one_less()
-
-    def _made_one_less(self) -> None:
-        with self._pool:
-            self._made -= 1
-            self._pool.notify()
 
 
 @lru_cache(maxsize=512)

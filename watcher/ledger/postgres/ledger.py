@@ -154,24 +154,15 @@ class PostgresLedger(Ledger):
             now, tick = database_clock or (None, None)
             database = PostgresDatabase(url, create=exclusive, host=host, patience=patience, clock=now)
             stack.callback(database.close)
-            context = LedgerContext(
-                database,
-                exclusive=exclusive,
-                clock=database.now,
-                paths=self._roots,
-                # The database's clock may be ahead of this host's.
-                ledger_time=lambda moment: moment + database.now() - clock(),
-                add=ADD,
-                own="host = current_setting('watcher.host')",
-            )
+            context = _context(database, self._roots, clock, exclusive=exclusive)
             takeover = Takeover(database, roots=self._roots, grace=grace)
             queue = PostgresQueue(context, host=host, grace=grace, tick=tick)
-            stack.callback(queue.close)
+            stack.callback(queue.signals.close)
             purchases = PostgresPurchases(context, host=host)
             # A command beside the daemon is heard by it; the daemon need not hear itself.
-            sender = host if exclusive else queue.sender
+            sender = host if exclusive else queue.signals.sender
             hosts = PostgresHosts(
-                context, host=host, purchases=purchases, sender=sender, listen=queue.gates_heard.append
+                context, host=host, purchases=purchases, sender=sender, listen=queue.signals.gates.append
             )
             history = PostgresHistory(context)
             super().__init__(
@@ -194,6 +185,21 @@ class PostgresLedger(Ledger):
         self._roots.mount(roots)
         # What could not be claimed here may be now.
         self.queue.wake()
+
+
+def _context(
+    database: PostgresDatabase, roots: RootMap, clock: Callable[[], float], *, exclusive: bool
+) -> LedgerContext:
+    return LedgerContext(
+        database,
+        exclusive=exclusive,
+        clock=database.now,
+        paths=roots,
+        # The database's clock may be ahead of this host's.
+        ledger_time=lambda moment: moment + database.now() - clock(),
+        add=ADD,
+        own="host = current_setting('watcher.host')",
+    )
 
 
 #: Sums of connections that are no more go into one row each.

@@ -10,8 +10,12 @@ from typing import Final
 import psycopg
 
 from watcher.errors import StateError
-from watcher.ledger.postgres.database import PostgresDatabase, Raw
+from watcher.ledger.postgres.database import PostgresDatabase
+from watcher.ledger.postgres.pool import Raw
+from watcher.ledger.postgres.shared import GATE_CHANNEL
 
+#: Channel on which hosts say that there is new work.
+_WORK: Final = "watcher"
 #: Seconds between two tries to reach the database.
 _AGAIN: Final = 1.0
 #: Seconds without a word after which the connection is asked for a sign of life.
@@ -86,3 +90,44 @@ class NotificationListener:
     def _heard(self, channels: Iterable[str]) -> None:
         for channel in channels:
             self._callbacks[channel][1]()
+
+
+class HostSignals:
+    """What one opening of the ledger says to the other hosts, and hears of them."""
+
+    def __init__(self, database: PostgresDatabase, *, host: str, work: Callable[[], None]) -> None:
+        """`work` is called when others have new work."""
+        self._database = database
+        self._host = host
+        self._work = work
+        #: Those who want to hear of what other hosts change about a gate.
+        self.gates: list[Callable[[], None]] = []
+        #: Name of this opening in what is said to others: a daemon and a command beside it are two of one host.
+        self.sender = f"{host}:{id(self)}"
+        self._starting = threading.Lock()
+        self._listener: NotificationListener | None = None
+
+    def listen(self) -> None:
+        """Listen from now on, if that is not done yet. Raises StateError."""
+        self._database.patiently(self._start)
+
+    def offer(self) -> None:
+        """Announce new work to the other hosts."""
+        self._database.say(_WORK, self.sender)
+
+    def close(self) -> None:
+        """Stop listening."""
+        with self._starting:
+            if self._listener is not None:
+                self._listener.close()
+                self._listener = None
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._listener is None:
+                callbacks = {_WORK: (self.sender, self._work), GATE_CHANNEL: (self._host, self._hear_of_gates)}
+                self._listener = NotificationListener(self._database, callbacks)
+
+    def _hear_of_gates(self) -> None:
+        for heard in self.gates:
+            heard()

@@ -18,10 +18,9 @@ from watcher.ledger.claims import KINDS, QueueHead, RunningJob, next_name
 from watcher.ledger.part import Connection, LedgerContext, Row, held
 from watcher.ledger.postgres.database import PostgresDatabase
 from watcher.ledger.postgres.finding import distinct, put_distinct
-from watcher.ledger.postgres.listener import NotificationListener
+from watcher.ledger.postgres.listener import HostSignals
 from watcher.ledger.postgres.roots import RootMap
 from watcher.ledger.postgres.schema import LOCKS, PUTTING
-from watcher.ledger.postgres.shared import GATE_CHANNEL
 from watcher.ledger.postgres.unheard import UnheardQueueing, below_any
 from watcher.ledger.queue import HOLDS, Queue
 from watcher.ledger.suspects import CRASHED, CRASHES, why
@@ -32,8 +31,6 @@ _T = TypeVar("_T")
 
 #: Seconds for which a claim relies on what was made ready before: those that wait look as soon as something is due.
 _PROMOTED: Final = 0.5
-#: Channel on which hosts say that there is new work.
-_CHANNEL: Final = "watcher"
 
 
 class PostgresQueue(Queue):
@@ -76,24 +73,14 @@ class PostgresQueue(Queue):
         self._barren = {False: -math.inf, True: -math.inf}
         #: When what is due was last made ready, by the database's clock.
         self._promoted_at = -math.inf
-        self._starting = threading.Lock()
-        self._listener: NotificationListener | None = None
-        #: Those who want to hear of what other hosts change about a gate.
-        self.gates_heard: list[Callable[[], None]] = []
         super().__init__(context)
+        self.signals = HostSignals(self._database, host=host, work=self._announce)
 
     def start(self) -> None:
         """Listen, and recover; before the first claim, so that nothing is missed after it."""
-        self._listen()
+        self.signals.listen()
         self.recover()
-        self._database.say(_CHANNEL, self.sender)
-
-    def close(self) -> None:
-        """Stop listening."""
-        with self._starting:
-            if self._listener is not None:
-                self._listener.close()
-                self._listener = None
+        self.signals.offer()
 
     # Finding.
 
@@ -235,30 +222,12 @@ class PostgresQueue(Queue):
 
     def wait(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
-        self._listen()
+        self.signals.listen()
         super().wait(max(0.0, deadline - time.monotonic()))
-
-    def _listen(self) -> None:
-        self._database.patiently(self._start_listening)
-
-    def _start_listening(self) -> None:
-        with self._starting:
-            if self._listener is None:
-                callbacks = {_CHANNEL: (self.sender, self._announce), GATE_CHANNEL: (self._host, self._gates)}
-                self._listener = NotificationListener(self._database, callbacks)
-
-    def _gates(self) -> None:
-        for heard in self.gates_heard:
-            heard()
-
-    @property
-    def sender(self) -> str:
-        """Name of this opening in what is said to others: a daemon and a command beside it are two of one host."""
-        return f"{self._host}:{id(self)}"
 
     def _offer(self) -> None:
         super()._offer()
-        self._database.say(_CHANNEL, self.sender)
+        self.signals.offer()
 
     # After a crash.
 
