@@ -1,6 +1,7 @@
 """What a child that was taken over may say: it costs its parent no more than an honest child's messages do."""
 
 import json
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from watcher.errors import FileError
+from watcher.errors import FileError, PassingError
 from watcher.media import Cutting, MediaOptions, childprocess
 from watcher.media.protocol import Failed, Opened, ProtocolError, decode
 
@@ -119,3 +120,43 @@ def test_what_a_child_says_fits_into_a_note_and_into_one_line() -> None:
     assert said.message == "one two three"
     with pytest.raises(ProtocolError):
         decode(json.dumps(failed | {"message": "\ud800"}).encode())
+
+
+def test_what_a_child_writes_to_its_stderr_takes_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It lies in memory, and counted against no limit: a child that was taken over had as much as a file may have."""
+    what = """
+block = b"x" * (1 << 20)
+try:
+    for _ in range(64):
+        os.write(2, block)
+except OSError:
+    pass
+try:
+    os.pwrite(2, block, 32 << 20)
+except OSError:
+    pass
+try:
+    os.ftruncate(2, 1 << 30)
+except OSError:
+    pass
+sys.exit(1)
+"""
+    for cutting in saying(what, tmp_path, monkeypatch):
+        with pytest.raises(PassingError) as caught:
+            list(cutting)
+
+        assert caught.value.reason == "child"
+        assert os.fstat(cutting._child._words).st_size == 1 << 20
+        assert os.fstat(cutting._child._words).st_blocks * 512 <= 1 << 20
+
+
+def test_the_last_line_of_what_a_child_wrote_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    what = """
+os.write(2, b"first\\n" * 10_000 + b"no module named av\\n")
+sys.exit(1)
+"""
+    for cutting in saying(what, tmp_path, monkeypatch):
+        with pytest.raises(PassingError) as caught:
+            list(cutting)
+
+        assert caught.value.message == "The media child ended with code 1: no module named av"

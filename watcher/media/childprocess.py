@@ -1,6 +1,7 @@
 """The process that decodes: how it is started, spoken to, and ended, and what it died of."""
 
 import contextlib
+import fcntl
 import os
 import signal
 import socket
@@ -21,6 +22,8 @@ _log = structlog.get_logger()
 
 #: Seconds a child that has said its last word gets to go.
 _FAREWELL: Final = 5.0
+#: Bytes of what a child writes to its stderr that are kept.
+_WORDS: Final = 1 << 20
 #: All a decoder needs to know of the world. One arena and one thread: address space is limited.
 _ENVIRONMENT: Final = {"LC_ALL": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
 
@@ -33,8 +36,11 @@ class ChildProcess:
         with contextlib.ExitStack() as held:
             try:
                 # What the child has to say before it can speak: an import that fails, an assertion of the C library.
-                self._words = os.memfd_create("media-child")
+                self._words = os.memfd_create("media-child", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
                 held.callback(os.close, self._words)
+                # It lies in memory, beside the limit of the child's own, so it has a size that stays: what is written beyond is lost.
+                os.ftruncate(self._words, _WORDS)
+                fcntl.fcntl(self._words, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
                 self._link, theirs = socket.socketpair()
                 held.enter_context(self._link)
                 # The system allows less, but more than without: room for a grant for each of the requests that may be in flight.
@@ -100,7 +106,9 @@ class ChildProcess:
         except subprocess.TimeoutExpired:
             self.process.kill()
             code = self.process.wait()
-        words = os.pread(self._words, 4096, max(0, os.fstat(self._words).st_size - 4096)).decode(errors="replace")
+        # The child's place in the file is this process's, too.
+        end = min(os.lseek(self._words, 0, os.SEEK_CUR), _WORDS)
+        words = os.pread(self._words, min(end, 4096), max(0, end - 4096)).decode(errors="replace")
         _log.debug("media.child", code=code, detail=words)
         if code >= 0:
             last = (words.strip().splitlines() or ["it said nothing"])[-1]
