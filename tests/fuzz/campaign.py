@@ -283,8 +283,10 @@ class Campaign:
         if deed == "status":
             json.loads(self._ask("status", "--json"))
         elif deed == "reload":
-            for _ in range(chance.choice((1, 50))):
-                self._keeper.signal(signal.SIGHUP)
+            # Not while it starts: before a program can say otherwise, SIGHUP ends it.
+            with self._running:
+                for _ in range(chance.choice((1, 50))):
+                    self._keeper.signal(signal.SIGHUP)
         elif deed == "check":
             self._ask("status", "--check", codes=(0, 1, 2, 3))
         else:
