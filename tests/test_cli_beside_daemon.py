@@ -145,7 +145,7 @@ def test_a_limit_that_was_raised_in_the_settings_is_told_beside_the_hold_until_t
         recording(watcher.folder / f"{number}.wav", seconds=1, seed=number)
     with command("run", environ={"WATCHER_CONFIG": str(settings)}) as running:
         hint = running.await_event("gate.held")["hint"]
-        eventually(lambda: (watcher("status")[1]["data"]["gate"] or {}).get("status") == "held")
+        eventually(lambda: watcher("status")[1]["data"]["service"]["started"])
         settings.write_text(settings.read_text().replace("0.02", "60"))
         ((problem,),) = [watcher("status")[1]["data"]["problems"]]
         checked = watcher.said("status", "--check")

@@ -477,6 +477,22 @@ def test_a_probe_buys_no_more_than_the_day_allows(world: World) -> None:
     assert ask(gate, seconds=60.0) is None
 
 
+def test_a_limit_that_was_raised_after_the_wish_leaves_no_outcome_behind(world: World) -> None:
+    """`watcher resume` said "it is still held" where it looked between the new settings and the first request."""
+    gate = world.gate(daily_minutes=1)
+    ask(gate, seconds=60.0)
+    assert isinstance(ask(gate, seconds=60.0), HeldError)
+
+    gate.expect_outcome()
+    gate.reload(GateOptions(daily_minutes=5))
+    lifted = gate.outcome
+    gate.resume()
+    resumed = gate.outcome
+    ask(gate, seconds=60.0)
+
+    assert (lifted, resumed, gate.outcome) == (ResumeOutcome.UNKNOWN, ResumeOutcome.UNKNOWN, ResumeOutcome.OPEN)
+
+
 def test_a_hold_that_cannot_be_probed_for_a_limit_of_the_operators_own_names_that_limit_and_is_probed_once_it_is_over(
     world: World,
 ) -> None:

@@ -267,6 +267,9 @@ class GateDoor:
 
         `paused`: a pause takes its place, so that work does not go on yet.
         """
+        if hold.kind is HoldKind.BUDGET and self.outcome is ResumeOutcome.HELD:
+            # It is over, and nothing was asked since.
+            self.outcome = ResumeOutcome.UNKNOWN
         if hold.former is not None:
             self.hold, now = hold.former, self._clock.now()
             self.hold.next_probe = max(now, self.hold.not_before)

@@ -70,6 +70,15 @@ class StatusPublisher:
             self._shown = (message,)
             self._notifier.status(message)
 
+    def begin(self) -> None:
+        """Write down what is known before work begins, so that nobody finds results of a service that says nothing of itself.
+
+        Raises StateError.
+        """
+        self.show(self._application.gate.state())
+        # What follows is soon more, and not too soon for another writing.
+        self._shown = ()
+
     def show(self, state: GateState) -> None:
         """Write everything down, and tell systemd. Raises StateError."""
         application, states = self._application, self._finder.states()

@@ -111,6 +111,7 @@ class Service:
             try:
                 with suppress(StateBusyError):
                     self._reloads.requests = resume_requests(application.direct.memory)
+                    publisher.begin()
                 self._queue_trials(application)
                 application.start(inspect=finder.inspect, works=self._works, lost=lambda: _lost(finder))
                 thread_group.start("finder", partial(_find, finder, self._stop))
