@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +194,22 @@ def test_while_a_watch_is_built_at_the_start_other_folders_go_on(
         assert scene.missing(there) == [str(there)]
         assert not scene.finder.ready.is_set()
         monkeypatch.undo()
+
+
+def test_watches_that_were_not_waited_for_are_followed_by_a_scan_when_they_come(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watcher.folders.watch._STUCK", 0.2)
+    (base / "x" / "y").mkdir(parents=True)
+    with ExitStack() as held:
+        held.enter_context(held_up("x", monkeypatch))
+        with finding(tmp_path / "state", Folder("a", str(base))) as scene:
+            scene.monitor.schedule._last_changed = scene.monitor.schedule._last_full = float("inf")
+            eventually(lambda: not scene.monitor.busy)
+            path = put(base / "x" / "y" / "a.wav")
+            held.close()
+
+            scene.wait_until_queued(path)
 
 
 def test_a_watch_that_is_being_built_is_closed_at_once(

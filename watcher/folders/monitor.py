@@ -1,9 +1,9 @@
 """Monitor one root: how it is watched, and what is done when that fails.
 
 A monitor starts the watch first and scans second: once every directory has its watch, so that nothing that happens meanwhile
-is missed. It looks at the root and at the watch's threads a few times a second,
-and compares the watches with the directories after every full scan. After any distress (a lost reader, an overflow, a
-root that was replaced, mounted over or went away) the watch is built anew and everything is scanned at once.
+is missed. It looks at the root and at the watch's threads a few times a second, and compares the watches with the directories
+after every full scan. After any distress (a lost reader, an overflow, a root that was replaced, mounted over or went away) the
+watch is built anew and everything is scanned.
 """
 
 import errno
@@ -21,6 +21,7 @@ from watcher.folders.folder_state import FolderState, WatchMode
 from watcher.folders.inbox import Inbox, WaitingPaths
 from watcher.folders.kernel_watches import REMEDIES
 from watcher.folders.mounts import Mount, MountKind, Mounts
+from watcher.folders.place import identity
 from watcher.folders.root import Root
 from watcher.folders.scan_lease import ScanLease
 from watcher.folders.scan_schedule import ScanSchedule
@@ -79,6 +80,8 @@ class FolderMonitor:
         self._watch: Watch | None = None
         #: Why everything is scanned once every directory has its watch; None: they have.
         self._walk: str | None = None
+        #: A scan was asked for that does not wait for that.
+        self._impatient = False
         self._identity = (0, 0)
         self._told: tuple[object, ...] = ()
         #: How it is watched has to be said later.
@@ -257,7 +260,7 @@ class FolderMonitor:
             self._degraded("no_watch", error=reason, hint=REMEDIES.get(error.errno or 0, ""))
             self._say(WatchMode.SCAN, reason)
             return
-        self._watch, self._walk = watch, ""
+        self._watch, self._walk, self._impatient = watch, "", False
         self.how, self.why, self.schedule.events = WatchMode.EVENTS, _WALKS, True
         # Where everything was scanned before, it is looked over meanwhile.
         self.schedule.deaf = self.schedule.begun > 0
@@ -362,9 +365,13 @@ class FolderMonitor:
             self._rebuild("overflow", now, hint=_QUEUE_HINT)
             return
         if self._walk is not None:
-            if watch.complete or watch.hangs(now):
-                # One that hangs in a mount goes on when that answers; the scan hangs there, too, and is reported.
+            if watch.complete:
                 self._end_the_walk(self._walk)
+            elif not self._impatient and watch.hangs(now):
+                # It goes on when the mount answers, and then everything is scanned again. A scan that hangs there, too, is
+                # reported.
+                self._impatient = self.schedule.deaf = True
+                self.schedule.want_full(self._walk)
             return
         if trouble is WatchFault.OVERFLOW:
             self._degraded("overflow", hint=_QUEUE_HINT)
@@ -436,13 +443,3 @@ class FolderMonitor:
 
     def _real_of(self, path: bytes) -> bytes:
         return self.real_prefix + path[len(self.root.path.rstrip(b"/")) + 1 :]
-
-
-def identity(path: bytes) -> tuple[int, int]:
-    """Return device and inode of a directory that can be listed; OSError for any other."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        status = os.fstat(descriptor)
-    finally:
-        os.close(descriptor)
-    return status.st_dev, status.st_ino

@@ -15,8 +15,9 @@ from watcher.folders import notes as notes_of_failures
 from watcher.folders.folder import Folder
 from watcher.folders.folder_state import FolderState
 from watcher.folders.inbox import Event, EventKind, Inbox
-from watcher.folders.monitor import FolderMonitor, identity
+from watcher.folders.monitor import FolderMonitor
 from watcher.folders.mounts import Mounts
+from watcher.folders.place import identity
 from watcher.job import FAILED_NOTE
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.values import OwnedOutput

@@ -60,3 +60,13 @@ class RootPlace:
 def child(parent: bytes, name: str) -> bytes:
     """Return the path of a name in a directory."""
     return parent.rstrip(b"/") + b"/" + os.fsencode(name)
+
+
+def identity(path: bytes) -> tuple[int, int]:
+    """Return device and inode of a directory that can be listed; OSError for any other."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        status = os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+    return status.st_dev, status.st_ino
