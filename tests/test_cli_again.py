@@ -11,6 +11,7 @@ import pytest
 from support.command_scene import Commands, commands, moved_away
 from support.daemon import daemon
 from support.heard import answer, recording
+from support.hostile import nested
 from support.scripted import Asked, Reply, serving
 from support.waiting import eventually
 
@@ -370,6 +371,19 @@ def test_a_batch_names_renamed_trials_before_it_buys_them_and_none_that_are_gone
 
     assert (code, document["totals"]["paid_seconds"], text(renamed)) == (0, 0.5, "Number 3 by whisper-1 in any.")
     assert all(part in said for part in ('"files": 1', '"seconds": 0.5', '"cost": 0.005'))
+    assert said.index("service.trials") < said.index("job.started")
+
+
+def test_renamed_trials_are_looked_for_in_any_number_of_folders_inside_each_other(
+    watcher: Commands, trial: Path
+) -> None:
+    watcher("once", watcher.folder, "--set", f"api.model={TRIAL_MODEL}")
+    renamed = trial.rename(trial.with_name("new.wav"))
+
+    with nested(watcher.folder / "deep", 1_200):
+        code, said = watcher.said("once", watcher.folder, "--set", "api.price_per_minute=0.6")
+
+    assert (code, text(renamed)) == (0, "Number 2 by whisper-1 in any.")
     assert said.index("service.trials") < said.index("job.started")
 
 

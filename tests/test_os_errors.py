@@ -48,7 +48,6 @@ NOT_WATCHED = "no watched folder"
 CAUGHT = {
     ("service/again.py", "ask_again"): "a command, which says so",
     ("service/again.py", "_stamp"): "follow_moved",
-    ("service/again.py", "_files_below"): "os.walk itself",
     ("service/search_places.py", "_reach"): "_owner",
     ("service/sweep.py", "__init__"): "_place",
     ("folders/collection.py", "_list"): "add",

@@ -2,6 +2,7 @@ import errno
 import os
 import socket
 import stat
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -224,18 +225,52 @@ def test_a_walk_keeps_only_the_names_that_are_asked_for(root: Path) -> None:
     (root / "a" / "file").touch()
     (root / "a" / "other").touch()
 
-    assert [others for *_, others in tree.walk(str(root), named="file".__eq__)] == [[], ["file"], []]
+    assert [others for *_, others in tree.walk(bytes(root), named=b"file".__eq__)] == [[], [b"file"], []]
 
 
 def test_a_walk_takes_any_number_of_directories_inside_each_other(tmp_path: Path) -> None:
     with nested(tmp_path / "deep", 1_500):
         # Where a path gets too long for the kernel, a directory cannot be listed.
-        walked = len(list(tree.walk(str(tmp_path / "deep"))))
-        ended = len(list(tree.walk(str(tmp_path / "deep"), deepest=str(tmp_path).count("/") + 11)))
+        walked = len(list(tree.walk(bytes(tmp_path / "deep"))))
+        ended = len(list(tree.walk(bytes(tmp_path / "deep"), deepest=str(tmp_path).count("/") + 11)))
 
     assert 1_400 < walked <= 1_501
     assert ended == 11
 
 
+def test_a_walk_has_so_many_bytes_of_names_ahead_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 180,000 directories below one whose path has 3,500 bytes, the paths alone had 700 MB."""
+    below = tmp_path / ("d" * 200) / ("e" * 200)
+    for number in range(100):
+        (below / f"{number:03}" / "f").mkdir(parents=True)
+
+    peak = walked_in(below)
+    monkeypatch.setattr("watcher.tree.MOST_PENDING", 5_000)
+    some = [path for path, *_ in tree.walk(bytes(below))]
+
+    assert peak < 100 * 300
+    assert 2 * 20 < len(some) < 2 * 40
+
+
+def walked_in(top: Path) -> int:
+    """Give the most bytes that a walk took at a time."""
+    tracemalloc.start()
+    try:
+        for _ in tree.walk(bytes(top)):
+            pass
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_path_is_put_together_from_its_names() -> None:
+    root = tree.PathLink(b"")
+    pending = tree.PendingDirectories(b"/", b"/a/b/")
+
+    assert [link.path for link in (pending.pop(), pending.pop()) if link is not None] == [b"/a/b", b"/"]
+    assert pending.pop() is None
+    assert tree.PathLink(b"d", tree.PathLink(b"c", root)).path == b"/c/d"
+
+
 def test_a_walk_leaves_out_what_cannot_be_listed(tmp_path: Path) -> None:
-    assert list(tree.walk(str(tmp_path / "missing"))) == []
+    assert list(tree.walk(bytes(tmp_path / "missing"))) == []

@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import AnyStr, Final
+from typing import Final
 
 _ROOT: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -90,34 +90,84 @@ def open_below(descriptor: int, name: bytes) -> int:
     return os.open(name, FILE, dir_fd=descriptor)
 
 
+class PathLink:
+    """A name below another one: of many paths that share a long beginning, each costs its own name alone."""
+
+    __slots__ = ("above", "name")
+
+    def __init__(self, name: bytes, above: "PathLink | None" = None) -> None:
+        """`name` is a whole path where nothing is `above` it."""
+        self.name = name
+        self.above = above
+
+    @property
+    def path(self) -> bytes:
+        """The whole path."""
+        names, link = [self.name], self.above
+        while link is not None:
+            names.append(link.name)
+            link = link.above
+        # Of the root of the file system no slash is kept.
+        return b"/".join(reversed(names)) or b"/"
+
+
+class PendingDirectories:
+    """Directories that are still to be looked into, the last one first, up to so many bytes: others make them, without end."""
+
+    def __init__(self, *tops: bytes) -> None:
+        """Begin with these paths."""
+        self._links = [PathLink(top.rstrip(b"/")) for top in tops]
+        self._bytes = 0
+
+    def push(self, above: PathLink, name: bytes) -> bool:
+        """Add the directory `name` in another one; False where too many wait."""
+        if self._bytes >= MOST_PENDING:
+            return False
+        self._links.append(PathLink(name, above))
+        self._bytes += len(name) + _PENDING
+        return True
+
+    def pop(self) -> PathLink | None:
+        """Take out the last one; None where there is none."""
+        if not self._links:
+            return None
+        link = self._links.pop()
+        self._bytes -= (len(link.name) + _PENDING) if link.above is not None else 0
+        return link
+
+
+#: Bytes of directories that wait to be looked into: some 600,000 with names of usual length; and of each without its name.
+MOST_PENDING: Final = 100_000_000
+_PENDING: Final = 150
+
+
 def walk(
-    top: AnyStr, *, deepest: int | None = None, named: Callable[[AnyStr], bool] = lambda _: True
-) -> Iterator[tuple[AnyStr, list[AnyStr], list[AnyStr]]]:
+    top: bytes, *, deepest: int | None = None, named: Callable[[bytes], bool] = lambda _: True
+) -> Iterator[tuple[bytes, list[bytes], list[bytes]]]:
     """Yield every directory from `top` down, each before those in it: its path, the names of directories in it, and others.
 
-    Directories that cannot be listed are left out, and links are not followed. `deepest`: directories whose path has so
-    many slashes are yielded, and not entered. `named`: which of the other names are kept, as anybody may make a million of
-    them. Unlike `os.walk` before Python 3.12 it does not call itself, so that no number of directories inside each other
-    exhausts the interpreter's stack.
+    Directories that cannot be listed are left out, and those beyond MOST_PENDING; links are not followed. `deepest`: of
+    directories whose path has so many slashes, those in them are left out. `named`: which of the other names are kept, as
+    anybody may make a million of them. Unlike `os.walk` before Python 3.12 it does not call itself, so that no number of
+    directories inside each other exhausts the interpreter's stack.
     """
-    pending = [top]
-    while pending:
-        path = pending.pop()
-        directories: list[AnyStr] = []
-        others: list[AnyStr] = []
+    pending = PendingDirectories(top)
+    while (link := pending.pop()) is not None:
+        path = link.path
+        directories: list[bytes] = []
+        others: list[bytes] = []
+        entered = deepest is None or path.count(b"/") < deepest
         try:
             with os.scandir(path) as entries:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
-                        directories.append(entry.name)
+                        if entered and pending.push(link, entry.name):
+                            directories.append(entry.name)
                     elif named(entry.name):
                         others.append(entry.name)
         except OSError:
             continue
         yield path, directories, others
-        if deepest is not None and os.fsencode(path).count(b"/") >= deepest:
-            continue
-        pending.extend(os.path.join(path, name) for name in reversed(directories))  # noqa: PTH118 - text or bytes
 
 
 def is_below(path: bytes, directory: bytes) -> bool:

@@ -143,7 +143,7 @@ def _renamed_trials(
 
 def _files_below(folder: bytes) -> Iterator[bytes]:
     """Yield the files below a folder; no link is followed, and what cannot be listed is left out."""
-    for parent, _, names in os.walk(folder):
+    for parent, _, names in tree.walk(folder):
         yield from (os.path.join(parent, name) for name in names)  # noqa: PTH118 - bytes
 
 
