@@ -22,6 +22,7 @@ from watcher.config.descriptions import about, keys, sections
 from watcher.config.example import toml
 from watcher.errors import WatcherError
 from watcher.ledger import open_ledger
+from watcher.media.sentences import WARNINGS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -139,7 +140,7 @@ def test_every_warning_of_a_result_is_documented_by_its_code() -> None:
         and node.func.id == "ResultWarning"
         and node.args
         and isinstance(node.args[0], ast.Constant)
-    }
+    } | {sentence.code for sentence in WARNINGS}
     table = between(README, "<!-- warnings -->", "<!-- /warnings -->")
 
     assert set(re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE)) == made

@@ -204,7 +204,7 @@ def test_the_unforeseen_is_told_with_its_traceback(
 
     assert isinstance(failed, Failed)
     assert failed.reason == "crashed"
-    assert "ZeroDivisionError" in failed.message
+    assert "ZeroDivisionError" in failed.detail
     assert "Traceback" in failed.detail
 
 

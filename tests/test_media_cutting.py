@@ -628,20 +628,32 @@ def test_a_child_that_never_listens_keeps_nobody_from_anything_else(
 
 
 @pytest.mark.parametrize(
-    ("kind", "reason", "error"),
-    [("output", "spool", PassingError), ("source", "away", SourceError)],
+    ("kind", "reason", "error", "message"),
+    [
+        ("output", "spool", PassingError, "No pieces can be put into {spool}: No space left on device"),
+        ("source", "away", SourceError, "the file cannot be read: No space left on device"),
+    ],
 )
 def test_what_costs_no_attempt_is_not_believed_of_the_child_alone(  # noqa: PLR0917 - three cases, three fixtures
-    kind: str, reason: str, error: type[JobError], file: Path, spool: Path, child_runs: Instead
+    kind: str, reason: str, error: type[JobError], message: str, file: Path, spool: Path, child_runs: Instead
 ) -> None:
     """The recording was worked on again and again, for ever, at no cost of an attempt."""
-    words = {"v": 2, "is": "failed", "kind": kind, "reason": reason, "message": "No room.", "hint": "", "detail": ""}
+    words = {
+        "v": 2,
+        "is": "failed",
+        "kind": kind,
+        "reason": reason,
+        "message": "/root is there: No space left on device",
+        "hint": "/root is there",
+        "detail": "",
+    }
     line = json.dumps(words).encode() + b"\n"
     child_runs(f"line.sendall({line!r})")
     with cutting(file, spool) as running, pytest.raises(error) as caught:
         list(running)
 
-    assert caught.value.message == "No room."
+    assert caught.value.message == message.format(spool=spool)
+    assert "/root" not in caught.value.hint
     assert not isinstance(caught.value, SourceError) or not caught.value.free
 
 

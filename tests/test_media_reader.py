@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from watcher.errors import FileError, PassingError
 from watcher.media import Cutting, MediaOptions, childprocess
@@ -150,13 +151,48 @@ sys.exit(1)
         assert os.fstat(cutting._child._words).st_blocks * 512 <= 1 << 20
 
 
-def test_the_last_line_of_what_a_child_wrote_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_end_of_what_a_child_wrote_goes_into_the_log_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     what = """
 os.write(2, b"first\\n" * 10_000 + b"no module named av\\n")
 sys.exit(1)
 """
     for cutting in saying(what, tmp_path, monkeypatch):
-        with pytest.raises(PassingError) as caught:
+        with capture_logs() as logs, pytest.raises(PassingError) as caught:
             list(cutting)
 
-        assert caught.value.message == "The media child ended with code 1: no module named av"
+        assert caught.value.message == "The media child ended with code 1."
+        assert [log["detail"].splitlines()[-1] for log in logs] == ["no module named av"]
+
+
+METADATA = "/home/anna/.ssh/id_ed25519 is there, and has 411 bytes"
+
+
+def test_what_a_child_says_of_a_failure_reaches_nobody_but_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may look at any path; what it found stood in the note beside the recording, for whoever writes into the folder."""
+    words = {"v": 2, "is": "failed", "kind": "file", "reason": "undecodable", "message": METADATA}
+    for cutting in saying(
+        f"line.sendall(json.dumps({words | {'hint': METADATA, 'detail': ''}!r}).encode() + b'\\n')",
+        tmp_path,
+        monkeypatch,
+    ):
+        with capture_logs() as logs, pytest.raises(FileError) as caught:
+            list(cutting)
+
+        assert METADATA not in f"{caught.value} {caught.value.hint} {caught.value.reason}"
+        assert [log["message"] for log in logs] == [METADATA]
+
+
+def test_of_a_childs_warnings_those_that_are_ours_are_passed_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = {"code": "channel_missing", "message": "There is no channel 3; all channels were mixed instead."}
+    theirs = {"code": METADATA, "message": METADATA}
+    said = [{**warning, "hint": METADATA, "note": False} for warning in (ours, theirs)]
+    what = f"line.sendall(json.dumps({ENDED | {'warnings': said}!r}).encode() + b'\\n')"
+    for cutting in saying(what, tmp_path, monkeypatch):
+        assert list(cutting) == []
+
+        assert [(warning.code, warning.note) for warning in cutting.summary.warnings] == [("channel_missing", True)]
+        assert METADATA not in repr(cutting.summary)

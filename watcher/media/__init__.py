@@ -15,7 +15,8 @@ from watcher.media.values import (
 )
 
 if TYPE_CHECKING:
-    from watcher.media.cutting import Cutting, clear_spool, measure, nonsense
+    from watcher.media.cutting import Cutting, clear_spool, measure
+    from watcher.media.failures import nonsense
 
 __all__ = [
     "CODECS",

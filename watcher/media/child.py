@@ -17,7 +17,7 @@ import av
 import numpy as np
 
 import watcher
-from watcher.errors import FileError, JobError, OutputError
+from watcher.errors import JobError, OutputError
 from watcher.job import SAMPLE_RATE, ResultWarning
 from watcher.media.confine import allow_cpu, confine
 from watcher.media.decode import RecordingDecoder
@@ -28,6 +28,7 @@ from watcher.media.plan import PlannedPiece, Planner, rules_for
 from watcher.media.protocol import MAX_LINE, Ended, Failed, Grant, Made, Message, Opened, Order, Progress, Replanned
 from watcher.media.protocol import decode as read_message
 from watcher.media.protocol import encode as write_message
+from watcher.media.sentences import SILENT, TOO_MUCH_MEMORY, UNFORESEEN, UPLOADS_TOO_SMALL
 from watcher.media.source import SourceReader
 from watcher.media.values import SoundChoice
 
@@ -100,29 +101,14 @@ class MediaChild:
         try:
             self._work()
         except JobError as exc:
-            self._channel.send(Failed(exc.code, exc.reason, exc.message, exc.hint, repr(exc.__cause__ or "")))
+            self._channel.send(_failed(exc, repr(exc.__cause__ or "")))
         except MemoryError:
-            self._channel.send(
-                Failed(
-                    "file",
-                    "limits",
-                    "Decoding this file takes more memory than a recording may.",
-                    "It is probably damaged, or not a recording at all; export it again.",
-                )
-            )
+            self._channel.send(_failed(TOO_MUCH_MEMORY.error()))
         except (BrokenPipeError, EOFError):
             # Nobody is there to read it.
             return
-        except Exception as exc:  # noqa: BLE001 - the process's boundary: what a hostile file provoked fails that file
-            self._channel.send(
-                Failed(
-                    "file",
-                    "crashed",
-                    f"Decoding this file failed in an unforeseen way ({type(exc).__name__}).",
-                    "Export it again, for example as WAV or FLAC; please report it if it plays fine elsewhere.",
-                    traceback.format_exc(),
-                )
-            )
+        except Exception:  # noqa: BLE001 - the process's boundary: what a hostile file provoked fails that file
+            self._channel.send(_failed(UNFORESEEN.error(), traceback.format_exc()))
 
     def _work(self) -> None:
         order = self._order
@@ -190,12 +176,7 @@ class MediaChild:
         self._listener.finish()
         if self._made or self._listener.hears:
             return ()
-        where = "any audio track of this recording" if recording.others else "this recording"
-        message = f"No sound was heard in {where}."
-        hint = (
-            "If somebody speaks in it, look at microphone, cable and the recorder's track; else nothing has to be done."
-        )
-        return (ResultWarning("silent", message, hint, note=True),)
+        return (SILENT.warning("any audio track of this" if recording.others else "this"),)
 
     def _listen(self, seconds: float) -> None:
         self._listened += seconds
@@ -241,11 +222,7 @@ class MediaChild:
     def _shorter(self, span: PlannedPiece, size: int) -> int:
         longest = int(len(span.samples) * 0.9 * self._order.max_bytes / size)
         if longest < _LEAST * SAMPLE_RATE:
-            raise FileError(
-                f"The server takes at most {self._order.max_bytes} bytes at once, which is too little for speech.",
-                hint='Raise max_upload_mb, or set codec = "mp3" in [media].',
-                reason="limits",
-            )
+            raise UPLOADS_TOO_SMALL.error(self._order.max_bytes)
         return longest
 
     def _wait_for_grant(self) -> None:
@@ -266,3 +243,7 @@ class MediaChild:
         heard = self._heard / SAMPLE_RATE + self._listened
         most = min(base + ratio * self._order.limit_seconds, self._order.limit_cpu_most)
         allow_cpu(base + ratio * heard, most=most)
+
+
+def _failed(error: JobError, detail: str = "") -> Failed:
+    return Failed(error.code, error.reason, error.message, error.hint, detail)

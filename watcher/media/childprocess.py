@@ -109,12 +109,11 @@ class ChildProcess:
         # The child's place in the file is this process's, too.
         end = min(os.lseek(self._words, 0, os.SEEK_CUR), _WORDS)
         words = os.pread(self._words, min(end, 4096), max(0, end - 4096)).decode(errors="replace")
-        _log.debug("media.child", code=code, detail=words)
+        # The words go no further than the log: the child may have been taken over, and others read what comes of an error.
+        (_log.warning if code >= 0 else _log.debug)("media.child", code=code, detail=words)
         if code >= 0:
-            last = (words.strip().splitlines() or ["it said nothing"])[-1]
-            return PassingError(
-                f"The media child ended with code {code}: {last}", hint="Check the installation.", reason="child"
-            )
+            hint = "Check the installation; the log has the last words of it (media.child)."
+            return PassingError(f"The media child ended with code {code}.", hint=hint, reason="child")
         name = _signal_name(-code)
         if -code in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             return PassingError(

@@ -18,10 +18,11 @@ from typing import Final, Self
 
 import structlog
 
-from watcher.errors import FileError, JobError, OutputError, PassingError, SourceError, StoppedError
+from watcher.errors import FileError, JobError, PassingError, StoppedError
 from watcher.job import SAMPLE_RATE, Cut
 from watcher.media.childprocess import ChildProcess
 from watcher.media.confine import FILE_SIZE
+from watcher.media.failures import failure_of, nonsense, unwritable, warnings_of
 from watcher.media.protocol import (
     Ended,
     Failed,
@@ -56,9 +57,6 @@ _MESSAGES: Final = 4 << 20
 _MESSAGES_A_SECOND: Final = 2 << 10
 #: Bytes a second that the slowest disk or share is read with, twice where the decoder jumps about.
 _READ_A_SECOND: Final = 25_000
-_ERRORS: Final[dict[str, type[JobError]]] = {
-    error.code: error for error in (FileError, PassingError, SourceError, OutputError)
-}
 
 
 def clear_spool(spool: Path) -> None:
@@ -169,11 +167,7 @@ class Cutting:
             self._spool.mkdir(parents=True, exist_ok=True)
             self._directory = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._spool))
         except OSError as exc:
-            raise OutputError(
-                f"No pieces can be put into {self._spool}: {exc.strerror}",
-                hint="Check that the state directory can be written and its disk has room.",
-                reason="spool",
-            ) from exc
+            raise unwritable(self._spool, exc) from exc
         self._held.callback(shutil.rmtree, self._directory, ignore_errors=True)
         try:
             self._child = ChildProcess(self._descriptor, self._directory)
@@ -210,11 +204,10 @@ class Cutting:
                     self.heard = ended.seconds
                     # It has nothing left to do; whatever took it over does nothing more.
                     self._child.kill()
-                    self._summary = Summary(ended.seconds, ended.content, ended.loudness, ended.warnings, ended.stream)
+                    warnings = warnings_of(ended)
+                    self._summary = Summary(ended.seconds, ended.content, ended.loudness, warnings, ended.stream)
                 case Failed() as failed:
-                    if failed.detail:
-                        _log.debug("media.child", reason=failed.reason, detail=failed.detail)
-                    raise self._failure(failed)
+                    raise failure_of(failed, spool=self._spool, max_bytes=self._max_bytes, descriptor=self._descriptor)
                 case _:
                     raise nonsense()
 
@@ -335,32 +328,6 @@ class Cutting:
         heard = min(self.heard, self._limits.seconds)
         return self._limits.patience + self._limits.cpu_base + reading + heard
 
-    def _failure(self, failed: Failed) -> JobError:
-        """Return the error that the child tells of; what costs no attempt is believed where this process meets it as well."""
-        error = _ERRORS.get(failed.kind, FileError)(failed.message, hint=failed.hint, reason=failed.reason)
-        if isinstance(error, OutputError) and self._has_room():
-            return PassingError(failed.message, hint=failed.hint, reason=failed.reason)
-        if isinstance(error, SourceError) and error.free and self._is_readable():
-            return SourceError(failed.message, hint=failed.hint, reason="unreadable")
-        return error
-
-    def _has_room(self) -> bool:
-        """Return whether the spool takes a piece."""
-        try:
-            with tempfile.TemporaryFile(dir=self._directory) as file:
-                os.posix_fallocate(file.fileno(), 0, self._max_bytes)
-        except OSError:
-            return False
-        return True
-
-    def _is_readable(self) -> bool:
-        """Return whether the end of the recording can be read."""
-        try:
-            os.pread(self._descriptor, 1, max(0, os.fstat(self._descriptor).st_size - 1))
-        except OSError:
-            return False
-        return True
-
     # The pieces.
 
     def _piece(self, made: Made) -> Piece:
@@ -439,12 +406,3 @@ def _sizes(directory: Path) -> list[int]:
             with contextlib.suppress(FileNotFoundError):
                 sizes.append(entry.stat(follow_symlinks=False).st_size)
     return sizes
-
-
-def nonsense() -> FileError:
-    """Return the error for a message that our own decoder never sends: the child was taken over."""
-    return FileError(
-        "The decoder process sent an invalid message.",
-        hint="The recording is probably damaged; export it again, for example as WAV or FLAC.",
-        reason="crashed",
-    )

@@ -14,6 +14,19 @@ from watcher.errors import FileError
 from watcher.job import SAMPLE_RATE, ResultWarning
 from watcher.media.levels import Samples, SoundDetector
 from watcher.media.opening import open_container
+from watcher.media.sentences import (
+    BYTES_LEFT_OUT,
+    CHANNEL_MISSING,
+    DAMAGED,
+    ENDS_EARLY,
+    NOTHING_DECODED,
+    OTHER_TRACK,
+    SOUND_MISSING,
+    TIMECODE_LEFT_OUT,
+    TOO_LONG,
+    TRACKS_LEFT_OUT,
+    shown,
+)
 from watcher.media.source import FileWindow, SourceReader
 from watcher.media.timeline import Timeline, TrackMixer
 from watcher.media.tracks import audio_tracks, described, wanted_tracks
@@ -81,14 +94,10 @@ class RecordingDecoder:
         result = []
         promised = self._promised()
         if promised is not None and self._heard < 0.98 * promised - 2 and not self._reader.hole:
-            message = f"The recording ends at {_clock(self._heard)}, although its header promises {_clock(promised)}."
-            hint = "Copy it again from where it came from: what is whole is transcribed anew. If it ends there, too, nothing can be done."
-            result.append(ResultWarning("ends_early", message, hint, note=True))
+            result.append(ENDS_EARLY.warning(_clock(self._heard), _clock(promised)))
         left = self._reader.size - self._end
         if left > 0 and self._reader.has_content(self._end):
-            message = f"{counted(left, 'byte')} behind the declared end of the recording {'was' if left == 1 else 'were'} not heard."
-            hint = "If sound is missing, open the file in an audio editor and export it again."
-            result.append(ResultWarning("bytes_left_out", message, hint))
+            result.append(BYTES_LEFT_OUT.warning(counted(left, "byte"), "was" if left == 1 else "were"))
         return tuple(result)
 
     @property
@@ -116,23 +125,14 @@ class RecordingDecoder:
                 self._heard += len(block) / SAMPLE_RATE
                 yield block
                 if self._heard > self._limit:
-                    raise FileError(
-                        f"The recording is longer than {self._limit / 3600:.0f} hours.",
-                        hint="Split it into parts; or it is damaged, and its length an error.",
-                        reason="too_long",
-                    )
+                    raise TOO_LONG.error(f"{self._limit / 3600:.0f}")
         if not self._heard:
-            raise FileError(
-                "No sound could be decoded from this file.",
-                hint="Play it in a media player; if that fails too, export it again.",
-                reason="undecodable",
-            )
+            raise NOTHING_DECODED.error()
 
     def _channel_warnings(self) -> tuple[ResultWarning, ...]:
         if not any(section.channel_missing for section in self._sections):
             return ()
-        message = f"There is no channel {self._choice.channel}; all channels were mixed instead."
-        return (ResultWarning("channel_missing", message, "Change the setting channel of the folder.", note=True),)
+        return (CHANNEL_MISSING.warning(self._choice.channel),)
 
     @property
     def _sections(self) -> list["_PartDecoder"]:
@@ -185,9 +185,7 @@ class _PartDecoder:
         self.others = tuple(described(track) for track in tracks if track.index not in heard)
         if self.others:
             which = "Only one" if len(heard) == 1 else f"Only {len(heard)}"
-            message = f"{which} of {len(tracks)} audio tracks was transcribed: {self.stream}."
-            hint = 'The setting track of a folder chooses: a number, a language or "all".'
-            self.choosing += (ResultWarning("tracks_left_out", message, hint),)
+            self.choosing += (TRACKS_LEFT_OUT.warning(which, len(tracks), shown(self.stream)),)
         for stream in self._container.streams:
             stream.discard = Discard.default if stream.index in heard else Discard.all
         name = self._container.format.name.split(",")[0]
@@ -275,8 +273,7 @@ class _PartDecoder:
             listener.finish()
         chosen = next((track for track in tracks if listeners[track.index].hears), tracks[0])
         if chosen is not tracks[0]:
-            message = f"The default audio track is silent; another one was transcribed: {described(chosen)}."
-            self.choosing += (ResultWarning("other_track", message),)
+            self.choosing += (OTHER_TRACK.warning(shown(described(chosen))),)
         self._container = open_container(self._rewound())
         return next(track for track in self._container.streams.audio if track.index == chosen.index)
 
@@ -305,26 +302,21 @@ def _timecode_warnings(channels: set[int]) -> tuple[ResultWarning, ...]:
     if not channels:
         return ()
     which = " and ".join(str(channel) for channel in sorted(channels))
-    plural = "s" if len(channels) > 1 else ""
-    message = f"Timecode (LTC) on channel{plural} {which} is no speech, and was left out."
-    return (ResultWarning("timecode_left_out", message),)
+    return (TIMECODE_LEFT_OUT.warning(f"channel{'s' if len(channels) > 1 else ''} {which}"),)
 
 
 def _damage_warnings(places: list[float]) -> tuple[ResultWarning, ...]:
     if not places:
         return ()
     count = "1 damaged place was" if len(places) == 1 else f"{len(places)} damaged places were"
-    return (ResultWarning("damaged", f"{count} passed over, the first at {_clock(places[0])}."),)
+    return (DAMAGED.warning(count, _clock(places[0])),)
 
 
 def _hole_warnings(holes: list[tuple[float, float]]) -> tuple[ResultWarning, ...]:
     if not holes:
         return ()
     total = sum(length for _, length in holes)
-    message = (
-        f"Sound is missing in the file from {_clock(holes[0][0])} on, {total:.1f} s in all; it was taken for silence."
-    )
-    return (ResultWarning("sound_missing", message),)
+    return (SOUND_MISSING.warning(_clock(holes[0][0]), f"{total:.1f}"),)
 
 
 def _decoded(packet: "Packet[Any]") -> list[AudioFrame]:

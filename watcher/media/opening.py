@@ -10,7 +10,7 @@ from typing import Final, NoReturn
 import av
 from av.container import InputContainer
 
-from watcher.errors import FileError
+from watcher.media.sentences import UNKNOWN_KIND, UNREADABLE, known_error
 from watcher.media.source import FileWindow
 
 #: FFmpeg's names of the demuxers of the formats in the contract, and of those that hide under their suffixes.
@@ -51,19 +51,11 @@ def open_container(window: FileWindow) -> InputContainer:
             },
         )
     except av.error.ArgumentError as exc:
-        raise FileError(
-            "This kind of file is not taken for a recording.",
-            hint="Rename it if it is none, or export it as WAV, FLAC, MP3 or M4A.",
-            reason="unsupported",
-        ) from exc
+        raise UNKNOWN_KIND.error() from exc
     except MemoryError:
         raise
     except av.FFmpegError as exc:
-        raise FileError(
-            f"This file cannot be read as sound or film: {exc.strerror}.",
-            hint="Play it in a media player; if that fails too, export it again.",
-            reason="undecodable",
-        ) from exc
+        raise UNREADABLE.error(known_error(exc.strerror)) from exc
     # Set by PyAV; it would make FFmpeg hold back packets until a timestamp turns up.
     container.flags &= ~_GENPTS
     return container

@@ -8,10 +8,10 @@ import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 
-from watcher.errors import FileError
 from watcher.job import SAMPLE_RATE
 from watcher.media.levels import Samples
 from watcher.media.mix import Mixer, Mono
+from watcher.media.sentences import TOO_MANY_CHANNELS
 
 #: Sample format: full scale, and what silence is.
 _FORMATS: Final = {
@@ -181,11 +181,7 @@ class _StreamFormat:
             frame.format.name.removesuffix("p"), frame.format.is_planar, frame.layout.nb_channels, frame.sample_rate
         )
         if form.kind not in _FORMATS or not 1 <= form.channels <= _MOST_CHANNELS or not 1000 <= form.rate <= 1_000_000:  # noqa: PLR2004 - Hz
-            raise FileError(
-                f"{form.channels} channels of {form.kind} at {form.rate} Hz are more than can be heard.",
-                hint=f"Export it with at most {_MOST_CHANNELS} channels at 8 to 192 kHz.",
-                reason="limits",
-            )
+            raise TOO_MANY_CHANNELS.error(form.channels, form.kind, form.rate)
         return form
 
 

@@ -8,9 +8,9 @@ from av.container import InputContainer
 from av.stream import Disposition
 
 from watcher import languages
-from watcher.errors import FileError
 from watcher.job import ResultWarning
 from watcher.media.opening import DECODERS
+from watcher.media.sentences import NO_KNOWN_TRACK, NO_TRACK, TRACK_MISSING
 from watcher.media.values import SoundChoice
 
 
@@ -31,16 +31,10 @@ def wanted_tracks(
     Raises FileError ("no_audio", "unsupported") where none can be heard.
     """
     if not tracks:
-        raise FileError(
-            "There is no audio track in this file.", hint="Rename it if it is no recording.", reason="no_audio"
-        )
+        raise NO_TRACK.error()
     able = [track for track in tracks if _able(track)]
     if not able:
-        raise FileError(
-            "None of its audio tracks is in a format that is decoded here.",
-            hint="Export it as WAV, FLAC, MP3 or M4A.",
-            reason="unsupported",
-        )
+        raise NO_KNOWN_TRACK.error()
     able.sort(key=lambda track: not track.disposition & Disposition.default)
     if choice.track in ("auto", "all"):
         return able, ()
@@ -55,9 +49,7 @@ def wanted_tracks(
             chosen = able
     if chosen:
         return chosen, ()
-    message = f"{missing}; what was transcribed is what players play by default."
-    hint = "Change the setting track of the folder."
-    return able, (ResultWarning("track_missing", message, hint, note=True),)
+    return able, (TRACK_MISSING.warning(missing),)
 
 
 def _able(track: AudioStream) -> bool:
