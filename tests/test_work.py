@@ -322,6 +322,21 @@ def test_the_work_where_two_pieces_meet_is_bounded_however_crowded_it_is(work: W
         assert taken <= 700_000 * len(pieces), count
 
 
+@pytest.mark.parametrize("rate", [49, 99])
+@pytest.mark.parametrize("speed", [20, 100])
+def test_the_work_on_captions_is_bounded_by_the_text_whatever_a_folder_asks_for(
+    work: Work, speed: int, rate: int
+) -> None:
+    # Each character is a token: nothing has more places to break.
+    text = "".join(chr(0x4E00 + index * 7919 % 20_000) for index in range(700))
+    said = Transcript((Segment(text, 0.0, len(text) / rate),), "zh", len(text) / rate)
+    rules = CaptionRules(max_chars=200, max_lines=4, max_seconds=30, max_chars_per_second=speed)
+
+    taken = work.of(lambda: layout(said, rules, duration=said.duration))
+
+    assert taken <= 12_000 * len(text)
+
+
 #: Work with the square of its input, in the ways that are counted.
 SQUARES: dict[str, Callable[[int], object]] = {
     "rounds of a loop": lambda n: [0 for _ in range(n) for _ in range(n)],

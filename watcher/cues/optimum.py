@@ -52,6 +52,9 @@ _WAYS: Final = 16
 #: text would take most time and memory, for a token of it may be one character.
 _STRETCH: Final = 512
 _DENSE: Final = 50.0
+#: Tokens of a caption: more than anybody says in the 30 seconds that it may last. A caption of four lines of 200 characters
+#: could hold 800 of a character each, and how many ways there are to cut grows with their number.
+_MOST_TOKENS: Final = 160
 #: Pieces after which a sign of life is given.
 _ALIVE: Final = 4096
 #: Lines: the share of a break's price, and the price of full imbalance; a wider upper line a little more (TTSG, BBC 3.1:
@@ -170,7 +173,7 @@ class _Search:
         return fits
 
     def _first(self) -> list[int]:
-        """Return for each border the first token from which a caption can reach it, by the width of its lines."""
+        """Return for each border the first token from which a caption can reach it, by its lines and tokens."""
         first = [0]
         reach: list[int] = []
         for begin in range(self.count):
@@ -180,7 +183,7 @@ class _Search:
             reach.append(end)
         begin = 0
         for end in range(1, self.count + 1):
-            while reach[begin] < end:
+            while reach[begin] < end or end - begin > _MOST_TOKENS:
                 begin += 1
             first.append(begin)
         return first
@@ -188,8 +191,7 @@ class _Search:
     def _closed(self) -> bytearray:
         """Return at which borders no caption may begin: in stretches too dense to read, all but those of full captions."""
         closed = bytearray(self.count + 1)
-        starts, scale = self.stream.start, self.limits.scale
-        dense = max(_DENSE * scale, self.limits.speed)
+        starts, dense = self.stream.start, _DENSE * self.limits.scale
         for begin in range(0, self.count - _STRETCH, _STRETCH):
             end = begin + _STRETCH
             if (self.widths[end] - self.widths[begin]) * 1000 > dense * (starts[end] - starts[begin]):
@@ -209,7 +211,7 @@ class _Search:
             start = stream.start[begin]
             at = begin + 1
             while (
-                at < min(behind, end)
+                at < min(behind, end, begin + _MOST_TOKENS)
                 and not stream.turn[at]
                 and stream.start[at] - stream.end[at - 1] < PAUSE_BREAK
                 and stream.end[at] - start <= self.limits.longest
