@@ -154,6 +154,33 @@ def test_what_a_settings_of_the_folder_moved_away_is_transcribed_once_more_where
     assert watcher("status")[1]["data"]["counts"]["done"] == 1
 
 
+@pytest.mark.parametrize("command", ["again", "render", "forget", "retry"])
+def test_what_was_moved_away_under_a_name_with_a_number_is_found_by_the_one_that_it_came_by(
+    watcher: Commands, monkeypatch: pytest.MonkeyPatch, models: Models, command: str
+) -> None:
+    other = watcher.folder / "done" / "a.wav"
+    other.parent.mkdir()
+    recording(other, seed=1)
+    path, moved = watcher.folder / "a.wav", moved_away(watcher, monkeypatch).with_name("a.2.wav")
+    # From here on it is known by its new place.
+    watcher("again", path)
+    if command == "retry":
+        error = {"message": "The audio file could not be decoded", "code": "invalid_audio"}
+        models.refused["whisper-1"] = Reply({"error": error}, status=400)
+        watcher("again", moved)
+
+    code, document = watcher(command, path)
+
+    assert (code, document["errors"]) == (0, [])
+    named: dict[str, Callable[[dict[str, Any]], list[str]]] = {
+        "again": lambda data: data["again"],
+        "render": lambda data: [output.replace(".srt", ".wav") for output in data["outputs"] if "srt" in output],
+        "forget": lambda data: [one["path"] for one in data["forgotten"]],
+        "retry": lambda data: data["put_back"],
+    }
+    assert named[command](document["data"]) == [str(moved)]
+
+
 @pytest.mark.parametrize(
     ("options", "code"), [(["--language", "german"], 2), (["--language", "klingon"], 2), (["--model", "a\nb"], 3)]
 )

@@ -363,6 +363,17 @@ class TestRelocate:
         assert (ledger.history.lookup(TALK), ledger.history.counts()[State.DONE]) == (None, 1)
         assert (known(ledger, moved.path).content, ledger.queue.put([moved])) == (SOUND, [PutResult.KNOWN])
 
+    def test_by_the_path_that_it_came_by_the_last_one_is_found(self, ledger: Ledger) -> None:
+        for place in ("done/talk.wav", "done/talk.2.wav"):
+            ledger.queue.put([found()])
+            ledger.queue.done(claimed(ledger), Outcome(content=SOUND, moved_to=found(place).path))
+            ledger.queue.relocate(TALK, found(place))
+
+        moved, other = ledger.history.moved(TALK), ledger.history.moved(found("done/talk.wav").path)
+
+        assert moved is not None
+        assert (moved.path, other) == (found("done/talk.2.wav").path, None)
+
     def test_what_stands_where_it_was_or_is_known_at_its_new_place_stays(self, ledger: Ledger) -> None:
         done(ledger)
         done(ledger, "other.wav")

@@ -53,6 +53,10 @@ def retry(
         names = {path: spellings(loaded.settings, os.fsencode(path)) for path in paths}
         gone = _forget_gone(ledger, loaded, [name for spelled in names.values() for name in spelled])
         back = ledger.queue.put_back([name for spelled in names.values() for name in spelled] or None)
+        for path in [path for path in paths if not _among([*back, *gone], names[path])]:
+            if places := _moved(ledger, loaded, os.fsencode(path)):
+                names[path] = (*names[path], *places)
+                back += ledger.queue.put_back(places)
         idle = [path for path in paths if not _among(back, names[path])]
         problems = [
             _gone(path) if _among(gone, names[path]) else _no_failure(ledger, loaded, os.fsencode(path))
@@ -68,6 +72,12 @@ def retry(
         exit_code=1 if problems else 0,
     )
     return show(result, as_json=as_json)
+
+
+def _moved(ledger: Ledger, loaded: Config, path: bytes) -> list[bytes]:
+    """Return where what failed is, and was moved since it had the name that a person gives."""
+    known = named(loaded.settings, path).recordings(ledger, loaded.settings)
+    return [record.path for record in known if record.state is State.FAILED]
 
 
 def _among(paths: Sequence[bytes], names: Sequence[bytes]) -> bool:

@@ -96,7 +96,7 @@ TABLES: Final = (
                 "piece",
                 "pieces",
             ),
-            *("seconds_done", "reason", "message", "hint", "outcome", "again", "model"),
+            *("seconds_done", "reason", "message", "hint", "outcome", "again", "model", "came_as"),
         ),
     ),
     Table("answers", ("id",), ("digest", "parameters", "body", "seconds", "model", "used_at", "aside")),
@@ -115,7 +115,7 @@ TABLES: Final = (
     Table("hooks", ("id",), ("source", "kind", "payload", "attempts", "failures", "run_at", "message")),
 )
 #: Columns that hold a path.
-_PATHS: Final = frozenset({"path", "root", "source"})
+_PATHS: Final = frozenset({"path", "root", "source", "came_as"})
 #: Rows at a time.
 _PAGE: Final = 500
 
@@ -171,9 +171,10 @@ def _carried(values: dict[str, Any], giving: LedgerContext, taking: LedgerContex
 
     try:
         for name in _PATHS & values.keys():
-            values[name] = carry(values[name])
-            if values[name] is None:
-                return None
+            if values[name] is not None:
+                values[name] = carry(values[name])
+                if values[name] is None:
+                    return None
         if values.get("outcome"):
             values["outcome"] = _outcome(values["outcome"], carry)
     except ValueError as exc:

@@ -30,6 +30,11 @@ class Lookups(LedgerPart):
         found = self._records(_LOOKUP, (self._paths.stored(path),))
         return found[0] if found else None
 
+    def moved(self, path: bytes) -> SourceRecord | None:
+        """Return the last source that came by this path and is known by the place to which it was moved (`Queue.relocate`)."""
+        found = self._records(_MOVED, (self._paths.stored(path),))
+        return found[0] if found else None
+
     def namesakes(self, job: Job) -> list[SourceRecord]:
         """Return the sources of its root that were done under other paths and were the same file: its inode, stamp and content.
 
@@ -118,6 +123,9 @@ _KNOWN: Final = """
 SELECT path, size, mtime_ns, inode, state FROM sources WHERE path > ? AND path < ? ORDER BY path LIMIT ?
 """
 _LOOKUP: Final = f"SELECT {rows.RECORD} FROM sources WHERE path = ?"  # noqa: S608 - our own column names
+_MOVED: Final = f"""
+SELECT {rows.RECORD} FROM sources WHERE came_as = ? ORDER BY id DESC LIMIT 1
+"""  # noqa: S608 - our own column names
 #: Somebody may make twenty thousand hard links of one file, and each of them asks for the others.
 MOST_NAMESAKES: Final = 20
 _SAME: Final = """

@@ -64,7 +64,7 @@ class Queue(Claims, Suspects, Requeue):
     def relocate(self, path: bytes, found: FoundRecording) -> bool:
         """Know a source that was moved away after it was done (`Outcome.moved_to`) by the place where it was found.
 
-        False where the source at `path` is none such, or one is known at that place already.
+        The path by which it came stays known (`History.moved`). False where the source at `path` is none such, or one is known at that place already.
         """
         values = {
             "former": self._paths.stored(path),
@@ -290,7 +290,8 @@ WHERE id = :id AND fence = :fence AND state = 'running'
 MOVED_SIZE: Final = -1
 _MOVED_AWAY: Final = f"UPDATE sources SET size = {MOVED_SIZE}, mtime_ns = 0, inode = 0 WHERE id = ?"  # noqa: S608 - our own number
 _RELOCATE: Final = f"""
-UPDATE sources SET path = :path, root = :root, size = :size, mtime_ns = :mtime_ns, inode = :inode, gone_at = 0
+UPDATE sources SET
+    path = :path, root = :root, size = :size, mtime_ns = :mtime_ns, inode = :inode, gone_at = 0, came_as = :former
 WHERE path = :former AND state = 'done' AND size = {MOVED_SIZE}
 AND NOT EXISTS (SELECT 1 FROM sources AS other WHERE other.path = :path)
 """  # noqa: S608 - our own number

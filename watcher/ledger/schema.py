@@ -219,6 +219,14 @@ _TENTH: Final = (
     "CREATE INDEX hooks_behind_recording ON hooks (recording) WHERE failures > 0",
 )
 
+INDEX_CAME_AS: Final = "CREATE INDEX sources_came_as ON sources (came_as, id) WHERE came_as IS NOT NULL"
+
+# The path that a source had before it was known by the place to which it was moved; NULL: it was not.
+_ELEVENTH: Final = (
+    "ALTER TABLE sources ADD COLUMN came_as BLOB",
+    INDEX_CAME_AS,
+)
+
 #: Step n brings a ledger of version n to version n + 1.
 STEPS: Final[tuple[tuple[str, ...], ...]] = (
     _FIRST,
@@ -231,6 +239,7 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
     INDEX_TURNS,
     _NINTH,
     _TENTH,
+    _ELEVENTH,
 )
 
 

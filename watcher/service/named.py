@@ -36,10 +36,9 @@ class NamedRecordings:
 
     def recordings(self, ledger: Ledger, settings: Settings) -> Iterator[SourceRecord]:
         """Yield what is known of it, in the order of the paths: a recording, or all below a folder, moved ones included."""
-        for names in () if self.is_folder else (self.names, () if self.there else _moved_names(settings, self.names)):
-            if found := [record for name in names if (record := ledger.history.lookup(name)) is not None]:
-                yield from found
-                return
+        if not self.is_folder and (found := self._single(ledger, settings)):
+            yield from found
+            return
         # Also what was moved away after it was done, and is known under the name it came by.
         watched = (os.fsencode(folder.path) for folder in settings.folders)
         roots = {root for root in watched if any(is_below(name, root) for name in self.names)}
@@ -50,6 +49,14 @@ class NamedRecordings:
                 record = ledger.history.lookup(path)
                 if record is not None and (self._is_meant(path) or self._is_meant(place_of(record))):
                     yield record
+
+    def _single(self, ledger: Ledger, settings: Settings) -> list[SourceRecord]:
+        """Return what is known by one of the names, or was before it was moved away; there its name may have got a number."""
+        history = ledger.history
+        looks: list[Iterator[SourceRecord | None]] = [map(history.lookup, self.names)]
+        if not self.there:
+            looks += [map(history.moved, self.names), map(history.lookup, _moved_names(settings, self.names))]
+        return next((found for look in looks if (found := list(filter(None, look)))), [])
 
     def _is_meant(self, path: bytes) -> bool:
         return any(path == name or (self.is_folder and is_below(path, name)) for name in self.names)

@@ -10,7 +10,7 @@ import psycopg
 
 from watcher.errors import StateError
 from watcher.ledger.postgres.shared import COMMONS
-from watcher.ledger.schema import INDEX_TRIALS, INDEX_TURNS, NOTE_TRIALS
+from watcher.ledger.schema import INDEX_CAME_AS, INDEX_TRIALS, INDEX_TURNS, NOTE_TRIALS
 
 Raw: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 
@@ -264,6 +264,12 @@ _TWELFTH: Final = (
     "CREATE INDEX hooks_behind_recording ON hooks (host, recording) WHERE failures > 0",
 )
 
+# See the eleventh step of `watcher.ledger.schema`.
+_THIRTEENTH: Final = (
+    "ALTER TABLE sources ADD COLUMN came_as BYTEA",
+    INDEX_CAME_AS,
+)
+
 #: Step n brings a ledger of version n to version n + 1.
 STEPS: Final[tuple[tuple[str, ...], ...]] = (
     _FIRST,
@@ -278,6 +284,7 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
     INDEX_TURNS,
     _ELEVENTH,
     _TWELFTH,
+    _THIRTEENTH,
 )
 
 
