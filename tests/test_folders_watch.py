@@ -81,10 +81,10 @@ def kill_the_reader(root: Path, watch: Watch) -> None:
 
 
 def books(watch: Watch) -> set[bytes]:
-    """Give the paths that watchdog knows watches of."""
-    by_path, by_watch = watch._group._active_callbacks_by_path, watch._group._active_callbacks_by_watch
-    assert set(by_path) == set(by_watch.values())
-    return set(by_path)
+    """Give the paths that watches are known of."""
+    paths = watch._group.books.paths()
+    assert len(paths) == len(watch._group.books)
+    return set(paths)
 
 
 def test_every_kind_of_arrival_is_a_hint_at_its_path(root: Path, inbox: Inbox, watch: Watch) -> None:
@@ -250,9 +250,8 @@ for number in range(20):
 (root / "last.wav").touch()
 while not inbox.get(timeout=20).path.endswith("last.wav"):
     pass
-group = watch._group
-assert list(group._active_callbacks_by_path) == [os.fsencode(root)], group._active_callbacks_by_path
-assert list(group._active_callbacks_by_watch.values()) == [os.fsencode(root)]
+assert watch._group.books.paths() == [os.fsencode(root)], watch._group.books.paths()
+assert len(watch._group.books) == 1
 watch.close()
 print("ok")
 """
@@ -287,13 +286,13 @@ def test_a_reader_that_is_closed_adds_no_watches(root: Path, inbox: Inbox, watch
     heard(inbox, lambda event: event.path == str(root / "tree" / "9") or event.path == str(root / "tree"))
     watch.close()
     group = watch._group
-    before = dict(group._active_callbacks_by_path)
+    before = books(watch)
 
     with suppress(OSError):
         group._add_all_callbacks(os.fsencode(root))
     group._add_all_callbacks(os.fsencode(root / "tree" / "5"))
 
-    assert group._active_callbacks_by_path == before
+    assert books(watch) == before
 
 
 def test_the_end_does_not_wait_for_the_reader_s_books(root: Path, inbox: Inbox, watch: Watch) -> None:

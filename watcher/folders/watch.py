@@ -7,6 +7,7 @@ reads is passed on at once, through no other queue. A watch knows its thread, he
 wrong; who asks builds a new one. Everything that leans on watchdog's internals is in this module and `kernel_watches`.
 """
 
+import ctypes
 import errno
 import logging
 import os
@@ -25,11 +26,15 @@ from watchdog.observers.inotify_c import (
     Mask,
     WatchCallback,
     WatchDescriptor,
+    inotify_add_watch,
+    inotify_rm_watch,
 )
+from watchdog.observers.inotify_c import Watch as WatchdogWatch
 from watchdog.observers.inotify_move_event_grouper import InotifyMoveEventGrouper, PathedInotifyEvent
 
 from watcher import tree
 from watcher.folders.inbox import Event, EventKind, Inbox
+from watcher.folders.watch_books import WatchBooks
 from watcher.settle import DEEPEST
 
 #: Without the rest: every write of a recorder would be an event.
@@ -183,6 +188,7 @@ class _Reader(InotifyFD):
         super().__init__()
         self._first = first
         self._is_reading = False
+        self._every_watch = WatchdogWatch(WatchDescriptor(-1), _EVENTS, b"")
 
     def run(self) -> None:
         """See InotifyFD."""
@@ -209,20 +215,28 @@ class _Reader(InotifyFD):
         """Whether it has ended, or is about to."""
         return self._closed
 
+    def forget(self, wd: WatchDescriptor) -> None:
+        """Have the kernel watch a directory no more; one that it does not watch is none."""
+        with self._lock:
+            if not self._closed and self._watch_for_wd.pop(wd, None) is not None:
+                inotify_rm_watch(self._inotify_fd, wd)
+
     def _add_callback(self, path: bytes, mask: Mask, callback: WatchCallback, id_: CallbackId) -> WatchDescriptor:
         """Watch a directory; OSError where that is refused.
 
         watchdog warns of one that is watched already, with the paths of all in the text, and where warnings are errors it would
-        end; and one that may not be read it notes as the watch of number -1.
+        end; one that may not be read it notes as the watch of number -1; and of each it keeps the path that it had first. Here
+        all share one entry, as all have the same callback.
         """
         if self._closed:  # the number of its descriptor may be another one's by now
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-        watch = self._get_or_create_watch(path, mask)
-        if watch.wd < 0:
-            del self._watch_for_wd[watch.wd]
-            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
-        watch.callbacks[id_] = callback
-        return watch.wd
+        wd = inotify_add_watch(self._inotify_fd, path, mask)
+        if wd < 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+        self._every_watch.callbacks[id_] = callback
+        self._watch_for_wd[wd] = self._every_watch
+        return wd
 
 
 class _Group(InotifyWatchGroup):
@@ -257,6 +271,8 @@ class _Group(InotifyWatchGroup):
 
     def _activate(self) -> None:
         """Watch the root alone: what lies below is for `complete`."""
+        #: Instead of watchdog's own, which keep each path whole, twice.
+        self.books = WatchBooks(self.path)
         self._add_callback(self.path)
         self._is_active = True
 
@@ -272,19 +288,23 @@ class _Group(InotifyWatchGroup):
             if path == self.path:
                 raise
             return
-        # It may have come back from where nobody saw it: watchdog would keep its old path for ever.
-        self._remove_watch_internally(watch)
-        self._active_callbacks_by_path[path] = watch
-        self._active_callbacks_by_watch[watch] = path
+        displaced = self.books.add(path, watch)
+        if displaced is not None and isinstance(self._inotify_fd, _Reader):
+            # It was moved to where nobody sees it, and what is heard of it would be taken for news of this one.
+            self._inotify_fd.forget(WatchDescriptor(displaced))
 
     def _remove_watch_internally(self, wd: WatchDescriptor) -> None:
-        """Forget a watch, and its path unless that is another one's by now.
+        """Forget a watch, and its path unless that is another one's by now."""
+        self.books.remove(wd)
 
-        watchdog fails where that other one is gone, too: a directory was moved away, made again and removed (inotify.py:387).
-        """
-        path = self._active_callbacks_by_watch.pop(wd, None)
-        if path is not None and self._active_callbacks_by_path.get(path) == wd:
-            del self._active_callbacks_by_path[path]
+    def _build_event_source_path(self, event: InotifyEvent) -> bytes | None:
+        """Return the path that an event is about; None where its watch is forgotten."""
+        path = self.books.path(event.wd)
+        return path if path is None or not event.name else os.path.join(path, event.name)  # noqa: PTH118 - bytes
+
+    def _move_watches(self, move_src_path: bytes, move_dst_path: bytes) -> bool:
+        """Note that a directory was renamed, and all below it with it; say whether it is watched."""
+        return self.books.move(move_src_path, move_dst_path)
 
     def _add_all_callbacks(self, path: bytes) -> None:
         """Watch a directory and what lies below it."""
