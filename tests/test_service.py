@@ -196,6 +196,30 @@ def test_a_wrong_key_holds_the_queue_after_one_request_and_burns_no_attempt(star
     assert (counts["queued"], counts["failed"]) == (20, 0)
 
 
+def test_a_server_that_fails_at_everything_is_said_to_be_at_fault_with_what_to_look_at(
+    start: Start, folder: Path
+) -> None:
+    for number in range(8):
+        recording(folder / f"{number}.wav", seed=number)
+    fault = "the fault is the server's, not the recordings': see whether it runs, and what its own log says; nothing is lost"
+    state = folder.parent / "state"
+
+    with serving(lambda _asked: Reply("Internal Server Error", status=500)) as server:
+        with start(server) as running:
+            held = running.await_event("gate.held")
+            options = ("--set", f"state.dir={state}", "--set", "api.key=x")
+            eventually(lambda: json.loads(invoke("status", "--json", *options).stdout)["data"]["gate"]["hint"])
+            shown = json.loads(invoke("status", "--json", *options).stdout)["data"]["gate"]
+            running.stop()
+        batch = invoke("once", folder, *options, "--set", f"api.url={server.url}", check=False)
+
+    assert "HTTP 500" in held["message"]
+    assert held["hint"] == shown["hint"] == f"{fault}, and the recordings go on when it answers"
+    assert shown["message"] == held["message"]
+    assert batch.returncode == 4
+    assert f"-> {fault}: what waits is done by the next watcher once or run" in " ".join(batch.stderr.split())
+
+
 def test_after_a_hold_a_working_server_finishes_the_queue(start: Start, server: Server, folder: Path) -> None:
     files = [recording(folder / f"{number}.wav") for number in range(5)]
     refusal = Reply(

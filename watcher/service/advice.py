@@ -35,8 +35,15 @@ class HoldAdvice:
     program: str = "watcher"
 
     def about(self, reason: str, hint: str, config: Config) -> str:
-        """Return what to do: about a key that is refused, the way to another one; else the hint, with the right command."""
-        return joined(self._key(config), config.unused_key) if reason == "key" else self._resumed(hint)
+        """Return what to do: about a key that is refused, the way to another one; else the hint, with the right command.
+
+        Where a server fails, and says nothing of use, only its operator can do something.
+        """
+        if reason == "key":
+            return joined(self._key(config), config.unused_key)
+        if reason in _FAILS and not hint:
+            return f"{_SERVER}; {_THEN_BATCH if self.place is RunContext.BATCH else _THEN}"
+        return self._resumed(hint)
 
     def _key(self, config: Config) -> str:
         origin = config.origin("api.key")
@@ -68,5 +75,10 @@ class HoldAdvice:
         return "sudo systemctl restart watcher" if self._is_roots else "systemctl --user restart watcher"
 
 
+#: Reasons of a server that fails (HTTP 500), and of connections that break before an answer is complete.
+_FAILS: Final = frozenset({"server", "timeout", "connection", "reset_sending", "truncated"})
+_SERVER: Final = "the fault is the server's, not the recordings': see whether it runs, and what its own log says"
+_THEN: Final = "nothing is lost, and the recordings go on when it answers"
+_THEN_BATCH: Final = "nothing is lost: what waits is done by the next watcher once or run"
 #: What of a hint is of use to a daemon alone.
 _RESUME: Final = re.compile(r"[,;] then:? watcher resume(?=$|;)")
