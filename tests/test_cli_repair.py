@@ -262,3 +262,19 @@ def test_resume_without_a_hold_says_which_command_was_probably_meant(watcher: Co
     # Nothing was tried.
     assert (document["held"], document["outcome"]) == (False, "unknown")
     assert "watcher retry --failed" in broken
+
+
+def test_resume_where_all_is_done_names_a_recording_that_is_there_for_again(watcher: Commands) -> None:
+    kept, gone = (recording(watcher.folder / name, seed=seed) for seed, name in enumerate(("it's a.wav", "b.wav")))
+    for path in (kept, gone):
+        watcher("once", path)
+    gone.unlink()
+    named = watcher.said("resume")[1]
+    kept.unlink()
+    unnamed = watcher.said("resume")[1]
+
+    command = f"watcher again {shlex.quote(str(kept))}"
+    assert named == (
+        f"no daemon is running, and nothing is held; {command} transcribes the one that was done last once more"
+    )
+    assert unnamed == "no daemon is running, and nothing is held"

@@ -32,11 +32,12 @@ from watcher.job import State
 from watcher.ledger import holder
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.values import SourceRecord
+from watcher.log import quoted
 from watcher.pipeline import can_render
 from watcher.report import ReportedError, Result
 from watcher.service.advice import HoldAdvice, RunContext
 from watcher.service.failures import forget_gone, stands
-from watcher.service.named import named
+from watcher.service.named import is_there, named, place_of
 from watcher.service.plan import endpoint_of, plan, spellings, wanted_by_folder
 from watcher.text import hours, joined, printable
 from watcher.tree import is_below
@@ -152,9 +153,9 @@ def _resume(ledger: Ledger, loaded: Config, *, as_json: bool) -> Result:
             allow_again(ledger.memory, endpoint.name)
         else:
             ask_resume(ledger.memory, endpoint.name, fleet)
-        return _untried(stored, loaded, ledger.history.counts())
+        return _untried(stored, loaded, ledger)
     if not held:
-        return _reloaded(_reload(daemons, ledger, endpoint, fleet), ledger.history.counts())
+        return _reloaded(_reload(daemons, ledger, endpoint, fleet), ledger)
     if not as_json:
         write(sys.stderr, f"trying again; until now: {held}")
     request = request_resume(ledger.memory)
@@ -209,11 +210,11 @@ def _announce(seconds: float, *, as_json: bool) -> None:
         write(sys.stderr, f"the file to try with is due in {hours(seconds)}: waiting for it")
 
 
-def _untried(stored: GateState | None, loaded: Config, counts: Mapping[State, int]) -> Result:
+def _untried(stored: GateState | None, loaded: Config, ledger: Ledger) -> Result:
     """Return what `resume` says where nobody is there to try."""
     away = holder(loaded.state_directory) is None
     if stored is None:
-        text = f"{'no daemon is running, and ' if away else ''}nothing is held{_meant(counts, away=away)}"
+        text = f"{'no daemon is running, and ' if away else ''}nothing is held{_meant(ledger, away=away)}"
         return _document("", text)
     what = "the pause is ended" if stored.status is GateStatus.PAUSED else "the hold is lifted"
     later = "; no daemon is running: the next start takes up what is queued" if away else ""
@@ -224,9 +225,9 @@ def _untried(stored: GateState | None, loaded: Config, counts: Mapping[State, in
     return _document(stored.message, text)
 
 
-def _reloaded(refused: str, counts: Mapping[State, int]) -> Result:
+def _reloaded(refused: str, ledger: Ledger) -> Result:
     """Return what `resume` says where nothing was held, and a daemon was to read its settings; `refused`: why it did not."""
-    text = "nothing is held" if refused else f"nothing is held{_meant(counts)}"
+    text = "nothing is held" if refused else f"nothing is held{_meant(ledger)}"
     return _document("", text, refused, outcome=ResumeOutcome.OPEN)
 
 
@@ -371,18 +372,24 @@ _OUTCOMES: Final = {
     ): "the server is being asked, and has not answered yet: watcher status tells what comes of it",
     _IDLE: "no file is due to try with: the next one is the try",
 }
+#: Finished recordings of which one that is still there is named.
+_LATEST: Final = 10
 _IDLE_UNTIL: Final = "no file is due to try with: the next one, in {}, is the try"
 
 
-def _meant(counts: Mapping[State, int], *, away: bool = False) -> str:
+def _meant(ledger: Ledger, *, away: bool = False) -> str:
     """Return which command was probably meant, where there is nothing to resume; `away`: no daemon is running."""
+    counts = ledger.history.counts()
     if counts[State.FAILED]:
         return f"; {counts[State.FAILED]} failed: watcher retry --failed tries them again"
     if counts[State.READY] + counts[State.DELAYED]:
         if away:
             return "; what is queued is taken up at the next start"
         return "; what is queued waits for its turn: watcher status says why"
-    return "; watcher again PATH transcribes a finished recording once more" if counts[State.DONE] else ""
+    done = next(filter(is_there, ledger.history.records(State.DONE, limit=_LATEST)), None)
+    if done is None:
+        return ""
+    return f"; watcher again {quoted(place_of(done))} transcribes the one that was done last once more"
 
 
 def _who(daemon: Daemon | None) -> str:
