@@ -171,7 +171,8 @@ class RequestHistory:
 
 def foreseen(error: BaseException | None) -> BaseException | None:
     """Return what an outcome counts as: an error of Watcher itself, or of a library, counts as a failure that may be paid for."""
-    if error is None or isinstance(error, WatcherError):
+    if isinstance(error, WatcherError) or not isinstance(error, Exception):
+        # Also what breaks off a request from outside, such as GeneratorExit.
         return error
     message = f"an unexpected error in Watcher itself: {type(error).__name__}"
     return PassingError(message, hint="please report it with the traceback in the log", reason="internal")
