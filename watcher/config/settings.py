@@ -77,13 +77,15 @@ class ApiSettings(_Section):
         0.0,
         ge=0,
         le=10_000_000,
-        description="audio minutes bought per day at one server (another api.url counts for itself), then hold until midnight, what would still fit as well; 0: no limit",
+        description="audio minutes bought per day at one server (each api.url is counted separately); when a recording exceeds it, nothing "
+        "more is sent until midnight, not even a short file that would still fit; 0: no limit",
     )
     monthly_minutes: float = Field(
         0.0,
         ge=0,
         le=310_000_000,
-        description="audio minutes bought per month, likewise, then hold until the first of the next; 0: no limit",
+        description="audio minutes bought per month, likewise; when a recording exceeds it, nothing more is sent until the first of the "
+        "next month; 0: no limit",
     )
     price_per_minute: float = Field(
         0.0,
@@ -212,8 +214,8 @@ class StateSettings(_Section):
         4,
         ge=1,
         le=256,
-        description="files in work at once; one is kept free for short files, and some more of those are made ready ahead; where "
-        "several folders are watched, two more for those that have none in work",
+        description="files in work at once; one worker takes only short files; extra workers prepare further short files; with several "
+        "folders, two more workers serve folders with nothing in work",
     )
     keep_answers_days: float = Field(
         365.0, ge=1, le=36_500, description="days a paid answer is kept after its last use"
@@ -228,7 +230,8 @@ class StateSettings(_Section):
         30.0,
         ge=1,
         le=36_500,
-        description="days a file that is gone stays known, 100,000 of them at most; one that is there, or whose disk is away, always does",
+        description="days a deleted file stays known, 100,000 of them at most; a file that exists, or whose disk is unmounted, is never "
+        "forgotten",
     )
 
     @field_validator("url")
