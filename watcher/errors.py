@@ -18,6 +18,7 @@
         ├── OutputError           the folder or the disk does not take our outputs now
         ├── ChangedError          the source is no longer what was judged: inspect it again
         ├── GoneError             the source is not there any more
+        │   └── AbsentError       it was not there when work on it was to begin
         ├── HeldError             the gate is closed: give the job back, the attempt too
         ├── StoppedError          the daemon stops: give the job back, the attempt too
         └── LeaseLostError        somebody else holds the job now: drop the result

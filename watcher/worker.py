@@ -63,7 +63,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Put it back at once; the attempt does not count. `aside`: where others are due, let them go first for so long."""
+    """Put it back at once; the attempt does not count. `aside`: seconds by which it is delayed, only if other jobs are due."""
 
     aside: float = 0.0
 
@@ -196,7 +196,7 @@ class Admission(Protocol):
     """Callable that admits a worker to claim a job."""
 
     def __call__(self, *, timeout: float) -> ClaimTicket | None:
-        """Return leave, or None when nothing may be claimed within `timeout` seconds."""
+        """Return a ticket, or None if nothing may be claimed within `timeout` seconds."""
 
 
 class Worker:
@@ -223,7 +223,7 @@ class Worker:
     ) -> None:
         """`small`: take only files of a single request, so that they never queue behind long ones.
 
-        `reserved`: take only files of folders of which no worker of this kind has one in work.
+        `reserved`: take only files of folders in which no `reserved` worker has a file in work.
         """
         self.name = name
         self.beat = Heartbeat(monotonic)
@@ -293,7 +293,7 @@ class Worker:
             if others and not ticket.early:
                 return self._least_unlikely(ticket, others)
         finally:
-            # Where only one that suits may be claimed, others would be claimed at once again.
+            # An early ticket is for suitable jobs only: without a delay this loop would claim the same others again.
             self._give_back(others, run_at=self._clock() + _ASIDE if ticket.early else 0.0)
         ticket.close(vain=not (self.small or self.reserved))
         return None
@@ -398,7 +398,7 @@ class Conclusion(Protocol):
 
 
 def _given_up(error: JobError) -> JobError:
-    """Return what to do about an error that was one of the server's bad moments until there were too many of them."""
+    """Return the error of a job that has no attempt left; a passing error without a hint becomes a FileError with one."""
     if not isinstance(error, PassingError) or error.hint:
         return error
     hint = "if other files get through, `watcher check` and the server's own log may tell why; then `watcher retry`"

@@ -31,7 +31,7 @@ _ONE_PART: Final = {**dict.fromkeys(("{", "[", "<|"), 1), **dict.fromkeys(LINE_E
 
 
 def check_size(body: bytes, seconds: float) -> None:
-    """Raise Unfit for an answer of more bytes than `seconds` of sound can fill, before anything is made of it."""
+    """Raise NoTranscriptError for an answer of more bytes than `seconds` of sound can fill, before anything is made of it."""
     if len(body) > _BYTES + _BYTES_A_SECOND * seconds:
         raise NoTranscriptError(f"it has {len(body)} bytes, too many for {seconds:g} s of sound")
 
@@ -49,7 +49,7 @@ class PartBudget:
         self._left = _PARTS + _PARTS_A_SECOND * seconds
 
     def take(self, text: str) -> None:
-        """Count the parts of a text, before anything is made of it. Raises Unfit when there were too many in all."""
+        """Count the parts of a text, before anything is made of it. Raises NoTranscriptError when there were too many in all."""
         self._left -= sum(text.count(sign) / number for sign, number in _ONE_PART.items())
         if self._left < 0:
             raise NoTranscriptError(f"it has too many parts for {self._seconds:g} s of sound")
@@ -58,7 +58,7 @@ class PartBudget:
 def bounded(
     text: str, segments: Sequence[AnswerItem], words: Sequence[AnswerItem], seconds: float
 ) -> tuple[str, list[AnswerItem], list[AnswerItem]]:
-    """Return text, segments and words of an answer about so much sound, within bounds. Raises Unfit for too much text.
+    """Return text, segments and words of an answer about so much sound, within bounds. Raises NoTranscriptError for too much text.
 
     All texts are clean (`parse`); names of speakers are cut.
     """

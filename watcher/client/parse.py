@@ -33,7 +33,7 @@ def transcript_of(body: bytes, seconds: float, *, language: str = "", plain: boo
     """Read an answer about `seconds` of audio (0: unknown); times are clamped to that.
 
     `language` is used where the answer names none. `plain`: text, srt or vtt was asked, where nothing means silence.
-    Raises Unfit.
+    Raises NoTranscriptError.
     """
     check_size(body, seconds)
     text = _decoded(body).strip()
@@ -69,7 +69,7 @@ _BINARY: Final = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 def _nearly_decoded(body: bytes) -> str:
     """Return the text of bytes that are not UTF-8: UTF-8 with broken characters, else Latin letters of one byte each.
 
-    Raises Unfit for other scripts of one byte a letter, whose words are all beyond ASCII: which one it is nobody says.
+    Raises NoTranscriptError for other scripts of one byte a letter, whose words are all beyond ASCII: which one it is nobody says.
     """
     text = body.decode("utf-8-sig", "replace")
     if any(character != "\ufffd" and not character.isascii() for character in text):

@@ -36,7 +36,7 @@ def parse(body: bytes, seconds: float, request: Request | None = None) -> Transc
 
 
 def read_answer(body: bytes, seconds: float, request: Request, *, plain: bool) -> Transcript:
-    """Read an answer. Raises Unfit, also where it provokes an error of our own: it was paid for, and the next may do it again."""
+    """Read an answer. Raises NoTranscriptError, also where it provokes an error of our own: it was paid for, and the next may do it again."""
     translated = request.task == "translate"
     try:
         transcript = transcript_of(body, seconds, language="" if translated else request.language, plain=plain)

@@ -22,7 +22,7 @@ _DEPTH: Final = 8
 
 
 def found_in(value: object, read_text: ReadText) -> AnswerParts:
-    """Return what a JSON value holds; `read_text` reads the texts in it. Raises Unfit where there is nothing."""
+    """Return what a JSON value holds; `read_text` reads the texts in it. Raises NoTranscriptError where there is nothing."""
     found = _found(value, read_text, _DEPTH)
     if found is None:
         raise NoTranscriptError("the answer is JSON without a transcript")

@@ -1,6 +1,7 @@
 """Finding: every finished recording below the folders reaches the ledger, whatever the events say.
 
-Events are hints to look at a path, scans are the truth, `settle` judges. One detector thread owns all of it.
+Events are hints to look at a path, scans are the truth, `settle` judges. All local folders share one thread; a folder with a network mount
+has a thread of its own.
 """
 
 from watcher.folders.collection import NotTaken, ScanResult, collect

@@ -21,7 +21,7 @@ from watcher.ledger.values import OwnedOutput, PutResult
 from watcher.settle import Candidate, WaitReason
 from watcher.tree import is_below
 
-#: A file that was found changed more often than this while it should settle is being written.
+#: A file that changed more often than this while it waited counts as being written.
 _CHANGES: Final = 2
 #: Seconds that a copy which is about to end gets; whatever takes longer is left for the next run.
 _WRITING: Final = 2.0
@@ -71,8 +71,8 @@ def collect(
 ) -> ScanResult:
     """Scan the folders and look at the named files until nothing is left that quiet alone will settle.
 
-    Of the folders of `parts` only that directory below them is scanned. One that the folder leaves out is left.
-    A named file is judged by the rules of the folder it comes with, which it lies in, but whatever its name. A file with
+    Of the folders of `parts` only the given directory below them is scanned. A directory that the folder's rules leave out
+    is reported, not scanned. A named file is judged by the rules of its folder, except the rules for names. A file with
     an incomplete header that nobody writes is taken after the quiet time, and marked as suspect; one that is being
     written is left. Returns early, with what it has, when `stop` is set. ValueError for a broken glob.
     """
@@ -178,7 +178,7 @@ class _Collection:
         self._flush()
 
     def _part_roots(self) -> None:
-        """Return the files of each root: what lies in a root inside it, also through links, belongs to the inner one."""
+        """Assign each file to one root: what lies in a root inside another one, also through links, belongs to the inner root."""
         roots = {root.place.folder: root for root in self._roots}
         places, doubles = distinct(roots, self._mounts)
         for folder, other in doubles:

@@ -66,7 +66,7 @@ class Finder:
         self._monotonic = monotonic
         self._tick = tick
         self._settings = settings
-        # Of all lanes: a folder changes its lane with each network mount that comes or goes below it.
+        # Shared by all monitor threads: a folder moves to another one with each network mount that comes or goes below it.
         self._quotas = Quotas(monotonic=monotonic)
         self._monitor_thread = self._new_monitor_thread()
         self._remote: list[RemoteMonitorThread] = []
@@ -112,12 +112,12 @@ class Finder:
 
     def rescan(self) -> None:
         """Request a full scan of every folder; thread-safe."""
-        for monitor_thread in self._lanes():
+        for monitor_thread in self._monitor_threads():
             monitor_thread.inbox.put(Event(EventKind.RESCAN))
 
     def inspect(self, path: bytes) -> None:
         """Have a path looked at as if nothing were known of it; thread-safe."""
-        for monitor_thread in self._lanes():
+        for monitor_thread in self._monitor_threads():
             monitor_thread.again(path)
 
     def replace(self, folders: Sequence[Folder]) -> None:
@@ -149,7 +149,7 @@ class Finder:
             quotas=self._quotas,
         )
 
-    def _lanes(self) -> tuple[MonitorThread, ...]:
+    def _monitor_threads(self) -> tuple[MonitorThread, ...]:
         return self._monitor_thread, *(remote.monitor_thread for remote in list(self._remote))
 
     # Who watches what.

@@ -31,7 +31,7 @@ class Folder:
     def names(self) -> Names:
         """Compile the name rules; ValueError when a glob cannot be understood."""
         above = os.fsencode(os.path.abspath(self.path)).rstrip(b"/")  # noqa: PTH100  keeps symbolic links
-        # What is moved away has that folder's name in its path as well.
+        # `after = "move:done/"` puts a directory into the path: its length is subtracted.
         moved = max((len(os.fsencode(path)) + 1 for path in self.prune), default=0)
         longest = max(0, LONGEST_DIRECTORY - len(above) - 1 - moved)
         return Names(include=self.include, exclude=self.exclude, prune=self.prune, longest=longest)

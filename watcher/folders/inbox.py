@@ -1,4 +1,4 @@
-"""Events and paths that wait to be looked at, bounded by bytes: others make them, as many and as long as they like."""
+"""Events and paths that wait to be looked at. Other programs can cause any number of them, so their memory is limited."""
 
 import sys
 import threading
@@ -26,7 +26,7 @@ class EventKind(StrEnum):
     GONE = "gone"
     #: A thread of a watch ended, or the kernel's queue overflowed: ask the watches.
     TROUBLE = "trouble"
-    #: Every directory below a root that is watched anew has its watch: ask the watches.
+    #: All watches of a newly watched root are set: ask the watches.
     WATCHED = "watched"
     #: Asked for by other threads: look at this path afresh; scan everything; stop waiting.
     AGAIN = "again"

@@ -34,7 +34,7 @@ class Judge:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`directories`: those that were listed."""
-        #: The first scan of the first start is not over.
+        #: True until the first scan of the first start has ended.
         self.first = False
         #: Files that were opened; who scans counts them, and starts anew.
         self.opened = 0
@@ -64,7 +64,7 @@ class Judge:
     def regard(
         self, directory: int, parent: bytes, name: str, status: os.stat_result, *, arrived: bool, siblings: bool
     ) -> None:
-        """Take a file for known, for left alone, or have it looked at.
+        """Decide whether a file is already known, is skipped, or is examined.
 
         `arrived`: an event or a due look says so. `siblings`: a placeholder may be beside it.
         """

@@ -13,7 +13,7 @@ from typing import Final
 
 from watcher.job import Fingerprint
 
-#: Files in a bucket, on the average. More would be searched for longer; fewer pay for more arrays.
+#: Files in a bucket, on the average. With more, a search takes longer; with fewer, there are more arrays.
 _FULL: Final = 16
 
 

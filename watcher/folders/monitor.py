@@ -73,12 +73,12 @@ class FolderMonitor:
         self._heard_of = WaitingPaths()
         self._ledger = ledger
         self._mounts = mounts
-        #: Those that the root lies on, or that lie below it.
+        #: The mount that the root lies on, and those below the root.
         self._concerned: tuple[Mount, ...] = ()
         self._inbox = inbox
         self._monotonic = monotonic
         self._watch: Watch | None = None
-        #: Why everything is scanned once every directory has its watch; None: they have.
+        #: Reason of the scan that follows the set-up of the watches; None: the set-up is over.
         self._walk: str | None = None
         #: A scan was asked for that does not wait for that.
         self._impatient = False
@@ -322,7 +322,7 @@ class FolderMonitor:
             return
         if not self.present:
             self.begin("returned")
-        elif found != self._identity:  # a symbolic link that leads elsewhere now is one of these
+        elif found != self._identity:  # also for a symbolic link whose target changed
             self._degraded("replaced")
             self.begin("replaced")
         else:
@@ -378,7 +378,10 @@ class FolderMonitor:
             self.schedule.want_full("overflow")
         if self._proof.overdue:
             self._doubt()
-        if self._audited != (schedule := (self.schedule.ended, self.schedule.missed_events)) and not self.schedule.busy:
+        if (
+            self._audited != (schedule := (self.schedule.ended, self.schedule.scans_with_surprises))
+            and not self.schedule.busy
+        ):
             # After every full scan; and what an event should have announced may lie where no watch is.
             self._audited = schedule
             self._audit_at = self._audit_at or now

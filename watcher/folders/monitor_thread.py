@@ -49,7 +49,7 @@ _SETTINGS: Final = "/" + os.fsdecode(NAME)
 
 
 class MonitorThread:
-    """The posts of one thread. Only `inbox`, `again` and `beat` are for other threads; `states` and `begun` may be read."""
+    """The monitors of one thread. Only `inbox`, `again` and `beat` are for other threads; `states` and `begun` may be read."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class MonitorThread:
         self.states: tuple[FolderState, ...] = ()
         #: The mount table changed since somebody last asked.
         self.remounted = False
-        #: It has changed since the step began, so that nothing more is looked at in it.
+        #: The mount table changed in this step: nothing more is looked at until the next step.
         self._mounted = False
         #: Set by other threads: paths to look at again were dropped.
         self._missed = False
@@ -282,17 +282,17 @@ class MonitorThread:
         self._notes = None
 
     def _heed(self, some: list[OwnedOutput]) -> None:
-        def post_of(path: bytes) -> FolderMonitor | None:
+        def monitor_of(path: bytes) -> FolderMonitor | None:
             return next(
                 (monitor for monitor in self.monitors if monitor.present and monitor.root.place.owns(path)), None
             )
 
         def root_of(path: bytes) -> bytes | None:
-            monitor = post_of(path)
+            monitor = monitor_of(path)
             return None if monitor is None else monitor.root.path
 
         def is_intact(note: OwnedOutput) -> bool:
-            monitor = post_of(note.path)
+            monitor = monitor_of(note.path)
             return monitor is not None and monitor.intact()
 
         _, forgotten = notes_of_failures.heed(self._ledger, some, root_of, is_intact)

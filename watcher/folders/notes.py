@@ -21,10 +21,10 @@ def heed(
     root_of: Callable[[bytes], bytes | None],
     intact: Callable[[OwnedOutput], bool] = lambda _note: True,
 ) -> tuple[list[bytes], list[bytes]]:
-    """Put back the failed sources whose note is gone, and forget those that are gone themselves while their note is still there.
+    """Put back failed sources whose note was deleted, and forget failed sources that were deleted while their note remains.
 
-    Returns the paths of both. Where note and source are gone, a disk was taken out or a folder moved away: nobody meant the
-    note. `root_of` gives the watched folder that a path lies in. `intact` says, right before anything is changed, whether the
+    Returns the paths of both. Nothing is done where note and source are gone: a disk was taken out or a folder moved away,
+    so the missing note is no request. `root_of` gives the watched folder that a path lies in. `intact` says, right before anything is changed, whether the
     note's folder is still the one that was looked at.
     """
     put_back: list[bytes] = []

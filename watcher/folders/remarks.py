@@ -65,7 +65,7 @@ class Remarks:
         """Note a directory that could not be listed; once per reason."""
         reason = error.strerror or str(error)
         told = self.closed.get(path) == reason
-        if path == self._place.path:  # its guard sees that, and calls it lost
+        if path == self._place.path:  # the monitor reports the root itself
             return
         if len(self.closed) < _IGNORED:
             self.closed[path] = reason

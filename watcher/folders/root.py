@@ -28,8 +28,8 @@ from watcher.settle import UNREADABLE_HINT, Candidates, is_placeholder
 #: Paths looked at between two questions whether that was enough for now: a look takes up to 20 ms, and much more where its
 #: reads wait for a disk.
 _AT_ONCE: Final = 4
-#: Files known beyond twice as many as the ledger and the last full scan had, until all are learned anew: names that are
-#: gone would be known for ever.
+#: The ledger is read anew when more files are known than twice as many as the ledger and the last full scan had, and this
+#: many more: otherwise names that are gone would be known for ever.
 _STRAY: Final = 10_000
 #: Files learned between two yields.
 _ENTRIES: Final = 500
@@ -81,7 +81,7 @@ class Root:
         self._learned = 0
         #: Something that should have been unlearned may be known.
         self._doubted = False
-        #: What was unlearned while the ledger is being read, as it may have been read before.
+        #: Keys of files to forget that came while `learn` reads the ledger: it may have read their rows before. None: it does not.
         self._unlearned: set[int] | None = None
 
     @property
@@ -132,7 +132,7 @@ class Root:
     # One path.
 
     def inspect(self, path: bytes, *, asked: bool = False) -> None:
-        """Look at one path; whatever it is or was, this is harmless. `asked`: whatever its name."""
+        """Look at one path, which may be anything, or nothing any more. `asked`: the rules for names do not count."""
         self.inspect_all((path,), asked=asked)
 
     def inspect_some(self, paths: WaitingPaths, enough: Callable[[], bool]) -> None:

@@ -54,7 +54,7 @@ class ScanSchedule:
         self.begun = 0
         self.ended = 0
         #: Number of scans that found changes which no event had announced; each leads to an audit of the watch.
-        self.missed_events = 0
+        self.scans_with_surprises = 0
         self._root = root
         self._monotonic = monotonic
         self._quotas = Quotas(monotonic=monotonic) if quotas is None else quotas
@@ -174,7 +174,7 @@ class ScanSchedule:
             return
         self._last_changed, self._took = now, took
         if self._slow_why in ("changed", "periodic") and (self._met.news or self._met.new_directories):
-            self.missed_events += 1
+            self.scans_with_surprises += 1
         if self._slow_why == "changed":
             return
         self.ended += 1

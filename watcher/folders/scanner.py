@@ -76,8 +76,8 @@ class Scanner:
         self.directories = directories
         #: What looks like recordings and is not taken.
         self.unwatched = Unwatched()
-        #: Directories with placeholders: only there is every file's sibling asked for. Where somebody makes thousands of
-        #: files, each question about a name that is not there waits for the directory's lock.
+        #: Directories with placeholders: only in these is a placeholder looked for beside each file. Where somebody makes
+        #: thousands of files, each look-up of a missing name waits for the directory's lock.
         self.unfinished: set[bytes] = set()
         #: Files that the last full scan met.
         self.met = 0
@@ -280,7 +280,7 @@ class Scanner:
             self._judge.regard(directory, path, name, status, arrived=arrived, siblings=True)
 
     def _pass_over(self, parent: bytes, entry: "os.DirEntry[str]", unwatched: UnwatchedFiles) -> None:
-        """Count a file whose name says that it is sound in a form that is not decoded here."""
+        """Count a file whose name says that it is sound in a form that Watcher cannot decode."""
         name = entry.name
         if not looks_like_audio(name) or not entry.is_file(follow_symlinks=False):
             return

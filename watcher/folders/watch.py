@@ -1,10 +1,16 @@
 """One inotify reader per root, supervised: its events are hints, its silence proves nothing.
 
-watchdog 7.1 loses its reader thread on a path that is moved out and made again, drops events on overflow with a log line
-only, skips unreadable and unwatchable directories without a word, and makes an event, with two full paths, for every name
-below a directory that was renamed. So only its reader is used, which knows where each of the kernel's watches lies: what it
-reads is passed on at once, through no other queue. A watch knows its thread, hears the log, and can be asked what is
-wrong; who asks builds a new one. Everything that leans on watchdog's internals is in this module and `kernel_watches`.
+A `Watch` passes each event of the kernel to the inbox at once. It knows its thread, listens to watchdog's log, and says
+what is wrong with it when asked; then its monitor replaces it. Of watchdog only the reader is used, which knows the path of
+each watch of the kernel. The rest of watchdog 7.1 is avoided for these faults:
+
+- its reader thread ends when a path is moved out and made again;
+- when the kernel's queue overflows, it only logs that events were lost;
+- it skips directories that it cannot read, and says nothing;
+- it skips directories that it cannot watch, and says nothing;
+- it makes an event with two full paths for every name below a renamed directory.
+
+Only this module and `kernel_watches` depend on watchdog's internals.
 """
 
 import ctypes
@@ -89,7 +95,7 @@ class Watch:
         self._group: _Group
         #: Every directory that was there has its watch; until then nothing is heard. Set in watchdog's thread.
         self.complete = False
-        #: Directories that its thread had met when somebody asked, and when that was another number.
+        #: Number of directories that its thread had met at the last question, and when that number changed (monotonic).
         self._met = (-1, 0.0)
         #: Set in watchdog's thread, and by the listener.
         self.overflowed = False

@@ -17,7 +17,7 @@ from watcher.fleet import BudgetCredit
 
 
 class Pace:
-    """Never more than so many starts within any 60 s, and evenly spread: a leaky bucket would allow bursts."""
+    """Never more than so many starts within any 60 s, and evenly spread; a token bucket would allow bursts."""
 
     def __init__(self, per_minute: int) -> None:
         """0: no limit."""

@@ -8,14 +8,13 @@ the moment it arrives, so whatever ends a run, the next one asks only for what i
 from watcher.pipeline.keyed_locks import KeyedLocks
 from watcher.pipeline.remedies import ExhaustedForms
 from watcher.pipeline.stages import can_render, render, run
-from watcher.pipeline.tools import HeartbeatCallback, JobSettings, ProgressCallback, Submit, Tools
+from watcher.pipeline.tools import HeartbeatCallback, JobSettings, Submit, Tools
 
 __all__ = [
     "ExhaustedForms",
     "HeartbeatCallback",
     "JobSettings",
     "KeyedLocks",
-    "ProgressCallback",
     "Submit",
     "Tools",
     "can_render",

@@ -46,20 +46,13 @@ class Submit(Protocol):
 
 
 class HeartbeatCallback(Protocol):
-    """Callback that extends a thread's time until the watchdog counts it as hung; `worker.Heartbeat` is one."""
+    """Callback that extends a thread's time until the watchdog counts it as hung; `heartbeat.Heartbeat` is one."""
 
     def __call__(self, seconds: float = ..., /) -> None:
         """Note that the thread is alive, and announce the next sign of life within `seconds`."""
 
     def beside(self) -> AbstractContextManager["HeartbeatCallback"]:
         """Yield the sign of life of another thread that works for this one, from that thread."""
-
-
-class ProgressCallback(Protocol):
-    """Hears how far a job is."""
-
-    def __call__(self, *, piece: int, pieces: int, seconds: float) -> None:
-        """`piece` of `pieces` are answered (0: not known yet), `seconds` of audio in sum."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Running jobs: what a job is run with, and which workers hang in a mount over theirs."""
+"""Running jobs: what a job is run with, and which workers are blocked by a mount that hangs."""
 
 import contextvars
 import os
@@ -66,7 +66,7 @@ class JobRunner:
         return [*self._others, self._snapshot().client]
 
     def close(self, *, wait: bool) -> None:
-        """Close the clients. Not `wait`: threads that were left behind may still use them."""
+        """Close the clients. `wait=False`: threads that were left behind may still use them."""
         self._pool.shutdown(wait=wait)
         self._mounts.close()
         for client in self.clients:
@@ -92,7 +92,7 @@ class JobRunner:
         return pipeline.run(job, tools, beat)
 
     def hung(self, beats: Collection[Heartbeat], *, seconds: float = reach.ANSWER_SECONDS) -> list[Heartbeat]:
-        """Return those workers' signs of life whose job lies on a mount that hangs; touch no path that may. For the main thread.
+        """Return those workers' signs of life whose job lies on a mount that hangs, without access to the mount. For the main thread.
 
         It hangs when it has not answered for so many `seconds`; or where it is a network mount and the worker is overdue: it may
         answer questions, and hang in the middle of a file.

@@ -89,7 +89,7 @@ class Plan:
         )
 
     def check_overrides(self, sections: Sections) -> None:
-        """Return whether values of a `.watcher.toml` can be used on top of the settings. Raises ValueError with words."""
+        """Check that values of a `.watcher.toml` can be used on top of the settings. Raises ValueError with a sentence."""
         check_overrides(self.settings, sections)
 
 
