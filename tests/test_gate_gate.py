@@ -59,6 +59,28 @@ def test_what_may_have_been_paid_is_not_tried_again_in_place(reason: str) -> Non
     assert made_until_raised(PassingError("slow", reason=reason)) == 1
 
 
+def test_an_error_that_the_server_may_want_to_be_paid_for_is_counted_and_not_tried_again_in_place() -> None:
+    gate, error = real(), PassingError("failed", reason="server")
+    error.maybe_paid = True
+    calls = Calls(error)
+
+    with pytest.raises(PassingError):
+        run(gate, calls)
+
+    assert calls.made == 1
+    assert gate.paid_seconds == 1.0
+
+
+def test_requests_beside_the_one_that_is_counted_are_charged(world: World) -> None:
+    gate = world.gate(daily_minutes=1)
+
+    with gate.enter(seconds=20.0, small=True, path=b"a"):
+        gate.charge(20.0)
+
+    assert gate.paid_seconds == 40.0
+    assert isinstance(ask(gate, seconds=30.0), HeldError)
+
+
 @pytest.mark.parametrize(
     "error",
     [

@@ -272,6 +272,20 @@ def test_a_server_that_takes_wav_alone_gets_it_after_flac_and_mp3_and_at_once_fr
     ]
 
 
+@pytest.mark.parametrize("message", ["overloaded, try again later", "no", "Unknown parameter: 'language'."])
+def test_each_answer_of_success_that_holds_an_error_counts_as_maybe_paid(tmp_path: Path, message: str) -> None:
+    """Seven or eight uploads of one recording were not counted: no limit of minutes ended it."""
+    path = speechlike(tmp_path / "talk.mp3", 3.0)
+    wanted = replace(WANTED, request=Request(language="de"))
+    with scene(lambda _: Reply({"error": {"message": message}}), tmp_path) as (made, asked):
+        for _ in range(2):
+            with pytest.raises(JobError):
+                made.transcribe(path, small=True, wanted=wanted)
+
+        assert len(asked) >= 5
+        assert made.tools.gate.paid_seconds == pytest.approx(3.0 * len(asked), abs=0.1 * len(asked))
+
+
 @pytest.mark.parametrize("status", [400, 500])
 def test_a_server_that_names_wav_gets_it_at_once(tmp_path: Path, status: int) -> None:
     refused = Reply({"error": {"message": "Only WAV audio is supported"}}, status)

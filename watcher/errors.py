@@ -91,6 +91,8 @@ class JobError(WatcherError):
         """`reason` goes into the ledger and the log, for example ``undecodable``."""
         super().__init__(message, hint=hint)
         self.reason = reason or self.code
+        #: The server said that it did its work, whatever it answered, and may want to be paid.
+        self.maybe_paid = False
 
 
 class FileError(JobError):

@@ -52,6 +52,7 @@ class Client:
         suspect: bool = False,
         thorough: bool = False,
         announce: Callable[[float], None] = lambda _: None,
+        charged: Callable[[], object] = lambda: None,
     ) -> Answer:
         """Return the server's answer about one file, asked in the richest form it honours.
 
@@ -62,6 +63,8 @@ class Client:
         `voices`: at most four speakers to be called by their names, where the server tells speakers apart and knows the field.
 
         `announce` hears before each exchange for how many seconds it may be silent: a little longer than its deadline.
+        `charged` is called for each request that the server may want to be paid for though another one follows it; the outcome tells
+        of the last one (`JobError.maybe_paid`).
 
         Raises AccountError and NoChannelError (every file would fail), PassingError (later), GarbledError (an answer came that
         cannot be read), RemedyError (another form of the file may pass: smaller, shorter, another encoding), FileError,
@@ -80,6 +83,7 @@ class Client:
             upload=upload,
             request=request,
             announce=announce,
+            charged=charged,
             clock=self._clock,
             monotonic=self._monotonic,
         )

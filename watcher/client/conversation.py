@@ -95,6 +95,8 @@ class Conversation:
     upload: Upload
     request: Request
     announce: Callable[[float], None]
+    #: Called for each request but the last one that the server may want to be paid for.
+    charged: Callable[[], object]
     clock: Callable[[], float]
     monotonic: Callable[[], float]
 
@@ -113,9 +115,13 @@ class Conversation:
             else:
                 again = again or self._bracketed(state, found) or self._simpler(state, found)
                 if again is None:
-                    raise self._failure(state, found) or refusal_error(
+                    error = self._failure(state, found) or refusal_error(
                         found, self.upload, self.request, self.endpoint, self.profile
                     )
+                    error.maybe_paid = _is_success(reply)
+                    raise error
+            if _is_success(reply):
+                self.charged()
             state = again
         raise FileError("the server refuses this request in every form we know", reason="refused")
 
@@ -176,7 +182,7 @@ class Conversation:
 
     def _understood(self, reply: HttpResponse, state: Negotiation) -> Transcript | Classification:
         station = self.profile.server().station
-        if 200 <= reply.status < 300:  # noqa: PLR2004 - success, by the standard
+        if _is_success(reply):
             try:
                 # 204 says in so many words that there is nothing to say.
                 plain = state.form.plain or reply.status == HTTPStatus.NO_CONTENT
@@ -333,6 +339,10 @@ class Conversation:
             return None
         message = meaning.error(secret=self.endpoint.secret).message
         return RemedyError(message, remedy=Remedy.RECODE, reason=meaning.reason, passing=True, alone=alone)
+
+
+def _is_success(reply: HttpResponse) -> bool:
+    return 200 <= reply.status < 300  # noqa: PLR2004 - by the standard
 
 
 def _is_whisper_cpp(reply: HttpResponse) -> bool:

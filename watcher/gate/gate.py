@@ -19,7 +19,7 @@ from watcher.gate.admission import AdmissionQueue, Waiter
 from watcher.gate.clock import PATIENCE_SECONDS, SILENT, SLICE, GateClock
 from watcher.gate.door import GateDoor
 from watcher.gate.garbled import MOST, GarbledAnswers, GarbledMemory, given_up
-from watcher.gate.history import MAYBE_PAID, RequestHistory, foreseen, is_maybe_paid, nonsense
+from watcher.gate.history import RequestHistory, foreseen, is_maybe_paid, nonsense
 from watcher.gate.peers import peers_of
 from watcher.gate.reports import HoldReports
 from watcher.gate.request_queue import RequestQueue
@@ -163,11 +163,7 @@ class Gate:
                         rest = self._rest(error, turned_away)
                     else:
                         failures += 1
-                        if (
-                            failures >= tries
-                            or error.reason in MAYBE_PAID
-                            or (error.retry_after or 0) > PATIENCE_SECONDS
-                        ):
+                        if failures >= tries or is_maybe_paid(error) or (error.retry_after or 0) > PATIENCE_SECONDS:
                             raise
                         rest = self._rest(error, failures)
                 # Nothing is in flight meanwhile, so no sum may say that it is paid for.
@@ -202,6 +198,14 @@ class Gate:
                     # Nobody else tells of it: the job goes back.
                     _log.error("job.crashed", reason="internal", message=str(counted), exc_info=error)
                 raise instead from error
+
+    def charge(self, seconds: float) -> None:
+        """Count a request more inside `enter`, with so many seconds of audio, that may be paid for; beside the one that is counted anyway."""
+        with self._lock:
+            day = self._limits.start(seconds, self._clock.now())
+            self._limits.end(seconds, day, bought=True)
+            self._paid += seconds
+        self._limits.flush()
 
     def state(self) -> GateState:
         """Return whether the gate is open, paused or held."""

@@ -182,6 +182,8 @@ def is_maybe_paid(error: BaseException | None) -> bool:
     """Return whether the server may have worked, and charged, though no answer came: also where a stop gave a request up."""
     if isinstance(error, StoppedError):
         return error.in_flight
+    if isinstance(error, JobError) and error.maybe_paid:
+        return True
     return isinstance(error, PassingError) and error.reason in MAYBE_PAID
 
 

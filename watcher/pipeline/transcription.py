@@ -395,7 +395,13 @@ class Transcription:
             known = self._voices if question.speakers else ()
             try:
                 return tools.client.ask(
-                    upload, question.request, voices=known, suspect=form.suspect, thorough=form.last, announce=beat
+                    upload,
+                    question.request,
+                    voices=known,
+                    suspect=form.suspect,
+                    thorough=form.last,
+                    announce=beat,
+                    charged=partial(tools.gate.charge, upload.seconds),
                 )
             except (AccountError, NoChannelError) as error:
                 raise self._of_its_own_model(error) from error
@@ -429,11 +435,13 @@ class Transcription:
         wish = self._job.again
         if wish is None or not wish.model or error.reason not in _ABOUT_MODELS:
             return error
-        return FileError(
+        own = FileError(
             f"the model {wish.model} cannot be used: {error.message}",
             hint=f"name one that the server has: watcher again {quoted(self._job.path)} --model …, or none for that of the settings",
             reason=error.reason,
         )
+        own.maybe_paid = error.maybe_paid
+        return own
 
     def _keep(self, digest: str, question: Question, body: bytes, seconds: float) -> None:
         tools = self._tools
