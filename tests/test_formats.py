@@ -18,9 +18,10 @@ from support.transcripts import spoken, transcripts
 
 from watcher.cues import CaptionRules, Cue, Layout, layout
 from watcher.cues.text import clean
-from watcher.formats import KINDS, Document, TextLayout, render
+from watcher.formats import Document, TextLayout, render
 from watcher.guard import review
 from watcher.lint import lint
+from watcher.output_kinds import OUTPUT_KINDS
 from watcher.transcript import Segment, Transcript
 
 
@@ -122,7 +123,7 @@ def test_everything_is_utf_8_in_normal_form_without_a_mark_and_ends_with_a_newli
 ) -> None:
     made = document(*case)
 
-    for kind in KINDS:
+    for kind in OUTPUT_KINDS:
         text = render(kind, made).decode("utf-8")
         if kind == "json":
             text = json.loads(text)["text"] + "\n"  # the n of an escaped newline is no letter to compose with
@@ -248,7 +249,7 @@ def test_nothing_said_gives_empty_outputs_that_are_valid() -> None:
 def test_a_byte_order_mark_is_written_where_it_was_asked_for_but_never_in_json() -> None:
     made = with_cues(Cue(0, 2, ("x",)), text=TextLayout(bom=True))
 
-    assert {kind: render(kind, made).startswith(b"\xef\xbb\xbf") for kind in KINDS} == {
+    assert {kind: render(kind, made).startswith(b"\xef\xbb\xbf") for kind in OUTPUT_KINDS} == {
         "srt": True, "vtt": True, "txt": True, "json": False,
     }  # fmt: skip
 
@@ -263,7 +264,7 @@ def test_a_transcript_without_times_yields_no_captions(kind: str) -> None:
 
 
 def test_an_unknown_kind_is_refused() -> None:
-    with pytest.raises(ValueError, match="'ass' is not a format: srt, vtt, txt, json"):
+    with pytest.raises(ValueError, match="'ass' is not a format: srt, txt, vtt, json"):
         render("ass", with_cues())
 
 

@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.sidecar.names import candidates, check_template, is_temporary, needs_language, numbered, shorten, temporary
+from watcher.sidecar.names import (
+    check_template,
+    is_temporary,
+    needs_language,
+    numbered,
+    output_names,
+    shorten,
+    temporary,
+)
 
 _SOURCES = st.binary(min_size=1, max_size=255).filter(
     lambda name: b"/" not in name and b"\0" not in name and name not in {b".", b".."}
@@ -16,7 +24,7 @@ _TEMPLATES = st.sampled_from(
 
 
 def names(source: bytes, suffix: bytes, *, template: str = "{stem}", language: str = "") -> list[bytes]:
-    return list(candidates(source, suffix, template=template, language=language))
+    return list(output_names(source, suffix, template=template, language=language))
 
 
 @pytest.mark.parametrize(
@@ -34,7 +42,7 @@ def names(source: bytes, suffix: bytes, *, template: str = "{stem}", language: s
     ],
 )
 def test_a_taken_name_has_the_next_best_behind_it(template: str, language: str, expected: list[bytes]) -> None:
-    found = candidates(b"talk.wav", b".srt", template=template, language=language)
+    found = output_names(b"talk.wav", b".srt", template=template, language=language)
 
     assert list(islice(found, len(expected))) == expected
 
@@ -74,7 +82,7 @@ def test_what_stands_in_a_name_is_not_a_placeholder() -> None:
 def test_names_fit_the_file_system_and_stay_in_sight_in_their_folder(
     source: bytes, template: str, suffix: bytes, limit: int
 ) -> None:
-    found = list(candidates(source, suffix, template=template, language="de", limit=limit))
+    found = list(output_names(source, suffix, template=template, language="de", limit=limit))
 
     assert len(set(found)) == len(found) >= 99
     assert all(len(name) <= limit and name.endswith(suffix) for name in found)

@@ -22,9 +22,10 @@ from watcher.cues.lexicon import borders
 from watcher.cues.text import clean, graphemes, is_right_to_left, is_wide_script, scrub, width
 from watcher.cues.tokens import tokens
 from watcher.errors import JobError
-from watcher.formats import KINDS, Document, TextLayout, render
+from watcher.formats import Document, TextLayout, render
 from watcher.join import join
 from watcher.languages import code
+from watcher.output_kinds import OUTPUT_KINDS
 from watcher.pipeline import empty, language, voices
 from watcher.text import nfc, nfkc, printable, stream_safe, unescaped
 from watcher.transcript import PieceTranscript, Segment, Transcript, Word
@@ -257,7 +258,7 @@ def untimed(said: Transcript, start: float) -> PieceTranscript:
 
 def outputs(said: Transcript) -> None:
     laid_out = layout(said, CaptionRules(), duration=said.duration)
-    for kind in KINDS if said.timed else ("txt", "json"):
+    for kind in OUTPUT_KINDS if said.timed else ("txt", "json"):
         render(kind, Document(said, laid_out, "a.wav", text=TextLayout(wrap=80)))
 
 

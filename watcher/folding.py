@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from watcher.output_kinds import OUTPUT_KINDS
 from watcher.text import columns
 
 
@@ -75,11 +76,11 @@ def _ends_name(word: str) -> bool:
     from watcher.settle import AUDIO_SUFFIXES  # noqa: PLC0415 - for a terminal alone, and `status` starts quickly
 
     _, dot, suffix = word.rstrip(".,:;)\"'").rpartition(".")
-    return bool(dot) and (suffix.lower() in AUDIO_SUFFIXES or suffix.lower() in _TEXTS)
+    return bool(dot) and (suffix.lower() in AUDIO_SUFFIXES or suffix.lower() in _TEXT_SUFFIXES)
 
 
 #: Suffixes of outputs, notes and settings.
-_TEXTS: Final = frozenset({"srt", "txt", "vtt", "json", "toml"})
+_TEXT_SUFFIXES: Final = frozenset({*OUTPUT_KINDS, "txt", "toml"})
 #: Words of a path: a name has 255 bytes at most.
 _MOST_WORDS: Final = 128
 #: A word, with the blanks in front of it.

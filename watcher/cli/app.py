@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 from watcher import __version__
 from watcher.cli.options import ConfigFile, Given, InterruptError, Json, Offline, media_path
 from watcher.errors import UsageError
+from watcher.output_kinds import OUTPUT_KINDS
 
 
 class _Commands(TyperGroup):
@@ -280,7 +281,9 @@ def render(
     *,
     formats: Annotated[
         list[str] | None,
-        typer.Option("--format", "-f", metavar="FORMAT", help="srt, txt, vtt or json, instead of the configured ones."),
+        typer.Option(
+            "--format", "-f", metavar="FORMAT", help=f"{', '.join(OUTPUT_KINDS)}; instead of the configured ones."
+        ),
     ] = None,
     config: ConfigFile = None,
     given: Given = None,

@@ -34,6 +34,7 @@ from watcher.config.values import (
 from watcher.cues import CaptionRules
 from watcher.log import LogOptions
 from watcher.media import MediaOptions
+from watcher.output_kinds import OUTPUT_KINDS
 
 _HOST_OF_OPENAI: Final = "https://api.openai.com/v1"
 
@@ -133,7 +134,9 @@ class TranscriptSettings(_Section):
     channel: Channel = Field(
         "mix", description="which channel: mix (all but timecode), or a number from 1; small files are decoded then"
     )
-    formats: Formats = Field(("srt", "txt"), description="what is written beside the source: srt, txt, vtt, json")
+    formats: Formats = Field(
+        ("srt", "txt"), description=f"what is written beside the source: {', '.join(OUTPUT_KINDS)}"
+    )
     output: OutputTemplate = Field("{stem}", description="output name; {stem} {name} {language}")
     wrap: Wrap = Field(0, description="width at which the .txt is wrapped, from 20 to 1000; 0: one line per paragraph")
     bom: bool = Field(default=False, description="begin text outputs with a byte order mark, for old Windows programs")

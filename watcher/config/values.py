@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from watcher.config.kinds import shown, takes, wanted
 from watcher.languages import code as language_code
+from watcher.output_kinds import OutputKind
 from watcher.sidecar import check_template
 
 
@@ -135,14 +136,13 @@ _LONGEST_NUMBER: Final = 4
 _NARROWEST: Final = 20
 _WIDEST: Final = 1000
 
-Format = Literal["srt", "txt", "vtt", "json"]
 Task: TypeAlias = Literal["transcribe", "translate"]
 Language: TypeAlias = Annotated[str, AfterValidator(_language)]
 Temperature: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 Track: TypeAlias = Annotated[int | str, BeforeValidator(_track)]
 Channel: TypeAlias = Annotated[int | str, BeforeValidator(_channel)]
 Formats: TypeAlias = Annotated[
-    tuple[Format, ...], Field(min_length=1), AfterValidator(lambda value: tuple(dict.fromkeys(value)))
+    tuple[OutputKind, ...], Field(min_length=1), AfterValidator(lambda value: tuple(dict.fromkeys(value)))
 ]
 OutputTemplate: TypeAlias = Annotated[str, AfterValidator(_output)]
 Wrap: TypeAlias = Annotated[int, AfterValidator(_wrap)]

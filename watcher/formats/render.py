@@ -7,23 +7,28 @@ from watcher.formats.captions import srt, vtt
 from watcher.formats.document import Document
 from watcher.formats.machine import machine
 from watcher.formats.prose import prose
+from watcher.output_kinds import OUTPUT_KINDS, TIMED_KINDS, OutputKind
 
-KINDS: Final = ("srt", "vtt", "txt", "json")
 _BOM: Final = b"\xef\xbb\xbf"
 
 
 def render(kind: str, document: Document) -> bytes:
-    """Return the document as `kind` (one of `KINDS`): UTF-8, NFC, lines ended by a newline.
+    """Return the document as `kind` (one of `OUTPUT_KINDS`): UTF-8, NFC, lines ended by a newline.
 
     Raises ValueError for captions of a transcript without times, and for an unknown kind.
     """
-    if kind not in _WRITERS:
-        raise ValueError(f"{kind!r} is not a format: {', '.join(KINDS)}")
-    if kind in {"srt", "vtt"} and not document.transcript.timed:
+    if kind not in OUTPUT_KINDS:
+        raise ValueError(f"{kind!r} is not a format: {', '.join(OUTPUT_KINDS)}")
+    if kind in TIMED_KINDS and not document.transcript.timed:
         raise ValueError(f"no {kind} can be made of a transcript without times")
     # JSON must not begin with a byte order mark (RFC 8259, 8.1).
     bom = _BOM if document.text.bom and kind != "json" else b""
     return bom + _WRITERS[kind](document).encode("utf-8")
 
 
-_WRITERS: Final[Mapping[str, Callable[[Document], str]]] = {"srt": srt, "vtt": vtt, "txt": prose, "json": machine}
+_WRITERS: Final[Mapping[OutputKind, Callable[[Document], str]]] = {
+    "srt": srt,
+    "vtt": vtt,
+    "txt": prose,
+    "json": machine,
+}

@@ -23,6 +23,7 @@ from watcher.ledger.ledger import Ledger
 from watcher.ledger.rows import outcome_from, outcome_text
 from watcher.ledger.values import Content
 from watcher.log import quoted
+from watcher.output_kinds import TIMED_KINDS
 from watcher.pipeline.heard import TranscriptionResult, stored
 from watcher.pipeline.renamed import FormerRecording, follow, former_of
 from watcher.pipeline.source import opened, verify
@@ -34,8 +35,6 @@ from watcher.transcript import Transcript
 
 _log = structlog.get_logger()
 
-#: Formats that can't be made of text without times.
-_TIMED = frozenset({"srt", "vtt"})
 #: Columns of a segment's text in the log, and doubtful segments of a recording: an hour may have 72,000.
 _SHOWN: Final = 200
 _MOST_DOUBTFUL: Final = 20
@@ -322,7 +321,7 @@ def _rendered(
     kinds = list(wanted.formats)
     if not transcript.timed:
         # Times that the server did not give are not made up; the text is there all the same.
-        kinds = [kind for kind in kinds if kind not in _TIMED] or ["txt"]
+        kinds = [kind for kind in kinds if kind not in TIMED_KINDS] or ["txt"]
         _log.warning(
             "output.untimed",
             hint="this model gives no times; whisper-1, or another server, gives subtitles",

@@ -11,14 +11,15 @@ from itertools import chain
 from typing import Final
 
 from watcher import languages
+from watcher.output_kinds import OUTPUT_KINDS
 
 #: Longest name, in bytes, of every usual Linux file system (NAME_MAX, limits.h).
 NAME_MAX: Final = 255
 #: ``talk.wav.99.txt`` is the last name that is tried.
 _LAST_NUMBER: Final = 99
 _PLACEHOLDER: Final = re.compile(r"\{(stem|name|language)\}")
-#: ``.talk.srt.0123abcd.tmp``
-_TO_BE: Final = re.compile(rb"\..+\.(srt|vtt|txt|json)\.[0-9a-f]{8}\.tmp", re.DOTALL)
+#: ``.talk.srt.0123abcd.tmp``; a note ends in ``.txt``.
+_OUTPUT_TEMPORARY: Final = re.compile(rf"\..+\.({'|'.join(OUTPUT_KINDS)}|txt)\.[0-9a-f]{{8}}\.tmp".encode(), re.DOTALL)
 _CONTINUATION: Final = range(0x80, 0xC0)
 
 
@@ -42,7 +43,9 @@ def needs_language(template: str) -> bool:
     return "{language}" in template
 
 
-def candidates(source: bytes, suffix: bytes, *, template: str, language: str, limit: int = NAME_MAX) -> Iterator[bytes]:
+def output_names(
+    source: bytes, suffix: bytes, *, template: str, language: str, limit: int = NAME_MAX
+) -> Iterator[bytes]:
     """Yield the names to try for an output, best first; each is at most `limit` bytes and differs from the others.
 
     `source` is the source's name without its folder, `suffix` begins with a dot. ``talk.srt``, then ``talk.wav.srt``,
@@ -80,9 +83,9 @@ def temporary(name: bytes, token: str, *, limit: int = NAME_MAX) -> bytes:
     return shorten(b"." + name, b"." + token.encode() + b".tmp", limit=limit)
 
 
-def is_output_to_be(name: bytes) -> bool:
+def is_output_temporary(name: bytes) -> bool:
     """Return whether a name can only be that of an output, or a note, that was never completed."""
-    return _TO_BE.fullmatch(name) is not None
+    return _OUTPUT_TEMPORARY.fullmatch(name) is not None
 
 
 def is_temporary(name: bytes) -> bool:

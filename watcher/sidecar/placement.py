@@ -44,7 +44,7 @@ def adopted(root: bytes, source: bytes, kinds: Iterable[str], template: str, led
     with disk.reporting(parent), tree.directory(root, parent) as folder:
         limit = disk.name_limit(folder)
         for kind in kinds:
-            wanted = next(names.candidates(name, _suffix(kind), template=template, language="", limit=limit))
+            wanted = next(names.output_names(name, _suffix(kind), template=template, language="", limit=limit))
             standing = disk.look(folder, wanted)
             if standing is None or stat.S_ISDIR(standing.st_mode):
                 return False
@@ -80,7 +80,7 @@ def place(
 ) -> tuple[Output, ...]:
     """Put a set of outputs beside the job's source, the .srt last; give them in the order they were placed.
 
-    `contents` maps kinds (srt, vtt, txt, json) to complete files. `source` describes the source: its outputs have its
+    `contents` maps kinds (see `OUTPUT_KINDS`) to complete files. `source` describes the source: its outputs have its
     read permissions. `check` is called right before the first is placed and raises (ChangedError, LeaseLostError …)
     when they must not be. Raises OutputError, GoneError, and what `check` and the ledger raise; no temporary is left
     then, and each output is either the old or the new one.
@@ -92,7 +92,7 @@ def place(
             OutputDraft(
                 kind,
                 contents[kind],
-                partial(names.candidates, name, _suffix(kind), template=template, language=language, limit=limit),
+                partial(names.output_names, name, _suffix(kind), template=template, language=language, limit=limit),
             )
             for kind in sorted(contents, key=lambda kind: kind == _LAST)
         ]
@@ -123,7 +123,7 @@ def displaced(job: Job, kinds: Iterable[str], *, template: str, language: str, l
         placing = Placing(job.path, parent, folder, ledger, lambda _output: False)
         found = []
         for kind in kinds:
-            best = partial(names.candidates, name, _suffix(kind), template=template, language=language, limit=limit)
+            best = partial(names.output_names, name, _suffix(kind), template=template, language=language, limit=limit)
             draft = OutputDraft(kind, b"", best)
             free = placing.choose(draft)
             if free not in {None, draft.wanted} and placing.belongs_to_a_person(draft.wanted):
@@ -167,7 +167,7 @@ def note_temporaries(root: bytes, ledger: Ledger) -> Iterator[bytes]:
 
     They may be cleared once it is certain that nobody is writing them. Folders that cannot be listed are passed over.
     """
-    for folder, _, temporaries in tree.walk(root, named=names.is_output_to_be):
+    for folder, _, temporaries in tree.walk(root, named=names.is_output_temporary):
         for name in temporaries:
             path = os.path.join(folder, name)  # noqa: PTH118 - bytes
             ledger.outputs.enter_temporary(path)
