@@ -11,6 +11,9 @@ from watcher.errors import FileError, StateError, StateLockedError
 from watcher.job import Cut, Outcome, Output, State
 from watcher.ledger import open_ledger
 from watcher.ledger.copying import LedgerLocation, copy
+from watcher.ledger.database import damage_mark
+from watcher.ledger.salvage import open_or_salvage
+from watcher.ledger.sqlite import NAME
 from watcher.ledger.values import Content
 
 HERE = {"recordings": "/srv/recordings"}
@@ -198,3 +201,30 @@ def test_nothing_is_copied_from_nowhere_or_to_itself(full: LedgerLocation, tmp_p
             copy(source, target, roots=HERE)
         assert told.value.hint
     assert sorted(path.name for path in tmp_path.iterdir()) == ["full"]
+
+
+def test_a_source_that_was_moved_is_found_by_its_former_path_in_copies_and_in_a_salvaged_ledger(
+    url: str, tmp_path: Path
+) -> None:
+    place, shared, back = (
+        LedgerLocation(tmp_path / "here"),
+        LedgerLocation(tmp_path / "here", url),
+        LedgerLocation(tmp_path / "b"),
+    )
+    moved = found("done/a.2.wav")
+    ledger = open_ledger(place.directory)
+    ledger.queue.put([found("a.wav")])
+    ledger.queue.done(claimed(ledger), Outcome(content=DIGEST, moved_to=moved.path))
+    ledger.queue.relocate(found("a.wav").path, moved)
+    ledger.close()
+
+    copy(place, shared, roots=HERE)
+    copy(shared, back, roots=HERE)
+    damage_mark(back.directory / NAME).touch()
+    salvaged, salvage = open_or_salvage(back.directory, "")
+
+    record = salvaged.history.moved(found("a.wav").path)
+    salvaged.close()
+    assert salvage is not None
+    assert record is not None
+    assert record.path == moved.path

@@ -198,8 +198,8 @@ def _has_type(column: str, value: object) -> bool:
     return isinstance(value, str)
 
 
-_OPTIONAL: Final = frozenset({"seconds", "outcome", "expires"})
-_BLOBS: Final = frozenset({"path", "root", "source", "body", "loudness", "payload"})
+_OPTIONAL: Final = frozenset({"seconds", "outcome", "expires", "came_as"})
+_BLOBS: Final = frozenset({"path", "root", "source", "came_as", "body", "loudness", "payload"})
 _NUMBERS: Final = frozenset({"seconds", "run_at", "queued_at", "updated_at", "seconds_done", "used_at", "expires"})
 _WHOLE: Final = frozenset(
     (
