@@ -417,11 +417,11 @@ def test_a_file_that_waits_is_left_to_its_own_times(base: Path, make: Make) -> N
     root = make()
     end(root.full())
     [candidate] = root.candidates
-    ticket = candidate.ticket
+    number = candidate.heap_number
 
     assert end(root.full()).news == 0
     assert end(root.changed(glance=True)).news == 0
-    assert candidate.ticket == ticket
+    assert candidate.heap_number == number
 
 
 def test_empty_files_nobody_touched_for_a_day_are_out_of_sight_until_they_change(

@@ -507,7 +507,7 @@ def test_a_hold_that_cannot_be_probed_for_a_limit_of_the_operators_own_names_tha
     ticket.close()
 
     assert isinstance(raised, HeldError)
-    assert "your own limit" in raised.message
+    assert "api.daily_minutes is reached" in raised.message
     stored = stored_state(world.memory, "h/v1")
     assert stored is not None
     for state in (gate.state(), stored):

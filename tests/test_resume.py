@@ -113,11 +113,11 @@ def test_a_limit_of_the_operators_own_is_told_by_all_commands_where_an_old_hold_
 
     assert (code, len(batch.server.asked)) == (4, asked)
     (problem,) = document["errors"]
-    assert "your own limit is reached: 0.9 minutes of audio a day" in problem["message"]
+    assert "api.daily_minutes is reached: 0.9 minutes of audio a day" in problem["message"]
     assert problem["hint"] == "raise api.daily_minutes; or wait for midnight"
     assert (shown["reason"], shown) == ("budget", after)
     assert resumed[0] == 0
-    assert "resume does not lift this: your own limit is reached" in resumed[1]
+    assert "resume does not lift this: api.daily_minutes is reached" in resumed[1]
     assert "raise api.daily_minutes; or wait for midnight" in resumed[1]
 
 

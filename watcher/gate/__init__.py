@@ -1,7 +1,7 @@
 """The gate of one endpoint: how many requests may be in flight, how fast they may start, and when none may.
 
 Every request goes through `Gate.run` (or `Gate.enter`); a worker asks `Gate.admit` for a ticket before it claims a job. The
-error that passes through the gate says what a request met. `stored_state`, `ask_resume` and `request_resume` are for other
+exception of a request tells the gate how it ended. `stored_state`, `ask_resume` and `request_resume` are for other
 processes (the command line), by way of the ledger's memory.
 
 The parts, each above those it uses: `gate` (enter, run, leave), `request_queue` and `tickets` (who waits, and who may probe),

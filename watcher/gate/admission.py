@@ -1,4 +1,4 @@
-"""The requests that wait for a place, and how many are in flight: small files first, and with a place of their own. Not locked."""
+"""The requests that wait for a place, and how many are in flight. Small files go first and have a reserved place. Not locked."""
 
 import threading
 from collections import deque
@@ -21,7 +21,7 @@ class Waiter:
     small: bool
     path: bytes = b""
     granted: bool = False
-    #: The hold that it probes, and how often a person had resumed by then.
+    #: The hold that it probes, and the number of `resume` calls before this request.
     probe: Hold | None = None
     resumes: int = 0
     #: The window's epoch at its start, and the day on which its seconds count.
@@ -30,7 +30,7 @@ class Waiter:
 
 
 class AdmissionQueue:
-    """Two queues with one head."""
+    """Two queues, of small and of large files; `head` picks from both."""
 
     def __init__(self) -> None:
         self._small: deque[Waiter] = deque()
@@ -50,7 +50,7 @@ class AdmissionQueue:
         return bool(self._large)
 
     def seconds(self, count: int) -> float:
-        """Return the seconds of audio of the first `count` waiting requests, but never less than of one that may be next."""
+        """Return the seconds of audio of the first `count` waiting requests, but at least those of the longest head."""
         some = sum(waiter.seconds for waiter in islice(chain(self._small, self._large), count))
         return max([some, *(queue[0].seconds for queue in (self._small, self._large) if queue)])
 
@@ -65,9 +65,10 @@ class AdmissionQueue:
             queue.remove(waiter)
 
     def head(self, limit: int, *, reserve: int) -> Waiter | None:
-        """Return the request that is next, when `limit` may be in flight; None: there is none, or only large files, whose places are taken.
+        """Return the next request if `limit` may be in flight; None: none may start now.
 
-        Every fourth place goes to a large file, so that an endless row of small ones does not starve it.
+        `reserve`: places kept free for small files. Every fourth place goes to a large file, so that an endless row of small
+        ones does not starve it.
         """
         if self.inside >= limit:
             return None

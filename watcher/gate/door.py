@@ -45,7 +45,7 @@ class GateDoor:
         self.pause: Pause | None = None
         #: Notified when a worker may get a ticket, and when a probe has ended.
         self.changed = threading.Condition(lock)
-        #: What came of the last wish that the server be asked (`expect_outcome`); and whether a request that goes in suffices.
+        #: Result of the last `resume` or `expect_outcome`. `_entry_tells`: the start of a request already counts as OPEN.
         self.outcome = ResumeOutcome.UNKNOWN
         self._entry_tells = False
         self._lock = lock
@@ -73,7 +73,7 @@ class GateDoor:
             self.pause = found
 
     def sync(self) -> None:
-        """End the pause, or make a probe due, if another process removed what is stored; looks every few seconds at most.
+        """End the pause, or make a probe due, if another process removed the stored entry; looks every few seconds at most.
 
         Called without the lock.
         """
@@ -88,7 +88,7 @@ class GateDoor:
         with self._lock:
             if not gone or hold is not self.hold or pause is not self.pause:
                 return  # nothing was removed, or one of our own threads did it
-            # An operator, or another daemon, thinks that it is over.
+            # An operator or another daemon ended it.
             if hold is not None and hold.kind is not HoldKind.BUDGET:
                 hold.begin_again(now)
             elif pause is not None and pause.noted > self._clock.wall():  # else its entry came to its end
@@ -112,7 +112,7 @@ class GateDoor:
         return GateState(GateStatus.OPEN, self._opened, in_flight=in_flight, limit=limit)
 
     def lapse(self, now: float) -> None:
-        """End what ends by time: a pause, and with its day or month a spent budget, also when the clock was set."""
+        """End a pause whose time is over, and a BUDGET hold whose day or month is over (also after the clock was set)."""
         if self.pause is not None and self.pause.until <= now:
             pause, self.pause = self.pause, None
             if self.hold is None:
@@ -133,7 +133,7 @@ class GateDoor:
             self.outcome = ResumeOutcome.OPEN
 
     def conclude(self, waiter: Waiter, error: BaseException | None, now: float) -> JobError | None:
-        """Draw the conclusions from the outcome of a request; returns an error to raise instead: see `RequestVerdict.instead`."""
+        """Count the outcome of a request; return the error to raise instead of the request's own error, or None."""
         if error is not None and not isinstance(error, TELLING):  # stopped, or nothing to do with the endpoint
             if self.hold is not None and waiter.probe is self.hold and waiter.resumes == self.hold.resumes:
                 self.hold.probing, self.hold.next_probe = False, now
@@ -148,7 +148,7 @@ class GateDoor:
             self._pause_for(verdict.pause, waiter, error, now)
         trouble = verdict.trouble
         if trouble is not None:
-            # The job is given back with the error itself.
+            # The same error object goes to the job, so its hint is set here.
             trouble.hint = self._advise(trouble)
         if self.hold is not None:
             self._judge(self.hold, waiter, trouble, error, now)
@@ -159,14 +159,14 @@ class GateDoor:
         everybodys = may_pass(error) or (trouble is not None and trouble is not error)
         if self.hold is None or not everybodys:
             return verdict.instead
-        # No attempt is spent on what holds everybody; but another file makes the next probe, so that one that always fails
-        # does not keep the gate shut. So a server that keeps the queue held may be asked about one file more often than the
-        # file has attempts. Nothing is bought twice by that: a readable answer is kept, an unreadable one counts for its sound
-        # (`garbled`), and what may be charged without an answer is asked for once in half an hour at last (`Hold.interval`).
+        # Such a failure costs the job no attempt. The next probe uses another file, so that one file that always fails does
+        # not keep the gate closed. A held queue may therefore send one file more often than the file has attempts, but
+        # nothing is bought twice: a readable answer is kept, an unreadable one counts for its sound (`garbled`), and a request
+        # that may be charged without an answer is finally repeated only every half hour (`Hold.interval`).
         return self.hold.error(retry_after=ANOTHER_FILE_SECONDS if waiter.probe is self.hold else 0.0)
 
     def _doubted(self, waiter: Waiter, trouble: JobError, error: BaseException | None, now: float) -> set[bytes]:
-        """Return the files that alone may be at fault for a hold; none where it does not depend on files."""
+        """Return the files that may have caused a hold; none if files cannot be its cause."""
         if trouble is not error or is_about_files(error):
             return self.history.files
         return {waiter.path} if isinstance(error, AccountError) and self.history.passes(now) else set()
@@ -174,10 +174,11 @@ class GateDoor:
     def _judge(
         self, hold: Hold, waiter: Waiter, trouble: JobError | None, error: BaseException | None, now: float
     ) -> None:
-        """Draw the conclusion of a probe, or of a request that was in flight when the hold began."""
+        """Count the outcome of a probe, or of a request that was in flight when the hold began."""
         answered = trouble is None and is_answer(error)
         if waiter.probe is not hold:
-            # What was in flight proves nothing about a key; but an answer ends an outage, and one that can be read more than that.
+            # A request from before the hold cannot end a hold of the account, as the key may have failed since. Its answer
+            # ends an outage, and a readable answer also ends a hold because all files were refused or all answers garbled.
             if answered and (hold.kind is HoldKind.OUTAGE or (error is None and hold.reason in ABOUT_FILES)):
                 self._release(hold)
             return
@@ -185,10 +186,10 @@ class GateDoor:
             self._release(hold)
             return
         if waiter.resumes != hold.resumes:
-            # A person has resumed since, and the probe that was made for that tells more.
+            # A person has resumed since: the probe made after that counts.
             return
         if isinstance(error, PassingError) and error.crowded and _is_answered_otherwise(hold, waiter):
-            # It refuses for another reason now. A failure is no refusal: it tells less than the one before.
+            # It refuses for another reason now.
             self.hold_for(trouble or error, now, cause=error)
             return
         hold.probing = False
@@ -211,12 +212,12 @@ class GateDoor:
             self.reports.probed(hold, now)
 
     def _tell(self, hold: Hold, trouble: JobError | None, error: BaseException | None) -> None:
-        """Set what a hold says of its last probe: the same refusal again, or what keeps the server from work by now."""
+        """Set what a hold says of its last probe: the same refusal again, or what prevents an answer now."""
         if isinstance(trouble, AccountError | NoChannelError):
-            # What to do may differ by now: the key of this process may come from elsewhere.
+            # What to do may have changed: the key of this process may come from another place.
             hold.message, hold.met, hold.hint = trouble.message, "", trouble.hint
             if trouble is error:
-                # Another file met the same: it is not about one.
+                # Another file met the same, so no single file is its cause.
                 hold.files.clear()
         elif isinstance(error, JobError):
             hold.met = "" if error.message in hold.message else error.message
@@ -228,7 +229,7 @@ class GateDoor:
     def hold_for(
         self, error: JobError, now: float, *, cause: BaseException | None = None, files: set[bytes] | None = None
     ) -> None:
-        """Hold the queue for an error; `cause`: the outcome of the request that led to it, `files`: whose fault it may be."""
+        """Hold the queue for an error; `cause`: the outcome of the request that led to it, `files`: those that may have caused it."""
         error.hint = self._advise(error)
         hold = hold_for(error, since=self._clock.wall())
         hold.files = files or set()
@@ -241,7 +242,7 @@ class GateDoor:
         hold.schedule(now, self._clock, asked=asked, costly=is_maybe_paid(error))
 
     def seize(self, hold: Hold, now: float) -> None:
-        """Hold the queue: all who wait go back. What the server asked for counts for the first probe, too."""
+        """Hold the queue: waiting requests end with HeldError. The first probe comes no sooner than the server asked."""
         if self.pause is not None:
             hold.put_off(self.pause.until, self._clock)
             self.pause.noted = 0.0
@@ -254,7 +255,7 @@ class GateDoor:
         self.changed.notify_all()
 
     def pass_over(self, hold: Hold, path: bytes, now: float) -> None:
-        """Leave the probe to another file; where there is none, put it off."""
+        """Use another file for the probe; if this one has failed before, there was no other: delay the probe."""
         if self.history.has_failed(path) and hold.ticket is not None and hold.ticket.path == path:
             hold.ticket = None
             hold.step += 1
@@ -263,12 +264,12 @@ class GateDoor:
         self.history.remember_failed(path)
 
     def _release(self, hold: Hold, *, known: bool = False, paused: bool = False) -> None:
-        """End a hold; `known`: the other hosts know it already. What could not be probed because of it is probed now.
+        """End a hold; `known`: the other hosts know that it is over. Its `former` hold becomes active and is probed.
 
-        `paused`: a pause takes its place, so that work does not go on yet.
+        `paused`: a pause replaces it, so work does not go on yet.
         """
         if hold.kind is HoldKind.BUDGET and self.outcome is ResumeOutcome.HELD:
-            # It is over, and nothing was asked since.
+            # The hold is over, and no request was made since.
             self.outcome = ResumeOutcome.UNKNOWN
         if hold.former is not None:
             self.hold, now = hold.former, self._clock.now()
@@ -293,7 +294,7 @@ class GateDoor:
         self.changed.notify_all()
 
     def _pause_for(self, seconds: float, waiter: Waiter, error: PassingError, now: float) -> None:
-        """Start no request for so long; where the probe of a hold met that, the pause takes the place of the hold."""
+        """Start no request for `seconds`; if the probe of a hold met that, the pause may replace the hold."""
         if (hold := self.hold) is not None and _is_answered_otherwise(hold, waiter):
             self._release(hold, paused=True)
             self.outcome = ResumeOutcome.PAUSED
@@ -302,7 +303,7 @@ class GateDoor:
         self._stand_still(seconds, error, now)
 
     def _stand_still(self, seconds: float, error: PassingError, now: float) -> None:
-        """Start no request for so long; a pause or a hold that there is already becomes longer, never shorter."""
+        """Start no request for `seconds`; this makes an existing pause or hold longer, never shorter."""
         until = now + min(seconds, LONGEST_PAUSE)
         if (hold := self.hold) is not None and until > hold.not_before:
             hold.put_off(until, self._clock)
@@ -320,13 +321,13 @@ class GateDoor:
     # What people wish.
 
     def expect_outcome(self, now: float) -> None:
-        """Forget the outcome of the last wish that the server be asked: another one follows."""
-        # No request is made as long as a limit of the operator's own is reached: that is the outcome.
+        """Forget the outcome of the last `resume`: a new one follows."""
+        # No request is made as long as api.daily_minutes or api.monthly_minutes is reached: the outcome is known.
         self.outcome = ResumeOutcome.HELD if self._is_spent(now) else ResumeOutcome.UNKNOWN
         self._entry_tells = self.hold is not None and self.hold.kind is HoldKind.BUDGET
 
     def resume(self, now: float) -> None:
-        """Make a probe due at once, and end a pause; see `expect_outcome`: an outcome is kept where nothing is held any more."""
+        """Make a probe due at once, and end a pause. If nothing is held or paused, keep the outcome as it is."""
         if self.hold is not None or self.pause is not None:
             self.expect_outcome(now)
         if self.pause is not None:
@@ -337,7 +338,7 @@ class GateDoor:
                 self._release(hold)
         elif hold is not None:
             if not self.record.needs_permission:
-                # A probe in flight may take as long as its sound is long, so another one is made.
+                # A probe in flight may take minutes (as long as its audio), so make another one.
                 hold.probing, hold.resumes = False, hold.resumes + 1
             hold.begin_again(now)
             probed = hold
@@ -346,12 +347,12 @@ class GateDoor:
         self.changed.notify_all()
 
     def _is_spent(self, now: float) -> bool:
-        """Return whether the hold is for a limit of the operator's own, and what did not fit still does not."""
+        """Return whether the hold is a BUDGET hold, and the audio that exceeded the limit still exceeds it."""
         hold = self.hold
         return hold is not None and hold.kind is HoldKind.BUDGET and self._limits.is_reached(hold.seconds, now)
 
     def end_budget(self) -> None:
-        """End a hold for a limit of the operator's own: the limit is another one."""
+        """End a BUDGET hold: the limit has changed."""
         if self.hold is not None and self.hold.kind is HoldKind.BUDGET:
             self._release(self.hold)
 
@@ -361,7 +362,7 @@ class GateDoor:
         """Drop the hold and the pause: they belong to the former key or model."""
         if self.hold is not None and self.hold.kind is not HoldKind.BUDGET:
             self._release(self.hold, known=True)
-            # Nothing was asked with the new ones yet.
+            # No request was made with the new key or model yet.
             self.outcome = ResumeOutcome.UNKNOWN
         if self.pause is not None:
             self.pause.until = now
@@ -371,7 +372,7 @@ class GateDoor:
         """Take over the fleet's hold (`found`) or pause."""
         hold = self.hold
         if hold is not None and (hold.kind is HoldKind.BUDGET or hold.probing or hold.ticket is not None):
-            # It is this host's alone; or this host is probing it, and tells the others what comes of it.
+            # It belongs to this host alone; or this host probes it, and tells the others the result.
             return
         if found is not None:
             if hold is not None and hold.number == found.number:
@@ -397,7 +398,7 @@ class GateDoor:
 
 
 def _is_answered_otherwise(hold: Hold, waiter: Waiter) -> bool:
-    """Return whether a request was the probe of a hold that a single refusal began, so that another answer takes its place."""
+    """Return whether this request's answer may replace the hold: it was the probe of a hold that a single refusal began."""
     return (
         waiter.probe is hold and hold.kind in {HoldKind.ACCOUNT, HoldKind.NO_CHANNEL} and hold.reason not in ABOUT_FILES
     )

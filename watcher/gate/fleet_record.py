@@ -42,7 +42,7 @@ class FleetHoldRecord:
     # What there is to send; see HoldRecord.
 
     def note_hold(self, hold: Hold, *, next_probe: float) -> None:  # noqa: ARG002 - each host has its own clock
-        """See HoldRecord.note_hold. That today's minutes are bought every host learns when it asks for some."""
+        """See HoldRecord.note_hold. BUDGET holds are not sent: each host notices a reached limit itself."""
         if hold.kind is not HoldKind.BUDGET:
             self._queue(lambda: _send_hold(self._fleet, hold, self._clock.now()))
 

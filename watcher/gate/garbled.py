@@ -15,7 +15,7 @@ from watcher.memory import KeyedMemory
 
 _T = TypeVar("_T")
 
-#: Sounds of which is remembered what the ledger did not take.
+#: Sounds whose counts are kept in memory because the ledger did not take them.
 _OWED: Final = 1000
 
 #: Answers about one sound that may be unreadable before it is not asked for again.
@@ -28,7 +28,7 @@ _KEPT: Final = 30 * 86_400.0
 class GarbledAnswers:
     """The unreadable answers about one sound: how many, and what was said of the last one.
 
-    `resumes`: how often `resume` had been used by then. A count, for clocks are set.
+    `resumes`: how often `resume` had been used by then. A counter, because clocks can change.
     """
 
     times: int
@@ -51,7 +51,7 @@ class GarbledMemory:
         self._memory = memory
         self._name = endpoint_name
         self._clock = clock
-        #: What a full disk kept from being stored, by sound: the last `_OWED`.
+        #: Entries that could not be written yet (full disk), by sound: the last `_OWED`.
         self._owed: dict[str, GarbledAnswers] = {}
         #: Some answer of this server could be read, also before a restart.
         self.readable = False

@@ -31,13 +31,13 @@ from watcher.memory import KeyedMemory
 _log = structlog.get_logger()
 _T = TypeVar("_T")
 
-#: Seconds that what the fleet granted counts; it is renewed when a third of that is over.
+#: Seconds for which a grant of the fleet is valid; it is renewed after a third of them.
 LEASE: Final = 15.0
 #: Waits of one refused request: a fraction of a second, doubled each time, up to this.
 _LONGEST_REST: Final = 16.0
-#: A request turned away this often while others pass has failed by itself.
+#: A request is given up after more than so many refusals (429, 503) and failed connections, if more than so many others passed.
 _TURNED_AWAY: Final = 10
-#: A file that the server was not asked about is left alone this long, in seconds.
+#: Seconds for which a file that was not sent is left alone.
 _PASSED_OVER_SECONDS: Final = 2.0
 
 
@@ -64,8 +64,9 @@ class Gate:
         """Begin with the hold or pause that is stored: a hold is probed at once, unless the server asked for more time.
 
         `buy` is the ledger's, and so is `bought`: without it a month begins with today. `jitter` gives numbers in [0, 1).
-        `fleet`: other hosts ask the same endpoint; then limits, holds, pauses and minutes are theirs, too, and a thread has to call
-        `attend` all the time; `memory` keeps what is known of answers only. What the fleet grants counts for `lease` seconds.
+        `fleet`: other hosts use the same endpoint; then limits, holds, pauses and minutes are shared with them, and a thread has
+        to call `attend` all the time; `memory` keeps only what is known of answers. A grant of the fleet is valid for `lease`
+        seconds.
         `on_held` is called for each hold that begins here, not for those of other hosts, and must not wait. `advise` returns
         what to do about an error that holds the queue; it may be called twice.
         """
@@ -114,8 +115,8 @@ class Gate:
     def admit(self, *, timeout: float) -> Ticket | None:
         """Return a ticket to claim a job; None when the gate stays closed for `timeout` seconds, or on stop.
 
-        On a held gate one worker gets a ticket when a probe is due: its first request is the probe. Where the hold may be the
-        fault of a few files, there is one before that, for a file that has not failed.
+        On a held gate one worker gets a ticket when a probe is due: its first request is the probe. If only a few files
+        failed, they may be at fault: then there is an early ticket, for another file.
         """
         return self._tickets.take(timeout=timeout)
 
@@ -166,7 +167,7 @@ class Gate:
                         if failures >= tries or is_maybe_paid(error) or (error.retry_after or 0) > PATIENCE_SECONDS:
                             raise
                         rest = self._rest(error, failures)
-                # Nothing is in flight meanwhile, so no sum may say that it is paid for.
+                # Nothing is in flight during this wait, so the sums must not count it as paid.
                 self._limits.flush()
                 announce(rest + SILENT)
                 if self._stop.wait(rest):
@@ -178,7 +179,7 @@ class Gate:
     def enter(
         self, *, seconds: float, small: bool, path: bytes, announce: Callable[[float], None] = lambda _: None
     ) -> Iterator[None]:
-        """Hold a place for one request; the error that passes through says how it ended. `announce`: see `run`.
+        """Occupy a place for one request; its exception tells the gate how it ended. `announce`: see `run`.
 
         Blocks for a place, the pace and short pauses. Raises HeldError when the gate holds (also instead of the error
         that made it hold an outage), StoppedError on stop, and StateError where the ledger cannot be read and that does not pass.
@@ -195,7 +196,7 @@ class Gate:
             instead = self._conclude(waiter, error)
             if instead is not None:
                 if (counted := foreseen(error)) is not error:
-                    # Nobody else tells of it: the job goes back.
+                    # The job goes back, so nothing else logs this error.
                     _log.error("job.crashed", reason="internal", message=str(counted), exc_info=error)
                 raise instead from error
 
@@ -237,17 +238,17 @@ class Gate:
 
     @property
     def outcome(self) -> ResumeOutcome:
-        """What came of the last `resume`, or `expect_outcome`."""
+        """Result of the last `resume` or `expect_outcome`."""
         with self._lock:
             return self._door.outcome
 
     def expect_outcome(self) -> None:
-        """Forget the outcome of the last wish that the server be asked: another one follows."""
+        """Forget the outcome of the last `resume`: a new one follows."""
         with self._lock:
             self._door.expect_outcome(self._clock.now())
 
     def resume(self) -> None:
-        """Probe at once, by an operator's wish or with a changed key; end a pause. `outcome` is what comes of it."""
+        """Probe at once, because an operator asked for it or the key changed; end a pause. `outcome` becomes the result."""
         self._garbled.resume()
         with self._lock:
             now = self._clock.now()

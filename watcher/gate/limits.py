@@ -85,9 +85,9 @@ class GateLimits(ABC):
         """Return whether so many seconds of audio, which did not fit when a hold began, still do not, as far as this host knows."""
 
     def exhausted(self, seconds: float, *, former: Hold | None = None) -> Hold:
-        """Return the hold of an operator's own limit that is reached: it ends with the day, or with the month.
+        """Return the BUDGET hold of the reached limit (api.daily_minutes or api.monthly_minutes); it ends with the day or month.
 
-        `seconds` of audio did not fit any more; `former`: the hold that could not be probed for it.
+        `seconds` of audio exceeded the limit; `former`: the hold that could not be probed because of it.
         """
         budget, now = self.budget, self._clock.wall()
         if budget.of_month:
@@ -96,9 +96,9 @@ class GateLimits(ABC):
         else:
             period, minutes, key = "day", budget.daily_minutes, "api.daily_minutes"
             until, day, end = midnight_after(now), budget.day, "midnight"
-        # Where what fits went on, a recording would be bought in part, and the longest one would wait longest each day.
+        # All recordings wait: otherwise short ones would always pass the long one, and a recording would be bought in part.
         message = (
-            f"your own limit is reached: {counted(minutes, 'minute')} of audio a {period} ({key}); "
+            f"{key} is reached: {counted(minutes, 'minute')} of audio a {period}; "
             "all recordings wait, even one that would still fit"
         )
         hint = f"raise {key}, then watcher resume; or wait for {end}"

@@ -47,9 +47,9 @@ class Pace:
 class Budget:
     """Seconds of audio bought on a day and in a month (local time), kept in the ledger; those in flight count as well.
 
-    A request counts on the day on which it started, also while there is no limit: one that is set later counts what was
-    bought before. It counts as bought from its start, and is taken back where it cost nothing: so a process that is killed
-    has counted what the server may charge for. One lock guards the sums.
+    A request counts on the day on which it started. It counts also without a limit, because a limit may be set later. It
+    counts as bought from its start, and is subtracted if it cost nothing: so a killed process has counted what the server
+    may charge for. One lock guards the sums.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Budget:
         self._bought = 0.0
         self._earlier = 0.0
         self._shared = shared
-        #: By day: seconds in flight; and what the ledger lacks, or has too much, of what was bought and is in flight.
+        #: By day: seconds in flight; and the difference to write to the ledger (may be negative).
         self._flying: dict[str, float] = {}
         self._owed: dict[str, float] = {}
         #: One change of the ledger after the other: the last sum it gave is the newest.
@@ -97,7 +97,7 @@ class Budget:
 
     @property
     def of_month(self) -> bool:
-        """Whether the month leaves less for this day than the day's own limit."""
+        """Whether the monthly limit is the stricter one today."""
         return self._left_of_month < (self.daily_minutes * 60.0 or math.inf)
 
     @property

@@ -72,7 +72,7 @@ class NoPeers:
         """Exchange with the other hosts for `timeout` seconds at most; called again and again by a thread of its own."""
 
     def use_fleet(self, fleet: Fleet) -> None:
-        """See GatePeers.introduce."""
+        """See GatePeers.use_fleet."""
 
     def leave(self) -> None:
         """Return what was granted, if the fleet answers; no request may start any more."""
@@ -94,7 +94,7 @@ class FleetPeers:
         lock: threading.Lock,
         lease: float,
     ) -> None:
-        """`lease`: seconds for which counts what the fleet grants; `line`: the requests that wait here, `lock`: the gate's."""
+        """`lease`: seconds for which a grant of the fleet is valid; `line`: the requests that wait here, `lock`: the gate's."""
         #: Notified when there is something to exchange.
         self._wake = threading.Condition(lock)
         self.record = FleetHoldRecord(fleet, clock, wake=self._wake, lease=lease)
@@ -106,7 +106,7 @@ class FleetPeers:
         self._lease = lease
         self._door: GateDoor
         self._dispatch: Callable[[float], float]
-        #: Before that nothing is asked or sent: the database did not answer (monotonic).
+        #: No exchange before this time (monotonic), after an error of the database.
         self._retry = -math.inf
 
     def begin(self, door: GateDoor, dispatch: Callable[[float], float]) -> None:
@@ -155,12 +155,12 @@ class FleetPeers:
             if door is not None and self.record.sent:
                 self._door.follow(door, hold_of(door, now=moment), moment)
             if 0 < self._dispatch(moment) < math.inf:
-                # Waiting requests did not know how long they have to wait.
+                # Wake the waiting requests: their wait has changed.
                 self._line.rouse()
             self._door.changed.notify_all()
 
     def use_fleet(self, fleet: Fleet) -> None:
-        """See GatePeers.introduce."""
+        """See GatePeers.use_fleet."""
         with self._wake:
             self._fleet = fleet
             self.record.use_fleet(fleet)
@@ -177,7 +177,7 @@ class FleetPeers:
     def _failed(self, error: StateError, *, asked: bool) -> None:
         """Go on with what was granted until its lease ends: the database did not answer.
 
-        `asked`: it may have taken back something without an answer that says so. It is asked for no more before it answers again.
+        `asked`: it was asked for limits, and may have lowered them although its answer was lost. No new request before it answers.
         """
         self.trouble = error
         if not asked:

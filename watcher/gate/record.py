@@ -172,7 +172,7 @@ class LocalHoldRecord:
         return None if record is None else _state(record)
 
     def _without_budget(self, record: Mapping[str, object], wall: float) -> Mapping[str, object]:
-        """End a hold by a limit of the operator's own, and return the one that could not be probed for it.
+        """End a BUDGET hold, and return the hold that could not be probed because of it.
 
         By now the limit may be another one, or none: the next request finds out.
         """

@@ -41,7 +41,7 @@ class HoldReports:
 
     def log(self, hold: Hold, now: float) -> None:
         """Write a hold to the log."""
-        # A limit of the operator's own needs no action; everything else may.
+        # A reached api.daily_minutes or api.monthly_minutes needs no action; every other hold may.
         write = _log.warning if hold.kind is HoldKind.BUDGET else _log.error
         write("gate.held", **self._facts(hold, now))
 

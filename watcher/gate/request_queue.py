@@ -91,7 +91,7 @@ class RequestQueue:
         return since
 
     def _await_turn(self, waiter: Waiter) -> None:
-        """Start a request, or wait for a sign that it may be possible; raises where that takes long."""
+        """Start a request, or wait until one may start; raises HeldError for long waits, StoppedError on stop."""
         if self._stop.is_set():
             raise StoppedError("the daemon stops")
         now = self._clock.now()
@@ -103,7 +103,7 @@ class RequestQueue:
             delay = self.dispatch(now)
             if not waiter.granted and self._door.hold is None:
                 waiter.signal.wait(max(min(delay, SLICE), 0.001))
-        elif hold.probing:  # its outcome is this one's, too
+        elif hold.probing:  # the probe's result decides for this request
             self._door.changed.wait(SLICE)
         else:
             self._await_probe(hold, waiter, now)
@@ -131,7 +131,7 @@ class RequestQueue:
             raise hold.error(retry_after=ANOTHER_FILE_SECONDS)
         credit = self._limits.credit(waiter.seconds, now)
         if credit is BudgetCredit.SPENT:
-            # The server cannot be asked, whatever it would answer: a person has to know of the limit, not of its last answer.
+            # Report the reached limit, not the old refusal: no probe is possible.
             hold.ticket = None
             self._door.record.give_back(hold)
             spent = self._limits.exhausted(waiter.seconds, former=hold)

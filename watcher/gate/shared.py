@@ -19,7 +19,7 @@ from watcher.gate.state import GateOptions
 
 #: Seconds until the next try to get what other hosts have.
 _AGAIN: Final = 1.0
-#: A start may be this late; one that is later belongs to another moment. Seconds.
+#: Seconds after which a granted start time expires.
 _LATE: Final = 0.5
 #: Starts asked for ahead, in seconds.
 _AHEAD: Final = 5.0
@@ -40,7 +40,7 @@ class SharedLimits(GateLimits):
         wake: threading.Condition,
         lease: float,
     ) -> None:
-        """`line`: the requests that wait here. `wake` is notified when the fleet should be asked. What it grants counts for `lease` seconds."""
+        """`line`: the requests that wait here. `wake` is notified when the fleet should be asked. A grant is valid for `lease` seconds."""
         super().__init__(options, budget, clock)
         self._line = line
         self._wake = wake
@@ -64,7 +64,7 @@ class SharedLimits(GateLimits):
         #: Seconds of audio that count as this host's in the fleet; and those that started since it was last asked.
         self._booked = 0.0
         self._entered = 0.0
-        #: What was missing when the fleet was last asked; it is not asked again at once for the same.
+        #: What was missing when the fleet was last asked: the same demand is not sent twice in a row at once.
         self._asked: tuple[object, ...] = ()
         #: When the fleet is asked next, whatever happens (monotonic).
         self._next = -math.inf

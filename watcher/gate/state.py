@@ -8,7 +8,7 @@ from typing import Any, Final
 from watcher.errors import ConfigError
 from watcher.text import counted, joined
 
-#: The reason of a hold for a limit of the operator's own.
+#: The reason of a hold because api.daily_minutes or api.monthly_minutes is reached.
 OWN_LIMIT: Final = "budget"
 
 

@@ -15,7 +15,7 @@ class Ticket:
         failed: Callable[[bytes], bool] = lambda _: False,
         early: bool = False,
     ) -> None:
-        """`give_back` takes an unused permission to probe; without it, the gate is open. `failed`: the server failed on this file."""
+        """`give_back` takes an unused permission to probe; None: no probe, the gate is open. `failed`: the server failed on this file."""
         self.probe = give_back is not None
         #: No probe is due: only a file that has not failed may make one.
         self.early = early
@@ -26,7 +26,10 @@ class Ticket:
         self._failed = failed
 
     def suits(self, path: bytes, *, attempts: int = 1) -> bool:
-        """Return whether a file may be worked on with this ticket: only one that has not failed, now or before (`attempts`), may probe."""
+        """Return whether this file may be worked on with this ticket, and remember its path.
+
+        A probe needs a file that has not failed, neither with this gate nor in an earlier attempt (`attempts` counts this one).
+        """
         self.path = path
         return not (self.probe and (attempts > 1 or self._failed(path)))
 

@@ -2,14 +2,14 @@
 
 A refusal for crowding halves the window once, whatever else of the same burst is refused; each success then gives one
 place back up to the ceiling, so that one overrun costs a fraction of a round trip. What a burst leaves in flight is what
-the server takes: that becomes the ceiling. So does what is refused again and again before a whole window has gone through;
-stray refusals leave the ceiling alone. Above a ceiling that was learned, one place more is tried after some windows of
+the server takes: that becomes the ceiling. Repeated refusals, each before a whole window has gone through, also set the
+ceiling; single refusals do not change it. Above a ceiling that was learned, one place more is tried after some windows of
 successes, and each failed trial doubles that wait.
 """
 
 from typing import Final
 
-#: Windows of successes before one place more is tried: at first, where a refusal makes all requests wait, and at most.
+#: Windows of successes before one place more is tried: normally, if a refusal makes all requests wait, and the maximum.
 _PATIENCE: Final = 2
 _COSTLY_PATIENCE: Final = 8
 _MOST_PATIENCE: Final = 64
@@ -37,7 +37,7 @@ class ConcurrencyWindow:
         self._passed = 0
         self._credit = 0
         self.limit = most
-        #: Raised by each cut; a request carries the one it started under.
+        #: Number of cuts so far (a restart counts as two); each request keeps the value at its start.
         self.epoch = 0
 
     def resize(self, most: int) -> None:
@@ -80,6 +80,7 @@ class ConcurrencyWindow:
     def restart(self) -> None:
         """Begin with one place after a hold: each success adds one, so all are there after a few round trips."""
         self.limit, self._trial, self._credit, self._passed, self._early = 1, False, 0, 0, []
+        # By two, so that running requests count neither as of the current burst nor as of the last one.
         self.epoch += 2
 
     def _cut(self) -> None:

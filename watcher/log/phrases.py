@@ -42,7 +42,7 @@ def _phrase(event: Mapping[str, object], key: str, value: object) -> str:
     if value in ("", None, []):
         return ""
     if key == "retry_at" and event.get("reason") == "budget":
-        # A limit of the operator's own ends by itself: nothing is tried.
+        # Such a hold (api.daily_minutes, api.monthly_minutes) ends by itself: nothing is tried.
         return _clock("goes on at", value)
     write = _OF_EVENTS.get((str(event.get("event", "")), key)) or _OF_KEYS.get(key)
     if write is not None:

@@ -1,8 +1,8 @@
 """Decide by evidence whether a file is whole, and whether nobody writes it any more.
 
-`folders` finds paths and asks; nothing here watches or scans. Three questions are answered for an open descriptor (who
-has it open for writing, does its container end where the file ends, was all of it written), and a file that leaves one
-of them open must keep still for a while. What waits is kept in a table with its reason and its next look.
+`folders` finds paths; `settle` judges one open file at a time. It asks three questions: who has the file open for writing,
+does its container end where the file ends, was all of it written? If one of them has no sure answer, the file must not
+change for a while. Files that wait are kept in a table, with the reason and the time of the next look.
 """
 
 from watcher.settle.candidate import Candidate, FileSite, Signature, WaitingFile, abandoned, fingerprint

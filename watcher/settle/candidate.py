@@ -8,12 +8,12 @@ from watcher import container
 from watcher.job import Fingerprint
 from watcher.settle.decision import WaitReason
 
-#: An empty file that nobody touched for a day is out of sight; a change brings it back.
+#: An empty file that nobody touched for a day is no longer looked at until it changes.
 _EMPTY_FORGOTTEN: Final = 86_400.0
 
 
 class Signature(NamedTuple):
-    """Whatever a stat shows when a file changed, its name's target included."""
+    """Facts of a stat that show a change; device and inode show that the name leads to another file."""
 
     device: int
     inode: int
@@ -54,33 +54,33 @@ class Candidate:
     seen: float
     backlog: bool
     site: FileSite
-    #: Seconds that it was seen unchanged before it was out of reach; they count where a file is waited for for minutes.
+    #: Seconds that it was seen unchanged before it was out of reach; they count for long waits only (incomplete files).
     earlier: float = 0.0
     due: float = 0.0
-    #: Unix time at which it is taken if nothing changes; None: quiet alone will not do.
+    #: Unix time at which it is taken if nothing changes; None: waiting alone is not enough.
     until: float | None = None
     reason: WaitReason | None = None
     detail: str = ""
     looks: int = 0
     #: How often it was found changed.
     changes: int = 0
-    #: Number of this candidate's valid entry in the queue of due looks.
-    ticket: int = 0
+    #: Number of this candidate's valid entry in the heap of due looks; 0: it has none.
+    heap_number: int = 0
     told: WaitReason | None = None
     told_at: float = 0.0
     #: What was found in it, as long as its signature stays the same.
     inspection: container.Inspection | None = None
 
     def interrupt(self, until: float, now: float) -> None:
-        """Begin its quiet anew `now`, as it was out of reach; the quiet `until` then counts for a long wait only.
+        """Restart the quiet time at `now`: the file was out of reach. The quiet before `until` counts for incomplete files only.
 
-        A writer on another machine may have been cut off from the file as we were, and goes on when we do.
+        A writer on another machine may have lost the file as we did, and may go on when we do.
         """
         self.earlier += max(0.0, until - self.since)
         self.since = now
 
     def change(self, signature: Signature, now: float, site: FileSite) -> bool:
-        """Begin its quiet anew `now`, as its stat differs; return whether only a remount may be why."""
+        """Restart the quiet time at `now`: its stat differs. Return True if only a remount explains the change."""
         self.inspection = None
         remounted = self.signature.survived(signature, inodes=site.inodes)
         if remounted:
@@ -100,7 +100,7 @@ class WaitingFile:
     message: str
     hint: str
     since: float
-    #: When it is taken if nothing changes; None: quiet alone will not do.
+    #: When it is taken if nothing changes; None: waiting alone is not enough.
     until: float | None
 
 

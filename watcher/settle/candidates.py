@@ -36,16 +36,18 @@ _log = structlog.get_logger()
 
 #: The file changed while it was looked at: look again soon.
 _MOVED_ON: Final = Decision(wait=0.05, reason=WaitReason.SETTLING, detail="changed while it was looked at")
-#: A sibling that says "not final" is a leftover when it is older than the whole file it is beside, by this much.
+#: A placeholder beside a whole file is a leftover, and ignored, if it is older than the file, was last changed more than this
+#: many seconds ago, and the file has been quiet for as long.
 _LEFTOVER: Final = 600.0
 #: Seconds after its last change in which a file may change once more without showing it: FAT counts in steps of two seconds.
 _RACY: Final = 3.0
-#: A wait is worth a line when it lasted this long, and another line not before the next of these.
+#: A wait is logged once it has lasted this many seconds, and the next reason of the same file at most every so many seconds.
 _WORTH_A_LINE: Final = 1.0
 _NEXT_LINE: Final = 60.0
-#: A look at a network mount that comes so many seconds late: the server did not answer, and perhaps not to a writer either.
+#: If a look at a network mount comes so many seconds late, the quiet time starts again: the server did not answer, and perhaps
+#: it did not answer a writer either.
 _HUNG: Final = 30.0
-#: Looks that are not due any more, of files that changed or are gone, and are kept beside as many as files wait.
+#: The heap of due looks may hold so many entries more than two per waiting file before its stale entries are removed.
 _STALE: Final = 1000
 #: What to do about a file that cannot be read; said of the commonest reason only.
 UNREADABLE_HINT: Final = (
@@ -73,10 +75,10 @@ class Candidates:
         self._candidates = PathTable[Candidate]()
         #: Those that waited when their folder went away.
         self._away = PathTable[Candidate]()
-        #: Those of them that cannot be read, and why.
+        #: Waiting files that cannot be read: path -> reason.
         self.unreadable: dict[bytes, str] = {}
         self._queue: list[tuple[float, int, bytes]] = []
-        self._tickets = count(1)
+        self._heap_numbers = count(1)
         self._quota = Quota(60, per=60.0, monotonic=monotonic)
         self._silent = 0
         # Files from before the start may count the quiet they had, by the clock that stamped them.
@@ -135,27 +137,27 @@ class Candidates:
     def next_due(self) -> float | None:
         """Monotonic time of the next look; None when nothing waits."""
         while self._queue:
-            due, ticket, path = self._queue[0]
+            due, number, path = self._queue[0]
             candidate = self._candidates.get(path)
-            if candidate is not None and candidate.ticket == ticket:
+            if candidate is not None and candidate.heap_number == number:
                 return due
             heapq.heappop(self._queue)
         return None
 
     def due(self, limit: int) -> list[bytes]:
-        """Return up to `limit` paths whose next look is due; each must be looked at, or forgotten."""
+        """Return up to `limit` paths whose next look is due; the caller must call `look`, `postpone` or `forget` for each."""
         now = self._monotonic()
         paths: list[bytes] = []
         while len(paths) < limit and (due := self.next_due()) is not None and due <= now:
             _, _, path = heapq.heappop(self._queue)
-            self._candidates[path].ticket = 0
+            self._candidates[path].heap_number = 0
             paths.append(path)
         return paths
 
     def neglected(self, path: bytes) -> bool:
         """Return whether the path was given as due and not looked at since."""
         candidate = self._candidates.get(path)
-        return candidate is not None and candidate.ticket == 0
+        return candidate is not None and candidate.heap_number == 0
 
     def look(
         self,
@@ -168,10 +170,11 @@ class Candidates:
         arrived: bool = True,
         siblings: bool = True,
     ) -> FoundRecording | None:
-        """Examine the regular file `path`, which lies in the open `directory`; give it when it is whole.
+        """Examine the regular file `path`, which lies in the open `directory`; return it if it is whole, else None.
 
-        `status` is its lstat. `arrived`: an event spoke of it, so that it has been quiet since now at best. `siblings`:
-        a placeholder may be beside it. A file that is gone is forgotten; any other stays, and falls due again.
+        `status` is its lstat. `arrived`: an event named it, so its quiet time cannot have begun before now. `siblings`: a
+        placeholder may be beside it. A file that is gone is forgotten; one that is not whole stays in the table, with the
+        time of its next look.
         """
         now = self._monotonic()
         signature = Signature.of(status)
@@ -196,7 +199,7 @@ class Candidates:
             self.forget(path)
             return None
         except OSError as error:
-            # A closed door, a failing disk, a server that went away.
+            # No permission, a failing disk, an unreachable server.
             decision, evidence = patience(WaitReason.UNREADABLE, past, error.strerror or str(error)), None
         if evidence is None or not decision.take:
             shows = not site.network and self._clock() - status.st_ctime > _RACY
@@ -252,19 +255,19 @@ class Candidates:
                 return patience(WaitReason.PLACEHOLDER, past, sibling), evidence
             decision = decide(evidence, self.rules, past, quiet=view.quiet, earlier=view.earlier)
             if decision.take:
-                # What was examined must still be what the name leads to, and unchanged: FileNotFoundError otherwise.
+                # The name must still lead to this file, and the file must not have changed. FileNotFoundError if it is gone.
                 there = os.stat(view.name, dir_fd=view.directory, follow_symlinks=False)
                 if {Signature.of(there), Signature.of(os.fstat(descriptor))} != {view.signature}:
                     return _MOVED_ON, evidence
         finally:
             os.close(descriptor)
         if decision.take and view.inspection is not None:
-            # It waited by what was found in it before; it is taken by what it is now.
+            # An inspection from an earlier look is enough to wait, not to take the file: inspect it again.
             return self._judge(replace(view, inspection=None), status, site, past)
         return decision, evidence
 
     def _placeholder(self, view: "_FileView", status: os.stat_result, evidence: Evidence) -> str:
-        """Name the sibling which says that the file is not final; "" if there is none, or only a leftover.
+        """Return the name of a placeholder beside the file; "" if there is none, or only a leftover.
 
         A leftover of a download that failed long ago must not hold up a later, whole file for ever.
         """
@@ -285,7 +288,7 @@ class Candidates:
         candidate.looks = candidate.looks + 1 if unchanged and candidate.reason is decision.reason else 1
         candidate.signature, candidate.site = signature, site
         candidate.reason, candidate.detail = decision.reason, decision.detail
-        candidate.ticket = next(self._tickets)
+        candidate.heap_number = next(self._heap_numbers)
         candidate.due = now + decision.wait
         candidate.until = None if decision.left is None else round(self._clock() + decision.left)
         if self._candidates.full and candidate.path not in self._candidates:
@@ -296,10 +299,10 @@ class Candidates:
             self.unreadable[candidate.path] = decision.detail
         else:
             self.unreadable.pop(candidate.path, None)
-        heapq.heappush(self._queue, (candidate.due, candidate.ticket, candidate.path))
+        heapq.heappush(self._queue, (candidate.due, candidate.heap_number, candidate.path))
         if len(self._queue) > 2 * len(self._candidates) + _STALE:
             waiting = self._candidates.values()
-            self._queue = [(one.due, one.ticket, one.path) for one in waiting if one.ticket]
+            self._queue = [(one.due, one.heap_number, one.path) for one in waiting if one.heap_number]
             heapq.heapify(self._queue)
         self._announce(candidate, now)
 
@@ -343,13 +346,13 @@ class Candidates:
 
 @dataclass(frozen=True, slots=True)
 class _FileView:
-    """One look: the name in its open directory, what the name's stat said, and for how long it has said so."""
+    """One look: the name in its open directory, the stat of the name, and for how many seconds it is unchanged."""
 
     directory: int
     name: bytes
     signature: Signature
     quiet: float
-    #: How long it did so before it was out of reach.
+    #: Seconds that it was unchanged before it was out of reach.
     earlier: float
     siblings: bool
     #: What an earlier look found in the same file.

@@ -1,4 +1,4 @@
-"""Evidence about one file, and the table that turns it into a decision. Nothing here waits, sleeps or logs."""
+"""Evidence about one file, and the rules that turn it into a decision. Nothing here waits, sleeps or logs."""
 
 import os
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from watcher.settle.lease import WriterState, hollow, writer
 
 #: Seconds without change when nobody could tell us whether the file is open for writing.
 _QUIET_WITHOUT_LEASE: Final = 5.0
-#: On network mounts a writer on another machine is invisible and copies pause: for provable ends, and for others.
+#: Seconds without change on network mounts, where a writer on another machine is invisible and copies pause: the first if the
+#: container proves its end, else the second.
 _QUIET_NETWORK_COMPLETE: Final = 10.0
 _QUIET_NETWORK: Final = 30.0
-#: The same where nothing says that bytes are missing, but a header that was never completed, an index that never came, or
-#: no beginning of any recording, though the kernel says that nobody writes here: a program that streams a recording (a
-#: browser's recorder, ffmpeg into a pipe) or crashes leaves it like this for good, but an upload in parts pauses for
-#: seconds.
+#: Seconds without change for a file that will probably stay incomplete (its header was never completed, its index is missing,
+#: or it begins like no recording), if the kernel sees no writer. A program that crashes or streams a recording (a browser's
+#: recorder, ffmpeg into a pipe) leaves it like this for good, but an upload in parts pauses for seconds.
 _QUIET_LASTING: Final = 10.0
-#: The same where its header tells of bytes that are not there, and the kernel says that nobody writes here: a copy that was
-#: cut off. One that goes on does so within seconds; later, the whole recording is transcribed in its turn.
+#: Seconds without change for a file that is shorter than its header says, if the kernel sees no writer: a copy that was cut
+#: off. A paused copy goes on within seconds; if it goes on later, the complete file is queued again.
 _QUIET_CUT: Final = 30.0
 #: First and longest wait until the next look, by doubling. The end of most waits is an event; in a directory that has
 #: just been made there may be none, so the first looks come soon.
@@ -36,7 +36,8 @@ class SettleRules:
 
     #: Quiet needed when nobody writes but the end cannot be proved.
     quiet_seconds: float = 2.0
-    #: Quiet after which a file that looks cut off is taken all the same, and marked; half a minute where nobody writes it.
+    #: Quiet after which a file that looks cut off is taken all the same, and marked. Without a writer it is
+    #: at most 30 s.
     incomplete_after: float = 600.0
     #: What "small" means: sent as it is, in one request.
     max_upload_bytes: int = 24_000_000
@@ -81,7 +82,7 @@ class Decision:
     detail: str = ""
     #: Taken although it looks cut off.
     suspect: bool = False
-    #: Seconds after which it is taken if nothing changes; None: quiet alone will not do.
+    #: Seconds after which it is taken if nothing changes; None: waiting alone is not enough.
     left: float | None = None
 
     @property
@@ -94,7 +95,7 @@ def gather(descriptor: int, status: os.stat_result, *, network: bool, inspection
     """Judge an open regular file that is not empty by kernel and container; `inspection`: what is known already."""
     return Evidence(
         size=status.st_size,
-        # First who writes, then what is there: a writer that comes in between changes the signature.
+        # Ask for the writer first, then inspect: a writer that comes in between changes the signature.
         writer=writer(descriptor),
         inspection=inspection or container.inspect(descriptor, status.st_size, quick=True),
         hollow=hollow(descriptor, status),
@@ -118,10 +119,10 @@ class WaitHistory:
 def decide(
     evidence: Evidence, rules: SettleRules, past: WaitHistory, *, quiet: float, earlier: float = 0.0
 ) -> Decision:
-    """Apply the table after `quiet` seconds without change, and `earlier` ones before the file was out of reach.
+    """Decide after `quiet` seconds without change; `earlier`: seconds without change before the file was out of reach.
 
-    The earlier ones count where bytes are missing and minutes are waited for. The few seconds of the other waits are
-    asked for anew: a writer on another machine, cut off as we were, goes on when the file can be reached again.
+    `earlier` counts for incomplete files only, whose wait takes minutes. The short waits of other files start again: a
+    writer on another machine may have lost the file as we did, and goes on once it can be reached again.
     """
     if evidence.writer is WriterState.SOMEONE:
         return Decision(wait=past.backoff(WaitReason.WRITER, _WRITER_LOOKS), reason=WaitReason.WRITER)

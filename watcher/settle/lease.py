@@ -33,8 +33,8 @@ def writer(descriptor: int) -> WriterState:
     The answer holds for this machine only: on a network or FUSE mount others may write unseen.
     """
     try:
-        # Who opens the file for writing while we hold the lease makes the kernel signal us: SIGIO by default, which
-        # would end the process. SIGURG is ignored by default.
+        # If someone opens the file for writing while we hold the lease, the kernel sends us a signal: by default SIGIO,
+        # which would end the process. SIGURG is ignored by default.
         fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     except OSError as error:
@@ -47,8 +47,8 @@ def writer(descriptor: int) -> WriterState:
 def hollow(descriptor: int, status: os.stat_result) -> bool:
     """Return whether part of the file was never written: its size was set first, its content is still to come.
 
-    A reason to wait for quiet and not to refuse: some file systems store digital silence as a hole. FUSE shows no
-    holes, so a file of which less than half is on disk counts too (online-only files of cloud clients have nothing).
+    Such a file waits until it is quiet; it is not rejected, for some file systems store digital silence as a hole. FUSE
+    shows no holes, so a file of which less than half is on disk counts too (online-only files of cloud clients have nothing).
     """
     if status.st_size <= _BLOCK:
         return False

@@ -1,9 +1,9 @@
 """Classify names: audio suffixes, names of unfinished files, folders nobody records into, globs.
 
-The positive list comes first: a name without an audio suffix is no candidate, so ``talk.wav.part``, ``.tmp`` and the
-thousand other unfinished names need no rule. What is left are the few that keep the suffix, and directories. All names
-are compared without regard to case and to Unicode normalisation. A glob without a slash matches the last component anywhere below the root, one with
-a slash is anchored at the root, a trailing slash means directories only; ``**`` crosses directories, ``*`` does not.
+Only a name with an audio suffix can be a recording, so ``talk.wav.part`` or ``.tmp`` needs no rule. Rules are needed only
+for unfinished names that keep an audio suffix, and for directories. Names are compared without regard to case and to
+Unicode normalisation. A glob without a slash matches the last component anywhere below the root, one with a slash is
+anchored at the root, a trailing slash means directories only; ``**`` crosses directories, ``*`` does not.
 """
 
 import os
@@ -69,8 +69,8 @@ _NOT_DECODED: Final = frozenset(
     )
 )
 
-#: What is beside ``X`` while ``X`` is not final: browsers reserve the final name, aria2 keeps its control file. Who
-#: writes ``X.filepart`` or ``X.partial`` and renames needs no rule: there is no ``X`` until then.
+#: Suffixes of files that exist beside ``X`` while ``X`` is unfinished: browsers reserve the final name, aria2 keeps its control
+#: file. A program that writes ``X.filepart`` or ``X.partial`` and renames it needs no rule: there is no ``X`` until then.
 PLACEHOLDER_SUFFIXES: Final = (".part", ".crdownload", ".aria2")
 
 #: Unfinished or foreign names that do have an audio suffix (the dot rule covers AppleDouble, rsync, syncthing).
@@ -155,7 +155,7 @@ LONGEST_DIRECTORY: Final = LONGEST - 256
 
 
 def is_placeholder(name: str) -> bool:
-    """Return whether a file of that name says of another that it is not final."""
+    """Return whether the name is that of a placeholder: it says that another file is not final."""
     return name.lower().endswith(PLACEHOLDER_SUFFIXES)
 
 

@@ -28,7 +28,7 @@ class Quota:
 class Quotas:
     """A quota for each kind of line: so many at once, and one a minute while more come.
 
-    Threads may share it: where two spend at the same instant, a line more may be said.
+    Threads may share it: when two spend at the same instant, one extra line may be logged.
     """
 
     def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:

@@ -1,4 +1,4 @@
-"""A table of waiting files that is full at a number of bytes; those beyond are met again by events and by scans."""
+"""A table of waiting files, bounded by bytes. When it is full, further files are not stored; an event or a scan finds them again."""
 
 from typing import Final, TypeVar
 
