@@ -1,5 +1,7 @@
 """The ledger on SQLite: who may open it and how, and that nothing it is asked grows with what it holds."""
 
+import ast
+import inspect
 import math
 import os
 import re
@@ -19,10 +21,11 @@ from support.ledger_engines import LEASE, ROOT, claimed, crowded, found
 
 import watcher
 from watcher.errors import ConfigError, FileError, StateError, StateLockedError
-from watcher.job import Cut, Outcome, Output, State
+from watcher.job import AgainRequest, Cut, Outcome, Output, State
 from watcher.ledger import holder, open_ledger
 from watcher.ledger.database import SqliteDatabase
 from watcher.ledger.ledger import Ledger
+from watcher.ledger.part import LedgerPart
 from watcher.ledger.sqlite import NAME, SqliteLedger
 from watcher.ledger.values import Content
 
@@ -227,7 +230,10 @@ def statements(ledger: SqliteLedger) -> Iterator[list[str]]:
 
 
 def everything(ledger: SqliteLedger, clock: Clock) -> None:
-    """Do all that a ledger can do."""
+    """Call every operation of the ledger's parts, so that `TestPlans` sees every statement that SQLite is sent.
+
+    An operation with a branch that sends other statements is called for each of them.
+    """
     ledger.queue.put(
         [found("a.wav", inode=1), found("b.wav", small=True), found("c.wav"), found("d.wav"), found("e.wav")]
     )
@@ -283,13 +289,67 @@ def everything(ledger: SqliteLedger, clock: Clock) -> None:
     ledger.history.note_gone([kept.path for kept in ledger.history.concluded()], [ROOT + b"/back.wav"])
     ledger.history.retire([ROOT + b"/talk.wav"], gone_before=clock.wall + 1)
     ledger.outputs.disown_orphans([*ledger.outputs.orphans(), ROOT + b"/talk.txt"])
+    list(ledger.outputs.below(ROOT))
+    ledger.outputs.enter_note(ROOT + b"/memo.ds2", Output("note", ROOT + b"/memo.ds2.txt", DIGEST))
+    ledger.outputs.abandoned()
+    list(ledger.history.trials(ROOT))
+    ledger.history.upcoming(5)
+    ledger.history.moved(ROOT + b"/a.wav")
+    ledger.history.transcribed(0.0)
+    ledger.queue.relocate(ROOT + b"/a.wav", found("done/a.wav"))
+    ledger.queue.queue_again([ROOT + b"/a.wav"])
+    ledger.queue.queue_again([ROOT + b"/a.wav"], AgainRequest("token"))
+    with ledger.queue.reporting([]):
+        while (again := ledger.queue.claim("worker", lease=LEASE)) is not None and again.again is None:
+            ledger.queue.done(again, Outcome(content=DIGEST))
+    assert again is not None
+    ledger.answers.keep(DIGEST, "p.token", b"answer", seconds=1, model="m")
+    ledger.answers.supersede(again, Content(DIGEST, "s", "p", 1.0, ()))
+    ledger.answers.erase(DIGEST, "s")
+    ledger.answers.prune_some(answers_older_than=clock.wall + 1)
+    ledger.queue.recover()
+    ledger.queue.quarantined()
+    ledger.queue.wake()
+    ledger.purchases.bought("api", "2026-11-01", "2026-11-30")
+    ledger.purchases.bought(None, "2026-11-01", "2026-11-30")
+    ledger.hooks.add("on_held", "{}")
+    for call in ledger.hooks.due(1):
+        ledger.hooks.retry(call, delay=60.0, message="exit 1")
+    ledger.hooks.waiting()
+    ledger.hooks.failing()
+    ledger.hosts.beat()
+    ledger.hosts.all()
+    ledger.hosts.fleet("api", "party")
+    ledger.hosts.claim_scan(ROOT, "rules", lease=LEASE)
+    ledger.hosts.release_scan(ROOT, "rules")
+    ledger.hosts.common(ROOT)
     ledger.history.tidy()
     ledger.history.size()
+
+
+def operations(ledger: Ledger) -> set[str]:
+    """Return the public methods of the ledger's parts, such as ``queue.put``."""
+    parts = {name: part for name, part in vars(ledger).items() if isinstance(part, LedgerPart)}
+    return {f"{name}.{method}" for name, part in parts.items() for method in dir(part) if _is_operation(part, method)}
+
+
+def _is_operation(part: LedgerPart, name: str) -> bool:
+    return not name.startswith("_") and inspect.isroutine(getattr(type(part), name, None))
+
+
+def named(function: Callable[..., None]) -> set[str]:
+    """Return which of them a function names."""
+    return {
+        f"{node.value.attr}.{node.attr}"
+        for node in ast.walk(ast.parse(inspect.getsource(function)))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute)
+    }
 
 
 #: Walks over tables that stay small, or over all rows where all are asked for.
 WALKS = {
     "found",  # what a statement has found before
+    "ready",  # likewise
     "temporaries",  # what a crash may have left
     "memory",  # a few dozen keys
     "hooks",  # the calls that wait
@@ -315,6 +375,10 @@ class TestPlans:
 
     def plan(self, ledger: SqliteLedger, statement: str) -> list[str]:
         return [row[3] for row in ledger.context.database.query(f"EXPLAIN QUERY PLAN {statement}")]
+
+    def test_every_operation_is_looked_at(self, ledger: SqliteLedger) -> None:
+        assert len(operations(ledger)) > 70
+        assert operations(ledger) - named(everything) == set(), "call it in `everything`"
 
     def test_no_statement_walks_through_a_table_that_grows(self, ledger: SqliteLedger, clock: Clock) -> None:
         with statements(ledger) as run:
