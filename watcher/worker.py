@@ -44,7 +44,7 @@ RENEW: Final = 10.0
 _LONGEST_WAIT: Final = 300.0
 _LONGEST_SETBACK: Final = 60.0
 _LONGEST_ASKED: Final = 3600.0
-#: How long a job that does not suit as a probe lets others go first; and among how many one is chosen.
+#: Seconds by which a job that does not suit as a probe is put back; and how many jobs are tried to find one that suits.
 _ASIDE: Final = 5.0
 _CHOICE: Final = 100
 #: A worker that has nothing to do looks up this often, so that the watchdog sees it alive.
@@ -92,7 +92,7 @@ def verdict(
     """Return what an error means for a job with that many attempts behind it.
 
     `jitter` gives 0 to 1. Waits grow as 1, 2, 4 … 300 s and up to a quarter longer, never shorter than the server asked.
-    `output_failures`: how often in a row it met what costs no attempt; those waits end at 60 s.
+    `output_failures`: failures in a row that cost no attempt; those waits end at 60 s.
     """
     match error:
         case LeaseLostError():
@@ -115,7 +115,7 @@ def _wait(attempts: int, jitter: Callable[[], float], *, longest: float = _LONGE
 
 
 class FailedProbes:
-    """The jobs that failed as probes of a held queue since anything went well; shared by all workers.
+    """Jobs whose probe of a held queue failed since the last success; shared by all workers.
 
     The queue is in the order of arrival, so without this the oldest would make every probe, and one file that no server
     ever answers would hold up all others for good.
@@ -223,11 +223,11 @@ class Worker:
     ) -> None:
         """`small`: take only files of a single request, so that they never queue behind long ones.
 
-        `reserved`: take only files of folders in which no `reserved` worker has a file in work.
+        `reserved`: take only files of folders in which no worker with the same `small` has a file in work.
         """
         self.name = name
         self.beat = Heartbeat(monotonic)
-        #: It may become another one between two jobs.
+        #: Changed by WorkerPool between jobs.
         self.small = small
         self.reserved = reserved
         #: It was dismissed, and has come to its end.
@@ -280,7 +280,7 @@ class Worker:
         return False
 
     def _claim(self, ticket: ClaimTicket) -> Job | None:
-        """Claim the next job; to probe, one that no probe was made with, and that did not fail, as long as there is one."""
+        """Claim the next job; for a probe, prefer a job that has not failed before."""
         others: list[Job] = []
         try:
             while (job := self._next()) is not None:
@@ -302,7 +302,7 @@ class Worker:
         return self._ledger.queue.claim(self.name, lease=LEASE, small=self.small, reserved=self.reserved)
 
     def _least_unlikely(self, ticket: ClaimTicket, jobs: list[Job]) -> Job:
-        """Take from jobs of which none suits the one to probe with: every one gets its turn, those that failed less often first."""
+        """Choose the least unlikely job when none suits: every one gets its turn, those that failed less often first."""
         if all(job in self._failed_probes for job in jobs):
             self._failed_probes.clear()
         job = min(jobs, key=lambda job: (job in self._failed_probes, job.attempts))
@@ -316,7 +316,7 @@ class Worker:
                 self._ledger.queue.release(job, run_at=run_at)
 
     def _put_aside(self, job: Job, seconds: float) -> bool:
-        """Return a job back, for so long only where others are due; say whether there were."""
+        """Put a job back; delay it by `seconds` only if other jobs are ready. Return whether any were."""
         others = seconds > 0 and self._ledger.history.counts()[State.READY] > 0
         self._ledger.queue.release(job, run_at=self._clock() + seconds if others else 0.0)
         return others

@@ -33,7 +33,7 @@ def open_ledger(
     there is no database of that url, or none with a ledger, it is a StateError.
 
     `roots`: path of each named root on this host; a shared ledger knows sources by root and the path below it. There
-    `directory` says which host this is, and the lock and the crash are that host's own; not `lock`: the caller holds it.
+    `directory` identifies the host; lock and crash recovery are per host. `lock=False`: the caller already holds the lock.
 
     Raises StateLockedError, StateError, and ConfigError for a url no engine answers to.
     """

@@ -1,7 +1,7 @@
-"""Delete what is gone: sources, and outputs of deleted sources; and free their space.
+"""Read and forget sources.
 
-Whether something is gone, only who can see the disk knows (`watcher.service.sweep`); here it is noted since when, and
-dropped in slices, so that nobody waits for long.
+`watcher.service.sweep` looks at the disk; here is noted since when a source is gone, and such sources are dropped in slices, so
+that nobody waits for long.
 """
 
 from collections.abc import Iterable, Iterator

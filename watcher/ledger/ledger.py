@@ -5,8 +5,9 @@ fences, the paid answers, who owns which output path, what is known of the endpo
 method may be called from any thread. Times are Unix seconds. Failures of the engine are raised as `StateError`; the
 ledger can be used again as soon as their cause is gone.
 
-Every change survives the death of the process the moment its method returns, and unless said otherwise power loss too.
-The others ("cheap") survive power loss as soon as any later change does: changes are never lost out of their order.
+When a method has returned, its change survives the death of the process. It is durable, so that it survives power loss too, unless
+the docstring says "Cheap": a cheap change survives power loss only once a later durable change was made. Changes are never lost
+out of their order.
 
 A new operation is one method of the part that it belongs to. It carries paths over with `_paths`, and times that callers
 give with `_ledger_time`; it reads with `_database.query`, and changes the database with a function for `_database.change`,

@@ -39,8 +39,8 @@ class Lookups(LedgerPart):
         """Return the sources of its root that were done under other paths and were the same file: its inode, stamp and content.
 
         Where the job's content is not known yet, anyone who asks has to compare it. Those that are looked at again
-        count, too. Of many hard links the oldest 20. Those in another root are none of its: somebody who can write
-        there made them, and would have outputs moved that lie here.
+        count, too. Of many hard links the oldest 20. Sources in other roots are left out: a person who can write
+        there could otherwise have outputs moved that lie here.
         """
         stamp = job.fingerprint
         values = {
@@ -132,8 +132,8 @@ _SAME: Final = """
 inode <> 0 AND content <> '' AND inode = :inode AND size IN (:size, -1 - :size) AND mtime_ns = :mtime_ns
 AND :content IN ('', content) AND root = :root AND path <> :path
 """
-# One that was done before and is looked at again is renamed at times before a worker finds it gone. It was queued first, so it
-# is not ready any more; those that are delayed or running are few.
+# A source that was done and is looked at again may be renamed before a worker finds it gone. It was queued first, so it is not
+# ready any more; delayed and running sources are few.
 _NAMESAKES: Final = f"""
 SELECT * FROM (
 SELECT {rows.RECORD} FROM sources WHERE state = 'done' AND {_SAME}
@@ -146,8 +146,9 @@ SELECT {rows.RECORD} FROM sources WHERE state = 'running' AND outcome IS NOT NUL
 _SELECT: Final = f"SELECT {rows.RECORD} FROM sources WHERE state = "  # noqa: S608 - our own column names
 
 
-# The state is in the statement, not in a parameter, or no partial index would do. What is ready is read through the
-# index of the claims, one of its groups at a time: an index of its own would be the trap described in schema.py.
+# The state is in the statement, not in a parameter, or no partial index would do. Ready sources are read
+# through the index of the claims, one of its groups at a time: a second index on state = 'ready' misleads the planner (schema.py,
+# sources_ready).
 # Delayed and running sources are few, and sorted when asked for.
 def _ready(first: str, order: str) -> str:
     """Return the statement that gives a root's ready sources in an order; `first`: the same within one backlog value."""

@@ -17,11 +17,11 @@ class Outputs(LedgerPart):
     """Output paths and temporaries."""
 
     def enter(self, job: Job, output: Output) -> bool:
-        """Enter `output.path` as the job's source's, not yet placed, before the file is; False: another source owns it.
+        """Record that `output.path` belongs to the job's source, not yet placed. Call it before writing the file.
 
-        An own row gets the new digest; the former digest stays acceptable until `placed`, also when it is entered once
-        more before that (after a crash). A caller that then finds the entered digest on the disk calls `placed` before
-        it enters the next. A concluded job's outputs may be entered, too, as long as nothing came after.
+        Returns False if another source owns the path. If the row is ours already, it gets the new digest; the old one is kept in
+        `former` until `placed`, also if it is entered once more before that (after a crash). A caller that then finds the entered
+        digest on the disk calls `placed` before it enters the next. A concluded job's outputs may be entered, too, as long as nothing came after.
         LeaseLostError.
         """
         values = self._columns(job.path, output)
@@ -59,7 +59,7 @@ class Outputs(LedgerPart):
 
     def notes(self) -> Iterator[OwnedOutput]:
         """Yield all notes that are beside sources and beside other files."""
-        # Of what this host does not have, it cannot tell what is still there.
+        # Only roots of this host: others cannot be checked from here.
         return map(self._owned, self._walk(_NOTES, self._paths.ranges(), _PAGE))
 
     def below(self, folder: bytes) -> Iterator[OwnedOutput]:
@@ -80,7 +80,7 @@ class Outputs(LedgerPart):
     def enter_temporary(self, path: bytes) -> None:
         """Note a temporary file before it is made. Cheap."""
         values = (self._paths.stored(path),)
-        # Nobody looks for a file that nobody knows of.
+        # Durable on PostgreSQL: an unrecorded temporary would never be removed.
         durable = self._database.remote
         self._database.change(lambda connection: connection.execute(_TEMPORARY, values), durable=durable)
 

@@ -67,7 +67,7 @@ class Store(Protocol):
         """Do as `change` does, but once: to copy a whole ledger."""
 
     def version(self) -> int:
-        """Return a number that is another one whenever another process has changed the ledger."""
+        """Return a number that changes when another process changes the ledger."""
 
     def shrink(self) -> bool:
         """Return some of the free space to the file system; False: there is no more."""

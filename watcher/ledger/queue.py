@@ -3,9 +3,10 @@
 A claim lasts until it is concluded: its owner is a thread of the process that holds the state's lock, and what a dead
 process had is queued again at the next start. A lease that lapses would only harm: a process that stood still for a minute
 (SIGSTOP, a frozen container) would take its own jobs for abandoned, and run them twice. Where hosts share a ledger, it has
-leases for them (`watcher.ledger.postgres.queue`). What can be found out again is not worth the milliseconds of a flush: a
-claim that power loss undoes was never made, and a file that it takes out of the queue is found again by the scan at the next
-start.
+leases for them (`watcher.ledger.postgres.queue`).
+
+`put`, `claim` and `drop` do not wait for the disk, which would take milliseconds: if power loss undoes a claim, the job is
+claimed again; if it takes a file out of the queue, the scan at the next start finds the file again.
 """
 
 from collections.abc import Callable, Iterable
@@ -41,7 +42,7 @@ class Queue(Claims, Suspects, Requeue):
         """Queue what is new or changed, all in one transaction; the answers are in the order given.
 
         A changed one starts anew (attempts 0, due now), whatever its state was, and its fence is raised; what was asked for
-        (`queue_again`) is forgotten if it had failed. What was dropped before a request was carried out counts as not known. The same
+        (`queue_again`) is forgotten if it had failed. A source dropped with an open `again` request is queued as new. The same
         content under a new fingerprint is found out by the worker, through `Job.content`. An inode of 0, known or new,
         is not compared. Cheap: what power loss takes, the scan at the next start finds again.
         """
@@ -57,14 +58,15 @@ class Queue(Claims, Suspects, Requeue):
         """Note files that are left alone (``backlog = false``), unless they are known already. Cheap."""
         now = self._clock()
         values = [columns(one, now) for one in map(self._paths.found, found)]
-        # Where a server forgets it and we live on, what we think is known nobody notes again.
+        # On PostgreSQL wait for the commit: after a crash of the server this process would believe the row exists.
         durable = self._database.remote
         self._database.change(lambda connection: connection.executemany(SKIP, values), durable=durable)
 
     def relocate(self, path: bytes, found: FoundRecording) -> bool:
         """Know a source that was moved away after it was done (`Outcome.moved_to`) by the place where it was found.
 
-        The path by which it came stays known (`History.moved`). False where the source at `path` is none such, or one is known at that place already.
+        The path by which it came stays known (`History.moved`). False if the source was not moved: `path` has no such source, or
+        one is known at that place already.
         """
         values = {
             "former": self._paths.stored(path),
@@ -295,7 +297,7 @@ UPDATE sources SET
 WHERE path = :former AND state = 'done' AND size = {MOVED_SIZE}
 AND NOT EXISTS (SELECT 1 FROM sources AS other WHERE other.path = :path)
 """  # noqa: S608 - our own number
-# Should it be called so again, it is new.
+# If a file gets this name again it counts as new.
 _RENAMED: Final = "DELETE FROM sources WHERE path = ? AND state IN ('done', 'delayed', 'ready')"
 _FAIL: Final = """
 UPDATE sources SET

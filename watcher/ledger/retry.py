@@ -1,7 +1,7 @@
 """Wrap a ledger so that a call it cannot take now (a full disk) is repeated until it passes.
 
 A worker that failed instead would take an answer with it that was paid for, and a daemon that ended would buy it again at
-every start. Nothing can be worked on meanwhile, and nothing is lost.
+every start. No job runs while a call waits, and nothing is lost.
 """
 
 import copy

@@ -25,7 +25,7 @@ _WORD: Final = 1 << 64
 
 #: Columns of a Job, in the order `job` reads them.
 JOB: Final = "id, root, path, size, mtime_ns, inode, attempts, fence, queued_at, backlog, small, suspect, seconds, content, alone, again"
-#: Columns of a Record, in the order `record` reads them.
+#: Columns of a SourceRecord, in the order `record` reads them.
 RECORD: Final = (
     "id, root, path, state, attempts, run_at, queued_at, updated_at, size, mtime_ns, inode, reason, message, hint, "
     "piece, pieces, seconds_done, outcome, fence, content, alone"

@@ -11,13 +11,22 @@ from watcher.ledger.values import SourceRecord
 #: Starts that ended while a source was running (a crash, a watchdog, a kill), without getting further in between, after which
 #: it is set aside. The first may have had other jobs beside it; the source was alone in the others.
 CRASHES: Final = 3
-#: Seconds that a source waits after the second of them. The others' work goes on meanwhile, and the service manager does not
+#: Delay after the second crash, in seconds. The others' work goes on meanwhile, and the service manager does not
 #: take the daemon for one that cannot start.
 _CRASH_DELAY: Final = 10.0
 
 
 class Suspects(LedgerPart):
-    """Recovery after a crash."""
+    """Recovery after a crash, which is any end of the process while sources were running.
+
+    1. Each source that was running is a suspect (`Job.alone`). It is queued again; a crash costs no attempt.
+    2. A suspect is claimed in its turn, but runs alone: it waits until the others have ended, and nothing begins beside it. On
+       PostgreSQL that holds for its host.
+    3. It is no suspect any more once it got further (`Queue.progress`) than in the crash.
+    4. A crash counts if nothing else was running. The first one counts, too, if others were running and the next one counts.
+    5. After `CRASHES` counted crashes without getting further in between, the source is `quarantined`.
+    6. When a suspect is done, one crash is taken off every other suspect.
+    """
 
     #: A job that had crashed is done, so its crashes came from outside. One crash is taken off every other suspect; a
     #: job that crashes each time still reaches the limit.
@@ -51,7 +60,7 @@ class Suspects(LedgerPart):
                 if piece > reached:
                     counted = 1 if alone else min(crashes, 1)
                 else:
-                    # A suspect has been running in one already; others beside it did not let that one be counted.
+                    # Its first crash was not counted because other jobs ran; count it now.
                     counted = max(crashes, suspect) + 1 if alone else crashes
                 values = {"id": id_, "now": now, "crashes": counted, "reached": max(piece, reached)}
                 if alone and counted >= CRASHES:

@@ -23,7 +23,7 @@ RETRIED: Final = "retried:"
 
 #: The key under which the memory knows whom the last process asked: `name` and `party` of the endpoint; see `watcher.ledger.hosts.Hosts.fleet`.
 ENDPOINT: Final = "endpoint"
-#: Under this key the memory has the hooks that had failed when the last process ended: `problems`, as `status` shows them.
+#: Memory key: hook failures of the last run (`problems`), for `status`.
 HOOKS: Final = "hooks"
 
 
@@ -136,7 +136,7 @@ class ConcludedSource:
 
 @dataclass(frozen=True, slots=True)
 class HookCall:
-    """A hook that has to be run at least once: kept until `hook_done`."""
+    """A hook that has to be run at least once: kept until `Hooks.done`."""
 
     id: int
     kind: str

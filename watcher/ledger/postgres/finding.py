@@ -41,7 +41,7 @@ def put_distinct(connection: Connection, found: list[FoundRecording], now: float
             )
         if moved:
             connection.executemany(REROOT, [(one.root, known[one.path][0]) for one in moved])
-        # Known, and forgotten by another host a moment later: new.
+        # Another host deleted the row in between; insert again.
         left = [one for one in left if one.path not in entered and one.path not in known]
     return [answers[one.path] for one in found]
 

@@ -63,7 +63,7 @@ class PostgresHosts(Hosts):
         self._database.change(lambda connection: connection.execute(_TELL, values), durable=False)
 
     def told(self) -> dict[str, object] | None:
-        """Return what we said last; None when we said nothing since we left."""
+        """Return the facts this host stored last; None if it has stored no facts since it signed off."""
         found = self._database.query("SELECT facts FROM hosts WHERE host = ? AND facts <> '{}'", (self._host,))
         if not found:
             return None

@@ -110,7 +110,7 @@ class PostgresHooks(Hooks):
 
 
 class PostgresHistory(History):
-    """Sums are kept by connection, so that hosts do not wait for each other."""
+    """History that also folds the per-connection sums; each connection has its own, so that hosts do not wait for each other."""
 
     def tidy(self) -> bool:
         self.fold()

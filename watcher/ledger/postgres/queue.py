@@ -349,7 +349,7 @@ UPDATE sources SET state = 'ready' WHERE id IN (
 )
 """
 # What another host let lapse may have killed it: it goes on as a suspect, so that it cannot take one host after the other
-# and innocent files with them. A crash there that nobody recovered counts as one here, by the rule of Queue._recover.
+# and innocent files with them. A crash there that nobody recovered counts as one here, by the rule of Suspects.recover.
 _LAPSE: Final = """
 WITH lapsed AS MATERIALIZED (
     SELECT id AS number, CASE

@@ -52,7 +52,9 @@ _FIRST: Final = (
         reason TEXT NOT NULL DEFAULT '',
         message TEXT NOT NULL DEFAULT '',
         hint TEXT NOT NULL DEFAULT '',
-        outcome TEXT                            -- JSON; of the last time it was done
+        -- JSON in ASCII, of the last time it was done. It may hold escapes that PostgreSQL's json functions refuse: read it in Python,
+        -- or by a regular expression.
+        outcome TEXT
     ) WITH (fillfactor = 80)
     """,
     "CREATE INDEX sources_ready ON sources (alone, small, backlog, queued_at, id) WHERE state = 'ready'",

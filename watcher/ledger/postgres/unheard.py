@@ -14,7 +14,7 @@ class UnheardQueueing:
     def __init__(self) -> None:
         """At first there are none."""
         self._lock = threading.Lock()
-        #: When each became due by what was written (a mark that stays until a claim of it ended), and what it was.
+        #: path -> (`run_at` as written, which stays until a claim of it ended; PutResult)
         self._written: dict[bytes, tuple[float, PutResult]] = {}
 
     def note(
