@@ -54,7 +54,7 @@ class Hooks:
     def end(self) -> None:
         self.stop.set()
         self.go_on.set()
-        self.hook_runner.last_call()
+        self.hook_runner.no_more_jobs()
         if self._thread.ident is not None:
             self._thread.join(60)
             assert not self._thread.is_alive()
@@ -184,7 +184,7 @@ def test_a_hook_that_is_not_set_any_more_is_dropped(hooks: Hooks, ledger: Ledger
     hooks.settings = HookSettings()
     hooks.result("a.wav", 1)
     hooks.start()
-    hooks.hook_runner.last_call()
+    hooks.hook_runner.no_more_jobs()
 
     assert hooks.hook_runner.over.wait(60)
     assert hooks.seen == []
@@ -329,7 +329,7 @@ def test_a_hook_that_always_fails_is_given_up(hooks: Hooks, ledger: Ledger) -> N
         hooks.hook_runner.poke()
     eventually(lambda: [trouble.again for trouble in hooks.hook_runner.troubles] == [False])
 
-    hooks.hook_runner.last_call()
+    hooks.hook_runner.no_more_jobs()
 
     assert hooks.hook_runner.over.wait(60)
     assert hooks.retries == [*AGAIN, None]
@@ -353,7 +353,7 @@ def test_a_start_runs_what_failed_no_sooner_and_names_it_meanwhile(tmp_path: Pat
         hooks.ends = [HookResult("stopped") if start == 4 else FAILED]
         hooks.go_on.set()
         hooks.start()
-        hooks.hook_runner.last_call()
+        hooks.hook_runner.no_more_jobs()
         assert hooks.hook_runner.over.wait(60)
         runs.append(len(hooks.seen))
         problems.append(hooks.hook_runner.troubles)

@@ -102,7 +102,7 @@ def _finished(
 def _missing(record: SourceRecord, *, gone: bool) -> ReportedError:
     """Return the problem of a recording that is not to be found: the whole folder's, where that is not there either.
 
-    Not `gone`: nobody can say whether it is there.
+    `gone=False`: it is unknown whether it is there.
     """
     try:
         is_there = reach.ask(record.root, partial(os.path.isdir, record.root))

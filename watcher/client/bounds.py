@@ -1,4 +1,4 @@
-"""Bound an answer by the sound it is about: what comes after this door may take the server's word for the rest.
+"""Bound an answer by the length of its sound. Later code need not check the size again.
 
 People speak some 25 letters and 4 words a second; quick readers, and scripts whose words are single characters, less than
 twice as much. What claims ten times more was not heard. Such text is refused, not cut: nobody can say which part of it was
@@ -26,7 +26,7 @@ _NAME: Final = 100
 #: Parts of an answer (see `PartBudget`): in all, and for each second of sound. The words of quick speech, written out widely, have 20.
 _PARTS: Final = 5000
 _PARTS_A_SECOND: Final = 200
-#: What has to be made for each of these takes time and memory, even if nothing is in it: so many of each are one part.
+#: Cost of each sign: so many of it make one part. Each costs time and memory, even if nothing is in it.
 _ONE_PART: Final = {**dict.fromkeys(("{", "[", "<|"), 1), **dict.fromkeys(LINE_ENDS, 4), **dict.fromkeys('",', 8)}
 
 

@@ -23,7 +23,7 @@ class Classification:
     hint: str = ""
     #: FIELD, PROMPT: the form's field to leave out.
     name: str = ""
-    #: FIELD, PROMPT: the server does not know the field; else it is this one value that it does not take.
+    #: FIELD, PROMPT. True: the server does not know the field. False: it refuses only this value.
     unknown: bool = False
     #: SPLIT: the longest audio in seconds; PROMPT: the longest prompt in characters; SHRINK: the largest file in bytes.
     limit: float = 0.0
@@ -52,7 +52,7 @@ class Classification:
                 remedy = Remedy(self.error_class.value)
                 seconds = self.limit if remedy is Remedy.SPLIT else 0.0
                 return RemedyError(message, remedy=remedy, seconds=seconds, reason=self.reason, hint=self.hint)
-            case _:  # a field, a format or a prompt that was refused once more than there are simpler ones
+            case _:  # a field, a format or a prompt of which no simpler form is left
                 return FileError(message, **options)
 
 

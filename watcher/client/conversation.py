@@ -39,7 +39,7 @@ _log = structlog.get_logger()
 #: Requests in one conversation: each rung of the ladder, each optional field, and the prompt twice.
 _MOST_CALLS: Final = 12
 #: Cloudflare waits about 100 s for the first byte of an answer (524), nginx 60 s unless configured otherwise (504).
-#: What comes sooner is no matter of the piece's length; nor is anything, for pieces that are short already.
+#: A timeout that comes sooner does not depend on the piece's length, and short pieces are never split for a timeout.
 _GATEWAY_TIMEOUTS: Final = {504, 524}
 _GATEWAY_SECONDS: Final = 30.0
 #: Seconds around an exchange that its deadline does not bound: a name is looked up, the answer is read.
@@ -208,7 +208,7 @@ class Conversation:
         return meaning
 
     def _second_thought(self, state: Negotiation) -> Negotiation | None:
-        """Repeat the request when the answer's headers showed that the server is whisper.cpp, and that changes the question."""
+        """Return the repeated request if the answer's headers showed whisper.cpp and the fields for it differ, else None."""
         if state.whisper_cpp or not self.profile.server().whisper_cpp:
             return None
         again = replace(state, whisper_cpp=True)
@@ -268,9 +268,9 @@ class Conversation:
         return self.profile.model_profile(self.request.task).brackets
 
     def _plainer(self, state: Negotiation, below: tuple[ResponseForm, ...]) -> Negotiation | None:
-        """Return the question in the next plainer format; after the plainest, where nothing else is left, without prompt.
+        """Return the question in the next plainer format; after the plainest, as the last resort, without prompt; or None.
 
-        Where the plainest was refused once, these refusals are not about the format: only the last encoding tries it again.
+        If the plainest format was refused once, the format is not the cause: try it again in the last encoding only.
         """
         if self.request.task in self.experience.plainest_refused and not state.thorough:
             return None
@@ -288,7 +288,7 @@ class Conversation:
         return replace(state, form=VERBOSE) if doubted else None
 
     def _learn_success(self, state: Negotiation, opening: Negotiation, transcript: Transcript) -> None:
-        """Note what this conversation taught: what it began with was taught by an earlier one, and lives no longer for it."""
+        """Store what this conversation taught; facts known at its start were learned earlier, so their expiry is not renewed."""
         self.experience.answered(self.upload, self.request.task, state.form.name)
         self.profile.doubt_server(refused=self.upload.format)
         if state.exception:
@@ -327,7 +327,7 @@ class Conversation:
         self.profile.learn_model_profile(self.request.task, ModelProfile(brackets=found))
 
     def _failure(self, state: Negotiation, meaning: Classification) -> RemedyError | None:
-        """Return the error for a failure that follows these bytes: their sound may pass in another encoding."""
+        """Return the error if the server failed twice at the same bytes: their sound may pass in another encoding. Else None."""
         if meaning.error_class not in {ErrorClass.PASSING, ErrorClass.CROWDED}:
             return None
         if meaning.reason != "server":

@@ -6,7 +6,7 @@ from typing import Final
 
 from watcher.client.upload import Upload
 
-#: Uploads whose failures are kept in mind; and so many at once are no matter of one of them.
+#: Uploads whose failures are remembered; and so many that fail at the same time are not the fault of one of them.
 _FAILURES_KEPT: Final = 1000
 _SEVERAL: Final = 2
 _MEETINGS_KEPT: Final = 100
@@ -33,9 +33,9 @@ class UploadFailures:
             self._failing.clear()
 
     def failed(self, upload: Upload) -> tuple[bool, bool]:
-        """Note that the server failed at these bytes; return whether it fails at no others, and whether it answers others.
+        """Note that the server failed at these bytes.
 
-        Both are only said of bytes that it failed at before.
+        Return (only this upload fails, others were answered since); both are True only for bytes that it failed at before.
         """
         key = _bytes_of(upload)
         self.note(upload)

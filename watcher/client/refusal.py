@@ -1,7 +1,7 @@
 """Read a server's refusal: every shape of error body, and what relays wrap around it.
 
-A relay station (one-api, new-api) hides its upstream's answer in its own, LiteLLM and Portkey put prefixes in front: the
-reading here ends with the innermost facts that survived. Shapes and wrappings are those of the servers' sources: one-api
+A relay station (one-api, new-api) hides its upstream's answer in its own; LiteLLM and Portkey put prefixes in front. We
+keep the innermost error that can be read. Shapes and wrappings are those of the servers' sources: one-api
 relay/controller/audio.go and error.go, new-api types/error.go, LiteLLM 1.106, Portkey 1.15, FastAPI, whisper.cpp.
 """
 
@@ -68,15 +68,14 @@ class Refusal:
 def refusal_of(reply: HttpResponse, *, now: float, error: Mapping[str, Any] | None = None, secret: str = "") -> Refusal:
     """Read a refusal; `error` is the object found inside a 200. `now`: Unix time, for dates in headers. Never raises.
 
-    No cut leaves a part of `secret`: a part is not found where the whole is looked for, to mask it.
-
-    What came with a 200 counts with the status that its words say, and with 0 where they say none.
+    Text is never cut inside `secret`, because masking finds only the whole key. An error inside a 200 gets the status that
+    its words name, and 0 if they name none.
     """
     status = _status_said(error) if error is not None else reply.status
     try:
         found = _of_object(error, secret) if error is not None else _of_body(reply.body, secret)
     except RecursionError:
-        # What could just be read may be nested too deeply to be written.
+        # `json.dumps` can hit the recursion limit where `json.loads` did not.
         found = Refusal(0, BodyShape.JSON, message=_line(_head(reply.body, secret).decode("utf-8", "replace"), secret))
     found = replace(
         found,

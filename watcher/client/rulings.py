@@ -1,7 +1,6 @@
 """Classify a refusal: one table, read from the top, where the first match counts.
 
-The rows and their order are those of the protocol's reference page; where it says T, N, A, R or F, this says PASSING,
-NO_CHANNEL, ACCOUNT, one of the remedies, or FILE. A row's patterns are searched in code and type, and in the message.
+A row's patterns are searched in code and type, and in the message.
 """
 
 import re
@@ -48,7 +47,7 @@ class RefusalRule:
     error_class: ErrorClass
     #: Stable short word for the ledger and the log.
     reason: str
-    #: Statuses; empty: any. An unknown status (0) only passes with a pattern that hits.
+    #: Statuses; empty: any. If 0 (unknown) is not among them, status 0 matches only by `code` or `message`.
     status: Collection[int] = ()
     #: Searched in the code and in the type.
     code: str = ""
@@ -57,7 +56,7 @@ class RefusalRule:
     #: What cannot be said by patterns.
     when: Callable[[Refusal], bool] | None = None
     #: True: only at an endpoint known as a relay station, and only for a body without the station's marks.
-    unmarked: bool = False
+    from_upstream_of_station: bool = False
     #: True: only for what a station passes on from its own upstream.
     relayed: bool = False
     #: Seconds to wait where the server does not say; 0: left to the caller.
@@ -70,7 +69,7 @@ class RefusalRule:
             return False
         if self.relayed and not refusal.relayed:
             return False
-        if self.unmarked and (refusal.marked or not station):
+        if self.from_upstream_of_station and (refusal.marked or not station):
             return False
         if self.code and not any(re.search(self.code, word) for word in (refusal.code, refusal.kind)):
             return False
@@ -119,7 +118,7 @@ _UNREADABLE: Final = (
     r"format not recogni[sz]ed|data in an unknown format|invalid data found when processing input|moov atom not found"
 )
 
-#: Words of a failure that has nothing to do with the file: the server's load, its limits, and what may pass later.
+#: Words of temporary failures, which have nothing to do with the file: the server's load, its limits, what may pass later.
 _LATER: Final = (
     r"\b(over)?load(ed|ing)?\b|\bbusy\b|capacity|limit|quota|exhausted|too many|throttl|queue|\bwait|later\b|"
     r"\b(try|again|retry|retries)\b|time-?d? ?-?out|unavailable|not (yet )?(ready|available)|temporar|maintenance|"
@@ -164,8 +163,12 @@ TABLE: Final = (
         wait=300.0,
         hint="a firewall in front of the server wants a browser: ask its operator to let this address pass",
     ),
-    RefusalRule(ErrorClass.NO_CHANNEL, "station_account", (401, 403), unmarked=True, hint=_STATION_HINT),
-    RefusalRule(ErrorClass.NO_CHANNEL, "station_account", (429,), code=_QUOTA, unmarked=True, hint=_STATION_HINT),
+    RefusalRule(
+        ErrorClass.NO_CHANNEL, "station_account", (401, 403), from_upstream_of_station=True, hint=_STATION_HINT
+    ),
+    RefusalRule(
+        ErrorClass.NO_CHANNEL, "station_account", (429,), code=_QUOTA, from_upstream_of_station=True, hint=_STATION_HINT
+    ),
     # The account, whatever the status.
     RefusalRule(
         ErrorClass.ACCOUNT,
@@ -286,7 +289,7 @@ TABLE: Final = (
     # Other refusals of what was sent, also those a relay brought without their status.
     RefusalRule(ErrorClass.RECODE, "refused", _4XX),
     RefusalRule(ErrorClass.RECODE, "refused", code="^invalid_request_error$", relayed=True),
-    # An error in a 200 says no status: what does not speak of the server's own state is about what was sent.
+    # An error in a 200 has no status: with words of a temporary failure it passes later, else the file is at fault.
     RefusalRule(ErrorClass.PASSING, "server", (0,), message=_LATER),
     RefusalRule(ErrorClass.RECODE, "refused", (0,), when=lambda refusal: not refusal.relayed),
     RefusalRule(ErrorClass.PASSING, "server"),

@@ -1,9 +1,9 @@
 """One POST over HTTP: a file streamed with its length, an answer within its bounds, cancelled from any thread.
 
-What `requests` leaves open is closed here: a deadline for the whole exchange (its timeouts count silence between two
-bytes only), a cap on what the server may send (headers, chunk marks and decompressed bytes included), and `cancel`, which
-ends requests in flight from another thread. Sessions are left out: their redirects re-read answers without bounds and
-their ``.netrc`` replaces our key. Proxy and CA variables of the environment apply as `requests` reads them.
+This adds what `requests` lacks: a deadline for the whole exchange (its timeout is per read, not total), a limit on what the
+server may send (headers, chunk marks and decompressed bytes included), and `cancel`, which ends requests in flight from
+another thread. No request goes through a `requests.Session`: its redirects re-read answers without bounds and its ``.netrc``
+replaces our key. A session only reads the proxy and CA variables of the environment once.
 """
 
 import contextlib
@@ -160,7 +160,7 @@ def _body(response: requests.Response) -> bytes:
         raise http.client.HTTPException(f"the answer is encoded as {encoding!r:.40}, which was not asked for")
     # One piece of memory: chunks of two bytes, each kept by itself, would take twenty times what the answer has.
     body = bytearray()
-    # A body shorter than its Content-Length raises: urllib3 holds it against that by itself from version 2 on.
+    # A body shorter than its Content-Length raises: urllib3 checks the length itself from version 2 on.
     for chunk in response.raw.stream(BLOCK_BYTES, decode_content=False):
         body += decode(chunk)
         if len(body) > ANSWER_BYTES:
@@ -169,7 +169,7 @@ def _body(response: requests.Response) -> bytes:
 
 
 def _inflater() -> Callable[[bytes], bytes]:
-    """Return a decoder for gzip and zlib that stops where an answer stops, whatever the bomb holds."""
+    """Return a decoder for gzip and zlib that stops after ANSWER_BYTES: it protects against zip bombs."""
     inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
     left = ANSWER_BYTES + 1
 

@@ -44,7 +44,7 @@ _log = structlog.get_logger()
 #: threads must have ended. (A hook gets 5 s from the stop on, see `watcher.hooks`.)
 _JOIN: Final = 5.0
 ALL_ENDED: Final = 8.0
-#: Seconds that the ledger gets to put back the jobs of threads that did not end; and where the end is wanted now.
+#: Seconds that the ledger gets to put back the jobs of threads that did not end; the second: after a second Ctrl-C.
 _PUT_BACK: Final = 1.0
 _PUT_BACK_NOW: Final = 0.5
 #: Under this key a service stores facts about itself for `status` and other hosts; it drops them when it ends.
@@ -82,7 +82,7 @@ class Application:
         self._environment = environment
         self._advice = advice or HoldAdvice(RunContext.TERMINAL)
         self.stop = stop
-        #: Those that work on jobs, and those that serve them until the last one has ended.
+        #: Worker threads; and helper threads (leases, hooks, notes), which run until the last worker has ended.
         self.thread_group = ThreadGroup(on_death=on_death)
         self._servants = ThreadGroup(on_death=on_death)
         self._over = threading.Event()
@@ -94,7 +94,7 @@ class Application:
         self._given_up = threading.Event()
         #: The ledger for callers that hold something paid for: they wait as long as the application runs.
         self.ledger = self.waiting(self._given_up)
-        #: What the settings came to; read once where more than one part of it is needed, and replaced in one go.
+        #: The current settings and what was built from them. A reload replaces it: read it into a local variable to use two parts.
         client, gate = Client(plan.endpoint, memory=self.direct.memory), self._gate_for(plan)
         self._name_endpoint(plan)
         self.snapshot = Snapshot(plan, client, gate, self._overrides_for(plan, None))
@@ -158,7 +158,7 @@ class Application:
         works: bool = True,
         lost: Callable[[], Collection[bytes]] | None = None,
     ) -> None:
-        """Start the threads that work; `inspect` has a path looked at again. Not `works`: other hosts work on jobs.
+        """Start the threads that work; `inspect` has a path looked at again. `works=False`: other hosts work on jobs.
 
         `lost` gives the roots that are away; with it, the other roots get a note when a hold lasts.
         """
@@ -189,9 +189,9 @@ class Application:
         """What ended one of the threads, if anything did."""
         return self.thread_group.error or self._servants.error or self.history.error
 
-    def last_call(self) -> None:
+    def no_more_jobs(self) -> None:
         """Report that no job will be concluded any more: `hook_runner.over` is set once every hook was run."""
-        self.hook_runner.last_call()
+        self.hook_runner.no_more_jobs()
 
     def at_the_server(self) -> dict[str, Any]:
         """Return what `status` shows of the server: whether it is asked at all, and since when about which recordings."""
@@ -220,7 +220,7 @@ class Application:
         ending = ending or ShutdownDeadline()
         deadline = time.monotonic() + seconds + ALL_ENDED
         self.stop.set()
-        self.hook_runner.last_call()
+        self.hook_runner.no_more_jobs()
         self.ledger.queue.wake()
         hanging = list(self.left_hanging)
         but = [*hanging, *(worker.name for worker in self.hung())]
@@ -244,8 +244,7 @@ class Application:
     def let_go(self, *, in_haste: bool = False) -> None:
         """Put back the jobs of threads that did not end, for a process that ends without them; it must end right after.
 
-        Otherwise the next start would take the stop for a crash over these jobs. A ledger that does not take it in time is
-        not waited for.
+        Otherwise the next start counts a crash for these jobs. A ledger that takes too long is not waited for.
         """
         with suppress(reach.SilentError, StateError):
             reach.ask(b"ledger", self._put_back, seconds=_PUT_BACK_NOW if in_haste else _PUT_BACK)
@@ -258,8 +257,8 @@ class Application:
         self._sign_off()
 
     def _sign_off(self) -> None:
-        """Have `status` know what a person should see to though nothing runs. Raises StateError."""
-        # What a host of a fleet has to run, others take over.
+        """Store failed hooks, so that `status` shows them after the end. Raises StateError."""
+        # The hooks of a host of a fleet are taken over by other hosts.
         later = "the next start runs it again when it is due"
         if problems := [] if self.direct.hosts.all() else self.hook_runner.problems(_PROBLEMS, later=later):
             self.direct.memory.remember(HOOKS, {"problems": problems})
@@ -363,7 +362,8 @@ class Application:
         return Gate(
             plan.gate,
             endpoint_name=plan.endpoint.name,
-            # It writes under its lock, which the main thread takes, too, and makes up later for what is not taken.
+            # The gate writes while it holds its lock, which the main thread takes too: so it needs the ledger that does not
+            # wait. It writes again later what the ledger did not take.
             memory=self.direct.memory,
             # What the engine for trying out transcribes is neither sent nor paid for, and other hosts have their own.
             buy=(lambda *_: 0.0) if plan.is_trial else self.direct.purchases.buy,
@@ -384,7 +384,7 @@ class Application:
             self.direct.memory.remember(ENDPOINT, {"name": plan.endpoint.name, "party": plan.endpoint.party})
 
     def _attend(self, gate: Gate) -> None:
-        """Keep a gate up with the fleet for as long as somebody may ask at it, also when another one has taken its place."""
+        """Exchange with the fleet for this gate until the application ends, also after a reload replaced it."""
 
         def attend() -> None:
             while not self._over.is_set():

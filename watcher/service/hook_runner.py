@@ -85,7 +85,7 @@ class HookRunner:
         self._stop = stop
         self._news = threading.Event()
         self._last = threading.Event()
-        #: Set once every hook was run, after `last_call`.
+        #: Set once every hook was run, after `no_more_jobs`.
         self.over = threading.Event()
         self._pool = ThreadPoolExecutor(_MOST, thread_name_prefix="hook")
         self._running: set[Future[None]] = set()
@@ -135,13 +135,13 @@ class HookRunner:
         """Announce that there may be something to run; from any thread."""
         self._news.set()
 
-    def last_call(self) -> None:
+    def no_more_jobs(self) -> None:
         """Announce that nothing will be added any more."""
         self._last.set()
         self._news.set()
 
     def run(self) -> None:
-        """Run what is due until `stop` is set, or after `last_call` until nothing is left. Raises what a thread met."""
+        """Run what is due until `stop` is set, or after `no_more_jobs` until nothing is left. Raises what a thread met."""
         try:
             self._recall()
             while self.step():

@@ -189,7 +189,7 @@ class _BatchRun:
             self._tell()
             if self._found.is_set() and self._over(counts, state):
                 break
-        application.last_call()
+        application.no_more_jobs()
         while application.error is None and not application.hook_runner.over.is_set():
             if self._is_interrupted(signals, _TICK / 4):
                 return

@@ -38,7 +38,7 @@ _TICK: Final = 1.0
 _LATEST: Final = 9.5
 #: Seconds after a second Ctrl-C at which it ends, whatever its threads do. Promised: 2.
 _LATEST_IN_HASTE: Final = 1.9
-#: Seconds after drain_seconds, from when it is known that the main thread does not hear the signal: a second after it came.
+#: The same, counted from when it is known that the main thread does not hear the signal: 1.5 s less, as the signal came earlier.
 _LATEST_UNHEARD: Final = _LATEST - 1.5
 #: A finder that has not looked around for this long hangs; a scan of a slow disk is no hang.
 _FINDER_SILENT: Final = 120.0
@@ -61,7 +61,7 @@ class Service:
     ) -> None:
         """`reload` reads all settings anew and raises ConfigError. Raises ConfigError when `config` can't work.
 
-        Not `watches`, or not `works`: finding, or transcribing, is left to the other hosts on the same ledger.
+        `watches=False`: other hosts on the same ledger find the files. `works=False`: other hosts transcribe.
         """
         self._plan = plan(config)
         if not self._plan.folders:
@@ -188,7 +188,7 @@ class Service:
         application.gate.expect_outcome()
         self._renew(application, finder)
         # The command that asked tells the fleet, once all its hosts have their settings: a second request would lift
-        # the hold twice. New settings have the server asked by themselves: a pause that it wants by now is not ended.
+        # the hold twice. New settings already cause a probe: a pause that the server asked for since then is not ended.
         if not application.gate.shared and application.gate.outcome is not ResumeOutcome.PAUSED:
             application.gate.resume()
 
@@ -345,7 +345,7 @@ def _find(finder: Finder, stop: threading.Event) -> None:
 
 
 def _lost(finder: Finder) -> list[bytes]:
-    """Return the roots that are away; of two that are the same directory, the one that is not watched counts as such."""
+    """Return the roots that are away. Of two roots that are the same directory, the unwatched one counts as away."""
     return [os.fsencode(state.path) for state in finder.states() if state.how is WatchMode.LOST]
 
 
