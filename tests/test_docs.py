@@ -23,6 +23,7 @@ from watcher.config.example import toml
 from watcher.errors import WatcherError
 from watcher.ledger import open_ledger
 from watcher.media.sentences import WARNINGS
+from watcher.settle import WaitReason
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -189,6 +190,12 @@ def _errors(kind: type[WatcherError]) -> Iterator[type[WatcherError]]:
     yield kind
     for below in kind.__subclasses__():
         yield from _errors(below)
+
+
+def test_every_reason_for_which_a_file_waits_is_documented() -> None:
+    row = next(line for line in README.split("\n\n") if line.startswith("`waiting` names what"))
+
+    assert {reason.value for reason in WaitReason} <= set(re.findall(r"`(\w+)`", row))
 
 
 def test_the_changelog_begins_with_this_version() -> None:

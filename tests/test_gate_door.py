@@ -198,7 +198,7 @@ def test_a_pause_that_outlasts_a_hold_outlives_a_restart(world: World) -> None:
     small[2].leave()
 
 
-def test_a_resumed_pause_tells_what_the_server_says_and_not_that_it_is_asked(world: World) -> None:
+def test_resume_of_a_pause_reports_the_servers_answer(world: World) -> None:
     """A server that goes on answering 429 was said to work, as soon as a request went in."""
     refusal = busy(100.0)
     gate = world.gate_after(refusal)
@@ -342,7 +342,7 @@ def test_a_wrong_key_costs_one_request_for_each_probe(world: World) -> None:
     assert probes == [(number, number + 1) for number in range(1, 8)]
 
 
-def test_only_one_worker_gets_leave_to_probe_and_what_is_not_used_is_given_to_the_next(world: World) -> None:
+def test_only_one_worker_gets_a_ticket_to_probe_and_an_unused_one_goes_to_the_next(world: World) -> None:
     gate = world.gate_after(KEY, 60.0)
     first = admitted(gate)
     assert first.probe
@@ -356,7 +356,7 @@ def test_only_one_worker_gets_leave_to_probe_and_what_is_not_used_is_given_to_th
     assert gate.admit(timeout=0.0) is None
 
 
-def test_leave_may_be_given_back_after_the_hold(world: World) -> None:
+def test_a_ticket_may_be_given_back_after_the_hold(world: World) -> None:
     gate = world.gate_after(KEY, 60.0)
     ticket = admitted(gate)
     ask(gate)
@@ -367,7 +367,7 @@ def test_leave_may_be_given_back_after_the_hold(world: World) -> None:
     assert gate.state().status is GateStatus.OPEN
 
 
-def test_an_open_gate_gives_leave_to_everybody(world: World) -> None:
+def test_an_open_gate_gives_a_ticket_to_everybody(world: World) -> None:
     gate = world.gate(concurrency=1)
 
     tickets = [gate.admit(timeout=0.0) for _ in range(10)]
@@ -889,7 +889,7 @@ def test_a_firewalls_page_for_one_recording_alone_makes_nobody_wait(world: World
     assert gate.state().status is GateStatus.PAUSED
 
 
-def test_leave_for_which_there_is_no_job_says_that_nobody_is_about_to_probe(world: World) -> None:
+def test_a_ticket_for_which_there_is_no_job_says_that_nobody_is_about_to_probe(world: World) -> None:
     gate = world.gate(concurrency=4)
     fail_on(gate)
     ticket = admitted(gate)
@@ -923,7 +923,7 @@ def test_no_server_is_asked_early_that_many_files_failed_on(world: World) -> Non
         [PassingError("failed", reason="server", retry_after=600.0)] * 8,
     ],
 )
-def test_nobody_is_early_where_it_is_no_matter_of_files_or_the_server_asked_for_time(
+def test_there_is_no_early_probe_if_files_are_not_at_fault_or_the_server_asked_to_wait(
     world: World, errors: list[JobError]
 ) -> None:
     gate = world.gate(concurrency=4)

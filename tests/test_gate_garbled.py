@@ -66,7 +66,7 @@ def test_a_third_request_is_not_made_by_the_next_probe_nor_by_another_life(world
         gate = world.gate() if world.elapsed > 3 * 3600.0 else gate
 
 
-def test_a_probe_that_is_left_to_others_is_put_off_when_there_are_none(world: World) -> None:
+def test_a_skipped_probe_is_delayed_if_no_other_file_exists(world: World) -> None:
     gate = world.gate()
     for _ in range(2):
         asked(gate, garbled())

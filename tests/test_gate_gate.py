@@ -173,7 +173,7 @@ def test_nobody_is_admitted_on_stop(world: World) -> None:
     assert gate.admit(timeout=60.0) is None
 
 
-def test_a_worker_waits_for_leave_until_the_gate_opens(world: World) -> None:
+def test_a_worker_waits_for_a_ticket_until_the_gate_opens(world: World) -> None:
     gate = world.gate_after(KEY)
     admitted: list[bool] = []
     thread = threading.Thread(target=lambda: admitted.append(gate.admit(timeout=1e6) is not None))

@@ -107,7 +107,7 @@ class TestCuts:
         assert ledger.answers.cuts("s1", ASKED) == ()
         assert ledger.answers.cuts("s1", OTHERWISE) != ()
 
-    def test_and_those_kept_under_the_parameters_of_the_cutting(self, ledger: Ledger) -> None:
+    def test_a_whole_contents_cuts_replace_those_under_the_parameters_of_the_cutting(self, ledger: Ledger) -> None:
         for parameters in (ASKED, OTHERWISE, HEARD, OTHER):
             ledger.answers.keep_cut("s1", parameters, Cut(0, 0, 20, HEARD))
 
