@@ -246,7 +246,7 @@ def test_a_playlist_is_no_recording(attack: Attack, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*OVERRIDES, "link", "fifo"])
-def test_a_folder_may_not_say_that(attack: Attack, name: str) -> None:
+def test_a_hostile_override_is_refused_and_reported(attack: Attack, name: str) -> None:
     path = attack.folder / "toml" / name
     (event,) = [
         e for e in attack.events if e["event"] == "folder.degraded" and e["path"].endswith(f"/{name}/.watcher.toml")

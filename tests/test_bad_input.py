@@ -254,7 +254,7 @@ def test_the_daemon_went_on_and_left_nothing_of_its_own(odd: Scene) -> None:
 
 
 @pytest.mark.slow
-def test_what_was_closed_is_found_open_without_being_told(tmp_path: Path) -> None:
+def test_a_folder_made_readable_is_noticed(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     (folder / "closed").mkdir(parents=True)
     recording(folder / "closed" / "behind.wav")

@@ -119,7 +119,9 @@ def test_ffmpeg_s_files(
 
 
 @pytest.mark.parametrize(("name", "whole", "broken"), SOX)
-def test_sox_s_files(tmp_path: Path, name: str, whole: Completeness, broken: Completeness) -> None:
+def test_files_of_sox_are_judged_whole_or_broken(
+    tmp_path: Path, name: str, whole: Completeness, broken: Completeness
+) -> None:
     path = tmp_path / name
     data = finished(sox(path), path)
     found = judge(data)

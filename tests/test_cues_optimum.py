@@ -151,7 +151,7 @@ def test_short_turns_share_a_caption_a_line_for_each() -> None:
     assert (caption.lines, caption.end, caption.dialogue) == ((0, 1), 2, True)
 
 
-def test_turns_too_long_for_a_line_do_not() -> None:
+def test_turns_too_long_for_a_line_make_no_dialogue() -> None:
     text = stream((41, 0, 2500, 0), (4, 2500, 2800, 0), turns=(1,))
 
     assert [caption.dialogue for caption in cut(text, LIMITS, 0)] == [False, False]

@@ -72,7 +72,7 @@ def test_the_next_caption_comes_a_little_late_where_nothing_else_helps() -> None
     assert placed == [(0, 1000), (1083, 3500)]
 
 
-def test_one_that_cannot_be_read_leaves_its_neighbours_theirs() -> None:
+def test_a_too_short_caption_takes_no_time_from_its_neighbours() -> None:
     placed = place([(0, 2000), (2000, 2300), (2300, 5000)], [40, 60, 40], LIMITS, 10_000)
 
     assert placed[0][1] - placed[0][0] >= 2000 - EARLY

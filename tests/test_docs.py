@@ -95,7 +95,7 @@ def _events(source: str) -> Iterator[str]:
             yield from texts(node.args[0])
 
 
-def test_the_settings_table_is_the_codes() -> None:
+def test_readme_settings_table_matches_the_code() -> None:
     assert between(README, "<!-- settings -->", "<!-- /settings -->") == settings_table()
 
 

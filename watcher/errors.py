@@ -155,7 +155,7 @@ class PassingError(JobError):
         crowded: bool = False,
         asked: bool = True,
     ) -> None:
-        """`retry_after`: seconds the server is left alone, as it `asked`, or as the client chose. `crowded`: it refuses everybody now (429, 503)."""
+        """`retry_after`: seconds the server is left alone. `asked`: True if the server named the time. `crowded`: it refuses everybody now (429, 503)."""
         super().__init__(message, hint=hint, reason=reason)
         self.retry_after = retry_after
         self.asked = asked and retry_after is not None

@@ -62,7 +62,7 @@ def _pieces(line: str) -> Iterator[str]:
 
 
 def _behind_name(words: Sequence[str], at: int) -> int:
-    """Return where the words go on behind the path that begins with one; behind that word, where it ends there or is none."""
+    """Return the index after the path that starts at `at`, or after this word if that is the whole path or none."""
     if "/" in words[at] and "://" not in words[at]:
         for index in range(at, min(at + _MOST_WORDS, len(words))):
             if index > at and (words[index].startswith("  ") or words[index - 1].endswith((":", ";"))):

@@ -92,8 +92,8 @@ class FoundRecording:
 class AgainRequest:
     """A person's request to transcribe a recording once more (`watcher again`)."""
 
-    #: Tells the answers to this request from stored ones about the same sound. "": all of them are there, and have taken the
-    #: place of those.
+    #: Separates the answers to this request from stored ones about the same sound. "": the new answers are complete and have
+    #: replaced the old ones.
     token: str
     #: The model and the language (ISO-639-1) to ask for; "": those of the settings.
     model: str = ""
@@ -120,7 +120,7 @@ class Job:
     seconds: float | None = None
     #: SHA-256 (hex) of the content last transcribed here, or of the same inode elsewhere; "" if none.
     content: str = ""
-    #: It was running in a crash: nothing runs beside it until it is past that point, so that another crash tells the culprit.
+    #: It was running in a crash: nothing runs beside it until it is past that point, so that a second crash identifies it.
     alone: bool = False
     #: It is to be transcribed once more, whatever is stored of it.
     again: AgainRequest | None = None

@@ -319,9 +319,7 @@ def test_one_that_was_done_before_is_recognised_under_the_name_it_got_while_it_w
 
 
 @pytest.mark.parametrize("what", ["running", "delayed", "dropped"])
-def test_one_that_was_done_before_is_recognised_under_a_name_that_was_queued_while_it_was(
-    ledger: Ledger, what: str
-) -> None:
+def test_a_done_source_is_recognised_when_its_new_name_is_queued_first(ledger: Ledger, what: str) -> None:
     done(ledger, inode=5)
     touched = found(mtime_ns=9, inode=5)
     ledger.queue.put([touched])
@@ -383,7 +381,7 @@ class TestRelocate:
 
 
 class TestOutputsBelow:
-    def test_they_are_those_of_one_folder_without_its_notes(self, ledger: Ledger) -> None:
+    def test_below_yields_one_folders_outputs_without_notes(self, ledger: Ledger) -> None:
         ledger.queue.put([found("a/talk.wav"), found("b/talk.wav")])
         for _ in range(2):
             job = claimed(ledger)

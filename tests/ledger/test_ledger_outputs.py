@@ -62,9 +62,7 @@ class TestOutputs:
 
         assert (owner(ledger).digest, owner(ledger).former) == (THIRD, FIRST)
 
-    def test_what_a_crash_placed_without_saying_so_becomes_the_former_by_saying_so(
-        self, ledger: Ledger, job: Job
-    ) -> None:
+    def test_calling_placed_after_a_crash_makes_that_digest_the_former_one(self, ledger: Ledger, job: Job) -> None:
         ledger.outputs.enter(job, Output("txt", TXT, FIRST))
         ledger.outputs.placed(TXT)
         ledger.outputs.enter(job, Output("txt", TXT, SECOND))

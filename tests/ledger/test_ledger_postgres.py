@@ -893,7 +893,7 @@ class TestAway:
         assert patient.history.tally().paid_seconds == 60.0
         assert [call.payload for call in patient.hooks.due(10)] == ['{"reason": "key"}']
 
-    def test_what_the_database_booked_and_could_not_tell_for_longer_than_it_is_waited_for_is_not_booked_again(
+    def test_a_booking_with_a_lost_answer_is_not_repeated_after_patience_ends(
         self, ledger: PostgresLedger, proxy: Proxy
     ) -> None:
         """What is booked again may be more by then, as the gate books all that it owes at once."""

@@ -775,7 +775,7 @@ class TestCrash:
         assert still_there == tally.answers == 3
         assert ledger.answers.recall("used", PARAMETERS) == b"a fresh one"
 
-    def test_what_was_set_aside_is_to_be_told_until_it_was(self, engine: Engine, ledger: Ledger) -> None:
+    def test_quarantined_jobs_are_listed_until_reported(self, engine: Engine, ledger: Ledger) -> None:
         ledger.queue.put([found()])
         for _ in range(3):
             ledger = self.crash_alone(engine, ledger)

@@ -33,7 +33,7 @@ def run(arguments: Sequence[str]) -> int:
         silence(sys.stdout)
         return 0
     except UnwritableError as error:
-        # So no document can be had.
+        # stdout cannot be written: print no document.
         complain(problem_of(error))
         return error.exit_code
 

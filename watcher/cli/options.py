@@ -112,7 +112,7 @@ def _assigned(given: Sequence[str] | None, extra: dict[str, Any] | None = None) 
                 f"--set {assignment} is no assignment", hint="write section.key=value, for example api.model=whisper-1"
             )
         if not dot:
-            # No section is one value: the settings tell what is right.
+            # `--set api=...` is invalid; let the settings report it.
             layer[section] = _value(text.strip())
         elif isinstance(keys := layer.setdefault(section, {}), dict):
             keys[name] = _value(text.strip())

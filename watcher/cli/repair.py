@@ -159,7 +159,7 @@ def _resume(ledger: Ledger, loaded: Config, *, as_json: bool) -> Result:
     if not as_json:
         write(sys.stderr, f"trying again; until now: {held}")
     request = request_resume(ledger.memory)
-    # One without an answer is older than this command: it hears the other word, and goes on with its settings.
+    # A daemon of an older version does not answer; it reacts to the resume request, and keeps its settings.
     if not daemons.heed(request) or fleet is not None:
         ask_resume(ledger.memory, endpoint.name, fleet)
     return _tried(

@@ -19,7 +19,7 @@ class Cue:
 class BrokenRule:
     """A rule that one cue does not keep, and why the text did not allow it."""
 
-    #: A key of `Rules`, or "overlap", "order" (does not end after its start), "outside" (of the audio).
+    #: A key of `CaptionRules`, or "overlap", "order" (does not end after its start), "outside" (of the audio).
     rule: str
     #: Which cue, from 0.
     cue: int

@@ -55,7 +55,7 @@ def _inert(text: str) -> str:
 
 
 def _without_tag(part: str) -> str:
-    """Return what is before a sign of more, and that sign; look-alikes take the place of both signs of a tag."""
+    """Return the text before a greater-than sign, and that sign; look-alikes replace both angle brackets of a tag."""
     opened = _TAG.search(part)
     return f"{part[: opened.start()]}‹{part[opened.end() :]}›" if opened else f"{part}>"
 
@@ -71,7 +71,7 @@ def _without_times(line: str) -> str:
 
 
 def _parted(line: str) -> str:
-    """Set a span around the fractions of time stamps where a line of WebVTT has two: the same pysubs2, the same reason.
+    """Set a span around the fractions of time stamps where a line of WebVTT has two: see `_without_times`.
 
     No reader shows a span without a class of its own, so the text stays as it was said.
     """

@@ -52,7 +52,7 @@ def _ends(text: Stream, index: int, length: int, document: Document) -> bool:
     pause = (text.start[index] - text.end[index - 1]) / 1000 if document.transcript.timed else 0.0
     limit = document.text.paragraph_seconds
     if text.cost[index] != SENTENCE:
-        # Servers that write no full stops; or somebody who lost the thread.
+        # The server writes no full stops, or a long pause in mid-sentence.
         return pause >= limit * 2
     return pause >= limit or (length >= _LONG and pause >= _REST) or length >= _VERY_LONG
 

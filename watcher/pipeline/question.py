@@ -20,7 +20,7 @@ class Question:
     speakers: tuple[tuple[str, int, int], ...] = ()
     #: A stored answer without text is none: there is sound.
     insistent: bool = False
-    #: Of a person's request to have all of it asked for once more; see `AgainRequest`.
+    #: Token of an `again` request; see `AgainRequest`.
     token: str = ""
 
     @property

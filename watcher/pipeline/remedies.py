@@ -28,8 +28,8 @@ class UploadForm:
     whole: bool = False
     #: The server failed at the recording in another form, and at no other recording: a failure counts as a refusal.
     suspect: bool = False
-    #: The server named a limit above `options.piece_seconds`, which a piece that was a little longer than that was beyond; the next
-    #: cutting keeps to it.
+    #: The server named a limit above `options.piece_seconds`, but one piece was slightly longer than the limit; the next cutting keeps
+    #: to it.
     limited: bool = False
     #: No other encoding is left: where this one is refused, too, the question is made simpler.
     last: bool = False

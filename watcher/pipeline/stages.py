@@ -38,11 +38,12 @@ _log = structlog.get_logger()
 #: Columns of a segment's text in the log, and doubtful segments of a recording: an hour may have 72,000.
 _SHOWN: Final = 200
 _MOST_DOUBTFUL: Final = 20
-#: Seconds in which outputs are placed on a slow share; and seconds of audio, and characters of its text, whose captions are
-#: laid out in a second: a PC does 7,200 and 125,000, a Raspberry Pi Zero a fiftieth of that. An answer may have twenty times
-#: more characters than people say.
+#: Seconds in which outputs are placed on a slow share.
 _WRITING: Final = 120.0
+#: Seconds of audio whose captions are laid out in a second: a PC does 7,200, a Raspberry Pi Zero a fiftieth of that.
 _LAID_OUT: Final = 100.0
+#: Characters of text whose captions are laid out in a second: a PC does 125,000. An answer may have twenty times more characters
+#: than people say.
 _CHARACTERS: Final = 2500.0
 
 
@@ -66,7 +67,7 @@ def run(job: Job, tools: Tools, beat: HeartbeatCallback) -> Outcome:
         known = _of_former(former, job, wanted, tools, beat)
         heard, model = known or (_heard(job, descriptor, wanted, tools, beat), tools.client.endpoint.model)
         if former is not None:
-            # What was made of it beside the usual comes along.
+            # Also keep formats the former recording had.
             wanted = replace(wanted, formats=tuple(dict.fromkeys((*wanted.formats, *former.kinds))))
         outcome = _written(job, heard, wanted, tools.ledger, model=model, check=source.check, source=status, beat=beat)
         if former is not None:
@@ -92,7 +93,7 @@ def _heard(
     return replace(heard, paid_seconds=0.0) if tools.client.endpoint.model == TRIAL_MODEL else heard
 
 
-#: Why the decoder does not take a file: of such a name that is no fault of the file.
+#: Errors of the decoder that are expected for a suffix of sound or film in a form that is not decoded here.
 _NOT_READ: Final = frozenset(("undecodable", "unsupported"))
 
 
@@ -197,7 +198,7 @@ def _unchanged(source: _OpenSource, wanted: JobSettings, tools: Tools, beat: Hea
     if outcome is None or _is_trial_alone(outcome, tools):
         return None
     content = ledger.answers.content(digest=job.content)
-    # A large file is not read to its end only to see that it is another one.
+    # Compare the cheap sketch first: a large file is not read to its end only to see that it is another one.
     if content is not None and content.sketch != media.sketch(source.descriptor):
         return None
     if media.digest(source.descriptor, tools.stop, beat) != job.content:
@@ -270,7 +271,7 @@ def _written(
     source: os.stat_result,
     beat: Callable[[float], None] = lambda _: None,
 ) -> Outcome:
-    """Make and place the outputs. Each sign of life is for what may follow it, on the slowest machine and disk."""
+    """Make and place the outputs. Each `alive()` announces the longest next step, on the slowest machine and disk."""
     seconds = heard.content.seconds
     characters = sum(len(segment.text) for segment in heard.transcript.segments)
     alive = partial(beat, _WRITING + seconds / _LAID_OUT + characters / _CHARACTERS)

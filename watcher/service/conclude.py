@@ -54,7 +54,7 @@ class JobConclusions:
         self._told_done, self._told_failed, self._told_dropped = done, failed, dropped
 
     def done(self, job: Job, outcome: Outcome, *, waited: float, elapsed: float) -> None:
-        """Conclude a finished job: its note says what a person must know, or goes; the hook is entered, the files move."""
+        """Conclude a finished job: write the warning note, remove the failure note, enter the hook, move the files."""
         facts = _facts(outcome) | {"waited": waited, "elapsed": elapsed}
         try:
             # Before it is concluded: a crash in between must not leave a note beside a finished recording.

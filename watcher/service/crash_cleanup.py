@@ -32,7 +32,7 @@ class CrashCleanup:
         roots: Callable[[], Iterable[bytes]] = tuple,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Note the temporaries of the last run: made before anything of this run writes one. Raises StateError.
+        """Note the temporaries of the last run. Create this object before any job runs. Raises StateError.
 
         `conclusions` report: log line, note and hook. `roots` returns the watched folders.
         """

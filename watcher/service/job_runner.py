@@ -25,7 +25,7 @@ from watcher.text import printable
 _Result = TypeVar("_Result")
 
 #: Requests of long recordings wait at the gate in threads of their own, made as they are needed; the gate decides how
-#: many are in flight, and a few pieces per job is all there are.
+#: many are in flight, and each job has only a few pieces waiting.
 _THREADS: Final = 512
 #: Seconds of work on a job after which its mount is asked whether it answers.
 _LATE: Final = 1.0

@@ -201,7 +201,7 @@ class Service:
         """Go on with new settings; with bad ones, report and keep the old."""
         self._notifier.reloading()
         self._reloads.refused, self._reloads.needs_restart = "", False
-        # Before they are read: what is written meanwhile is not what was refused.
+        # Take the digest before reading, so that a later edit is noticed.
         self._reloads.met = _digest(application.plan.config.file)
         try:
             new = self._read_again(application)

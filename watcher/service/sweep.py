@@ -113,7 +113,7 @@ class MountedPlaces:
         """
         try:
             return reach.ask(real, partial(self._place_of, real))
-        except OSError:  # silence is one, too
+        except OSError:  # SilentError is an OSError
             return None
 
     def _place_of(self, real: bytes) -> "_MountedPlace | None":
@@ -185,8 +185,9 @@ class DailySweep:
         self._places = MountedPlaces(self._mounts) if device is None else MountedPlaces(self._mounts, device=device)
         self._amnesia = amnesia
         self._most_gone = most_gone
-        #: Since when the file that is just one too many is gone, as the last sweep found; and how many were known at its end.
+        #: `gone_at` of the oldest file over the limit, as the last sweep found it.
         self._too_many_before = 0.0
+        #: How many files were known at the end of the last sweep.
         self._known = -1
         self._swept: float | None = None
         #: The date that the last sweep went by: see `_date`.

@@ -138,7 +138,7 @@ def content(folder: int, name: bytes, *, most: int) -> bytes:
 def _has_hole(descriptor: int, size: int) -> bool:
     """Return whether some of a file was never written; its offset is 0 afterwards."""
     try:
-        # Where a file system knows of no holes, the only one begins at the end.
+        # On a file system without holes, lseek(SEEK_HOLE) returns the file size.
         hole = os.lseek(descriptor, 0, os.SEEK_HOLE) if size else 0
     except OSError:
         return False
@@ -173,7 +173,7 @@ _REFUSED: Final = frozenset((errno.EACCES, errno.EPERM, errno.EROFS))
 
 
 def sync(folder: int) -> None:
-    """Make the names in a folder durable; a file system that cannot be asked to has its own ways."""
+    """Make the names in a folder durable; errors of file systems without fsync on folders are ignored."""
     try:
         os.fsync(folder)
     except OSError as exc:

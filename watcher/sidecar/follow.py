@@ -14,9 +14,9 @@ from watcher.sidecar.placement import NOTE
 
 
 def take_over(job: Job, rows: Iterable[OwnedOutput], ledger: Ledger) -> tuple[Output, ...]:
-    """Enter as the job's what is beside its source under the names of `rows`, and is unchanged; return it.
+    """Take over the unchanged outputs that moved along with the source; return them.
 
-    `rows` are outputs of the source under its former path, in another folder: they came along with it. Raises OutputError,
+    `rows` are the outputs of the source under its former path, in another folder. Raises OutputError,
     GoneError, LeaseLostError.
     """
     parent = os.path.dirname(job.path)  # noqa: PTH120 - bytes

@@ -1,4 +1,4 @@
-"""Outputs beside their source: nobody's file is overwritten, no half file is seen, and a crash leaves nothing unknown.
+"""Outputs beside their source: nobody's file is overwritten, no half file is seen, and after a crash every file is known to the ledger.
 
 The order makes it so. Every temporary is noted before it is made; the ledger knows path and digest of an output
 before the file has its name; the name is taken by one atomic call that fails when it is taken already, and a file is
@@ -142,7 +142,7 @@ def clear_temporaries(
     """Remove the temporaries that a crash left, and give their number. Never raises for one that cannot be removed.
 
     One whose folder is out of reach (not mounted yet, not writable, behind a symbolic link below `root`) stays noted.
-    `among`: only these, where others are being written. `left`: instead of our own, those that somebody else left.
+    `among`: only these, if others are being written. `left`: remove these, which another host left, and not our own.
     """
     cleared = 0
     for path in ledger.outputs.temporaries() if left is None else left:
@@ -225,7 +225,7 @@ class Placing:
         return next((name for name in self._by_preference(draft) if self._is_free(name)), None)
 
     def belongs_to_a_person(self, name: bytes) -> bool:
-        """Return whether a file is under a name that is no output, or a changed one of this source."""
+        """Return whether the name is taken by a person's file, or by our output that a person edited."""
         row = self._ledger.outputs.owner(self._path(name))
         return self._standing(name) is not None and (row is None or row.source == self._source)
 
@@ -287,7 +287,7 @@ class Placing:
         if not digest or digest not in {row.digest, row.former}:
             return False
         if digest == row.digest and not row.placed:
-            # A crash fell between placing and saying so: it is the former one of what is entered now.
+            # A crash came between placing the file and recording that. Mark the old file as placed first.
             self._ledger.outputs.placed(row.path)
         if not self._enter(output):
             return False
