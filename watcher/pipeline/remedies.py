@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from watcher.errors import AccountError, FileError, JobError, Remedy, RemedyError
+from watcher.job import Job
+from watcher.log import quoted
 from watcher.media import CODECS, MediaOptions
 
 #: Seconds of a piece when the server, or a proxy with a small limit (nginx: 1 MiB), finds longer ones too large.
@@ -141,3 +143,21 @@ _NO_FORM_HINT: Final = (
     "play it; if it does not play, export it again; if it does, ask the server's operator, or use another model or server, "
     "and then watcher retry"
 )
+
+
+#: Reasons for which a server refuses everything, and which say nothing about other models.
+_ABOUT_MODELS: Final = frozenset({"model", "no_channel", "permission", "url"})
+
+
+def of_its_own_model(error: JobError, job: Job) -> JobError:
+    """Return the error of this recording alone where it is about the model that was asked for it and no other."""
+    wish = job.again
+    if wish is None or not wish.model or error.reason not in _ABOUT_MODELS:
+        return error
+    own = FileError(
+        f"the model {wish.model} cannot be used: {error.message}",
+        hint=f"name one that the server has: watcher again {quoted(job.path)} --model …, or none for that of the settings",
+        reason=error.reason,
+    )
+    own.maybe_paid = error.maybe_paid
+    return own

@@ -25,14 +25,13 @@ from watcher.errors import (
 )
 from watcher.job import SAMPLE_RATE, Cut, Job, ResultWarning
 from watcher.ledger.values import RETRIED, Content, unreadable
-from watcher.log import quoted
 from watcher.pipeline import empty
 from watcher.pipeline.as_is import upload_form
 from watcher.pipeline.cuttings import logged, samples
 from watcher.pipeline.empty import has_timecode, silence
 from watcher.pipeline.heard import TranscriptionResult, joined, part_of, recalled, settled, stored, understood
 from watcher.pipeline.question import Question
-from watcher.pipeline.remedies import Remedies, UploadForm, given_up, no_text
+from watcher.pipeline.remedies import Remedies, UploadForm, given_up, no_text, of_its_own_model
 from watcher.pipeline.requests import PieceRequests, wait_alive, with_upload
 from watcher.pipeline.source import unchanged
 from watcher.pipeline.tools import HeartbeatCallback, JobSettings, Tools
@@ -46,8 +45,6 @@ _LONGER: Final = 1.1
 _LONGER_SECONDS: Final = 2.0
 #: Bytes that are kept of an answer that cannot be read: a person looks at it, nothing is made of it.
 _LOOKED_AT: Final = 65_536
-#: Reasons for which a server refuses everything, and which say nothing about other models.
-_ABOUT_MODELS: Final = frozenset({"model", "no_channel", "permission", "url"})
 
 
 class Transcription:
@@ -404,7 +401,7 @@ class Transcription:
                     charged=partial(tools.gate.charge, upload.seconds),
                 )
             except (AccountError, NoChannelError) as error:
-                raise self._of_its_own_model(error) from error
+                raise of_its_own_model(error, self._job) from error
             except GarbledError as error:
                 self._keep(unreadable(digest), question, error.body[:_LOOKED_AT], upload.seconds)
                 raise
@@ -429,19 +426,6 @@ class Transcription:
         self._simplified = self._simplified or answer.simplified
         self._keep(digest, question, answer.body, upload.seconds)
         return answer
-
-    def _of_its_own_model(self, error: JobError) -> JobError:
-        """Return the error of this recording alone where it is about the model that was asked for it and no other."""
-        wish = self._job.again
-        if wish is None or not wish.model or error.reason not in _ABOUT_MODELS:
-            return error
-        own = FileError(
-            f"the model {wish.model} cannot be used: {error.message}",
-            hint=f"name one that the server has: watcher again {quoted(self._job.path)} --model …, or none for that of the settings",
-            reason=error.reason,
-        )
-        own.maybe_paid = error.maybe_paid
-        return own
 
     def _keep(self, digest: str, question: Question, body: bytes, seconds: float) -> None:
         tools = self._tools
