@@ -19,8 +19,10 @@ from support.finding import Log, put, wave
 from watcher import container
 from watcher.container import Inspection
 from watcher.folders import Folder
+from watcher.folders.directories import ListedDirectory
 from watcher.folders.first_scan import full_scan
 from watcher.folders.mounts import Mounts
+from watcher.folders.path_tree import ENTRY
 from watcher.folders.root import Root
 from watcher.folders.scanner import ScanStats
 from watcher.ledger import Ledger
@@ -212,6 +214,71 @@ def test_a_tree_that_is_renamed_again_and_again_leaves_no_directories_behind(
     assert (len(root.directories), root.passed_over) == (12, 10)
 
 
+def test_of_too_many_directories_some_are_remembered_and_all_are_scanned(
+    base: Path, make: Make, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watcher.folders.directories.MOST_BYTES", 10 * ENTRY)
+    for number in range(30):
+        put(base / str(number) / "a.wav")
+    root = make()
+
+    end(root.full())
+    assert len(queued(root, log)) == 30
+    end(root.full())
+    stats = end(root.changed())
+
+    assert len(root.directories) <= 11
+    # Those that are not remembered are no news each time.
+    assert (stats.new_directories, stats.news) == (0, 0)
+    [event] = log.seen("folder.degraded", reason="too_many")
+    assert "[[folders]]" in event["hint"]
+    [obstacle] = root.obstacles(9)
+    assert (obstacle.path, obstacle.why) == (root.path, event["message"])
+
+    put(base / "29" / "b.wav")
+    for number in range(10, 29):
+        shutil.rmtree(base / str(number))
+    monkeypatch.setattr("watcher.folders.directories.MOST_BYTES", 20 * ENTRY)
+    end(root.full())
+
+    assert "29/b.wav" in queued(root, log)
+    assert root.obstacles(9) == ()
+    assert len(remembered(root)) == 12
+
+
+def test_a_table_full_of_directories_that_are_gone_is_cleared_for_others(
+    base: Path, make: Make, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when one with many in it is renamed."""
+    monkeypatch.setattr("watcher.folders.directories.MOST_BYTES", 15 * (ENTRY + 1))
+    for number in range(10):
+        (base / "x" / str(number)).mkdir(parents=True)
+    root = make()
+    end(root.full())
+    (base / "x").rename(base / "y")
+
+    end(root.subtree(os.fsencode(base / "y")))
+    end(root.full())
+
+    assert remembered(root) == {".", "y", *(f"y/{number}" for number in range(10))}
+    assert not root.remarks.crowded
+
+
+def test_more_directories_than_can_wait_to_be_looked_into_are_left_out_and_it_is_said(
+    base: Path, make: Make, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watcher.tree.MOST_PENDING", 1_500)
+    for number in range(30):
+        put(base / str(number) / "a.wav")
+    root = make()
+
+    end(root.full())
+
+    assert 0 < len(queued(root, log)) < 30
+    [event] = log.seen("folder.degraded", reason="too_many")
+    assert "left out" in event["hint"]
+
+
 def test_placeholders_in_directories_that_come_and_go_are_not_remembered(base: Path, make: Make) -> None:
     root = make()
     end(root.full())
@@ -220,7 +287,7 @@ def test_placeholders_in_directories_that_come_and_go_are_not_remembered(base: P
         shutil.rmtree(base / str(number))
         root.inspect(os.fsencode(base / str(number) / "a.wav.part"))
 
-    assert root._scanner.unfinished == set()
+    assert [directory.path for directory in root.directories] == [root.path]
 
 
 @pytest.mark.parametrize("by_event", [False, True])
@@ -324,8 +391,20 @@ def test_a_scan_may_be_dropped_half_way_and_leaves_no_descriptor(base: Path, mak
 
 def settled(root: Root) -> None:
     """Take every directory's listing for final, as it is a few seconds after its last change."""
-    for path, directory in root.directories.items():
-        directory.mtime_ns = os.stat(path).st_mtime_ns  # noqa: PTH116  bytes
+    for directory in root.directories:
+        directory.mtime_ns = os.stat(directory.path).st_mtime_ns  # noqa: PTH116  bytes
+
+
+def listed(root: Root, path: Path) -> ListedDirectory:
+    """Give a directory that is remembered."""
+    directory = root.directories.get(os.fsencode(path))
+    assert directory is not None
+    return directory
+
+
+def remembered(root: Root) -> set[str]:
+    """Give the directories that are remembered, as paths below the root."""
+    return {os.path.relpath(directory.path, root.path).decode() for directory in root.directories}
 
 
 def test_only_directories_that_changed_are_listed(base: Path, make: Make, log: Log) -> None:
@@ -364,7 +443,7 @@ def test_new_directories_are_walked_down_and_vanished_ones_forgotten(base: Path,
     end(root.changed())
 
     assert "new/y/z/b.wav" in queued(root, log)
-    assert {os.path.relpath(os.fsdecode(path), base) for path in root.directories} == {".", "new", "new/y", "new/y/z"}
+    assert remembered(root) == {".", "new", "new/y", "new/y/z"}
 
 
 def test_a_directory_replaced_by_another_with_the_same_mtime_is_noticed(base: Path, make: Make, log: Log) -> None:
@@ -376,7 +455,7 @@ def test_a_directory_replaced_by_another_with_the_same_mtime_is_noticed(base: Pa
     (base / "d").rename(base.parent / "away")
     put(base / "d" / "b.wav")
     os.utime(base / "d", ns=(status.st_atime_ns, status.st_mtime_ns))
-    root.directories[root.path].mtime_ns = base.stat().st_mtime_ns
+    listed(root, base).mtime_ns = base.stat().st_mtime_ns
 
     end(root.changed())
 
@@ -391,7 +470,7 @@ def test_a_full_scan_forgets_directories_that_are_gone(base: Path, make: Make) -
 
     end(root.full())
 
-    assert set(root.directories) == {root.path}
+    assert remembered(root) == {"."}
 
 
 def test_a_glance_finds_new_names_where_mtimes_are_not_to_be_trusted(base: Path, make: Make, log: Log) -> None:
@@ -779,6 +858,8 @@ from pathlib import Path
 from support.finding import Log, wave
 from support.clock import Clock, present
 from test_folders_root import end
+from watcher.folders.directories import ListedDirectory
+from watcher.folders.path_tree import ENTRY
 from watcher.folders import Folder
 from watcher.folders.mounts import Mounts
 from watcher.folders.root import Root
@@ -849,10 +930,10 @@ def test_directories_of_a_network_mount_inside_are_known_as_such(base: Path, mak
 
     # Another device is what tells a mount; a test without rights cannot make one, so the listing is given one.
     share = root.path + b"/share"
-    root.directories[share] = type(root.directories[root.path])(0, 4711, 1, 1)
+    root.directories.put(share).device = 4711
     root.place.site(share, 4711)
 
-    assert root.remote_directories() == {share}
+    assert [directory.path for directory in root.remote_directories()] == [share]
     assert stat.S_ISDIR(base.stat().st_mode)
 
 
@@ -917,27 +998,18 @@ def test_a_directory_whose_stat_is_refused_is_listed_to_learn_why(
     assert stats.directories == 1
 
 
-def test_a_directory_asked_for_that_was_never_listed_is_listed(base: Path, make: Make, log: Log) -> None:
-    put(base / "d" / "a.wav")
-    root = make()
-
-    end(root.changed([os.fsencode(base / "d")]))
-
-    assert queued(root, log) == {"d/a.wav"}
-
-
 def test_a_glance_at_a_directory_that_is_gone_forgets_it(base: Path, make: Make) -> None:
     put(base / "d" / "a.wav")
     root = make()
     end(root.full())
     settled(root)
-    scan = root.changed([os.fsencode(base), os.fsencode(base / "d")], glance=True)
+    scan = root.changed([listed(root, base), listed(root, base / "d")], glance=True)
     next(scan)
     (base / "d").rename(base.parent / "away")
 
     end(scan)
 
-    assert set(root.directories) == {root.path}
+    assert remembered(root) == {"."}
 
 
 def test_a_long_glance_gives_way(base: Path, make: Make) -> None:

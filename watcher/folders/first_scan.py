@@ -33,7 +33,7 @@ class _FirstScan:
 
     def __init__(self, root: Root) -> None:
         self._root = root
-        self._pending = [root.path]
+        self._pending = tree.PendingDirectories(root.path)
         self._files = 0
         self._bytes = 0
         self._seconds = 0.0
@@ -42,12 +42,12 @@ class _FirstScan:
 
     def scan(self) -> Scan:
         """Count, and say what was counted in one event."""
-        while self._pending:
-            path = self._pending.pop()
+        while (link := self._pending.pop()) is not None:
+            path = link.path
             with suppress(OSError):
                 with tree.directory(self._root.path, path) as directory, os.scandir(directory) as entries:
                     for count, entry in enumerate(entries, 1):
-                        self._count(directory, path, entry)
+                        self._count(directory, link, path, entry)
                         if count % _ENTRIES == 0:
                             yield ScanStats()
         if self._files:
@@ -63,13 +63,13 @@ class _FirstScan:
                 left_alone=not self._root.place.folder.backlog,
             )
 
-    def _count(self, directory: int, path: bytes, entry: "os.DirEntry[str]") -> None:
+    def _count(self, directory: int, link: tree.PathLink, path: bytes, entry: "os.DirEntry[str]") -> None:
         root = self._root
         child = path.rstrip(b"/") + b"/" + os.fsencode(entry.name)
         relative = root.place.relative(child)
         if entry.is_dir(follow_symlinks=False):
             if root.place.folder.recursive and child not in root.place.foreign and root.place.names.enters(relative):
-                self._pending.append(child)
+                self._pending.push(link, os.fsencode(entry.name))
             return
         if not root.place.names.interesting(entry.name) or root.place.names.file(relative) is not NameRuling.TAKE:
             return

@@ -3,11 +3,12 @@
 import os
 import stat
 import time
-from collections.abc import Callable, Container
+from collections.abc import Callable
 
 import structlog
 
 from watcher import container, tree
+from watcher.folders.directories import Directories
 from watcher.folders.handover import Handover
 from watcher.folders.known import KnownFiles, directory_key, file_key, mark_of
 from watcher.folders.place import RootPlace, child
@@ -29,7 +30,7 @@ class Judge:
         candidates: Candidates,
         known: KnownFiles,
         handover: Handover,
-        directories: Container[bytes],
+        directories: Directories,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:

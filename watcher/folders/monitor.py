@@ -439,7 +439,7 @@ class FolderMonitor:
             self._degraded(
                 "watch_limit" if found.refusal == errno.ENOSPC else "unwatched",
                 directories=len(found.missing),
-                example=os.fsdecode(next(iter(found.missing))),
+                example=os.fsdecode(next(iter(found.missing)).path),
                 hint=REMEDIES.get(found.refusal, "they are looked at every few seconds instead"),
             )
         self.schedule.polled = found.missing | self.root.remote_directories()

@@ -9,6 +9,7 @@ from typing import Final
 
 import structlog
 
+from watcher.folders.directories import MOST
 from watcher.folders.place import RootPlace, child
 from watcher.folders.unwatched import UnwatchedFiles
 from watcher.settle import DEEPEST, LONGEST, NameRuling, Quota, is_audio
@@ -17,6 +18,16 @@ _log = structlog.get_logger()
 
 #: Paths remembered as ignored, so that each is spoken of once.
 _IGNORED: Final = 10_000
+_SPLIT: Final = (
+    "watch some of the folders below it as folders of their own ([[folders]] path = …), or leave some out (exclude)"
+)
+#: What is said of a root with more directories than are remembered, and of one where more wait to be looked into than can; and
+#: what to do about it.
+CROWDED: Final = (
+    f"it has more folders than the {MOST:,} or so that are remembered",
+    f"what the kernel does not tell of is found in the others every ten minutes: {_SPLIT}",
+)
+OVERCROWDED: Final = ("it has more folders than can be looked into", f"some are left out: {_SPLIT}")
 #: What to do about a directory that cannot be listed.
 CLOSED_HINT: Final = (
     "let the user that Watcher runs as list it: chmod g+rx where the user is in its group, else chmod o+rx"
@@ -39,6 +50,8 @@ class Remarks:
         self._place = place
         #: Directories that could not be listed, with the reason.
         self.closed: dict[bytes, str] = {}
+        #: Why not all directories are remembered, or looked into, and what to do about it; None: they are.
+        self.crowded: tuple[str, str] | None = None
         self._ignored: set[int] = set()
         self._quota = Quota(60, per=60.0, monotonic=monotonic)
 
@@ -91,6 +104,24 @@ class Remarks:
             hint=f"recordings are looked for in {DEEPEST} levels of folders, and where no path, that of an output or a note "
             f"included, can have more than {LONGEST:,} bytes: move what lies deeper up, or give its folders shorter names",
         )
+
+    def too_many(self, why: tuple[str, str]) -> None:
+        """Log that there are too many directories (CROWDED, OVERCROWDED); once until there is room."""
+        if self.crowded not in (why, OVERCROWDED):
+            self.crowded = why
+            message, hint = why
+            _log.warning(
+                "folder.degraded",
+                folder=self._place.folder.name,
+                path=os.fsdecode(self._place.path),
+                reason="too_many",
+                message=message,
+                hint=hint,
+            )
+
+    def has_room(self) -> None:
+        """Note that all directories are remembered."""
+        self.crowded = None
 
     def _first_time(self, relative: str, reason: str) -> bool:
         key = hash((relative, reason))

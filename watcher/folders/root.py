@@ -11,6 +11,7 @@ from itertools import chain, groupby, islice
 from typing import Final
 
 from watcher import tree
+from watcher.folders.directories import Directories, ListedDirectory
 from watcher.folders.folder import Folder
 from watcher.folders.handover import Handover
 from watcher.folders.inbox import WaitingPaths
@@ -19,7 +20,7 @@ from watcher.folders.known import KnownFiles, directory_key, file_key, mark_of
 from watcher.folders.mounts import MountKind, Mounts
 from watcher.folders.place import RootPlace, child
 from watcher.folders.remarks import CLOSED_HINT, Obstacle, Remarks, kind_of
-from watcher.folders.scanner import ListedDirectory, Scan, Scanner, ScanStats
+from watcher.folders.scanner import Scan, Scanner, ScanStats
 from watcher.job import FoundRecording
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.values import PutResult
@@ -59,7 +60,7 @@ class Root:
         self.path = self.place.path
         self.candidates = Candidates(folder.rules(), clock=clock, monotonic=monotonic)
         self.known = KnownFiles()
-        self.directories: dict[bytes, ListedDirectory] = {}
+        self.directories = Directories(self.path)
         self._ledger = ledger
         self.remarks = Remarks(self.place, monotonic=monotonic)
         self._handover = Handover(ledger, self.known, told)
@@ -123,11 +124,11 @@ class Root:
         """Have all known files learned anew before the next full scan, as it was not said which one to unlearn."""
         self._doubted = True
 
-    def remote_directories(self) -> frozenset[bytes]:
+    def remote_directories(self) -> frozenset[ListedDirectory]:
         """Return the directories that lie on network mounts below a local root: no event comes from there."""
         if self.place.mount().kind is MountKind.NETWORK:
             return frozenset()
-        return frozenset(path for path, directory in self.directories.items() if self.place.is_remote(directory.device))
+        return frozenset(directory for directory in self.directories if self.place.is_remote(directory.device))
 
     # One path.
 
@@ -147,8 +148,9 @@ class Root:
         for parent, group in groupby(paths, os.path.dirname):
             together = list(group)
             # In one that is not known every sibling is asked for anyway.
-            if parent in self.directories and any(is_placeholder(os.fsdecode(path)) for path in together):
-                self._scanner.unfinished.add(parent)
+            listed = self.directories.get(parent)
+            if listed is not None and any(is_placeholder(os.fsdecode(path)) for path in together):
+                listed.unfinished = True
             wanted = [
                 path
                 for path in together
@@ -173,7 +175,8 @@ class Root:
         except OSError as error:
             self._out_of_reach(path, error)
         else:
-            siblings = parent in self._scanner.unfinished or parent not in self.directories
+            listed = self.directories.get(parent)
+            siblings = listed is None or listed.unfinished
             if asked or not self._judge.is_foreign(directory, parent, os.fsdecode(name), status):
                 self._judge.regard(directory, parent, os.fsdecode(name), status, arrived=True, siblings=siblings)
 
@@ -232,10 +235,11 @@ class Root:
     # What became of it.
 
     def obstacles(self, limit: int) -> tuple[Obstacle, ...]:
-        """Return up to `limit` files and directories that wait for somebody to let us read them."""
+        """Return up to `limit` files and directories that wait for somebody to let us read them, or are too many."""
+        crowded = (Obstacle(self.path, *self.remarks.crowded),) if self.remarks.crowded is not None else ()
         closed = (Obstacle(path, why, CLOSED_HINT) for path, why in self.remarks.closed.items())
         files = (Obstacle(path, why, UNREADABLE_HINT) for path, why in self.candidates.unreadable.items())
-        return tuple(islice(chain(closed, files), limit))
+        return tuple(islice(chain(crowded, closed, files), limit))
 
     @property
     def passed_over(self) -> int:

@@ -11,6 +11,7 @@ from typing import Final
 
 import structlog
 
+from watcher.folders.directories import ListedDirectory
 from watcher.folders.first_scan import full_scan
 from watcher.folders.inbox import WaitingPaths
 from watcher.folders.root import Root
@@ -49,7 +50,7 @@ class ScanSchedule:
         #: A watch is on its way.
         self.deaf = False
         #: Directories looked at more often than scans do.
-        self.polled: frozenset[bytes] = frozenset()
+        self.polled: frozenset[ListedDirectory] = frozenset()
         #: Number of full scans that have begun, and that have ended.
         self.begun = 0
         self.ended = 0

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from watcher import tree
+from watcher.folders.directories import Directories, ListedDirectory
 from watcher.folders.judge import Judge
 from watcher.folders.known import directory_key, file_key
 from watcher.folders.place import RootPlace, child
-from watcher.folders.remarks import Remarks
+from watcher.folders.remarks import CROWDED, OVERCROWDED, Remarks
 from watcher.folders.unwatched import Unwatched, UnwatchedFiles
 from watcher.overrides import NAME
 from watcher.settle import NameRuling, is_placeholder, looks_like_audio
@@ -31,18 +32,6 @@ _RACY_NS: Final = 3_000_000_000
 #: Directories remembered beyond twice as many as there were, until it is asked which of them are still there.
 _STRAY: Final = 10_000
 _SETTINGS: Final = os.fsdecode(NAME)
-
-
-@dataclass(slots=True)
-class ListedDirectory:
-    """A directory as it was last listed."""
-
-    #: 0 where it must be listed again.
-    mtime_ns: int
-    device: int
-    inode: int
-    #: Number of the last full scan that met it.
-    generation: int
 
 
 @dataclass(slots=True)
@@ -60,6 +49,18 @@ class ScanStats:
 Scan = Generator[ScanStats, None, None]
 
 
+@dataclass(frozen=True, slots=True)
+class _TreeWalk:
+    """A walk through directories."""
+
+    pending: tree.PendingDirectories
+    stats: ScanStats
+    #: Those that are known are looked into, too.
+    deep: bool
+    #: An event says that they are new.
+    arrived: bool
+
+
 class Scanner:
     """Lists the directories of one root. Owned by the detector thread."""
 
@@ -69,16 +70,13 @@ class Scanner:
         judge: Judge,
         remarks: Remarks,
         *,
-        directories: dict[bytes, ListedDirectory],
+        directories: Directories,
         settings: Callable[[bytes], None] | None = None,
     ) -> None:
         """`directories`: where those that were listed are kept. `settings` hears of each `.watcher.toml` that is met."""
         self.directories = directories
         #: What looks like recordings and is not taken.
         self.unwatched = Unwatched()
-        #: Directories with placeholders: only in these is a placeholder looked for beside each file. Where somebody makes
-        #: thousands of files, each look-up of a missing name waits for the directory's lock.
-        self.unfinished: set[bytes] = set()
         #: Files that the last full scan met.
         self.met = 0
         self._place = place
@@ -88,18 +86,25 @@ class Scanner:
         self._generation = 0
         #: So many directories may be remembered until it is asked which are still there.
         self._enough = _STRAY
+        #: Number of the last full scan since which that was asked, as no more fit in.
+        self._asked = -1
+        #: Some were left out of what is remembered, or not looked into, since the last full scan began.
+        self._left_out = False
 
     def full(self) -> Scan:
         """List everything below the root."""
         self._generation += 1
-        generation = self._generation
+        generation, self._left_out = self._generation, False
         stats = ScanStats()
-        yield from self._walk([self._place.path], stats)
+        yield from self._walk(self._place.path, stats)
         self.met = stats.files
-        for path, directory in list(self.directories.items()):
+        for directory in self.directories:
             if directory.generation < generation:
-                self._forget_directory(path)
+                self.directories.forget(directory)
+                self.unwatched.drop(directory)
         self._enough = 2 * len(self.directories) + _STRAY
+        if not self._left_out:
+            self._remarks.has_room()
         yield stats
 
     def subtree(self, path: bytes) -> Scan:
@@ -109,41 +114,41 @@ class Scanner:
         if path == self._place.path or (
             self._place.owns(path) and self._place.folder.recursive and self._place.names.enters_all(relative)
         ):
-            yield from self._walk([path], stats, arrived=True)
+            yield from self._walk(path, stats, arrived=True)
         yield stats
 
     def below(self, path: bytes) -> Scan:
         """List a directory that a person named, and what lies below it if the folder is a recursive one."""
         stats = ScanStats()
-        yield from self._walk([path], stats, arrived=True)
+        yield from self._walk(path, stats, arrived=True)
         yield stats
 
-    def changed(self, paths: Iterable[bytes] | None = None, *, glance: bool = False) -> Scan:
+    def changed(self, directories: Iterable[ListedDirectory] | None = None, *, glance: bool = False) -> Scan:
         """List the directories (all, or these) that changed since they were listed last.
 
         `glance`: list the others too, by name only, where a directory's mtime is not to be trusted.
         """
         stats = ScanStats()
-        stale: list[bytes] = []
-        for count, path in enumerate(list(self.directories) if paths is None else list(paths), 1):
-            if self._changed(path):
-                stale.append(path)
-            elif glance:
-                yield from self._glance(path, stale)
+        for count, directory in enumerate(self.directories if directories is None else directories, 1):
+            if directory.known:
+                path = directory.path
+                stale = self._changed(directory, path)
+                if glance and not stale and directory.known:
+                    stale = yield from self._glance(path)
+                if stale:
+                    yield from self._walk(path, stats, deep=False)
             if count % _ENTRIES == 0:
                 yield stats
-        stale.extend(self._remarks.closed)
-        yield from self._walk(stale, stats, deep=False)
+        for path in list(self._remarks.closed):
+            yield from self._walk(path, stats, deep=False)
         yield stats
 
-    def _changed(self, path: bytes) -> bool:
-        directory = self.directories.get(path)
-        if directory is None:
-            return True
+    def _changed(self, directory: ListedDirectory, path: bytes) -> bool:
+        """Return whether a directory has to be listed again; forget one that is gone."""
         try:
             status = os.stat(path, follow_symlinks=path == self._place.path)
         except (FileNotFoundError, NotADirectoryError):
-            self._forget_directory(path)
+            self._forget(directory)
             return False
         except OSError:
             return True
@@ -153,8 +158,8 @@ class Scanner:
             directory.device,
         )
 
-    def _glance(self, path: bytes, stale: list[bytes]) -> Scan:
-        """Note the directory as stale when it holds a name that is not known; stats nothing."""
+    def _glance(self, path: bytes) -> Generator[ScanStats, None, bool]:
+        """Return whether a directory holds a name that is not known, or cannot be listed; stats nothing."""
         key = directory_key(path)
         prefix = path.rstrip(b"/") + b"/"
         try:
@@ -165,50 +170,52 @@ class Scanner:
                         full = prefix + os.fsencode(name)
                         taken = self._place.names.file(self._place.relative(full)) is NameRuling.TAKE
                         if taken and full not in self._judge.candidates and entry.is_file(follow_symlinks=False):
-                            stale.append(path)
-                            return
+                            return True
                     if count % _ENTRIES == 0:
                         yield ScanStats()
         except OSError:
-            stale.append(path)
+            return True
         yield ScanStats()
+        return False
 
-    def _walk(self, pending: list[bytes], stats: ScanStats, *, deep: bool = True, arrived: bool = False) -> Scan:
-        """List the `pending` directories and what lies below; not `deep`: only those below that are new."""
-        while pending:
-            path = pending.pop()
-            below: list[bytes] = []
+    def _walk(self, top: bytes, stats: ScanStats, *, deep: bool = True, arrived: bool = False) -> Scan:
+        """List a directory and what lies below; not `deep`: only those below that are new."""
+        walk = _TreeWalk(tree.PendingDirectories(top), stats, deep=deep, arrived=arrived)
+        while (link := walk.pending.pop()) is not None:
+            path = link.path
             try:
                 with tree.directory(self._place.path, path) as directory:
-                    yield from self._list(directory, path, below, stats, arrived=arrived)
+                    yield from self._list(directory, link, path, walk)
             except (FileNotFoundError, NotADirectoryError):
-                self._forget_directory(path)
+                if (known := self.directories.get(path)) is not None:
+                    self._forget(known)
                 self._remarks.closed.pop(path, None)
                 continue
             except OSError as error:
                 self._remarks.shut(path, error)
                 continue
             self._remarks.closed.pop(path, None)
-            if len(self.directories) > self._enough:
+            crowded = self.directories.full and self._asked < self._generation
+            if crowded or len(self.directories) > self._enough:
+                self._asked = self._generation
                 yield from self._forget_strays(stats)
-            pending.extend(below if deep else (child for child in below if child not in self.directories))
             yield stats
 
     def _forget_strays(self, stats: ScanStats) -> Scan:
         """Forget directories that are gone: where one is renamed again and again, all that lie in it are new each time."""
-        for count, path in enumerate(list(self.directories), 1):
-            self._changed(path)
+        for count, directory in enumerate(self.directories, 1):
+            self._changed(directory, directory.path)
             if count % _ENTRIES == 0:
                 yield stats
         self._enough = 2 * len(self.directories) + _STRAY
 
-    def _forget_directory(self, path: bytes) -> None:
-        self.directories.pop(path, None)
-        self.unfinished.discard(path)
-        self.unwatched.drop(path)
+    def _forget(self, directory: ListedDirectory) -> None:
+        """Forget a directory that is gone, and all that lay below it."""
+        for one in self.directories.forget_all(directory):
+            self.unwatched.drop(one)
 
-    def _list(self, directory: int, path: bytes, below: list[bytes], stats: ScanStats, *, arrived: bool) -> Scan:
-        """Look at every entry of an open directory; its subdirectories are added to `below`."""
+    def _list(self, directory: int, link: tree.PathLink, path: bytes, walk: "_TreeWalk") -> Scan:
+        """Look at every entry of an open directory; its subdirectories are added to what the walk has to look into."""
         status = os.fstat(directory)
         key, inodes = directory_key(path), self._place.site(path, status.st_dev).inodes
         interesting, known, is_file = self._place.names.interesting, self._judge.known.get, stat.S_ISREG
@@ -217,7 +224,7 @@ class Scanner:
         with os.scandir(directory) as entries:
             for count, entry in enumerate(entries, 1):
                 if count % _ENTRIES == 0:
-                    yield stats
+                    yield walk.stats
                 name = entry.name
                 if name == _SETTINGS and self._settings is not None:
                     self._settings(path.rstrip(b"/") + b"/" + NAME)
@@ -233,51 +240,59 @@ class Scanner:
                             (seen.st_size, seen.st_mtime_ns, seen.st_ino if inodes else 0)
                         ):
                             continue
-                        self._unknown(directory, path, name, seen, stats, arrived=arrived)
+                        self._unknown(directory, path, name, seen, walk)
                         self._pass_over(path, entry, unwatched)
                         if self._judge.opened >= _OPENED:
                             self._judge.opened = 0
-                            yield stats
+                            yield walk.stats
                         continue
                     self._remarks.odd(path, name, seen, unwatched)
                 else:
                     self._pass_over(path, entry, unwatched)
                 placeholders += is_placeholder(name)
                 if self._place.folder.recursive and entry.is_dir(follow_symlinks=False):
-                    self._descend(path.rstrip(b"/") + b"/" + os.fsencode(name), below)
-        stats.directories += 1
-        stats.files += files
-        stats.new_directories += self._listed(path, status, unwatched, placeholders=placeholders > 0)
+                    self._descend(link, path, os.fsencode(name), walk)
+        walk.stats.directories += 1
+        walk.stats.files += files
+        walk.stats.new_directories += self._listed(path, status, unwatched, placeholders=placeholders > 0)
 
     def _listed(self, path: bytes, status: os.stat_result, unwatched: UnwatchedFiles, *, placeholders: bool) -> bool:
-        """Note a directory as listed; say whether it was not known, or is another now."""
-        self.unwatched.put(path, unwatched)
-        (self.unfinished.add if placeholders else self.unfinished.discard)(path)
+        """Note a directory as listed, if it can be remembered; say whether it was not known, or is another now."""
         before = self.directories.get(path)
+        if before is None and self.directories.full:
+            self._leave_out(CROWDED)
+            return False
+        directory = self.directories.put(path)
+        is_new = before is None or (before.device, before.inode) != (status.st_dev, status.st_ino)
         racy = abs(time.time_ns() - status.st_mtime_ns) < _RACY_NS
-        self.directories[path] = ListedDirectory(
-            0 if racy else status.st_mtime_ns, status.st_dev, status.st_ino, self._generation
-        )
-        return before is None or (before.device, before.inode) != (status.st_dev, status.st_ino)
+        directory.mtime_ns = 0 if racy else status.st_mtime_ns
+        directory.device, directory.inode, directory.generation = status.st_dev, status.st_ino, self._generation
+        directory.unfinished = placeholders
+        self.unwatched.put(directory, unwatched)
+        return is_new
 
-    def _descend(self, path: bytes, below: list[bytes]) -> None:
-        """Add a directory to those `below` unless it is left out."""
-        relative = self._place.relative(path)
-        if path not in self._place.foreign and self._place.names.enters(relative):
-            below.append(path)
+    def _descend(self, link: tree.PathLink, path: bytes, name: bytes, walk: "_TreeWalk") -> None:
+        """Have the walk look into a directory in another one, unless it is left out."""
+        full = path.rstrip(b"/") + b"/" + name
+        relative = self._place.relative(full)
+        if full not in self._place.foreign and self._place.names.enters(relative):
+            if (walk.deep or full not in self.directories) and not walk.pending.push(link, name):
+                self._leave_out(OVERCROWDED)
         elif self._place.names.too_deep(relative):
-            self._remarks.too_deep(path)
+            self._remarks.too_deep(full)
 
-    def _unknown(
-        self, directory: int, path: bytes, name: str, status: os.stat_result, stats: ScanStats, *, arrived: bool
-    ) -> None:
+    def _leave_out(self, why: tuple[str, str]) -> None:
+        self._left_out = True
+        self._remarks.too_many(why)
+
+    def _unknown(self, directory: int, path: bytes, name: str, status: os.stat_result, walk: "_TreeWalk") -> None:
         """Look at a file a scan met for the first time, or changed; one that waits has its own times."""
         full = path.rstrip(b"/") + b"/" + os.fsencode(name)
         if full in self._judge.candidates or not self._judge.wanted(self._place.relative(full)):
             return
         if not self._judge.is_foreign(directory, path, name, status):
-            stats.news += 1
-            self._judge.regard(directory, path, name, status, arrived=arrived, siblings=True)
+            walk.stats.news += 1
+            self._judge.regard(directory, path, name, status, arrived=walk.arrived, siblings=True)
 
     def _pass_over(self, parent: bytes, entry: "os.DirEntry[str]", unwatched: UnwatchedFiles) -> None:
         """Count a file whose name says that it is sound in a form that Watcher cannot decode."""

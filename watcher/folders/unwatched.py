@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
+from watcher.folders.directories import ListedDirectory
+
 #: Files that are named of a directory, and of a root: anybody who can write there can make any number of them.
 _NAMED: Final = 20
 _NAMED_IN_ALL: Final = 1000
@@ -30,11 +32,11 @@ class Unwatched:
     def __init__(self) -> None:
         #: How many there are.
         self.count = 0
-        self._counts: dict[bytes, int] = {}
-        self._some: dict[bytes, tuple[tuple[str, str], ...]] = {}
+        self._counts: dict[ListedDirectory, int] = {}
+        self._some: dict[ListedDirectory, tuple[tuple[str, str], ...]] = {}
         self._named = 0
 
-    def put(self, directory: bytes, files: UnwatchedFiles) -> None:
+    def put(self, directory: ListedDirectory, files: UnwatchedFiles) -> None:
         """Note what is in a directory now."""
         self.drop(directory)
         if files.count:
@@ -44,11 +46,11 @@ class Unwatched:
             self._some[directory] = some
             self._named += len(some)
 
-    def drop(self, directory: bytes) -> None:
+    def drop(self, directory: ListedDirectory) -> None:
         """Forget a directory."""
         self.count -= self._counts.pop(directory, 0)
         self._named -= len(self._some.pop(directory, ()))
 
     def some(self) -> Iterator[tuple[bytes, str, str]]:
         """Yield some of them: directory, name and reason (see `settle.UNWATCHED`)."""
-        return ((directory, name, why) for directory, files in self._some.items() for name, why in files)
+        return ((directory.path, name, why) for directory, files in self._some.items() for name, why in files)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from watcher.folders.directories import ListedDirectory
 from watcher.folders.kernel_watches import diagnose, kernel_device, watched
 from watcher.folders.root import Root
 
@@ -25,7 +26,7 @@ class AuditFinding:
 
     verdict: AuditVerdict
     #: Directories that had no watch at two looks.
-    missing: frozenset[bytes]
+    missing: frozenset[ListedDirectory]
     #: Some of these had one before.
     news: bool
     #: Why the kernel refuses a watch on one of them: an errno; 0: it does not.
@@ -37,8 +38,8 @@ class WatchAudit:
 
     def __init__(self) -> None:
         #: Directories without a watch, as found last.
-        self.unwatched: frozenset[bytes] = frozenset()
-        self._suspects: frozenset[bytes] = frozenset()
+        self.unwatched: frozenset[ListedDirectory] = frozenset()
+        self._suspects: frozenset[ListedDirectory] = frozenset()
         #: Building the watch anew did not help.
         self._rebuild_useless = False
 
@@ -49,7 +50,7 @@ class WatchAudit:
         self._suspects = missing
         if missing and not confirmed:
             return AuditFinding(AuditVerdict.UNSURE, confirmed, news=False, refusal=0)
-        refusal = diagnose(real(next(iter(confirmed)))) if confirmed else 0
+        refusal = diagnose(real(next(iter(confirmed)).path)) if confirmed else 0
         watchable = bool(confirmed) and refusal == 0
         if watchable and not self._rebuild_useless:
             self._rebuild_useless = True
@@ -59,12 +60,12 @@ class WatchAudit:
         return AuditFinding(AuditVerdict.SETTLED, confirmed, news=news, refusal=refusal)
 
 
-def _missing(root: Root) -> frozenset[bytes]:
+def _missing(root: Root) -> frozenset[ListedDirectory]:
     pairs = watched()
     # btrfs shows another device in a stat than in fdinfo, so there inode numbers have to do.
     inodes = {inode for _, inode in pairs} if root.place.mount().filesystem == "btrfs" else frozenset()
     return frozenset(
-        path
-        for path, directory in root.directories.items()
+        directory
+        for directory in root.directories
         if directory.inode not in inodes and (kernel_device(directory.device), directory.inode) not in pairs
     )
