@@ -2,9 +2,11 @@
 
 import os
 import subprocess
+import tracemalloc
 from pathlib import Path
 
 import pytest
+from support.hostile import stretched
 from support.tools import attempt
 
 from watcher.folders import Folder, WatchMode, probe
@@ -154,3 +156,34 @@ def test_limits_that_cannot_be_read_are_unknown(base: Path, tmp_path: Path, monk
     result = probe(Folder("a", str(base)))
 
     assert (result.watch_limit, result.instance_limit) == (None, None)
+
+
+def test_of_any_number_of_files_some_are_named_and_all_are_counted(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("watcher.folders.folder_probe._SETTINGS", 3)
+    for number in range(40):
+        (base / f"{number}.dss").touch()
+        (base / f"{number}.wav").symlink_to("/")
+        (base / str(number)).mkdir()
+        (base / str(number) / ".watcher.toml").touch()
+
+    result = probe(Folder("a", str(base)))
+
+    counts = {why: (paths.count, len(paths.some)) for why, paths in result.unwatched.items()}
+    assert counts == {"suffix": (40, 10), "symlink": (40, 10)}
+    assert (result.settings.count, len(result.settings.some)) == (40, 3)
+    assert result.obstacles == {}
+
+
+def test_many_directories_below_a_long_path_take_the_memory_of_their_names(base: Path) -> None:
+    with stretched(base / "deep", 3_000) as (directory, _):
+        for number in range(1_000):
+            os.mkdir(str(number), dir_fd=directory)
+        tracemalloc.start()
+        try:
+            result = probe(Folder("a", str(base)))
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert result.directories > 1_000
+    assert peak < 1_000_000

@@ -9,7 +9,7 @@ from watcher import reach
 from watcher.config import Config, Settings
 from watcher.doctor.findings import Finding, Grade
 from watcher.errors import ConfigError
-from watcher.folders import DOUBLE_HINT, Folder, FolderProbeResult, WatchMode, probe
+from watcher.folders import DOUBLE_HINT, CountedPaths, Folder, FolderProbeResult, WatchMode, probe
 from watcher.log import quoted
 from watcher.overrides import InvalidOverride, Overrides
 from watcher.service.plan import OVERRIDABLE, check_overrides, doubles, folder_for, no_folder, not_a_folder
@@ -99,35 +99,35 @@ def _probed(folder: Folder, result: FolderProbeResult) -> Iterator[Finding]:
     if result.refusal is None:
         # Else there was no file to try one on.
         yield Finding("folder", grade, f"{name}: read leases {said}", hint)
-    closed: dict[tuple[str, str], list[bytes]] = {}
-    for one in result.obstacles:
-        closed.setdefault((one.why, one.hint), []).append(one.path)
-    for (why, hint), paths in closed.items():
-        yield Finding("folder", Grade.WARN, f"{some_of(paths)} cannot be read: {why}", hint)
+    for (why, hint), paths in result.obstacles.items():
+        yield Finding("folder", Grade.WARN, f"{some_of(paths.some, paths.count)} cannot be read: {why}", hint)
     for why, paths in result.unwatched.items():
-        look = "look like recordings" if len(paths) > 1 else "looks like a recording"
-        yield Finding("folder", Grade.WARN, f"{some_of(paths)} {look} and cannot be taken", UNWATCHED[why])
+        look = "look like recordings" if paths.count > 1 else "looks like a recording"
+        message = f"{some_of(paths.some, paths.count)} {look} and cannot be taken"
+        yield Finding("folder", Grade.WARN, message, UNWATCHED[why])
     if result.free_bytes is not None and result.free_bytes < _FREE_BYTES:
         yield Finding(
             "folder", Grade.WARN, f"{name}: {result.free_bytes / _GIBIBYTE:.2f} GiB are free", "make room on that disk"
         )
 
 
-def _overrides(settings: Settings, root: str, paths: Sequence[bytes]) -> Iterator[Finding]:
+def _overrides(settings: Settings, root: str, paths: CountedPaths) -> Iterator[Finding]:
     """Name each `.watcher.toml` below a folder that cannot be used, and why."""
     broken: list[InvalidOverride] = []
     overrides = Overrides(OVERRIDABLE, validate=partial(check_overrides, settings), report=broken.append)
     place = os.fsencode(os.path.abspath(root))  # noqa: PTH100 - links stay
-    for path in paths:
+    for path in paths.some:
         overrides.effective(place, os.path.dirname(path))  # noqa: PTH120 - bytes
     for problem in broken[:_NAMED]:
         message = f"{printable(problem.path)} is not used: {problem.message}"
         yield Finding("folder", Grade.WARN, message, "correct the file")
     if len(broken) > _NAMED:
         yield Finding("folder", Grade.WARN, f"{len(broken) - _NAMED} more files of settings in {root} are not used")
+    if left := paths.count - len(paths.some):
+        yield Finding("folder", Grade.OK, f"{left} more files of settings in {root} were not looked at")
 
 
-def some_of(paths: Sequence[bytes]) -> str:
-    """Return the first of some paths, and how many more there are."""
-    more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
+def some_of(paths: Sequence[bytes], count: int) -> str:
+    """Return the first of some paths, and how many more of `count` there are."""
+    more = f" and {count - _NAMED} more" if count > _NAMED else ""
     return f"{', '.join(printable(path) for path in paths[:_NAMED])}{more}"

@@ -8,7 +8,7 @@ from watcher.folders.collection import NotTaken, ScanResult, collect
 from watcher.folders.doubles import DOUBLE_HINT
 from watcher.folders.finder import Finder, is_double
 from watcher.folders.folder import Folder
-from watcher.folders.folder_probe import FolderProbeResult, probe
+from watcher.folders.folder_probe import CountedPaths, FolderProbeResult, probe
 from watcher.folders.folder_state import FolderState, WatchMode
 from watcher.folders.monitor_thread import NOTE_SUFFIX
 from watcher.folders.mounts import Mount, MountKind, Mounts
@@ -18,6 +18,7 @@ __all__ = [
     "CLOSED_HINT",
     "DOUBLE_HINT",
     "NOTE_SUFFIX",
+    "CountedPaths",
     "Finder",
     "Folder",
     "FolderProbeResult",

@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from queue import Empty
 from secrets import token_hex
-from typing import Final
+from typing import Final, TypeVar
 
 from watcher import reach, tree
 from watcher.errors import JobError
@@ -20,7 +21,7 @@ from watcher.folders.folder_state import WatchMode
 from watcher.folders.inbox import EventKind, Inbox
 from watcher.folders.kernel_watches import REMEDIES
 from watcher.folders.mounts import MountKind, Mounts
-from watcher.folders.remarks import CLOSED_HINT, Obstacle
+from watcher.folders.remarks import CLOSED_HINT
 from watcher.folders.watch import Watch
 from watcher.overrides import NAME
 from watcher.settle import UNREADABLE_HINT, NameRuling, Names, WriterState, is_audio, writer
@@ -30,9 +31,28 @@ from watcher.sidecar import reporting
 _WAIT: Final = 2.0
 #: Directories counted at most: a doctor does not walk for minutes.
 _COUNTED: Final = 200_000
+#: Paths that are kept of what there may be any number of, and of the `.watcher.toml`, each of which is looked at.
+_KEPT: Final = 10
+_SETTINGS: Final = 1000
 #: Bit of CAP_LEASE in the capability sets (capabilities(7)).
 _CAP_LEASE: Final = 28
 _INOTIFY: Final = Path("/proc/sys/fs/inotify")
+
+
+@dataclass(slots=True)
+class CountedPaths:
+    """How many paths there are, and the first of them: anybody who can write into a folder can make any number."""
+
+    #: So many are kept.
+    most: int = _KEPT
+    count: int = 0
+    some: list[bytes] = field(default_factory=list)
+
+    def add(self, path: bytes) -> None:
+        """Count one."""
+        self.count += 1
+        if len(self.some) < self.most:
+            self.some.append(path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +77,12 @@ class FolderProbeResult:
     directories: int
     watch_limit: int | None
     instance_limit: int | None
-    #: Paths of files that look like recordings and are not taken, by the reason (see `settle.UNWATCHED`).
-    unwatched: dict[str, list[bytes]]
-    #: Paths of the `.watcher.toml` that hold there.
-    settings: tuple[bytes, ...]
-    #: Directories and recordings there that cannot be read.
-    obstacles: tuple[Obstacle, ...]
+    #: Files that look like recordings and are not taken, by the reason (see `settle.UNWATCHED`).
+    unwatched: dict[str, CountedPaths]
+    #: The `.watcher.toml` that hold there.
+    settings: CountedPaths
+    #: Directories and recordings there that cannot be read, by why, and what to do about it.
+    obstacles: dict[tuple[str, str], CountedPaths]
 
 
 def probe(folder: Folder, *, monotonic: Callable[[], float] = time.monotonic) -> FolderProbeResult:
@@ -93,8 +113,8 @@ def probe(folder: Folder, *, monotonic: Callable[[], float] = time.monotonic) ->
             watch_limit=_limit("max_user_watches"),
             instance_limit=_limit("max_user_instances"),
             unwatched=seen.unwatched,
-            settings=tuple(seen.settings),
-            obstacles=tuple(seen.obstacles),
+            settings=seen.settings,
+            obstacles=seen.obstacles,
         )
     finally:
         mounts.close()
@@ -211,31 +231,26 @@ def _directories(folder: Folder, path: bytes) -> int:
     """Count what the kernel needs a watch for: watchdog leaves out nothing but links."""
     if not folder.recursive:
         return 1
-    count, pending = 0, [path]
-    while pending and count < _COUNTED:
-        count += 1
-        with suppress(OSError), os.scandir(pending.pop()) as entries:
-            pending.extend(entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
-    return count
+    return sum(1 for _ in islice(tree.walk(path, named=lambda _: False), _COUNTED))
 
 
 @dataclass(slots=True)
 class _Seen:
     """The entries below a folder, where a daemon would look."""
 
-    unwatched: dict[str, list[bytes]] = field(default_factory=dict)
-    settings: list[bytes] = field(default_factory=list)
-    obstacles: list[Obstacle] = field(default_factory=list)
+    unwatched: dict[str, CountedPaths] = field(default_factory=dict)
+    settings: CountedPaths = field(default_factory=lambda: CountedPaths(_SETTINGS))
+    obstacles: dict[tuple[str, str], CountedPaths] = field(default_factory=dict)
 
 
 def _looked_through(folder: Folder, path: bytes) -> _Seen:
     """Return what looks like a recording and is not taken, the `.watcher.toml`, and what cannot be read."""
     names, seen = folder.names(), _Seen()
     prefix = path.rstrip(b"/") + b"/"
-    pending, count = [path], 0
-    while pending and count < _COUNTED:
+    pending, count = tree.PendingDirectories(path), 0
+    while (link := pending.pop()) is not None and count < _COUNTED:
         count += 1
-        directory = pending.pop()
+        directory = link.path
         try:
             with os.scandir(directory) as entries:
                 for entry in entries:
@@ -243,25 +258,32 @@ def _looked_through(folder: Folder, path: bytes) -> _Seen:
                     if not entry.is_dir(follow_symlinks=False):
                         _look_at(entry, relative, names, seen)
                     elif folder.recursive and names.enters(relative):
-                        pending.append(entry.path)
+                        pending.push(link, entry.name)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
-            seen.obstacles.append(Obstacle(directory, error.strerror or str(error), CLOSED_HINT))
+            _count(seen.obstacles, (error.strerror or str(error), CLOSED_HINT), directory)
     return seen
 
 
 def _look_at(entry: os.DirEntry[bytes], relative: str, names: Names, seen: _Seen) -> None:
     path = entry.path
     if entry.name == NAME:
-        seen.settings.append(path)
+        seen.settings.add(path)
     elif entry.is_symlink():
         if is_audio(relative) and names.file(relative) is NameRuling.TAKE:
-            seen.unwatched.setdefault("symlink", []).append(path)
+            _count(seen.unwatched, "symlink", path)
     elif names.passes_over(relative):
-        seen.unwatched.setdefault("suffix", []).append(path)
+        _count(seen.unwatched, "suffix", path)
     elif names.file(relative) is NameRuling.TAKE and not os.access(path, os.R_OK, effective_ids=True):
-        seen.obstacles.append(Obstacle(path, os.strerror(errno.EACCES), UNREADABLE_HINT))
+        _count(seen.obstacles, (os.strerror(errno.EACCES), UNREADABLE_HINT), path)
+
+
+_Key = TypeVar("_Key")
+
+
+def _count(paths: dict[_Key, CountedPaths], key: _Key, path: bytes) -> None:
+    paths.setdefault(key, CountedPaths()).add(path)
 
 
 def _limit(name: str) -> int | None:
