@@ -1,4 +1,4 @@
-"""The detector at work: real files, real events, the real ledger."""
+"""The finder at work: real files, real events, the real ledger."""
 
 import hashlib
 import os
@@ -708,7 +708,7 @@ def test_a_server_that_does_not_answer_holds_up_nobody_and_is_said(
 
 
 @pytest.mark.usefixtures("network")
-def test_what_ends_a_network_thread_unexpectedly_ends_the_detector(
+def test_what_ends_a_network_thread_unexpectedly_ends_the_finder(
     base: Path, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("watcher.folders.monitor.FolderMonitor.check", lambda _: 1 / 0)

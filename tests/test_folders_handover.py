@@ -1,4 +1,4 @@
-"""From the detector to the ledger."""
+"""From the finder to the ledger."""
 
 import os
 import threading

@@ -97,8 +97,8 @@ def test_every_kind_of_arrival_is_a_hint_at_its_path(root: Path, inbox: Inbox, w
     events = heard(inbox, lambda event: event == Event(EventKind.GONE, str(root / "b.wav")))
 
     assert Event(EventKind.FILE, str(root / "a.wav")) in events
-    assert {event.path for event in events if event.hint is EventKind.FILE} >= {str(root / "b.wav")}
-    assert {event.path for event in events if event.hint is EventKind.DIRECTORY} >= {str(root / "e")}
+    assert {event.path for event in events if event.kind is EventKind.FILE} >= {str(root / "b.wav")}
+    assert {event.path for event in events if event.kind is EventKind.DIRECTORY} >= {str(root / "e")}
 
 
 def test_a_rename_says_what_is_gone_and_what_is_there(root: Path, inbox: Inbox, watch: Watch) -> None:
@@ -140,7 +140,7 @@ def test_a_tree_that_is_new_is_no_event_for_each_name(root: Path, inbox: Inbox) 
         (root / "new").mkdir()
         for number in range(100):
             (root / "new" / f"{number}.wav").touch()
-    events = heard(inbox, lambda event: event.hint is EventKind.DIRECTORY)
+    events = heard(inbox, lambda event: event.kind is EventKind.DIRECTORY)
     (root / "new" / "last.wav").touch()
     events += heard(inbox, lambda event: event.path.endswith("last.wav"))
     watch.close()
@@ -155,7 +155,7 @@ def test_odd_names_come_through(root: Path, inbox: Inbox, watch: Watch) -> None:
     path = os.fsencode(root) + b"/\xff\n -x.wav"
     Path(os.fsdecode(path)).touch()
 
-    events = heard(inbox, lambda event: event.hint is EventKind.FILE)
+    events = heard(inbox, lambda event: event.kind is EventKind.FILE)
 
     assert os.fsencode(events[-1].path) == path
 
@@ -177,7 +177,7 @@ def test_its_thread_is_named_and_ends(root: Path, inbox: Inbox) -> None:
 def test_the_death_of_its_reader_is_known_at_once(root: Path, inbox: Inbox, watch: Watch) -> None:
     kill_the_reader(root, watch)
 
-    heard(inbox, lambda event: event.hint is EventKind.TROUBLE)
+    heard(inbox, lambda event: event.kind is EventKind.TROUBLE)
 
     assert "KeyError" in watch.error
 
@@ -213,7 +213,7 @@ def test_a_reader_outlives_two_directories_that_had_one_path(
     for _ in range(5):
         recipe(root)
     (root / "last.wav").touch()
-    heard(inbox, lambda event: event.path.endswith("last.wav") or event.hint is EventKind.TROUBLE)
+    heard(inbox, lambda event: event.path.endswith("last.wav") or event.kind is EventKind.TROUBLE)
 
     assert (watch.trouble(), watch.error) == (WatchFault.NONE, "")
     assert books(watch) == {os.fsencode(root)}
@@ -338,7 +338,7 @@ def test_the_hook_is_given_back_with_the_last_watch(root: Path, inbox: Inbox) ->
 def test_an_overflow_is_heard_in_watchdog_s_log_and_told_once(watch: Watch, inbox: Inbox) -> None:
     logging.getLogger("watchdog.observers.inotify_c").warning("Inotify queue overflowed; filesystem events were lost")
 
-    heard(inbox, lambda event: event.hint is EventKind.TROUBLE)
+    heard(inbox, lambda event: event.kind is EventKind.TROUBLE)
 
     assert watch.trouble() is WatchFault.OVERFLOW
     assert watch.trouble() is WatchFault.NONE

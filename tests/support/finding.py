@@ -1,4 +1,4 @@
-"""For the tests of settle and folders: a clock to turn, small whole recordings, and the real detector with its log."""
+"""For the tests of settle and folders: a clock to turn, small whole recordings, and the real finder with its log."""
 
 import os
 import struct
@@ -82,7 +82,7 @@ class Log:
 
 
 class Scene:
-    """The detector at work on real folders with a real ledger."""
+    """The finder at work on real folders with a real ledger."""
 
     def __init__(self, ledger: Ledger, finder: Finder, log: Log) -> None:
         self.ledger = ledger
@@ -123,7 +123,7 @@ class Scene:
 
 @contextmanager
 def finding(state: Path, *folders: Folder, settle: bool = True) -> Iterator[Scene]:
-    """Run the detector in a thread of its own; `settle`: yield after the first scan."""
+    """Run the finder in a thread of its own; `settle`: yield after the first scan."""
     log = Log()
     ledger = open_ledger(state)
     stop = threading.Event()

@@ -1,4 +1,4 @@
-"""The detector: finds every finished recording below the folders and hands it to the ledger."""
+"""The finder: finds every finished recording below the folders and hands it to the ledger."""
 
 import os
 import threading
@@ -25,7 +25,7 @@ from watcher.tree import is_below
 _log = structlog.get_logger()
 
 #: Seconds without a sign of life after which the root of a folder with a thread of its own is asked for an answer, and
-#: after which it counts as lost even if that comes: a directory below may hang.
+#: after which it counts as lost even if the root itself answers: a directory below may hang.
 _DOUBTFUL: Final = 1.0
 _SILENT: Final = 30.0
 #: Seconds network folders get to end.
@@ -35,7 +35,7 @@ _JOIN: Final = 2.0
 class Finder:
     """Watches folders: `start_watching`, then `run` in a thread of its own, then `close` when that thread has ended.
 
-    Local folders share the detector thread; one that lies on a network mount, or has one below it, gets its own, as the
+    Local folders share the finder's thread; one that lies on a network mount, or has one below it, gets its own, as the
     server may never answer.
     Only `rescan`, `inspect`, `replace`, `states`, `ready` and `beat` are for other threads.
     """
@@ -76,7 +76,7 @@ class Finder:
 
     @property
     def beat(self) -> float:
-        """Monotonic time of the detector's last sign of life."""
+        """Monotonic time of the finder's last sign of life."""
         return self._monitor_thread.beat
 
     def start_watching(self) -> None:
@@ -221,7 +221,7 @@ def _checked(folders: Sequence[Folder]) -> tuple[Folder, ...]:
 
 
 def _may_hang(mounts: Mounts, place: bytes, folder: Folder, places: dict[bytes, Folder]) -> bool:
-    """Return whether a folder lies on a network mount, or has one below it that is no other folder's."""
+    """Return whether a folder lies on a network mount, or has one below it that no other watched folder covers."""
     if mounts.of(place).kind is MountKind.NETWORK:
         return True
     inside = [other for other in places if other != place and is_below(other, place)]

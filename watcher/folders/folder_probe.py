@@ -183,7 +183,7 @@ class _EventProbe:
         with suppress(Empty):
             while (left := until - self._monotonic()) > 0:
                 event = inbox.get(timeout=left)
-                if event.hint is EventKind.FILE and event.path.endswith("/" + name):
+                if event.kind is EventKind.FILE and event.path.endswith("/" + name):
                     self.event_after = self._monotonic() - began
                     return
 

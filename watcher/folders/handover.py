@@ -18,7 +18,7 @@ _BATCH: Final = 512
 
 
 class Handover:
-    """Files that were found and are not in the ledger yet. Owned by the detector thread."""
+    """Files that were found and are not in the ledger yet. Owned by the finder's thread."""
 
     def __init__(
         self, ledger: Ledger, known: KnownFiles, told: Callable[[FoundRecording, PutResult], None] | None = None
@@ -32,7 +32,7 @@ class Handover:
         self._urgent = False
 
     def take(self, found: FoundRecording, *, waited: float, urgent: bool) -> None:
-        """Have a file queued; it `waited` so many seconds to be whole. `urgent`: it arrived, no scan dug it up."""
+        """Have a file queued; it `waited` so many seconds to be whole. `urgent`: found by an event, not by a scan."""
         self._found[found.path] = (found, waited)
         self._urgent = self._urgent or urgent
 

@@ -38,12 +38,12 @@ class EventKind(StrEnum):
 class Event:
     """A hint about a path."""
 
-    hint: EventKind
+    kind: EventKind
     path: str = ""
 
 
 class Inbox(SimpleQueue[Event]):
-    """Events that wait to be read, from many threads. Others make them without end, so `full` is to be asked before."""
+    """Events that wait to be read, from many threads. Unbounded; check `full` before `put`."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()

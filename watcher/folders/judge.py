@@ -20,7 +20,7 @@ _log = structlog.get_logger()
 
 
 class Judge:
-    """The judge of one root's files. Owned by the detector thread."""
+    """The judge of one root's files. Owned by the finder's thread."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Judge:
         """`directories`: those that were listed."""
         #: True until the first scan of the first start has ended.
         self.first = False
-        #: Files that were opened; who scans counts them, and starts anew.
+        #: Number of files that were opened; read and reset by the scanner.
         self.opened = 0
         self.candidates = candidates
         self.known = known
@@ -84,7 +84,7 @@ class Judge:
             return
         if self._handover.holds(path, stamp):
             return
-        # A server's clock is not ours, so there what the first scan meets was there before.
+        # On network mounts ctime cannot be compared; treat all files of the first scan as old.
         old = self.first and not arrived and (site.network or status.st_ctime < self._began)
         if old and not self._place.folder.backlog:
             self._handover.leave(FoundRecording(self._place.path, path, stamp, backlog=True))

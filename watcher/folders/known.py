@@ -61,7 +61,7 @@ class KnownFiles:
             return
         del bucket[at : at + 2]
         self._count -= 1
-        # Not at the number at which it was split, or a file that comes and goes would split and join for ever.
+        # Merge at a lower count than split, to avoid flapping.
         if len(self._buckets) > 1 and 2 * self._count < _FULL * len(self._buckets):
             self._join()
 

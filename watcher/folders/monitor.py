@@ -1,7 +1,6 @@
 """Monitor one root: how it is watched, and what is done when that fails.
 
-A monitor starts the watch first and scans second: once every directory has its watch, so that nothing that happens meanwhile
-is missed. It looks at the root and at the watch's threads a few times a second, and compares the watches with the directories
+A monitor scans after all watches exist, so that no change is missed. It looks at the root and at the watch's threads a few times a second, and compares the watches with the directories
 after every full scan. After any distress (a lost reader, an overflow, a root that was replaced, mounted over or went away) the
 watch is built anew and everything is scanned.
 """
@@ -45,7 +44,7 @@ _OBSTACLES: Final = 20
 
 
 class FolderMonitor:
-    """The monitor of one root. Not thread-safe: the detector thread owns it."""
+    """The monitor of one root. Not thread-safe: the finder's thread owns it."""
 
     def __init__(
         self,
@@ -79,7 +78,7 @@ class FolderMonitor:
         self._monotonic = monotonic
         self._watch: Watch | None = None
         #: Reason of the scan that follows the set-up of the watches; None: the set-up is over.
-        self._walk: str | None = None
+        self._scan_reason: str | None = None
         #: A scan was asked for that does not wait for that.
         self._impatient = False
         self._identity = (0, 0)
@@ -151,21 +150,21 @@ class FolderMonitor:
         self._choose()
         if self.present:
             self._take_turn()
-            self._scan_after_the_walk(why)
+            self._scan_after_watches(why)
 
     def _take_turn(self) -> bool:
-        """See whose turn it is to scan; when it has become ours, read what others have found. False: it has not just come."""
+        """Check the scan lease; when the turn to scan has come, read what others have found. Return True only in the call in which the turn came."""
         if came := self._scan_lease.check():
             self.root.load()
         self.schedule.ours = self._scan_lease.ours
         return came
 
-    def _scan_after_the_walk(self, why: str) -> None:
+    def _scan_after_watches(self, why: str) -> None:
         """Request a full scan, which begins once every directory has its watch."""
-        if self._walk is None:
+        if self._scan_reason is None:
             self.schedule.want_full(why)
         else:
-            self._walk = self._walk or why
+            self._scan_reason = self._scan_reason or why
 
     def close(self) -> None:
         """Release the watch; what was found and not handed over yet is found again at the next start."""
@@ -176,7 +175,7 @@ class FolderMonitor:
 
     def scan(self, enough: Callable[[], bool]) -> None:
         """Scan what is due until `enough`; nothing before the first scan of everything, which waits for the watches."""
-        if self.present and (self._walk is None or self.schedule.begun or self.schedule.busy):
+        if self.present and (self._scan_reason is None or self.schedule.begun or self.schedule.busy):
             self.schedule.run(enough)
 
     def want_look(self, path: bytes) -> None:
@@ -193,7 +192,7 @@ class FolderMonitor:
     def again(self, path: bytes) -> None:
         """Request a look at a path as if nothing were known of it: its content changed under a worker's hands."""
         self.root.unlearn(path)
-        # While the root is away, that is all: with the root it comes back.
+        # If the root is missing, do nothing more; the file is found when the root returns.
         if self.present and self.root.place.owns(path):
             self.want_look(path)
 
@@ -260,14 +259,14 @@ class FolderMonitor:
             self._degraded("no_watch", error=reason, hint=REMEDIES.get(error.errno or 0, ""))
             self._say(WatchMode.SCAN, reason)
             return
-        self._watch, self._walk, self._impatient = watch, "", False
+        self._watch, self._scan_reason, self._impatient = watch, "", False
         self.how, self.why, self.schedule.events = WatchMode.EVENTS, _WALKS, True
-        # Where everything was scanned before, it is looked over meanwhile.
+        # If a full scan was done before, scan regularly until the watches are set.
         self.schedule.deaf = self.schedule.begun > 0
 
-    def _end_the_walk(self, why: str) -> None:
+    def _end_setting_watches(self, why: str) -> None:
         """Expect events, since every directory has its watch, and scan what came meanwhile."""
-        self._walk, self._built_at, self.schedule.deaf = None, self._monotonic(), False
+        self._scan_reason, self._built_at, self.schedule.deaf = None, self._monotonic(), False
         if self.folder.detect == "auto":
             self._prove()
         else:
@@ -305,7 +304,7 @@ class FolderMonitor:
 
     def _drop_watch(self) -> None:
         self._proof.begin()
-        self._rebuild_at, self._audit_at, self._walk = None, None, None
+        self._rebuild_at, self._audit_at, self._scan_reason = None, None, None
         watch, self._watch = self._watch, None
         if watch is not None:
             watch.close()
@@ -326,10 +325,10 @@ class FolderMonitor:
             self._degraded("replaced")
             self.begin("replaced")
         else:
-            if self._untold and self._walk is None:
+            if self._untold and self._scan_reason is None:
                 self._tell()
             if self._take_turn():
-                self._scan_after_the_walk("taken_over")
+                self._scan_after_watches("taken_over")
             if self._rebuild_at is not None:
                 if now >= self._rebuild_at:
                     self.begin("watch_lost")
@@ -344,9 +343,9 @@ class FolderMonitor:
             return False
 
     def remounted(self) -> None:
-        """Something was mounted or unmounted somewhere: where it concerns us, look at every directory and at the watches.
+        """Something was mounted or unmounted somewhere: if it concerns this root, look at every directory and at the watches.
 
-        Where containers come and go, it is somewhere else every few seconds.
+        Containers change the mount table every few seconds; ignore mounts elsewhere.
         """
         concerned = self._mounts.concerning(self.root.path, self.real_prefix)
         if self.present and concerned != self._concerned:
@@ -364,14 +363,14 @@ class FolderMonitor:
         if trouble is WatchFault.ASTRAY:
             self._rebuild("overflow", now, hint=_QUEUE_HINT)
             return
-        if self._walk is not None:
+        if self._scan_reason is not None:
             if watch.complete:
-                self._end_the_walk(self._walk)
+                self._end_setting_watches(self._scan_reason)
             elif not self._impatient and watch.hangs(now):
                 # It goes on when the mount answers, and then everything is scanned again. A scan that hangs there, too, is
                 # reported.
                 self._impatient = self.schedule.deaf = True
-                self.schedule.want_full(self._walk)
+                self.schedule.want_full(self._scan_reason)
             return
         if trouble is WatchFault.OVERFLOW:
             self._degraded("overflow", hint=_QUEUE_HINT)

@@ -39,9 +39,9 @@ _LOOKS: Final = 200
 #: A wait that is late by so many seconds: we were stopped, and anything may have been missed. (The monotonic clock
 #: stops while the machine sleeps, so that this sees no sleep.)
 _LATE: Final = 3.0
-#: Seconds between two looks whether failure notes were deleted, and notes looked at between two questions whether that was
-#: enough for now.
+#: Seconds between two looks whether failure notes were deleted.
 _NOTES: Final = 30.0
+#: Notes checked before the time limit is tested.
 _AT_ONCE: Final = 4
 #: Ends the name of a failure note.
 NOTE_SUFFIX: Final = f".{FAILED_NOTE}.txt"
@@ -71,7 +71,7 @@ class MonitorThread:
         #: Monotonic time of the last sign of life.
         self.beat = monotonic()
         self.states: tuple[FolderState, ...] = ()
-        #: The mount table changed since somebody last asked.
+        #: Set on a mount change; cleared by the finder.
         self.remounted = False
         #: The mount table changed in this step: nothing more is looked at until the next step.
         self._mounted = False
@@ -133,8 +133,8 @@ class MonitorThread:
         self.beat = self._monotonic()
         mounted = self._see_mounts()
         # What was said of directories comes first: a file below one of them is met by its scan.
-        for hint in (EventKind.DIRECTORY, EventKind.FILE):
-            self._meet(hint, [event for event in events if event.hint is hint])
+        for kind in (EventKind.DIRECTORY, EventKind.FILE):
+            self._meet(kind, [event for event in events if event.kind is kind])
         for event in events:
             self._handle(event, mounted=mounted)
         if self._missed:
@@ -191,20 +191,20 @@ class MonitorThread:
                 monitor.want_full("stopped_for_a_while")
         return events
 
-    def _meet(self, hint: EventKind, events: list[Event]) -> None:
+    def _meet(self, kind: EventKind, events: list[Event]) -> None:
         """Look where events point, each monitor at what lies below its root."""
         paths = [os.fsencode(event.path) for event in events]
         for monitor in self.monitors:
             if not monitor.present:
                 continue
             below = [monitor.heard(path) for path in paths if path.startswith(monitor.real_prefix)]
-            want = monitor.want_look if hint is EventKind.FILE else monitor.want_subtree
+            want = monitor.want_look if kind is EventKind.FILE else monitor.want_subtree
             for path in below:
                 if path is not None:
                     want(path)
 
     def _handle(self, event: Event, *, mounted: bool) -> None:
-        match event.hint:
+        match event.kind:
             case EventKind.FILE:
                 self._maybe_settings(event.path)
             case EventKind.GONE:
@@ -365,5 +365,5 @@ class RemoteMonitorThread:
             while not self._stop.is_set():
                 self.monitor_thread.step()
             self.monitor_thread.close()
-        except Exception as error:  # noqa: BLE001  the thread's boundary: the detector raises it where it is seen
+        except Exception as error:  # noqa: BLE001  the thread's boundary: the finder raises it where it is seen
             self.failure = error

@@ -9,7 +9,7 @@ from watcher.settle import FileSite
 
 
 class RootPlace:
-    """The place of one root. Owned by the detector thread."""
+    """The place of one root. Owned by the finder's thread."""
 
     def __init__(self, folder: Folder, mounts: Mounts) -> None:
         """Compile the folder's globs. ValueError when one cannot be understood."""

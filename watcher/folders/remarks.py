@@ -44,7 +44,7 @@ class Obstacle:
 
 
 class Remarks:
-    """The remarks about one root. Owned by the detector thread."""
+    """The remarks about one root. Owned by the finder's thread."""
 
     def __init__(self, place: RootPlace, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._place = place

@@ -1,5 +1,5 @@
 # ruff: noqa: PTH120  paths are bytes here, and pathlib takes text only
-"""One root as the detector knows it: what is known of it, looks at single paths, and its scans."""
+"""One root as the finder knows it: what is known of it, looks at single paths, and its scans."""
 
 import errno
 import os
@@ -39,7 +39,7 @@ _NOT_THERE: Final = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ELOOP))
 
 
 class Root:
-    """One root: candidates, known files, directories. Owned by the detector thread."""
+    """One root: candidates, known files, directories. Owned by the finder's thread."""
 
     def __init__(
         self,
@@ -147,7 +147,7 @@ class Root:
         """Look at paths, as `inspect` does; those that follow each other in one directory share its opening."""
         for parent, group in groupby(paths, os.path.dirname):
             together = list(group)
-            # In one that is not known every sibling is asked for anyway.
+            # For unknown directories placeholders are checked per file.
             listed = self.directories.get(parent)
             if listed is not None and any(is_placeholder(os.fsdecode(path)) for path in together):
                 listed.unfinished = True

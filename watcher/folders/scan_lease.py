@@ -1,7 +1,7 @@
 """A lease in the ledger, so that one host at a time scans a root that several hosts see.
 
-A lease and no lock of a connection: it lapses as well when its host is stopped, cut off, or stuck in a mount that does not
-answer, since the thread that scans is the one that renews it. Two hosts that scan at the same time, for a moment, do no
+A lease instead of an advisory lock, because it also ends when the host hangs: when it is stopped, cut off, or stuck in a mount that
+does not answer, since the thread that scans is the one that renews it. Two hosts that scan at the same time, for a moment, do no
 harm: the ledger takes each file once.
 """
 
@@ -22,7 +22,7 @@ _AGAIN: Final = 1.0
 
 
 class ScanLease:
-    """One host's part in the lease of one root. Owned by the detector thread."""
+    """One host's part in the lease of one root. Owned by the finder's thread."""
 
     def __init__(
         self,

@@ -37,7 +37,7 @@ _POLL: Final = 5.0
 
 
 class ScanSchedule:
-    """The scans of one root. Not thread-safe: the detector thread owns it."""
+    """The scans of one root. Not thread-safe: the finder's thread owns it."""
 
     def __init__(
         self, root: Root, *, monotonic: Callable[[], float] = time.monotonic, quotas: Quotas | None = None

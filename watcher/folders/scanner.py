@@ -62,7 +62,7 @@ class _TreeWalk:
 
 
 class Scanner:
-    """Lists the directories of one root. Owned by the detector thread."""
+    """Lists the directories of one root. Owned by the finder's thread."""
 
     def __init__(
         self,

@@ -43,7 +43,7 @@ from watcher.folders.inbox import Event, EventKind, Inbox
 from watcher.folders.watch_books import WatchBooks
 from watcher.settle import DEEPEST
 
-#: Without the rest: every write of a recorder would be an event.
+#: IN_MODIFY is left out: every write would be an event.
 _EVENTS: Final = Mask(
     InotifyConstants.IN_CREATE
     | InotifyConstants.IN_CLOSE_WRITE
@@ -147,7 +147,7 @@ class Watch:
     def hear(self, event: PathedInotifyEvent) -> None:
         """Pass an event on, in watchdog's thread: unless nobody looks there, or too many wait to be read."""
         if event.ev.is_delete_self:
-            # Of another directory the one above it tells.
+            # For subdirectories the parent's event is enough.
             self.broken = self.broken or event.path == os.fsencode(self._directory)
             return
         hint = _hint(event)

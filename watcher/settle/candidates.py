@@ -59,7 +59,7 @@ _FORBIDDEN: Final = os.strerror(errno.EACCES)
 class Candidates:
     """The files of one root that are seen and not whole yet.
 
-    Not thread-safe: the detector thread owns it. `clock` gives Unix time, `monotonic` seconds of any origin.
+    Not thread-safe: the finder's thread owns it. `clock` gives Unix time, `monotonic` seconds of any origin.
     """
 
     def __init__(
