@@ -1115,7 +1115,7 @@ def test_what_failed_in_another_encoding_is_given_up_at_once(talk: Talking, uplo
 
     talking.ask()
     with pytest.raises(RemedyError) as caught:
-        talking.known.ask(named(upload, "audio.mp3", 500), Request(), suspect=True)
+        talking.known.ask(named(upload, "audio.mp3", 500), Request(), failing=True)
 
     assert (caught.value.passing, talking.count) == (True, 2)
 

@@ -498,7 +498,7 @@ def test_a_system_without_descriptors_is_no_fault_of_the_server() -> None:
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
-    assert caught.value.free
+    assert caught.value.uncounted
     assert "LimitNOFILE" in caught.value.hint
 
 

@@ -143,7 +143,7 @@ def test_of_the_files_of_a_long_outage_only_some_are_remembered() -> None:
         streak.crowded(path, now=float(number))
         streak.garbled(path)
         held.files = held.files or {path}
-        held.suspect(path)
+        held.blame(path)
 
     assert len(streak.files) <= 50
     assert len(held.files) <= 50
@@ -156,6 +156,6 @@ def test_of_the_files_of_a_long_outage_only_some_are_remembered() -> None:
 def test_a_hold_that_follows_from_no_file_suspects_none() -> None:
     held = hold(HoldKind.OUTAGE)
 
-    held.suspect(b"a")
+    held.blame(b"a")
 
     assert held.files == set()

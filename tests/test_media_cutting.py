@@ -654,7 +654,7 @@ def test_what_costs_no_attempt_is_not_believed_of_the_child_alone(  # noqa: PLR0
 
     assert caught.value.message == message.format(spool=spool)
     assert "/root" not in caught.value.hint
-    assert not isinstance(caught.value, SourceError) or not caught.value.free
+    assert not isinstance(caught.value, SourceError) or not caught.value.uncounted
 
 
 @pytest.mark.parametrize(("seconds", "levels"), [(5.0, 50), (25 * 3600.0, 100), (10.0, 1000)])

@@ -407,7 +407,7 @@ class TestAway:
             patched.setattr(os, "lstat", unplug)
             scene.sweep()
 
-        assert next(scene.ledger.history.concluded()).gone_at == 0
+        assert next(scene.ledger.history.finished()).gone_at == 0
 
     def test_a_root_behind_a_link_is_known_by_what_it_lies_on(self, scene: Scene, tmp_path: Path) -> None:
         link = tmp_path / "link"

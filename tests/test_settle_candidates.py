@@ -113,7 +113,7 @@ def test_a_header_that_nobody_will_complete_is_waited_for_in_seconds(
     found = table.look("stream", arrived=False)
 
     assert found is not None
-    assert found.suspect
+    assert found.incomplete
 
 
 def test_an_upload_that_was_cut_off_has_half_a_minute_to_go_on(put: Put, table: Table, time: Clock) -> None:
@@ -204,7 +204,7 @@ def test_a_file_without_proof_is_found_after_the_quiet_time(put: Put, table: Tab
     found = table.look("talk.mp3")
 
     assert found is not None
-    assert not found.suspect
+    assert not found.incomplete
 
 
 def test_a_change_starts_the_quiet_anew(put: Put, table: Table, time: Clock) -> None:
@@ -262,7 +262,7 @@ def test_a_cut_recording_that_nobody_writes_is_taken_after_half_a_minute_and_mar
 
     assert time.running == 1030.0
     assert looks < 20
-    assert found.suspect
+    assert found.incomplete
 
 
 @pytest.mark.parametrize("name", ["junk.mp3", "crashed.m4a", "live.ogg", "unwritten.wav", "live.webm"])
@@ -276,7 +276,7 @@ def test_what_nobody_writes_and_nothing_can_complete_waits_for_seconds(
     found = table.look(name)
 
     assert found is not None
-    assert found.suspect
+    assert found.incomplete
 
 
 LASTING = {
@@ -347,7 +347,7 @@ def test_a_file_is_taken_by_what_it_is_and_not_by_what_was_found_in_it_before(
     found = table.look("cut.wav")
 
     assert found is not None
-    assert found.suspect
+    assert found.incomplete
     assert inspected == [1044, 1044]
 
 
@@ -440,7 +440,7 @@ def test_quiet_from_before_the_start_counts(tmp_path: Path) -> None:
     found = Table(tmp_path, later).look("cut.wav", arrived=False)
 
     assert found is not None
-    assert found.suspect
+    assert found.incomplete
     assert Table(tmp_path, later).look("cut.wav") is None
 
 
@@ -604,7 +604,7 @@ def test_a_file_that_waits_for_minutes_goes_on_waiting_when_its_folder_is_back(
     time.advance(1.0)
     found = table.look("talk.wav", arrived=False)
     assert found is not None
-    assert found.suspect
+    assert found.incomplete
 
 
 def test_a_file_that_changed_while_its_folder_was_away_waits_anew(put: Put, table: Table, time: Clock) -> None:

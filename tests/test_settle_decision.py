@@ -62,12 +62,12 @@ def test_a_writer_is_waited_for_however_long_it_is_quiet(completeness: Completen
     assert decision.reason is WaitReason.WRITER
 
 
-def test_only_what_looks_cut_off_is_suspect() -> None:
+def test_only_what_looks_cut_off_is_incomplete() -> None:
     cut = decide(evidence(completeness=Completeness.INCOMPLETE), RULES, WaitHistory(), quiet=600.0)
     unproved = decide(evidence(completeness=Completeness.UNKNOWN), RULES, WaitHistory(), quiet=2.0)
 
-    assert (cut.suspect, cut.detail) == (True, "why")
-    assert not unproved.suspect
+    assert (cut.incomplete, cut.detail) == (True, "why")
+    assert not unproved.incomplete
 
 
 def test_it_says_of_missing_bytes_who_may_still_bring_them() -> None:

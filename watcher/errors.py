@@ -222,7 +222,7 @@ class SourceError(JobError):
         return cls(f"the file cannot be read: {error.strerror or error}", hint=hint, reason=reason)
 
     @property
-    def free(self) -> bool:
+    def uncounted(self) -> bool:
         """Whether it says nothing about this file, so that no attempt is to be counted."""
         return self.reason == "away"
 

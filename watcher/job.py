@@ -83,7 +83,7 @@ class FoundRecording:
     #: In an accepted container, short and small enough to be sent as it is, in one request.
     small: bool = False
     #: Taken although it looks cut off.
-    suspect: bool = False
+    incomplete: bool = False
     #: Duration by its header; None where only decoding can tell.
     seconds: float | None = None
 
@@ -116,7 +116,7 @@ class Job:
     queued_at: float
     backlog: bool = False
     small: bool = False
-    suspect: bool = False
+    incomplete: bool = False
     seconds: float | None = None
     #: SHA-256 (hex) of the content last transcribed here, or of the same inode elsewhere; "" if none.
     content: str = ""

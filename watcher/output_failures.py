@@ -39,7 +39,7 @@ class OutputFailures:
 
     def note(self, job: Job, error: JobError | None) -> None:
         """Take a run's end into account."""
-        if isinstance(error, OutputError) or (isinstance(error, SourceError) and error.free):
+        if isinstance(error, OutputError) or (isinstance(error, SourceError) and error.uncounted):
             self._counts[job.id] = self[job] + 1
             if len(self._counts) > _JOBS:
                 self._counts.pop(next(iter(self._counts)), None)

@@ -55,17 +55,17 @@ _LONGEST_MESSAGE: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Put it back, due in `seconds`; the attempt counts unless `free`."""
+    """Put it back, due in `seconds`; the attempt counts unless `uncounted`."""
 
     seconds: float
-    free: bool = False
+    uncounted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Put it back at once; the attempt does not count. `aside`: seconds by which it is delayed, only if other jobs are due."""
+    """Put it back at once; the attempt does not count. `delay`: seconds by which it is delayed, only if other jobs are due."""
 
-    aside: float = 0.0
+    delay: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +101,8 @@ def verdict(
             return Drop()
         case AccountError() | NoChannelError() | HeldError() | StoppedError():
             return Release(error.retry_after if isinstance(error, HeldError) else 0.0)
-        case OutputError() | SourceError(free=True):
-            return Retry(_wait(output_failures + 1, jitter, longest=_LONGEST_SETBACK), free=True)
+        case OutputError() | SourceError(uncounted=True):
+            return Retry(_wait(output_failures + 1, jitter, longest=_LONGEST_SETBACK), uncounted=True)
         case PassingError() | SourceError() if attempts < limit:
             asked = error.retry_after or 0.0 if isinstance(error, PassingError) else 0.0
             return Retry(max(_wait(attempts, jitter), min(asked, _LONGEST_ASKED)))
@@ -315,7 +315,7 @@ class Worker:
             with suppress(LeaseLostError):
                 self._ledger.queue.release(job, run_at=run_at)
 
-    def _put_aside(self, job: Job, seconds: float) -> bool:
+    def _delay(self, job: Job, seconds: float) -> bool:
         """Put a job back; delay it by `seconds` only if other jobs are ready. Return whether any were."""
         others = seconds > 0 and self._ledger.history.counts()[State.READY] > 0
         self._ledger.queue.release(job, run_at=self._clock() + seconds if others else 0.0)
@@ -361,19 +361,19 @@ class Worker:
 
     def _carry_out(self, decision: NextStep, job: Job, error: JobError) -> None:
         match decision:
-            case Retry(seconds, free):
+            case Retry(seconds, uncounted):
                 run_at = self._clock() + seconds
-                if free:
+                if uncounted:
                     self._ledger.queue.release(job, run_at=run_at, error=error)
                 else:
                     self._ledger.queue.retry(job, error, run_at=run_at)
                 # A folder that takes no outputs is worth one warning, however many recordings are in it.
-                tell = _log.info if free and not self._output_failures.is_news(error.message) else _log.warning
+                tell = _log.info if uncounted and not self._output_failures.is_news(error.message) else _log.warning
                 tell("job.retry", attempt=job.attempts, retry_in=seconds, **_why(error))
-            case Release(aside):
-                if aside > 0:
+            case Release(delay):
+                if delay > 0:
                     self._failed_probes.add(job)
-                self._put_aside(job, aside)
+                self._delay(job, delay)
                 _log.info("job.released", **_why(error))
             case Drop():
                 self._ledger.queue.drop(job)

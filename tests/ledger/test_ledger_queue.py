@@ -33,10 +33,10 @@ class TestPut:
         assert (job.attempts, job.queued_at, job.content, job.alone) == (1, START, "", False)
 
     def test_all_that_was_found_of_a_file_comes_with_its_job(self, ledger: Ledger) -> None:
-        ledger.queue.put([replace(found(backlog=True, small=True), suspect=True, seconds=12.5)])
+        ledger.queue.put([replace(found(backlog=True, small=True), incomplete=True, seconds=12.5)])
         job = claimed(ledger)
 
-        assert (job.backlog, job.small, job.suspect, job.seconds) == (True, True, True, 12.5)
+        assert (job.backlog, job.small, job.incomplete, job.seconds) == (True, True, True, 12.5)
 
     def test_the_same_file_again_is_nothing_to_do(self, ledger: Ledger) -> None:
         ledger.queue.put([found()])
@@ -875,7 +875,7 @@ class TestCrash:
         assert ledger.queue.quarantined() == ()
         assert claimed(ledger).alone
 
-    def test_queued_and_concluded_sources_are_as_they_were(self, engine: Engine, ledger: Ledger) -> None:
+    def test_queued_and_finished_sources_are_as_they_were(self, engine: Engine, ledger: Ledger) -> None:
         ledger.queue.put([found(f"{number}.wav") for number in range(4)])
         ledger.queue.skip([found("left.wav")])
         ledger.queue.done(claimed(ledger), Outcome(language="en"))

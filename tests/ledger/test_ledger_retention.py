@@ -9,7 +9,7 @@ from support.ledger_engines import ROOT, Engine, claimed, found, name, state
 from watcher.errors import FileError
 from watcher.job import Outcome, Output, State
 from watcher.ledger.ledger import Ledger
-from watcher.ledger.values import ConcludedSource, PutResult
+from watcher.ledger.values import FinishedSource, PutResult
 
 DAY = 86_400.0
 
@@ -26,7 +26,7 @@ def done(ledger: Ledger, file: str = "talk.wav") -> bytes:
 
 
 def gone_at(ledger: Ledger) -> dict[bytes, float]:
-    return {kept.path: kept.gone_at for kept in ledger.history.concluded()}
+    return {kept.path: kept.gone_at for kept in ledger.history.finished()}
 
 
 def test_what_is_concluded_is_walked_through_and_nothing_else(ledger: Ledger) -> None:
@@ -39,17 +39,17 @@ def test_what_is_concluded_is_walked_through_and_nothing_else(ledger: Ledger) ->
     ledger.queue.put([found("ready.wav")])
     ledger.queue.put([found("delayed.wav")])
 
-    assert [kept.path for kept in ledger.history.concluded()] == [first, ROOT + b"/b.wav", ROOT + b"/c.wav"]
-    assert next(ledger.history.concluded()) == ConcludedSource(first, ROOT, 0.0)
+    assert [kept.path for kept in ledger.history.finished()] == [first, ROOT + b"/b.wav", ROOT + b"/c.wav"]
+    assert next(ledger.history.finished()) == FinishedSource(first, ROOT, 0.0)
 
 
 def test_the_walk_goes_on_while_what_it_gave_is_dropped(ledger: Ledger, clock: Clock) -> None:
     ledger.queue.skip([found(f"{number:04}.wav") for number in range(1200)])
-    ledger.history.note_gone([kept.path for kept in ledger.history.concluded()], [])
+    ledger.history.note_gone([kept.path for kept in ledger.history.finished()], [])
     clock.advance(1)
 
     walked = 0
-    for kept in ledger.history.concluded():
+    for kept in ledger.history.finished():
         walked += 1
         ledger.history.retire([kept.path], gone_before=clock.wall)
 

@@ -286,7 +286,7 @@ def everything(ledger: SqliteLedger, clock: Clock) -> None:
     ledger.history.records(*State)
     ledger.history.tally()
     ledger.answers.prune(answers_older_than=clock.wall + 1, max_bytes=1)
-    ledger.history.note_gone([kept.path for kept in ledger.history.concluded()], [ROOT + b"/back.wav"])
+    ledger.history.note_gone([kept.path for kept in ledger.history.finished()], [ROOT + b"/back.wav"])
     ledger.history.retire([ROOT + b"/talk.wav"], gone_before=clock.wall + 1)
     ledger.outputs.disown_orphans([*ledger.outputs.orphans(), ROOT + b"/talk.txt"])
     list(ledger.outputs.below(ROOT))

@@ -16,7 +16,7 @@ from watcher.ledger.retry import LedgerRetry, retrying
 COUNT = 7
 WALKS: dict[str, Callable[[Ledger], Iterator[object]]] = {
     "known": lambda ledger: ledger.history.known(ROOT),
-    "concluded": lambda ledger: ledger.history.concluded(),
+    "finished": lambda ledger: ledger.history.finished(),
     "notes": lambda ledger: ledger.outputs.notes(),
     "orphans": lambda ledger: ledger.outputs.orphans(),
 }

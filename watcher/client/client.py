@@ -49,14 +49,14 @@ class Client:
         request: Request,
         *,
         voices: Sequence[Voice] = (),
-        suspect: bool = False,
+        failing: bool = False,
         thorough: bool = False,
         announce: Callable[[float], None] = lambda _: None,
         charged: Callable[[], object] = lambda: None,
     ) -> Answer:
         """Return the server's answer about one file, asked in the richest form it honours.
 
-        `suspect`: the server failed at this sound in another encoding, and at no other sound; a failure counts as a refusal
+        `failing`: the server failed at this sound in another encoding, and at no other sound; a failure counts as a refusal
         then. `thorough`: no other encoding of it is left, so what names nothing is met with simpler response formats,
         then without the prompt, even where others pass as they are.
 
@@ -74,7 +74,7 @@ class Client:
         """
         check_limits(upload, self.limits())
         known = tuple(voices) if self.takes_voices(request.task) else ()
-        opening = self._opening(request, known, suspect=suspect, thorough=thorough)
+        opening = self._opening(request, known, failing=failing, thorough=thorough)
         conversation = Conversation(
             endpoint=self.endpoint,
             wire=self._wire,
@@ -131,7 +131,7 @@ class Client:
         """Close idle connections."""
         self._wire.close()
 
-    def _opening(self, request: Request, voices: tuple[Voice, ...], *, suspect: bool, thorough: bool) -> Negotiation:
+    def _opening(self, request: Request, voices: tuple[Voice, ...], *, failing: bool, thorough: bool) -> Negotiation:
         """Begin where the last conversation with this server ended well."""
         server, model_profile = self._profile.server(), self._profile.model_profile(request.task)
         rungs = ladder(self.endpoint.model, request.task, station=server.station)
@@ -146,7 +146,7 @@ class Client:
             whisper_cpp=server.whisper_cpp or self.endpoint.transcriptions.endswith("/inference"),
             languages=spellings(request.language) if request.language else (),
             voices=voices,
-            suspect=suspect,
+            failing=failing,
             thorough=thorough,
             bare=model_profile.brackets in {Brackets.IGNORED, Brackets.OFF},
         )

@@ -238,7 +238,7 @@ class Conversation:
                 again = without_field(state, meaning)
             case ErrorClass.PROMPT if state.prompt:
                 again = shorter_prompt(state, meaning)
-            case ErrorClass.PASSING if state.suspect and state.thorough and meaning.reason == "server":
+            case ErrorClass.PASSING if state.failing and state.thorough and meaning.reason == "server":
                 again = self._plainer(state, below)
             case ErrorClass.RECODE if meaning.reason == "refused" and (state.thorough or not state.proven):
                 # It names nothing: on first contact, see whether a plainer question passes before the file is blamed.
@@ -334,7 +334,7 @@ class Conversation:
             self.experience.failures.note(self.upload)
             return None
         # Other bytes, but the sound is the one that it failed at before.
-        again, alone = (True, False) if state.suspect else self.experience.failures.failed(self.upload)
+        again, alone = (True, False) if state.failing else self.experience.failures.failed(self.upload)
         if not again:
             return None
         message = meaning.error(secret=self.endpoint.secret).message

@@ -37,7 +37,7 @@ class Negotiation:
     #: The name of the granularities goes without its brackets.
     bare: bool = False
     #: The server failed at this sound before, in another encoding.
-    suspect: bool = False
+    failing: bool = False
     #: No other encoding is left, so the question may be made simpler than this server wants it.
     thorough: bool = False
     #: It was made simpler for this one sound: nothing follows for others.

@@ -85,7 +85,7 @@ def _announce(found: FoundRecording, answer: PutResult, waited: float) -> None:
         path=path,
         bytes=size,
         seconds=found.seconds,
-        suspect=found.suspect,
+        suspect=found.incomplete,
         backlog=found.backlog,
         waited=round(waited, 3),
     )

@@ -193,7 +193,7 @@ class GateDoor:
             self.hold_for(trouble or error, now, cause=error)
             return
         hold.probing = False
-        hold.suspect(waiter.path)
+        hold.blame(waiter.path)
         if isinstance(trouble, AccountError | NoChannelError) and hold.reason != trouble.reason:
             self.hold_for(trouble, now, cause=error)
             return

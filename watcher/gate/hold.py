@@ -76,7 +76,7 @@ class Hold:
         """Whether it rests on a few files: then one that has not failed may show at once that the server works."""
         return 0 < len(self.files) < _FEW_FILES
 
-    def suspect(self, path: bytes) -> None:
+    def blame(self, path: bytes) -> None:
         """Note one more file that it follows from, unless it follows from none."""
         if self.files:
             _add(self.files, path)

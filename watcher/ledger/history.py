@@ -11,7 +11,7 @@ from watcher.job import TRIAL_MODEL
 from watcher.ledger import rows
 from watcher.ledger.lookups import Lookups
 from watcher.ledger.part import Connection, Row
-from watcher.ledger.values import ConcludedSource
+from watcher.ledger.values import FinishedSource
 
 #: Rows read at a time where all are walked through.
 _PAGE: Final = 500
@@ -20,12 +20,12 @@ _PAGE: Final = 500
 class History(Lookups):
     """What is known of the sources, and forgetting those that are gone."""
 
-    def concluded(self) -> Iterator[ConcludedSource]:
+    def finished(self) -> Iterator[FinishedSource]:
         """Walk the sources that are done, failed or skipped, by path; see `known`. Only those that this host may see."""
-        return map(self._concluded_source, self._walk(_CONCLUDED, self._paths.ranges(), _PAGE))
+        return map(self._finished_source, self._walk(_FINISHED, self._paths.ranges(), _PAGE))
 
     def note_gone(self, gone: Iterable[bytes], back: Iterable[bytes]) -> None:
-        """Note that concluded sources are gone, from now on unless that was noted before, and that others are there."""
+        """Note that finished sources are gone, from now on unless that was noted before, and that others are there."""
         missing, there = sorted(self._stored(gone)), sorted(self._stored(back))
 
         def note(connection: Connection) -> None:
@@ -35,7 +35,7 @@ class History(Lookups):
         self._database.change(note, durable=False)
 
     def retire(self, paths: Iterable[bytes], *, gone_before: float) -> list[bytes]:
-        """Drop those concluded sources of `paths` that are noted as gone since before that Unix time; give their paths.
+        """Drop those finished sources of `paths` that are noted as gone since before that Unix time; give their paths.
 
         Their answers stay known, and so do their outputs: until they are `orphans` that are gone as well.
         """
@@ -58,16 +58,16 @@ class History(Lookups):
         """Return the bytes the ledger takes on disk."""
         return self._database.size()
 
-    def _concluded_source(self, row: Row) -> ConcludedSource:
+    def _finished_source(self, row: Row) -> FinishedSource:
         path, root, gone_at = row
-        return ConcludedSource(self._paths.real(path), self._paths.real(root), gone_at)
+        return FinishedSource(self._paths.real(path), self._paths.real(root), gone_at)
 
     def _trial(self, row: Row) -> tuple[bytes, float]:
         path, outcome = row
         return self._paths.real(path), rows.outcome_from(outcome, self._paths.real).audio_seconds
 
 
-_CONCLUDED: Final = """
+_FINISHED: Final = """
 SELECT path, root, gone_at FROM sources
 WHERE path > ? AND path < ? AND state IN ('done', 'failed', 'skipped') ORDER BY path LIMIT ?
 """

@@ -370,7 +370,7 @@ def columns(found: FoundRecording, now: float) -> dict[str, object]:
         **_stat(found.fingerprint),
         "backlog": found.backlog,
         "small": found.small,
-        "suspect": found.suspect,
+        "suspect": found.incomplete,
         "seconds": None if found.seconds is None else rows.seconds(found.seconds),
         "now": now,
     }

@@ -62,7 +62,7 @@ def job(row: Row, real: Carry) -> Job:
         queued_at=queued_at,
         backlog=bool(backlog),
         small=bool(small),
-        suspect=bool(suspect),
+        incomplete=bool(suspect),
         seconds=seconds,
         content=content,
         alone=bool(alone),

@@ -170,7 +170,7 @@ _FIRST: Final = (
     """,
 )
 
-# Since when a concluded source is known to be gone; 0: it is there.
+# Since when a finished source is known to be gone; 0: it is there.
 _SECOND: Final = ("ALTER TABLE sources ADD COLUMN gone_at REAL NOT NULL DEFAULT 0",)
 
 # What was not transcribed of a content, as JSON.

@@ -125,8 +125,8 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class ConcludedSource:
-    """A concluded source, as far as it takes to know whether it is kept on."""
+class FinishedSource:
+    """What is needed to decide whether a finished source (done, failed or skipped) is kept."""
 
     path: bytes
     root: bytes

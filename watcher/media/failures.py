@@ -27,7 +27,7 @@ def failure_of(failed: Failed, *, spool: Path, max_bytes: int, descriptor: int) 
             error = PassingError(error.message, hint=error.hint, reason=error.reason)
     elif failed.kind == SourceError.code:
         error = SourceError.of(system_error(failed.message))
-        if error.free and _is_readable(descriptor):
+        if error.uncounted and _is_readable(descriptor):
             error = SourceError(error.message, hint=error.hint, reason="unreadable")
     else:
         error = failure(failed.reason, failed.message)

@@ -29,7 +29,7 @@ class UploadForm:
     #: It is sent as it is, neither cut nor encoded.
     whole: bool = False
     #: The server failed at the recording in another form, and at no other recording: a failure counts as a refusal.
-    suspect: bool = False
+    failing: bool = False
     #: The server named a limit above `options.piece_seconds`, but one piece was slightly longer than the limit; the next cutting keeps
     #: to it.
     limited: bool = False
@@ -50,7 +50,7 @@ class Remedies:
         self._left = [options.codec, *(codec for codec in CODECS if codec != options.codec)]
         #: The codecs whose pieces were refused for their encoding.
         self.rejected: set[str] = set()
-        self._suspect = False
+        self._failing = False
         self.form = UploadForm(options, whole=True) if whole else self._encoded(options, refused)
 
     def next(self, error: RemedyError, *, refused: Collection[str] = ()) -> UploadForm | None:
@@ -59,7 +59,7 @@ class Remedies:
         `refused`: the formats this server is known to refuse; codecs among them come last.
         """
         form, options = self.form, self.form.options
-        self._suspect = self._suspect or error.passing
+        self._failing = self._failing or error.passing
         found: UploadForm | None = None
         if form.whole:
             found = self._encoded(_split(options, error.seconds) if error.remedy is Remedy.SPLIT else options, refused)
@@ -92,7 +92,7 @@ class Remedies:
 
     def _form(self, options: MediaOptions) -> UploadForm:
         self._left.remove(options.codec)
-        return UploadForm(options, suspect=self._suspect, last=not self._left)
+        return UploadForm(options, failing=self._failing, last=not self._left)
 
 
 def _split(options: MediaOptions, most: float) -> MediaOptions:

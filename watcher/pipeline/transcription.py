@@ -395,7 +395,7 @@ class Transcription:
                     upload,
                     question.request,
                     voices=known,
-                    suspect=form.suspect,
+                    failing=form.failing,
                     thorough=form.last,
                     announce=beat,
                     charged=partial(tools.gate.charge, upload.seconds),

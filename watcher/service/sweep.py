@@ -312,7 +312,7 @@ class DailySweep:
         noted, missed = set(self._roots()), array("d")
         before = max(before, self._too_many_before)
         self._places.note(noted, now=now)
-        for some in _slices(self._ledger.history.concluded()):
+        for some in _slices(self._ledger.history.finished()):
             # Of folders that are not watched any more, too.
             strange = {kept.root for kept in some} - noted
             self._places.note(strange, now=now)

@@ -207,7 +207,7 @@ class Candidates:
             self._wait(candidate, signature, site, decision)
             return None
         self.forget(path)
-        return self._found(candidate, status, evidence, suspect=decision.suspect)
+        return self._found(candidate, status, evidence, incomplete=decision.incomplete)
 
     def postpone(self, path: bytes) -> None:
         """Look again in a while: the file could not be reached, and is perhaps not gone."""
@@ -321,7 +321,7 @@ class Candidates:
         _log.info("file.waiting", path=path, reason=candidate.reason, bytes=size, **more)
 
     def _found(
-        self, candidate: Candidate, status: os.stat_result, evidence: Evidence, *, suspect: bool
+        self, candidate: Candidate, status: os.stat_result, evidence: Evidence, *, incomplete: bool
     ) -> FoundRecording:
         inspection = evidence.inspection
         # Cut off, or of unknown length, it may be any number of requests; of a film only the sound is worth sending.
@@ -339,7 +339,7 @@ class Candidates:
             fingerprint=fingerprint(status, candidate.site),
             backlog=candidate.backlog,
             small=small,
-            suspect=suspect,
+            incomplete=incomplete,
             seconds=inspection.seconds,
         )
 

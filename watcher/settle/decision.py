@@ -81,7 +81,7 @@ class Decision:
     reason: WaitReason | None = None
     detail: str = ""
     #: Taken although it looks cut off.
-    suspect: bool = False
+    incomplete: bool = False
     #: Seconds after which it is taken if nothing changes; None: waiting alone is not enough.
     left: float | None = None
 
@@ -134,7 +134,7 @@ def decide(
             return Decision(
                 wait=wait, reason=WaitReason.INCOMPLETE, detail=f"{detail}; {_writers(evidence)}", left=left
             )
-        return Decision(suspect=True, detail=detail)
+        return Decision(incomplete=True, detail=detail)
     left = _quiet_needed(evidence, rules) - quiet
     if left > 0:
         return Decision(wait=left, reason=WaitReason.SETTLING, detail=detail, left=left)

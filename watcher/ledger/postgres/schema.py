@@ -207,7 +207,7 @@ _FIRST: Final = (
     "CREATE INDEX hooks_host ON hooks (host, id)",
 )
 
-# Since when a concluded source is known to be gone; 0: it is there.
+# Since when a finished source is known to be gone; 0: it is there.
 _SECOND: Final = ("ALTER TABLE sources ADD COLUMN gone_at FLOAT8 NOT NULL DEFAULT 0",)
 
 # What was set aside, and not reported yet: hosts ask for it all the time, and there is hardly ever any.
