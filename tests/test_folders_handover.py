@@ -61,9 +61,9 @@ def test_the_last_look_at_a_path_is_the_one_that_counts(ledger: Ledger, log: Log
     for size in (100, 200):
         handover.take(found(size=size), waited=0.0, urgent=True)
 
-    assert handover.holds(b"/in/a.wav", Fingerprint(200, 1, 2))
-    assert not handover.holds(b"/in/a.wav", Fingerprint(100, 1, 2))
-    assert not handover.holds(b"/in/b.wav", Fingerprint(100, 1, 2))
+    assert handover.is_pending(b"/in/a.wav", Fingerprint(200, 1, 2))
+    assert not handover.is_pending(b"/in/a.wav", Fingerprint(100, 1, 2))
+    assert not handover.is_pending(b"/in/b.wav", Fingerprint(100, 1, 2))
     assert handover.flush() == 1
     assert [event["bytes"] for event in log.seen("file.queued")] == [200]
 
@@ -71,7 +71,7 @@ def test_the_last_look_at_a_path_is_the_one_that_counts(ledger: Ledger, log: Log
 def test_what_a_scan_digs_up_waits_for_company_and_arrivals_do_not(ledger: Ledger, log: Log) -> None:
     handover = Handover(ledger, KnownFiles())
     handover.take(found("a.wav"), waited=0.0, urgent=False)
-    handover.leave(found("b.wav"))
+    handover.skip(found("b.wav"))
     assert handover.flush(bulk=True) == 0
     assert ledger.history.counts()[State.SKIPPED] == 0
 
@@ -92,7 +92,7 @@ def test_there_is_enough_company_at_some_time(ledger: Ledger, log: Log) -> None:
 def test_what_is_left_alone_is_known(ledger: Ledger, log: Log) -> None:
     known = KnownFiles()
     handover = Handover(ledger, known)
-    handover.leave(found())
+    handover.skip(found())
     handover.flush()
 
     assert len(known) == 1

@@ -47,7 +47,7 @@ def make(base: Path, ledger: Ledger, log: Log) -> Make:
             root = Root(folder, ledger, table)
         else:
             root = Root(folder, ledger, table, clock=time.time, monotonic=time.monotonic)
-        root.place.settle_in(os.path.realpath(root.path))
+        root.place.set_real_path(os.path.realpath(root.path))
         root.load(first=first)
         return root
 
@@ -542,7 +542,7 @@ def test_a_root_may_be_a_link(tmp_path: Path, ledger: Ledger, log: Log) -> None:
     put(tmp_path / "real" / "a.wav")
     (tmp_path / "link").symlink_to("real")
     root = Root(Folder("test", str(tmp_path / "link")), ledger, Mounts())
-    root.place.settle_in(os.path.realpath(root.path))
+    root.place.set_real_path(os.path.realpath(root.path))
 
     end(root.full())
     root.flush()
@@ -874,7 +874,7 @@ closed.chmod(0)
 log = Log()
 ledger = open_ledger(base / "state")
 root = Root(Folder("test", str(base / "in")), ledger, Mounts())
-root.place.settle_in(os.path.realpath(root.path))
+root.place.set_real_path(os.path.realpath(root.path))
 for _ in range(3):
     for _ in root.full(): pass
     for _ in root.changed(): pass
@@ -1039,7 +1039,7 @@ def test_a_scan_tells_of_settings_in_folders_it_enters(base: Path, ledger: Ledge
     told: list[bytes] = []
     folder = Folder("test", str(base), include=include, exclude=("raw/",))
     root = Root(folder, ledger, Mounts(), settings=told.append)
-    root.place.settle_in(os.path.realpath(root.path))
+    root.place.set_real_path(os.path.realpath(root.path))
     for name in ("", "a/b", "raw"):
         put(base / name / ".watcher.toml", b"")
 

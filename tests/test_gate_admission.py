@@ -3,16 +3,16 @@ import threading
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.gate.admission import AdmissionQueue, Waiter
+from watcher.gate.admission import AdmissionQueue, GateRequest
 
 LOCK = threading.Lock()
 
 
-def waiter(*, small: bool) -> Waiter:
-    return Waiter(threading.Condition(LOCK), 1.0, small)
+def request(*, small: bool) -> GateRequest:
+    return GateRequest(threading.Condition(LOCK), 1.0, small)
 
 
-def admit(line: AdmissionQueue, limit: int, *, reserve: int = 1) -> list[Waiter]:
+def admit(line: AdmissionQueue, limit: int, *, reserve: int = 1) -> list[GateRequest]:
     """Let in whoever may go in."""
     inside = []
     with LOCK:
@@ -28,7 +28,7 @@ def test_nobody_in_line_is_nobody_next() -> None:
 
 def test_each_kind_keeps_its_order() -> None:
     line = AdmissionQueue()
-    small = [waiter(small=True) for _ in range(3)]
+    small = [request(small=True) for _ in range(3)]
     for each in small:
         line.join(each)
 
@@ -38,16 +38,16 @@ def test_each_kind_keeps_its_order() -> None:
 def test_large_ones_leave_the_reserve_alone() -> None:
     line = AdmissionQueue()
     for _ in range(5):
-        line.join(waiter(small=False))
+        line.join(request(small=False))
 
     assert len(admit(line, 4, reserve=1)) == 3
-    line.join(small := waiter(small=True))
+    line.join(small := request(small=True))
     assert admit(line, 4, reserve=1) == [small]
 
 
 def test_one_place_is_for_both_kinds() -> None:
     line = AdmissionQueue()
-    line.join(large := waiter(small=False))
+    line.join(large := request(small=False))
 
     assert admit(line, 1, reserve=1) == [large]
 
@@ -55,9 +55,9 @@ def test_one_place_is_for_both_kinds() -> None:
 def test_every_fourth_place_is_a_large_ones() -> None:
     line = AdmissionQueue()
     for _ in range(8):
-        line.join(waiter(small=True))
+        line.join(request(small=True))
     for _ in range(2):
-        line.join(waiter(small=False))
+        line.join(request(small=False))
 
     kinds = "".join("s" if each.small else "L" for each in admit(line, 100))
 
@@ -66,8 +66,8 @@ def test_every_fourth_place_is_a_large_ones() -> None:
 
 def test_leaving_frees_the_place() -> None:
     line = AdmissionQueue()
-    line.join(first := waiter(small=False))
-    line.join(second := waiter(small=False))
+    line.join(first := request(small=False))
+    line.join(second := request(small=False))
     admit(line, 1)
 
     line.leave(first)
@@ -77,7 +77,7 @@ def test_leaving_frees_the_place() -> None:
 
 def test_quitting_twice_is_quitting_once() -> None:
     line = AdmissionQueue()
-    line.join(only := waiter(small=True))
+    line.join(only := request(small=True))
 
     line.quit(only)
     line.quit(only)
@@ -89,8 +89,8 @@ def test_quitting_twice_is_quitting_once() -> None:
 def test_everybody_gets_in_in_the_end_and_never_too_many_at_once(kinds: list[bool], limit: int, reserve: int) -> None:
     line = AdmissionQueue()
     for small in kinds:
-        line.join(waiter(small=small))
-    inside: list[Waiter] = []
+        line.join(request(small=small))
+    inside: list[GateRequest] = []
     entered = 0
     while len(line) or inside:
         fresh = admit(line, limit, reserve=reserve)
@@ -106,7 +106,7 @@ def test_the_seconds_of_those_who_wait_cover_whoever_is_next() -> None:
     line = AdmissionQueue()
     assert (line.seconds(1), line.large) == (0.0, False)
     for seconds, small in ((5.0, True), (600.0, False), (7.0, True)):
-        line.join(Waiter(threading.Condition(), seconds, small=small))
+        line.join(GateRequest(threading.Condition(), seconds, small=small))
 
     assert line.large
     assert [line.seconds(count) for count in (1, 2, 3)] == [600.0, 600.0, 612.0]

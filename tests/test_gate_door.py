@@ -295,8 +295,8 @@ def test_one_recording_that_alone_is_refused_like_a_key_holds_the_queue_once(wor
     assert ask(gate, KEY, path=b"refused") is KEY
     world.elapsed += 3600
     ticket = admitted(gate)
-    assert not ticket.suits(b"refused", attempts=1)
-    assert ticket.suits(b"other", attempts=1)
+    assert not ticket.offer(b"refused", attempts=1)
+    assert ticket.offer(b"other", attempts=1)
     assert ask(gate, path=b"other") is None
 
     raised = ask(gate, KEY, path=b"refused")
@@ -848,7 +848,7 @@ def test_a_hold_that_rests_on_a_few_files_is_probed_at_once_with_one_that_has_no
 
     ticket = admitted(gate)
     assert ticket.early
-    assert [ticket.suits(path) for path in (*BAD, b"good")] == [False, False, False, True]
+    assert [ticket.offer(path) for path in (*BAD, b"good")] == [False, False, False, True]
     assert isinstance(ask(gate, path=BAD[0]), HeldError)
     assert ask(gate, path=b"good") is None
     assert gate.state().status is GateStatus.OPEN
@@ -894,7 +894,7 @@ def test_a_ticket_for_which_there_is_no_job_says_that_nobody_is_about_to_probe(w
     fail_on(gate)
     ticket = admitted(gate)
 
-    ticket.close(vain=True)
+    ticket.close(no_job=True)
 
     assert not gate.state().due
     assert gate.admit(timeout=0.0) is not None

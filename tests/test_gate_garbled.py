@@ -21,7 +21,7 @@ from watcher.errors import (
     StateBusyError,
 )
 from watcher.gate import Gate, GateStatus, ask_resume
-from watcher.gate.garbled import GarbledMemory
+from watcher.gate.garbled import GarbledCounts
 
 
 def garbled(text: str = "x") -> GarbledError:
@@ -57,7 +57,7 @@ def test_a_third_request_is_not_made_by_the_next_probe_nor_by_another_life(world
     for _ in range(5):
         world.elapsed += 3600.0
         ticket = admitted(gate)
-        ticket.suits(b"a")
+        ticket.offer(b"a")
         calls = Calls("answer")
         with pytest.raises(HeldError):
             run(gate, calls, sound="sound")
@@ -73,7 +73,7 @@ def test_a_skipped_probe_is_delayed_if_no_other_file_exists(world: World) -> Non
     gate = world.gate()
     for due in (True, False):
         ticket = admitted(gate)
-        ticket.suits(b"a")
+        ticket.offer(b"a")
         asked(gate, None)
         ticket.close()
         assert gate.state().due is due
@@ -182,7 +182,7 @@ def test_a_full_disk_forgets_no_unreadable_answer(world: World) -> None:
 
 
 def test_what_a_full_disk_kept_from_being_stored_of_very_many_sounds_is_forgotten(world: World) -> None:
-    known = GarbledMemory(world.memory, "api", clock=lambda: 0.0)
+    known = GarbledCounts(world.memory, "api", clock=lambda: 0.0)
     world.memory.full = True
 
     def fail() -> None:

@@ -193,8 +193,8 @@ class World:
         ticket = self.gate.admit(timeout=timeout)
         if ticket is None:
             return False
-        if not ticket.suits(path) and ticket.early:
-            ticket.close(vain=True)
+        if not ticket.offer(path) and ticket.early:
+            ticket.close(no_job=True)
             self.advance(5.0)
             return False
         place = self.gate.enter(seconds=seconds, small=True, path=path)
@@ -242,8 +242,8 @@ class World:
                 raise error
 
         with ticket:
-            if not ticket.suits(path) and ticket.early:
-                ticket.close(vain=True)
+            if not ticket.offer(path) and ticket.early:
+                ticket.close(no_job=True)
                 return HeldError("it is too early")
             try:
                 self.gate.run(call, seconds=1.0, small=True, path=path, sound=path.decode())

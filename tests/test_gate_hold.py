@@ -147,13 +147,13 @@ def test_of_the_files_of_a_long_outage_only_some_are_remembered() -> None:
 
     assert len(streak.files) <= 50
     assert len(held.files) <= 50
-    assert not held.doubtful
+    assert not held.from_few_files
     for number in range(1000):
         streak.refused(b"%d" % number, "refused")
     assert len(streak.files) <= 50
 
 
-def test_a_hold_that_follows_from_no_file_suspects_none() -> None:
+def test_a_hold_that_follows_from_no_file_notes_none() -> None:
     held = hold(HoldKind.OUTAGE)
 
     held.blame(b"a")

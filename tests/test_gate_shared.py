@@ -18,7 +18,7 @@ from support.waiting import PATIENCE, eventually
 from watcher.errors import AccountError, HeldError, StateError
 from watcher.fleet import BudgetCredit, LimitShare
 from watcher.gate import Gate, GateOptions, GateStatus, Ticket, ask_resume, stored_state
-from watcher.gate.admission import AdmissionQueue, Waiter
+from watcher.gate.admission import AdmissionQueue, GateRequest
 from watcher.gate.clock import GateClock
 from watcher.gate.pace import Budget
 from watcher.gate.shared import SharedLimits
@@ -454,9 +454,9 @@ def test_what_was_answered_is_not_asked_again_at_once() -> None:
     clock, line, wake = GateClock(time.time, time.monotonic, lambda: 0.0), AdmissionQueue(), threading.Condition()
     limits = SharedLimits(options, budget, clock, line=line, wake=wake, lease=15.0)
     limits.begin_day()
-    inside, *others = (Waiter(threading.Condition(), seconds, small=True) for seconds in (1.0, *[100.0] * 5))
-    for waiter in (inside, *others):
-        line.join(waiter)
+    inside, *others = (GateRequest(threading.Condition(), seconds, small=True) for seconds in (1.0, *[100.0] * 5))
+    for request in (inside, *others):
+        line.join(request)
     with inside.signal:
         line.enter(inside)
     limits.start(inside.seconds, 1000.0)

@@ -340,7 +340,7 @@ def test_the_longest_part_without_text_is_asked_for_first() -> None:
         told.append(index)
         return replace(parts[index], transcript=transcript("" if index == 2 else SAID))
 
-    settled, [warning] = empty.settle(parts, bytes([30] * 600), ask_again)
+    settled, [warning] = empty.resolve(parts, bytes([30] * 600), ask_again)
 
     assert told == [1, 2]
     assert [part.transcript.text for part in settled] == ["", SAID, ""]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from watcher.job import ResultWarning
-from watcher.pipeline.language import settle, unsure
+from watcher.pipeline.language import resolve, unsure
 from watcher.transcript import PieceTranscript, Segment, Transcript, Word
 
 LONG = "There was a great deal to say about it, and so they went on talking until late in the evening."
@@ -46,7 +46,7 @@ def test_what_music_made_english_of_is_asked_for_again_in_the_recording_s_langua
     parts = [heard("en", at=12, seconds=40), heard("fr", FRENCH, number=1), heard("fr", FRENCH, number=2)]
     server = Server(Transcript((Segment(FRENCH, 12, 52),), "fr", 60.0))
 
-    found, warnings = settle(parts, server)
+    found, warnings = resolve(parts, server)
 
     assert server.asked == [(0, "fr")]
     assert languages(found) == ["fr", "fr", "fr"]
@@ -64,7 +64,7 @@ def test_a_bilingual_recording_stays_bilingual() -> None:
     parts = [heard("de"), heard("en", number=1), heard("de", number=2)]
     server = Server()
 
-    assert settle(parts, server) == (parts, ())
+    assert resolve(parts, server) == (parts, ())
     assert server.asked == []
 
 
@@ -72,7 +72,7 @@ def test_a_doubtful_guess_that_a_sure_piece_shares_is_believed() -> None:
     parts = [heard("de"), heard("en", number=1), heard("en", number=2, at=12, seconds=40), heard("de", number=3)]
     server = Server()
 
-    assert settle(parts, server) == (parts, ())
+    assert resolve(parts, server) == (parts, ())
     assert server.asked == []
 
 
@@ -85,7 +85,7 @@ def test_the_longest_doubtful_piece_alone_is_asked_for_again() -> None:
     ]
     server = Server(Transcript((Segment(FRENCH, 20, 50),), "fr", 60.0))
 
-    found, warnings = settle(parts, server)
+    found, warnings = resolve(parts, server)
 
     assert server.asked == [(1, "fr")]
     assert languages(found) == ["fr"] * 6
@@ -108,7 +108,7 @@ def test_the_answer_that_the_server_trusts_more_counts(first: float | None, seco
     parts = [heard("en", at=12, seconds=40, trust=first), heard("fr", FRENCH, number=1)]
     server = Server(Transcript((Segment(FRENCH, 12, 52, avg_logprob=second),), "fr", 60.0))
 
-    found, (warning,) = settle(parts, server)
+    found, (warning,) = resolve(parts, server)
 
     assert found[0].transcript.text == text
     assert ("came out worse" in warning.message) == (text == LONG)
@@ -117,7 +117,7 @@ def test_the_answer_that_the_server_trusts_more_counts(first: float | None, seco
 def test_where_no_second_answer_is_to_be_had_the_first_one_stays_and_that_is_said() -> None:
     parts = [heard("en", at=12, seconds=40), heard("fr", FRENCH, number=1)]
 
-    found, (warning,) = settle(parts, Server())
+    found, (warning,) = resolve(parts, Server())
 
     assert found[0].transcript.text == LONG
     assert languages(found) == ["fr", "fr"]
@@ -138,7 +138,7 @@ def test_where_no_second_answer_is_to_be_had_the_first_one_stays_and_that_is_sai
 def test_without_a_sure_guess_and_a_doubtful_one_nothing_changes(parts: list[PieceTranscript]) -> None:
     server = Server()
 
-    assert settle(parts, server) == (parts, ())
+    assert resolve(parts, server) == (parts, ())
     assert server.asked == []
 
 

@@ -82,11 +82,11 @@ def test_a_dead_hosts_temporaries_go_and_those_of_the_living_stay(tmp_path: Path
             host.hosts.beat()
             host.outputs.enter_temporary(bytes(share / name))
             (share / name).write_text("half")
-        crash_cleanup.settle()
+        crash_cleanup.clean_up()
         before = sorted(path.name for path in share.iterdir())
         dead.memory.forget("service")
         dead.close()
-        crash_cleanup.settle()
+        crash_cleanup.clean_up()
         left = living.outputs.abandoned()
         living.close()
 

@@ -265,7 +265,7 @@ def outputs(said: Transcript) -> None:
 STAGES: dict[str, Callable[[Transcript], object]] = {
     "guard": lambda said: guard.review(said, loudness=b"\x10" * 1000, prompt="a b c"),
     "empty": lambda said: empty.in_doubt(said, SECONDS, prompt="a b c", guarded=True),
-    "language": lambda said: language.settle([part(said, 0.0), part(said, 30.0)], lambda _index, _language: None),
+    "language": lambda said: language.resolve([part(said, 0.0), part(said, 30.0)], lambda _index, _language: None),
     "voices": voices.choose,
     "join": lambda said: join([part(said, 0.0), part(said, 28.0)], duration=SECONDS),
     "join at an end": lambda said: join(

@@ -412,7 +412,7 @@ def test_leases_that_are_held_are_renewed_and_a_lost_one_is_let_go(tmp_path: Pat
     leases = Leases(ledger, lease=30.0)
     job = ledger.queue.claim("worker-1", lease=30.0)
     assert job is not None
-    leases.hold(job)
+    leases.add(job)
     for _ in range(6):
         now[0] += 10.0
         leases.step()

@@ -146,7 +146,7 @@ class Leases:
         self._held: dict[int, Job] = {}
         self._lock = threading.Lock()
 
-    def hold(self, job: Job) -> None:
+    def add(self, job: Job) -> None:
         """Renew this job's lease from now on."""
         with self._lock:
             self._held[job.id] = job
@@ -177,11 +177,11 @@ class ClaimTicket(Protocol):
     #: Only a job that suits may be claimed.
     early: bool
 
-    def suits(self, path: bytes, *, attempts: int) -> bool:
+    def offer(self, path: bytes, *, attempts: int) -> bool:
         """Return whether the job of this file is one to claim, where there is a choice; `attempts` counts this one."""
 
-    def close(self, *, vain: bool = False) -> None:
-        """Put it back; `vain`: there was no job for it."""
+    def close(self, *, no_job: bool = False) -> None:
+        """Put it back; `no_job`: there was no job for it."""
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -269,7 +269,7 @@ class Worker:
         with ticket:
             job = self._claim(ticket)
             if job is not None:
-                self._leases.hold(job)
+                self._leases.add(job)
                 try:
                     with structlog.contextvars.bound_contextvars(job=job.id, path=job.path):
                         self._run(job)
@@ -285,29 +285,29 @@ class Worker:
         try:
             while (job := self._next()) is not None:
                 self.beat()
-                if ticket.suits(job.path, attempts=job.attempts) and job not in self._failed_probes:
+                if ticket.offer(job.path, attempts=job.attempts) and job not in self._failed_probes:
                     return job
                 others.append(job)
                 if len(others) == _CHOICE:
                     break
             if others and not ticket.early:
-                return self._least_unlikely(ticket, others)
+                return self._best_for_probe(ticket, others)
         finally:
             # An early ticket is for suitable jobs only: without a delay this loop would claim the same others again.
             self._give_back(others, run_at=self._clock() + _ASIDE if ticket.early else 0.0)
-        ticket.close(vain=not (self.small or self.reserved))
+        ticket.close(no_job=not (self.small or self.reserved))
         return None
 
     def _next(self) -> Job | None:
         return self._ledger.queue.claim(self.name, lease=LEASE, small=self.small, reserved=self.reserved)
 
-    def _least_unlikely(self, ticket: ClaimTicket, jobs: list[Job]) -> Job:
-        """Choose the least unlikely job when none suits: every one gets its turn, those that failed less often first."""
+    def _best_for_probe(self, ticket: ClaimTicket, jobs: list[Job]) -> Job:
+        """Choose the best job for a probe when none suits: every one gets its turn, those that failed less often first."""
         if all(job in self._failed_probes for job in jobs):
             self._failed_probes.clear()
         job = min(jobs, key=lambda job: (job in self._failed_probes, job.attempts))
         jobs.remove(job)
-        ticket.suits(job.path, attempts=job.attempts)
+        ticket.offer(job.path, attempts=job.attempts)
         return job
 
     def _give_back(self, jobs: list[Job], *, run_at: float) -> None:

@@ -88,7 +88,7 @@ class Client:
             monotonic=self._monotonic,
         )
         try:
-            return conversation.hold(opening)
+            return conversation.run(opening)
         except AccountError as error:
             if self.retired:
                 # Of an account that nobody uses any more: no reason to hold up the others.

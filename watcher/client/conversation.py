@@ -100,7 +100,7 @@ class Conversation:
     clock: Callable[[], float]
     monotonic: Callable[[], float]
 
-    def hold(self, opening: Negotiation) -> Answer:
+    def run(self, opening: Negotiation) -> Answer:
         """Make requests in the form of `opening`, then in simpler ones; return the answer, or raise what `Client.ask` does."""
         state = opening
         for calls in range(1, _MOST_CALLS + 1):

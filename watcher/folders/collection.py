@@ -87,7 +87,7 @@ def collect(
             collection.add_file(folder, os.fsencode(os.path.abspath(path)))  # noqa: PTH100  keeps symbolic links
         collection.heed_notes()
         collection.scan(stop)
-        while not stop.is_set() and (wait := collection.settle()) is not None:
+        while not stop.is_set() and (wait := collection.check_due()) is not None:
             stop.wait(min(wait, _TICK))
         return collection.result()
     finally:
@@ -188,7 +188,7 @@ class _Collection:
             place = self._mounts.locate(root.path)
             root.place.foreign = inside(place, root.place.folder, places, self._mounts)
 
-    def settle(self) -> float | None:
+    def check_due(self) -> float | None:
         """Look at what is due; give the seconds until the next look that may bring something, None when none will."""
         now = self._monotonic()
         for root in self._all():
@@ -234,7 +234,7 @@ class _Collection:
         # Nobody comes back in ten minutes: a file that looks cut off is taken after the quiet time.
         patient = replace(folder, incomplete_after=folder.quiet_seconds)
         root = Root(patient, self._ledger, self._mounts, clock=self._clock, monotonic=self._monotonic, told=self._told)
-        root.place.settle_in(reach.real_path(root.path))
+        root.place.set_real_path(reach.real_path(root.path))
         root.load(first=False)
         return root
 

@@ -43,7 +43,7 @@ class FolderState:
     #: Files that look like recordings and are not taken.
     passed_over: int = 0
 
-    def tell(self) -> None:
+    def log(self) -> None:
         """Log how the folder is watched, if it is there."""
         if self.how is not WatchMode.LOST:
             _log.info(

@@ -36,11 +36,11 @@ class Handover:
         self._found[found.path] = (found, waited)
         self._urgent = self._urgent or urgent
 
-    def leave(self, found: FoundRecording) -> None:
+    def skip(self, found: FoundRecording) -> None:
         """Have a file noted as left alone."""
         self._left.append(found)
 
-    def holds(self, path: bytes, fingerprint: Fingerprint) -> bool:
+    def is_pending(self, path: bytes, fingerprint: Fingerprint) -> bool:
         """Return whether exactly this file is about to be queued."""
         pending = self._found.get(path)
         return pending is not None and pending[0].fingerprint == fingerprint

@@ -62,7 +62,7 @@ class Judge:
         known = (self._place.path + b"/" + os.fsencode(parent)) in self._directories if parent else True
         return known or self._place.names.enters_all(parent)
 
-    def regard(
+    def decide(
         self, directory: int, parent: bytes, name: str, status: os.stat_result, *, arrived: bool, siblings: bool
     ) -> None:
         """Decide whether a file is already known, is skipped, or is examined.
@@ -72,7 +72,7 @@ class Judge:
         path = parent.rstrip(b"/") + b"/" + os.fsencode(name)
         if not stat.S_ISREG(status.st_mode):
             self.candidates.forget(path)
-            self._remarks.odd(parent, name, status)
+            self._remarks.not_regular(parent, name, status)
             return
         site = self._place.site(parent, status.st_dev)
         stamp = fingerprint(status, site)
@@ -82,12 +82,12 @@ class Judge:
         if self.known.get(key) == mark_of(stamp):
             self.candidates.forget(path)
             return
-        if self._handover.holds(path, stamp):
+        if self._handover.is_pending(path, stamp):
             return
         # On network mounts ctime cannot be compared; treat all files of the first scan as old.
         old = self.first and not arrived and (site.network or status.st_ctime < self._began)
         if old and not self._place.folder.backlog:
-            self._handover.leave(FoundRecording(self._place.path, path, stamp, backlog=True))
+            self._handover.skip(FoundRecording(self._place.path, path, stamp, backlog=True))
             return
         candidate = self.candidates.get(path)
         if candidate is None:

@@ -146,7 +146,7 @@ class FolderMonitor:
             return
         self.real_prefix = real.rstrip(b"/") + b"/"
         self._concerned = self._mounts.concerning(self.root.path, self.real_prefix)
-        self.root.place.settle_in(real)
+        self.root.place.set_real_path(real)
         self._choose()
         if self.present:
             self._take_turn()
@@ -283,7 +283,7 @@ class FolderMonitor:
         self._untold = news != self._told and not self._quotas.spend("watching", self.root.path)
         if news != self._told and not self._untold:
             self._told = news
-            replace(self.state(), why=self.why).tell()
+            replace(self.state(), why=self.why).log()
 
     def _prove(self) -> None:
         """Have an event prove that events arrive here."""
@@ -350,7 +350,7 @@ class FolderMonitor:
         concerned = self._mounts.concerning(self.root.path, self.real_prefix)
         if self.present and concerned != self._concerned:
             self._concerned = concerned
-            self.root.place.settle_in(self.real_prefix.rstrip(b"/") or b"/")
+            self.root.place.set_real_path(self.real_prefix.rstrip(b"/") or b"/")
             self.schedule.want_changed()
             if self._watch is not None:
                 self._audit_at = self._monotonic() + _CONFIRM

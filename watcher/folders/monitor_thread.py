@@ -348,7 +348,7 @@ class RemoteMonitorThread:
     def say_again(self) -> None:
         """Log how the folder is watched, as it was watched before its server fell silent."""
         for state in self.monitor_thread.states:
-            state.tell()
+            state.log()
 
     @property
     def alive(self) -> bool:

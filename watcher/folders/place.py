@@ -23,7 +23,7 @@ class RootPlace:
         self._sites: dict[int, FileSite] = {}
         self._real = self.path
 
-    def settle_in(self, real: bytes) -> None:
+    def set_real_path(self, real: bytes) -> None:
         """Note where the root really lies now, and forget what was known of the mounts below it."""
         self._real = real
         self._sites.clear()

@@ -65,7 +65,9 @@ class Remarks:
         else:
             _log.info("file.ignored", path=path, reason=reason)
 
-    def odd(self, parent: bytes, name: str, status: os.stat_result, unwatched: UnwatchedFiles | None = None) -> None:
+    def not_regular(
+        self, parent: bytes, name: str, status: os.stat_result, unwatched: UnwatchedFiles | None = None
+    ) -> None:
         """Speak of a thing that is named like a recording and is none; count a link."""
         relative = self._place.relative(child(parent, name))
         if not is_audio(name) or self._place.names.file(relative) is not NameRuling.TAKE:
@@ -74,7 +76,7 @@ class Remarks:
         if unwatched is not None and stat.S_ISLNK(status.st_mode):
             unwatched.add(name, "symlink")
 
-    def shut(self, path: bytes, error: OSError) -> None:
+    def unreadable(self, path: bytes, error: OSError) -> None:
         """Note a directory that could not be listed; once per reason."""
         reason = error.strerror or str(error)
         told = self.closed.get(path) == reason

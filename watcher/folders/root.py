@@ -178,7 +178,7 @@ class Root:
             listed = self.directories.get(parent)
             siblings = listed is None or listed.unfinished
             if asked or not self._judge.is_foreign(directory, parent, os.fsdecode(name), status):
-                self._judge.regard(directory, parent, os.fsdecode(name), status, arrived=True, siblings=siblings)
+                self._judge.decide(directory, parent, os.fsdecode(name), status, arrived=True, siblings=siblings)
 
     def _out_of_reach(self, path: bytes, error: OSError) -> None:
         if error.errno in _NOT_THERE:

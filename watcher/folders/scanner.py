@@ -192,7 +192,7 @@ class Scanner:
                 self._remarks.closed.pop(path, None)
                 continue
             except OSError as error:
-                self._remarks.shut(path, error)
+                self._remarks.unreadable(path, error)
                 continue
             self._remarks.closed.pop(path, None)
             crowded = self.directories.full and self._asked < self._generation
@@ -246,7 +246,7 @@ class Scanner:
                             self._judge.opened = 0
                             yield walk.stats
                         continue
-                    self._remarks.odd(path, name, seen, unwatched)
+                    self._remarks.not_regular(path, name, seen, unwatched)
                 else:
                     self._pass_over(path, entry, unwatched)
                 placeholders += is_placeholder(name)
@@ -292,7 +292,7 @@ class Scanner:
             return
         if not self._judge.is_foreign(directory, path, name, status):
             walk.stats.news += 1
-            self._judge.regard(directory, path, name, status, arrived=walk.arrived, siblings=True)
+            self._judge.decide(directory, path, name, status, arrived=walk.arrived, siblings=True)
 
     def _pass_over(self, parent: bytes, entry: "os.DirEntry[str]", unwatched: UnwatchedFiles) -> None:
         """Count a file whose name says that it is sound in a form that Watcher cannot decode."""

@@ -115,7 +115,7 @@ class Watch:
         except OSError:
             reader.abandon()
             raise
-        self._group.tell(_Ear(self))
+        self._group.pass_events_to(_EventReceiver(self))
         reader.name = "watch-read"
         self._reader = reader
         _WatchdogListener.shared().add(self)
@@ -251,9 +251,9 @@ class _Group(InotifyWatchGroup):
     #: Directories below it that were met.
     met = 0
 
-    def tell(self, ear: "_Ear") -> None:
+    def pass_events_to(self, receiver: "_EventReceiver") -> None:
         """Have events passed on; to be called before there are any."""
-        self._move_event_grouper = ear
+        self._move_event_grouper = receiver
 
     def complete(self) -> bool:
         """Watch what lies below; False where it was closed meanwhile."""
@@ -272,7 +272,7 @@ class _Group(InotifyWatchGroup):
         watchdog would remove each of the kernel's watches, and add them again. Each removal is an event: where there are more
         directories than events can wait (fs.inotify.max_queued_events), they overflow the queue anew, and so for ever.
         """
-        if isinstance(self._move_event_grouper, _Ear):
+        if isinstance(self._move_event_grouper, _EventReceiver):
             self._move_event_grouper.lost()
 
     def _activate(self) -> None:
@@ -337,7 +337,7 @@ class _Group(InotifyWatchGroup):
         return []
 
 
-class _Ear(InotifyMoveEventGrouper):
+class _EventReceiver(InotifyMoveEventGrouper):
     """Takes the place of watchdog's queue, which has no bound, and where another thread pairs the two events of a rename.
 
     Two hints do as well: something is gone here, and something is there.

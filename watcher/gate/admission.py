@@ -13,7 +13,7 @@ _SMALL_IN_A_ROW: Final = 3
 
 
 @dataclass(slots=True, eq=False)
-class Waiter:
+class GateRequest:
     """One request on its way in."""
 
     signal: threading.Condition
@@ -33,8 +33,8 @@ class AdmissionQueue:
     """Two queues, of small and of large files; `head` picks from both."""
 
     def __init__(self) -> None:
-        self._small: deque[Waiter] = deque()
-        self._large: deque[Waiter] = deque()
+        self._small: deque[GateRequest] = deque()
+        self._large: deque[GateRequest] = deque()
         self._small_in_a_row = 0
         self._large_inside = 0
         #: Requests in flight.
@@ -51,20 +51,20 @@ class AdmissionQueue:
 
     def seconds(self, count: int) -> float:
         """Return the seconds of audio of the first `count` waiting requests, but at least those of the longest head."""
-        some = sum(waiter.seconds for waiter in islice(chain(self._small, self._large), count))
+        some = sum(request.seconds for request in islice(chain(self._small, self._large), count))
         return max([some, *(queue[0].seconds for queue in (self._small, self._large) if queue)])
 
-    def join(self, waiter: Waiter) -> None:
+    def join(self, request: GateRequest) -> None:
         """Add a request at the end."""
-        (self._small if waiter.small else self._large).append(waiter)
+        (self._small if request.small else self._large).append(request)
 
-    def quit(self, waiter: Waiter) -> None:
+    def quit(self, request: GateRequest) -> None:
         """Remove a request that was not started; nothing, if it does not wait any more."""
-        queue = self._small if waiter.small else self._large
-        if waiter in queue:
-            queue.remove(waiter)
+        queue = self._small if request.small else self._large
+        if request in queue:
+            queue.remove(request)
 
-    def head(self, limit: int, *, reserve: int) -> Waiter | None:
+    def head(self, limit: int, *, reserve: int) -> GateRequest | None:
         """Return the next request if `limit` may be in flight; None: none may start now.
 
         `reserve`: places kept free for small files. Every fourth place goes to a large file, so that an endless row of small
@@ -79,20 +79,20 @@ class AdmissionQueue:
         self._small_in_a_row = 0
         return self._large[0] if large else None
 
-    def enter(self, waiter: Waiter) -> None:
+    def enter(self, request: GateRequest) -> None:
         """Start a request, from wherever it waits."""
-        self.quit(waiter)
+        self.quit(request)
         self.inside += 1
-        self._large_inside += not waiter.small
-        waiter.granted = True
-        waiter.signal.notify()
+        self._large_inside += not request.small
+        request.granted = True
+        request.signal.notify()
 
-    def leave(self, waiter: Waiter) -> None:
+    def leave(self, request: GateRequest) -> None:
         """Count a request that ended."""
         self.inside -= 1
-        self._large_inside -= not waiter.small
+        self._large_inside -= not request.small
 
     def rouse(self) -> None:
         """Wake all waiting requests, so that they look again."""
-        for waiter in (*self._small, *self._large):
-            waiter.signal.notify()
+        for request in (*self._small, *self._large):
+            request.signal.notify()

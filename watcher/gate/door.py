@@ -7,9 +7,9 @@ from typing import Final
 
 from watcher.errors import AccountError, JobError, NoChannelError, PassingError, StateError
 from watcher.fleet import SharedHold
-from watcher.gate.admission import AdmissionQueue, Waiter
+from watcher.gate.admission import AdmissionQueue, GateRequest
 from watcher.gate.clock import GateClock
-from watcher.gate.history import TELLING, RequestHistory, is_about_files, is_answer, is_maybe_paid, may_pass
+from watcher.gate.history import TELLING, RequestHistory, is_answer, is_maybe_paid, may_be_files_fault, may_pass
 from watcher.gate.hold import ABOUT_FILES, LONGEST_PAUSE, Hold, HoldKind, hold_for
 from watcher.gate.limits import GateLimits
 from watcher.gate.pace import day_of
@@ -102,7 +102,7 @@ class GateDoor:
         if (hold := self.hold) is not None:
             status = GateStatus.PROBING if hold.probing else GateStatus.HELD
             until = self.reports.retry_at(hold, now)
-            due = not hold.vain and (hold.ticket is not None or hold.next_probe <= now or hold.doubtful)
+            due = not hold.no_job and (hold.ticket is not None or hold.next_probe <= now or hold.from_few_files)
             return GateState(status, hold.since, hold.reason, hold.why, hold.hint, until, in_flight, limit=1, due=due)
         if (pause := self.pause) is not None:
             until = self._clock.unix(pause.until)
@@ -132,51 +132,51 @@ class GateDoor:
         if self._entry_tells and self.hold is None:
             self.outcome = ResumeOutcome.OPEN
 
-    def conclude(self, waiter: Waiter, error: BaseException | None, now: float) -> JobError | None:
+    def conclude(self, request: GateRequest, error: BaseException | None, now: float) -> JobError | None:
         """Count the outcome of a request; return the error to raise instead of the request's own error, or None."""
         if error is not None and not isinstance(error, TELLING):  # stopped, or nothing to do with the endpoint
-            if self.hold is not None and waiter.probe is self.hold and waiter.resumes == self.hold.resumes:
+            if self.hold is not None and request.probe is self.hold and request.resumes == self.hold.resumes:
                 self.hold.probing, self.hold.next_probe = False, now
             return None
         if is_answer(error):
             self._answered = now
-        probes = waiter.probe is not None
+        probes = request.probe is not None
         verdict = self.history.count(
-            waiter.path, error, epoch=waiter.epoch, in_flight=self._line.inside, probes=probes, now=now
+            request.path, error, epoch=request.epoch, in_flight=self._line.inside, probes=probes, now=now
         )
         if verdict.pause and isinstance(error, PassingError):
-            self._pause_for(verdict.pause, waiter, error, now)
+            self._pause_for(verdict.pause, request, error, now)
         trouble = verdict.trouble
         if trouble is not None:
             # The same error object goes to the job, so its hint is set here.
             trouble.hint = self._advise(trouble)
         if self.hold is not None:
-            self._judge(self.hold, waiter, trouble, error, now)
+            self._judge(self.hold, request, trouble, error, now)
         elif trouble is not None:
-            self.hold_for(trouble, now, cause=error, files=self._doubted(waiter, trouble, error, now))
+            self.hold_for(trouble, now, cause=error, files=self._doubted(request, trouble, error, now))
         elif is_answer(error):
             self.outcome = ResumeOutcome.OPEN
-        everybodys = may_pass(error) or (trouble is not None and trouble is not error)
-        if self.hold is None or not everybodys:
+        concerns_all = may_pass(error) or (trouble is not None and trouble is not error)
+        if self.hold is None or not concerns_all:
             return verdict.instead
         # Such a failure costs the job no attempt. The next probe uses another file, so that one file that always fails does
         # not keep the gate closed. A held queue may therefore send one file more often than the file has attempts, but
         # nothing is bought twice: a readable answer is kept, an unreadable one counts for its sound (`garbled`), and a request
         # that may be charged without an answer is finally repeated only every half hour (`Hold.interval`).
-        return self.hold.error(retry_after=ANOTHER_FILE_SECONDS if waiter.probe is self.hold else 0.0)
+        return self.hold.error(retry_after=ANOTHER_FILE_SECONDS if request.probe is self.hold else 0.0)
 
-    def _doubted(self, waiter: Waiter, trouble: JobError, error: BaseException | None, now: float) -> set[bytes]:
+    def _doubted(self, request: GateRequest, trouble: JobError, error: BaseException | None, now: float) -> set[bytes]:
         """Return the files that may have caused a hold; none if files cannot be its cause."""
-        if trouble is not error or is_about_files(error):
+        if trouble is not error or may_be_files_fault(error):
             return self.history.files
-        return {waiter.path} if isinstance(error, AccountError) and self.history.passes(now) else set()
+        return {request.path} if isinstance(error, AccountError) and self.history.passes(now) else set()
 
     def _judge(
-        self, hold: Hold, waiter: Waiter, trouble: JobError | None, error: BaseException | None, now: float
+        self, hold: Hold, request: GateRequest, trouble: JobError | None, error: BaseException | None, now: float
     ) -> None:
         """Count the outcome of a probe, or of a request that was in flight when the hold began."""
         answered = trouble is None and is_answer(error)
-        if waiter.probe is not hold:
+        if request.probe is not hold:
             # A request from before the hold cannot end a hold of the account, as the key may have failed since. Its answer
             # ends an outage, and a readable answer also ends a hold because all files were refused or all answers garbled.
             if answered and (hold.kind is HoldKind.OUTAGE or (error is None and hold.reason in ABOUT_FILES)):
@@ -185,15 +185,15 @@ class GateDoor:
         if answered and (error is None or hold.reason not in ABOUT_FILES):
             self._release(hold)
             return
-        if waiter.resumes != hold.resumes:
+        if request.resumes != hold.resumes:
             # A person has resumed since: the probe made after that counts.
             return
-        if isinstance(error, PassingError) and error.crowded and _is_answered_otherwise(hold, waiter):
+        if isinstance(error, PassingError) and error.crowded and _is_answered_otherwise(hold, request):
             # It refuses for another reason now.
             self.hold_for(trouble or error, now, cause=error)
             return
         hold.probing = False
-        hold.blame(waiter.path)
+        hold.blame(request.path)
         if isinstance(trouble, AccountError | NoChannelError) and hold.reason != trouble.reason:
             self.hold_for(trouble, now, cause=error)
             return
@@ -234,14 +234,14 @@ class GateDoor:
         hold = hold_for(error, since=self._clock.wall())
         hold.files = files or set()
         self._schedule(hold, cause, now)
-        self.seize(hold, now)
+        self.begin_hold(hold, now)
 
     def _schedule(self, hold: Hold, error: BaseException | None, now: float) -> None:
         """Set the time of the next probe after a request that ended with `error`."""
         asked = error.retry_after or 0.0 if isinstance(error, PassingError) else 0.0
         hold.schedule(now, self._clock, asked=asked, costly=is_maybe_paid(error))
 
-    def seize(self, hold: Hold, now: float) -> None:
+    def begin_hold(self, hold: Hold, now: float) -> None:
         """Hold the queue: waiting requests end with HeldError. The first probe comes no sooner than the server asked."""
         if self.pause is not None:
             hold.put_off(self.pause.until, self._clock)
@@ -254,7 +254,7 @@ class GateDoor:
         self._line.rouse()
         self.changed.notify_all()
 
-    def pass_over(self, hold: Hold, path: bytes, now: float) -> None:
+    def use_another_file(self, hold: Hold, path: bytes, now: float) -> None:
         """Use another file for the probe; if this one has failed before, there was no other: delay the probe."""
         if self.history.has_failed(path) and hold.ticket is not None and hold.ticket.path == path:
             hold.ticket = None
@@ -293,9 +293,9 @@ class GateDoor:
             self.reports.hold_over(hold, at=self._opened)
         self.changed.notify_all()
 
-    def _pause_for(self, seconds: float, waiter: Waiter, error: PassingError, now: float) -> None:
+    def _pause_for(self, seconds: float, request: GateRequest, error: PassingError, now: float) -> None:
         """Start no request for `seconds`; if the probe of a hold met that, the pause may replace the hold."""
-        if (hold := self.hold) is not None and _is_answered_otherwise(hold, waiter):
+        if (hold := self.hold) is not None and _is_answered_otherwise(hold, request):
             self._release(hold, paused=True)
             self.outcome = ResumeOutcome.PAUSED
         if self.hold is None and self.outcome is ResumeOutcome.UNKNOWN:
@@ -358,7 +358,7 @@ class GateDoor:
 
     # What other hosts found out.
 
-    def drop(self, now: float) -> None:
+    def clear(self, now: float) -> None:
         """Drop the hold and the pause: they belong to the former key or model."""
         if self.hold is not None and self.hold.kind is not HoldKind.BUDGET:
             self._release(self.hold, known=True)
@@ -368,7 +368,7 @@ class GateDoor:
             self.pause.until = now
             self.lapse(now)
 
-    def follow(self, door: SharedHold, found: Hold | None, now: float) -> None:
+    def take_over(self, door: SharedHold, found: Hold | None, now: float) -> None:
         """Take over the fleet's hold (`found`) or pause."""
         hold = self.hold
         if hold is not None and (hold.kind is HoldKind.BUDGET or hold.probing or hold.ticket is not None):
@@ -397,8 +397,10 @@ class GateDoor:
             self.lapse(now)
 
 
-def _is_answered_otherwise(hold: Hold, waiter: Waiter) -> bool:
+def _is_answered_otherwise(hold: Hold, request: GateRequest) -> bool:
     """Return whether this request's answer may replace the hold: it was the probe of a hold that a single refusal began."""
     return (
-        waiter.probe is hold and hold.kind in {HoldKind.ACCOUNT, HoldKind.NO_CHANNEL} and hold.reason not in ABOUT_FILES
+        request.probe is hold
+        and hold.kind in {HoldKind.ACCOUNT, HoldKind.NO_CHANNEL}
+        and hold.reason not in ABOUT_FILES
     )

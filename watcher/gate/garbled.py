@@ -43,7 +43,7 @@ class GarbledAnswers:
         return self.times >= MOST and not self.wanted
 
 
-class GarbledMemory:
+class GarbledCounts:
     """The memory of one endpoint; not locked, since a sound is asked for by one thread at a time."""
 
     def __init__(self, memory: KeyedMemory, endpoint_name: str, *, clock: Callable[[], float]) -> None:

@@ -15,11 +15,11 @@ import structlog
 
 from watcher.errors import GarbledError, JobError, PassingError, StateBusyError, StateError, StoppedError
 from watcher.fleet import Fleet
-from watcher.gate.admission import AdmissionQueue, Waiter
+from watcher.gate.admission import AdmissionQueue, GateRequest
 from watcher.gate.clock import PATIENCE_SECONDS, SILENT, SLICE, GateClock
 from watcher.gate.door import GateDoor
-from watcher.gate.garbled import MOST, GarbledAnswers, GarbledMemory, given_up
-from watcher.gate.history import RequestHistory, foreseen, is_maybe_paid, nonsense
+from watcher.gate.garbled import MOST, GarbledAnswers, GarbledCounts, given_up
+from watcher.gate.history import RequestHistory, all_garbled, counted_as, is_maybe_paid
 from watcher.gate.peers import peers_of
 from watcher.gate.reports import HoldReports
 from watcher.gate.request_queue import RequestQueue
@@ -74,7 +74,7 @@ class Gate:
         self._clock = GateClock(clock, monotonic, jitter)
         self._lock = threading.Lock()
         self._line = AdmissionQueue()
-        self._garbled = GarbledMemory(memory, endpoint_name, clock=clock)
+        self._garbled = GarbledCounts(memory, endpoint_name, clock=clock)
         self._paid = 0.0
         self._peers = peers_of(
             options,
@@ -118,7 +118,7 @@ class Gate:
         On a held gate one worker gets a ticket when a probe is due: its first request is the probe. If only a few files
         failed, they may be at fault: then there is an early ticket, for another file.
         """
-        return self._tickets.take(timeout=timeout)
+        return self._tickets.issue(timeout=timeout)
 
     def run(
         self,
@@ -184,7 +184,7 @@ class Gate:
         Blocks for a place, the pace and short pauses. Raises HeldError when the gate holds (also instead of the error
         that made it hold an outage), StoppedError on stop, and StateError where the ledger cannot be read and that does not pass.
         """
-        waiter = self._requests.enter(seconds=seconds, small=small, path=path, announce=announce)
+        request = self._requests.enter(seconds=seconds, small=small, path=path, announce=announce)
         error: BaseException | None = None
         try:
             self._limits.book()
@@ -193,9 +193,9 @@ class Gate:
             error = exc
             raise
         finally:
-            instead = self._conclude(waiter, error)
+            instead = self._conclude(request, error)
             if instead is not None:
-                if (counted := foreseen(error)) is not error:
+                if (counted := counted_as(error)) is not error:
                     # The job goes back, so nothing else logs this error.
                     _log.error("job.crashed", reason="internal", message=str(counted), exc_info=error)
                 raise instead from error
@@ -289,16 +289,16 @@ class Gate:
 
     # Requests.
 
-    def _conclude(self, waiter: Waiter, error: BaseException | None) -> JobError | None:
+    def _conclude(self, request: GateRequest, error: BaseException | None) -> JobError | None:
         """Count a request that ended; returns an error to raise instead."""
-        error = foreseen(error)
+        error = counted_as(error)
         bought = error is None or isinstance(error, GarbledError) or is_maybe_paid(error)
         with self._lock:
-            self._requests.leave(waiter, bought=bought)
+            self._requests.leave(request, bought=bought)
             if bought:
-                self._paid += waiter.seconds
+                self._paid += request.seconds
             now = self._clock.now()
-            instead = self._door.conclude(waiter, error, now)
+            instead = self._door.conclude(request, error, now)
             self._requests.dispatch(now)
             self._door.changed.notify_all()
         if bought:
@@ -328,8 +328,8 @@ class Gate:
             now = self._clock.now()
             self._door.lapse(now)
             if self._door.hold is None and not self._garbled.readable:
-                self._door.hold_for(nonsense(known.message), now)
+                self._door.hold_for(all_garbled(known.message), now)
             if (hold := self._door.hold) is not None:
-                self._door.pass_over(hold, path, now)
+                self._door.use_another_file(hold, path, now)
                 raise hold.error(retry_after=_PASSED_OVER_SECONDS)
         raise given_up(known.message, known.times)

@@ -16,7 +16,7 @@ from watcher.errors import (
     WatcherError,
 )
 from watcher.gate.clock import GateClock
-from watcher.gate.garbled import MOST, GarbledMemory
+from watcher.gate.garbled import MOST, GarbledCounts
 from watcher.gate.hold import FailureStreak
 from watcher.gate.window import ConcurrencyWindow
 
@@ -50,7 +50,7 @@ class RequestVerdict:
 class RequestHistory:
     """The outcomes of requests until now; the gate's lock guards it."""
 
-    def __init__(self, window: ConcurrencyWindow, garbled: GarbledMemory, clock: GateClock) -> None:
+    def __init__(self, window: ConcurrencyWindow, garbled: GarbledCounts, clock: GateClock) -> None:
         """`window` shrinks and grows with the outcomes."""
         #: Requests that passed.
         self.passed = 0
@@ -115,7 +115,7 @@ class RequestHistory:
             case GarbledError():
                 self.remember_failed(path)
                 alone = error.times >= MOST and not self._garbled.readable
-                return RequestVerdict(nonsense(error.message) if self._streak.garbled(path) or alone else None)
+                return RequestVerdict(all_garbled(error.message) if self._streak.garbled(path) or alone else None)
             case PassingError():
                 return self._failed(path, error, epoch=epoch, in_flight=in_flight, now=now)
             case FileError() | RemedyError():
@@ -148,7 +148,7 @@ class RequestHistory:
         if error.crowded or error.reason == "timeout":
             self._window.crowded(epoch, staying=in_flight, costly=bool(error.retry_after))
         if not error.crowded:
-            if is_about_files(error):
+            if may_be_files_fault(error):
                 own = self._is_own(path, now)
                 self.remember_failed(path)
                 if own:
@@ -169,7 +169,7 @@ class RequestHistory:
         return self.passed > before and self.passes(now)
 
 
-def foreseen(error: BaseException | None) -> BaseException | None:
+def counted_as(error: BaseException | None) -> BaseException | None:
     """Return what an outcome counts as: an error of Watcher itself, or of a library, counts as a failure that may be paid for."""
     if isinstance(error, WatcherError) or not isinstance(error, Exception):
         # Also what breaks off a request from outside, such as GeneratorExit.
@@ -197,12 +197,12 @@ def is_answer(error: BaseException | None) -> bool:
     return isinstance(error, GarbledError) or not may_pass(error)
 
 
-def is_about_files(error: BaseException | None) -> bool:
+def may_be_files_fault(error: BaseException | None) -> bool:
     """Return whether a failure may be the file's fault: not where all are turned away, or no connection came about."""
     return isinstance(error, PassingError) and not error.crowded and error.reason != "unreachable"
 
 
-def nonsense(message: str) -> AccountError:
+def all_garbled(message: str) -> AccountError:
     """Return the error of a server of which no answer can be read."""
     return AccountError(
         f"every answer is like this one: {message}",

@@ -54,7 +54,7 @@ class Hold:
     ticket: Ticket | None = None
     early: bool = False
     #: There was no job for the last ticket.
-    vain: bool = False
+    no_job: bool = False
     #: A probe is in flight; and how often a person has resumed, so that earlier probes were in flight before.
     probing: bool = False
     resumes: int = 0
@@ -72,7 +72,7 @@ class Hold:
         return why_held(self.message, self.met)
 
     @property
-    def doubtful(self) -> bool:
+    def from_few_files(self) -> bool:
         """Whether it rests on a few files: then one that has not failed may show at once that the server works."""
         return 0 < len(self.files) < _FEW_FILES
 

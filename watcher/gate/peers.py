@@ -117,7 +117,7 @@ class FleetPeers:
         with contextlib.suppress(StateError):  # `attend` looks again
             found = self.record.look()
             with self._wake:
-                door.follow(found, hold_of(found, now=now), now)
+                door.take_over(found, hold_of(found, now=now), now)
         with self._wake:
             if door.hold is not None:
                 door.hold.next_probe = now
@@ -153,7 +153,7 @@ class FleetPeers:
             if need is not None and share is not None:
                 self.limits.taken(need, share, sent=now, now=moment)
             if door is not None and self.record.sent:
-                self._door.follow(door, hold_of(door, now=moment), moment)
+                self._door.take_over(door, hold_of(door, now=moment), moment)
             if 0 < self._dispatch(moment) < math.inf:
                 # Wake the waiting requests: their wait has changed.
                 self._line.rouse()
@@ -164,7 +164,7 @@ class FleetPeers:
         with self._wake:
             self._fleet = fleet
             self.record.use_fleet(fleet)
-            self._door.drop(self._clock.now())
+            self._door.clear(self._clock.now())
             self.record.look_again()
 
     def leave(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from watcher.errors import HeldError, StateBusyError, StoppedError
 from watcher.fleet import BudgetCredit
-from watcher.gate.admission import AdmissionQueue, Waiter
+from watcher.gate.admission import AdmissionQueue, GateRequest
 from watcher.gate.clock import PATIENCE_SECONDS, SILENT, SLICE, GateClock
 from watcher.gate.door import ANOTHER_FILE_SECONDS, GateDoor
 from watcher.gate.hold import Hold
@@ -34,26 +34,26 @@ class RequestQueue:
         self._stop = stop
         self._clock = clock
         #: Requests in flight, and since when (Unix time).
-        self._in_flight: dict[Waiter, float] = {}
+        self._in_flight: dict[GateRequest, float] = {}
 
-    def enter(self, *, seconds: float, small: bool, path: bytes, announce: Callable[[float], None]) -> Waiter:
+    def enter(self, *, seconds: float, small: bool, path: bytes, announce: Callable[[float], None]) -> GateRequest:
         """Wait for a place, and for what else a request needs; see `Gate.enter`. Called without the lock."""
-        waiter = Waiter(threading.Condition(self._lock), seconds, small=small, path=path)
+        request = GateRequest(threading.Condition(self._lock), seconds, small=small, path=path)
         self._door.sync()
         with self._lock:
-            self._line.join(waiter)
+            self._line.join(request)
         try:
-            while not waiter.granted:
+            while not request.granted:
                 announce(SILENT)
                 with contextlib.suppress(StateBusyError):  # then no request goes in, and it is tried again
                     self._limits.begin_day()
                 with self._lock:
-                    if not waiter.granted:
-                        self._await_turn(waiter)
+                    if not request.granted:
+                        self._await_turn(request)
         finally:
             with self._lock:
-                self._line.quit(waiter)
-        return waiter
+                self._line.quit(request)
+        return request
 
     def dispatch(self, now: float) -> float:
         """Start the requests that are next; return the seconds until time alone allows another one."""
@@ -64,33 +64,33 @@ class RequestQueue:
             if delay > 0:
                 break
             delay = math.inf
-            waiter = self._line.head(self._limits.places(now), reserve=self._limits.options.reserve)
-            if waiter is None:
+            request = self._line.head(self._limits.places(now), reserve=self._limits.options.reserve)
+            if request is None:
                 break
-            credit = self._limits.credit(waiter.seconds, now)
+            credit = self._limits.credit(request.seconds, now)
             if credit is BudgetCredit.SPENT:
-                self._door.seize(self._limits.exhausted(waiter.seconds), now)
+                self._door.begin_hold(self._limits.exhausted(request.seconds), now)
             elif credit is BudgetCredit.ALL:
-                self._start(waiter, now)
+                self._start(request, now)
             else:
                 break
         self._limits.ask()
         return delay
 
-    def leave(self, waiter: Waiter, *, bought: bool) -> None:
+    def leave(self, request: GateRequest, *, bought: bool) -> None:
         """Count a request that ended; `bought`: it is paid for, or may be."""
-        self._line.leave(waiter)
-        self._in_flight.pop(waiter, None)
-        self._limits.end(waiter.seconds, waiter.day, bought=bought)
+        self._line.leave(request)
+        self._in_flight.pop(request, None)
+        self._limits.end(request.seconds, request.day, bought=bought)
 
     def files(self) -> dict[bytes, float]:
         """Return the files that the server is being asked about, and since when without a break (Unix time)."""
         since: dict[bytes, float] = {}
-        for waiter, began in self._in_flight.items():
-            since[waiter.path] = min(began, since.get(waiter.path, began))
+        for request, began in self._in_flight.items():
+            since[request.path] = min(began, since.get(request.path, began))
         return since
 
-    def _await_turn(self, waiter: Waiter) -> None:
+    def _await_turn(self, request: GateRequest) -> None:
         """Start a request, or wait until one may start; raises HeldError for long waits, StoppedError on stop."""
         if self._stop.is_set():
             raise StoppedError("the daemon stops")
@@ -101,48 +101,48 @@ class RequestQueue:
             if pause is not None and pause.until - now > PATIENCE_SECONDS:
                 raise HeldError(pause.message, reason="paused", hint=pause.hint)
             delay = self.dispatch(now)
-            if not waiter.granted and self._door.hold is None:
-                waiter.signal.wait(max(min(delay, SLICE), 0.001))
+            if not request.granted and self._door.hold is None:
+                request.signal.wait(max(min(delay, SLICE), 0.001))
         elif hold.probing:  # the probe's result decides for this request
             self._door.changed.wait(SLICE)
         else:
-            self._await_probe(hold, waiter, now)
+            self._await_probe(hold, request, now)
 
-    def _await_probe(self, hold: Hold, waiter: Waiter, now: float) -> None:
+    def _await_probe(self, hold: Hold, request: GateRequest, now: float) -> None:
         """Start a request as a probe, or wait until the limits allow that; raises where it may not probe."""
         if hold.ticket is None and (hold.next_probe > now or self._door.record.needs_permission):
             raise hold.error()
-        if hold.ticket is not None and hold.early and self._door.history.has_failed(waiter.path):
+        if hold.ticket is not None and hold.early and self._door.history.has_failed(request.path):
             raise hold.error()
-        if (delay := self._probe_delay(hold, waiter, now)) > 0:
+        if (delay := self._probe_delay(hold, request, now)) > 0:
             self._limits.ask()
-            waiter.signal.wait(max(min(delay, SLICE), 0.001))
+            request.signal.wait(max(min(delay, SLICE), 0.001))
             return
         hold.ticket, hold.probing = None, True
-        waiter.probe, waiter.resumes = hold, hold.resumes
-        self._start(waiter, now)
+        request.probe, request.resumes = hold, hold.resumes
+        self._start(request, now)
         self._door.reports.probing(hold)
 
-    def _probe_delay(self, hold: Hold, waiter: Waiter, now: float) -> float:
+    def _probe_delay(self, hold: Hold, request: GateRequest, now: float) -> float:
         """Return the seconds until the limits allow this probe; raises where that takes long."""
         if hold.not_before > now:
             hold.ticket = None
             hold.next_probe = max(hold.next_probe, hold.not_before, now + hold.interval())
             raise hold.error(retry_after=ANOTHER_FILE_SECONDS)
-        credit = self._limits.credit(waiter.seconds, now)
+        credit = self._limits.credit(request.seconds, now)
         if credit is BudgetCredit.SPENT:
             # Report the reached limit, not the old refusal: no probe is possible.
             hold.ticket = None
             self._door.record.give_back(hold)
-            spent = self._limits.exhausted(waiter.seconds, former=hold)
-            self._door.seize(spent, now)
+            spent = self._limits.exhausted(request.seconds, former=hold)
+            self._door.begin_hold(spent, now)
             raise spent.error()
         is_free = credit is BudgetCredit.ALL and self._line.inside < self._limits.probe_places(now)
         return self._limits.delay(now) if is_free else math.inf
 
-    def _start(self, waiter: Waiter, now: float) -> None:
-        waiter.epoch = self._limits.window.epoch
-        self._line.enter(waiter)
-        self._in_flight[waiter] = self._clock.wall()
+    def _start(self, request: GateRequest, now: float) -> None:
+        request.epoch = self._limits.window.epoch
+        self._line.enter(request)
+        self._in_flight[request] = self._clock.wall()
         self._door.entered()
-        waiter.day = self._limits.start(waiter.seconds, now)
+        request.day = self._limits.start(request.seconds, now)

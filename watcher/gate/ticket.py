@@ -20,12 +20,12 @@ class Ticket:
         #: No probe is due: only a file that has not failed may make one.
         self.early = early
         #: No job was found for it; and the file of the job that was claimed with it.
-        self.vain = False
+        self.no_job = False
         self.path = b""
         self._give_back = give_back
         self._failed = failed
 
-    def suits(self, path: bytes, *, attempts: int = 1) -> bool:
+    def offer(self, path: bytes, *, attempts: int = 1) -> bool:
         """Return whether this file may be worked on with this ticket, and remember its path.
 
         A probe needs a file that has not failed, neither with this gate nor in an earlier attempt (`attempts` counts this one).
@@ -33,9 +33,9 @@ class Ticket:
         self.path = path
         return not (self.probe and (attempts > 1 or self._failed(path)))
 
-    def close(self, *, vain: bool = False) -> None:
-        """Return an unused probe, so that the next worker gets it at once; `vain`: there is no job for it."""
-        self.vain = vain
+    def close(self, *, no_job: bool = False) -> None:
+        """Return an unused probe, so that the next worker gets it at once; `no_job`: there is no job for it."""
+        self.no_job = no_job
         if self._give_back is not None:
             self._give_back(self)
             self._give_back = None

@@ -24,7 +24,7 @@ class Tickets:
         self._stop = stop
         self._clock = clock
 
-    def take(self, *, timeout: float) -> Ticket | None:
+    def issue(self, *, timeout: float) -> Ticket | None:
         """Return a ticket, or None if the gate stays closed for `timeout` seconds, or on stop."""
         deadline = self._clock.now() + timeout
         while not self._stop.is_set():
@@ -41,7 +41,7 @@ class Tickets:
                 if (hold := self._door.hold) is None:
                     return Ticket()
                 hold.ticket = ticket = Ticket(self._take_back, failed=self._door.history.has_failed, early=early)
-                hold.early, hold.vain = early, False
+                hold.early, hold.no_job = early, False
             if self._door.record.may_probe(hold):
                 return ticket
             with self._lock:  # another host probes it, or has just done so, or the fleet cannot be asked
@@ -57,7 +57,7 @@ class Tickets:
             return (pause.until if pause is not None and is_long else -math.inf), False
         if hold.probing or hold.ticket is not None:
             return math.inf, False
-        early = hold.next_probe > now and hold.doubtful and not self._door.record.needs_permission
+        early = hold.next_probe > now and hold.from_few_files and not self._door.record.needs_permission
         return (hold.not_before if early else hold.next_probe), early
 
     def _take_back(self, ticket: Ticket) -> None:
@@ -65,7 +65,7 @@ class Tickets:
         with self._lock:
             hold = self._door.hold
             if hold is not None and hold.ticket is ticket:
-                hold.ticket, hold.vain = None, ticket.vain
+                hold.ticket, hold.no_job = None, ticket.no_job
                 self._door.record.give_back(hold)
                 self._door.record.look_again()
                 self._door.changed.notify_all()

@@ -79,7 +79,7 @@ def unanswered(parts: Sequence[PieceTranscript], loudness: bytes) -> list[int]:
     return sorted(found, key=lambda index: parts[index].start - parts[index].end)
 
 
-def settle(
+def resolve(
     parts: Sequence[PieceTranscript], loudness: bytes, ask_again: Callable[[int], PieceTranscript | None]
 ) -> tuple[list[PieceTranscript], tuple[ResultWarning, ...]]:
     """Return the parts, with second answers in the place of those without text, and a warning about what stays without.

@@ -13,7 +13,7 @@ from watcher.join import join
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.values import Content
 from watcher.pipeline import empty
-from watcher.pipeline.language import settle
+from watcher.pipeline.language import resolve
 from watcher.pipeline.question import Question
 from watcher.transcript import PieceTranscript, Transcript
 
@@ -58,7 +58,7 @@ def stored(
         if not parts:
             acquainted = question.acquainted(cut, part.transcript)
         parts.append(part)
-    parts, warnings = settled(
+    parts, warnings = checked(
         parts, content.loudness, question, lambda index, again: answered(content.cuts[index], again)
     )
     return joined(parts, content, warnings, cached=frozenset(cut.index for cut in content.cuts), alive=alive)
@@ -110,7 +110,7 @@ _SPEAKERS: Final = ResultWarning(
 )
 
 
-def settled(
+def checked(
     parts: list[PieceTranscript],
     loudness: bytes,
     question: Question,
@@ -120,7 +120,7 @@ def settled(
 
     Where a language was given, or the text is a translation, it guessed none.
     """
-    parts, warnings = empty.settle(parts, loudness, lambda index: ask(index, question.otherwise()))
+    parts, warnings = empty.resolve(parts, loudness, lambda index: ask(index, question.otherwise()))
     if question.request.language or question.request.task == "translate":
         return parts, warnings
 
@@ -128,7 +128,7 @@ def settled(
         part = ask(index, question.again(language))
         return None if part is None else part.transcript
 
-    parts, doubts = settle(parts, ask_again)
+    parts, doubts = resolve(parts, ask_again)
     return parts, (*warnings, *doubts)
 
 

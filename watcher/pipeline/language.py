@@ -31,7 +31,7 @@ _LIKELY: Final = 0.5
 _HINT: Final = 'where all recordings of a folder are in one language, set it: language = "{}"'
 
 
-def settle(
+def resolve(
     parts: Sequence[PieceTranscript], ask_again: Callable[[int, str], Transcript | None]
 ) -> tuple[list[PieceTranscript], tuple[ResultWarning, ...]]:
     """Return the parts with the languages that count, and warnings about those that the server guessed differently.

@@ -29,7 +29,7 @@ from watcher.pipeline import empty
 from watcher.pipeline.as_is import upload_form
 from watcher.pipeline.cuttings import logged, samples
 from watcher.pipeline.empty import has_timecode, silence
-from watcher.pipeline.heard import TranscriptionResult, joined, part_of, recalled, settled, stored, understood
+from watcher.pipeline.heard import TranscriptionResult, checked, joined, part_of, recalled, stored, understood
 from watcher.pipeline.question import Question
 from watcher.pipeline.remedies import Remedies, UploadForm, given_up, no_text, of_its_own_model
 from watcher.pipeline.requests import PieceRequests, wait_alive, with_upload
@@ -235,7 +235,7 @@ class Transcription:
         self._check_content(summary.content)
         cuts = requests.cuts()
         self._beat()
-        parts, doubts = settled(
+        parts, doubts = checked(
             requests.parts(),
             summary.loudness,
             self._question,

@@ -50,9 +50,9 @@ class CrashCleanup:
         if now < self._look_at:
             return
         self._look_at = now + _LOOK
-        self.settle()
+        self.clean_up()
 
-    def settle(self) -> None:
+    def clean_up(self) -> None:
         """Do what there is to do, one thread at a time; a folder that does not answer gets its turn later. Raises StateError."""
         with self._lock:
             for record in self._ledger.queue.quarantined():

@@ -281,7 +281,7 @@ class _BatchRun:
 
     def _find(self, places: SearchPlaces, finder: str) -> None:
         ledger = self._application.ledger
-        self._application.crash_cleanup.settle()
+        self._application.crash_cleanup.clean_up()
         files = [os.fsencode(path) for _, path in places.files]
         follow_moved(ledger, self._application.plan, files, stop=self._application.stop)
         unfinished = {path for path, state in known_below(ledger, places.below) if state not in _CONCLUDED}
