@@ -27,7 +27,7 @@ MAYBE_PAID: Final = {"timeout", "truncated", "connection", "oversized_answer", "
 #: A failure is its file's own if others passed since an earlier one, and one of them within so many seconds: about as long as
 #: ten attempts take.
 _OWN_SECONDS: Final = 900.0
-#: So many files that met a firewall's page since a request passed show that it minds more than one of them.
+#: Number of files that met a firewall's page since a request passed, from which on the firewall blocks in general, not one file.
 _SEVERAL: Final = 2
 #: Failed files that are remembered.
 _FAILED_KEPT: Final = 1000

@@ -31,7 +31,7 @@ class ConcurrencyWindow:
         self._patience = self._first_patience = _PATIENCE
         #: Refusals since the last cut, of requests that started before it.
         self._burst = 0
-        #: Windows at which refusals came before a whole one had gone through, since one last did.
+        #: Consecutive windows cut short by a refusal, before a whole one had gone through.
         self._early: list[int] = []
         #: Successes since the last cut, and since the ceiling was reached.
         self._passed = 0

@@ -26,7 +26,7 @@ _REPORTED: Final = 5.0
 
 
 class QueueHead(NamedTuple):
-    """The first one of some of a root's ready sources; heads sort by the order in which they are claimed."""
+    """First ready source of one group (alone, small) of a root; heads sort by the order in which they are claimed."""
 
     backlog: int
     queued_at: float
@@ -49,8 +49,8 @@ class Claims(WorkSignal):
 
     def __init__(self, context: LedgerContext) -> None:
         super().__init__(context)
-        #: Root of the last job that was claimed, by `small` and `reserved`. With one for all, claims of small jobs could move the
-        #: turn past a root that has long ones only, again and again.
+        #: Root of the last job that was claimed, by `small` and `reserved`. Kept separately: a shared one would let claims of small
+        #: jobs move the turn past a root that has long ones only, again and again.
         self._served = dict.fromkeys(product((False, True), repeat=2), b"")
         #: By owner: whether its last claim was for small jobs alone.
         self._for_small: dict[str, bool] = {}
@@ -91,11 +91,8 @@ class Claims(WorkSignal):
         Roots take turns, in the order of their names; within one, arrivals go before backlog, and the oldest first.
         `small`: only jobs that need one request. `reserved`: only jobs of roots of which no claim of the same kind (`small` or not)
         has a job in work here. Where hosts share the ledger, the claim is under a lease of `lease` seconds;
-        once it has lapsed, another host may claim. None: nothing is due, or has to wait for others to end: what was running
-        in a crash is taken in its turn, but with nothing beside it (`Job.alone`; `small` does not matter then) until it has
-        got further (`progress`) than when it crashed. A crash (any end of the process while it ran) costs no attempt. Three,
-        all alone but maybe the first, without getting further in between, and it is `quarantined`; each other source that is
-        done in spite of crashes alone takes one off.
+        once it has lapsed, another host may claim. None: nothing is due, or what is due has to wait until others have ended.
+        What was running in a crash is claimed by the rules in `Suspects`; `small` does not matter for it.
         """
         if not self._context.exclusive:
             raise StateError("only the process that holds the state's lock may claim jobs")
@@ -190,9 +187,9 @@ def _next_root(*kinds: tuple[int, int]) -> str:
 
 
 #: The groups (alone, small) of the index, each of which is searched by itself.
-KINDS: Final = ((0, 0), (0, 1), (1, 0), (1, 1))
-NEXT_ROOT: Final = _next_root(*KINDS)
-_NEXT_SMALL: Final = _next_root(*KINDS[1:])
+GROUPS: Final = ((0, 0), (0, 1), (1, 0), (1, 1))
+NEXT_ROOT: Final = _next_root(*GROUPS)
+_NEXT_SMALL: Final = _next_root(*GROUPS[1:])
 _HEADS: Final = " UNION ALL ".join(
     f"""
     SELECT * FROM (
@@ -201,7 +198,7 @@ _HEADS: Final = " UNION ALL ".join(
         ORDER BY backlog, queued_at, id LIMIT 1
     )
     """  # noqa: S608 - numbers of our own
-    for alone, small in KINDS
+    for alone, small in GROUPS
 )
 _RUNNING: Final = "SELECT owner, root, alone FROM sources WHERE state = 'running'"
 _CLAIM: Final = f"""

@@ -6,7 +6,7 @@ from typing import Final
 
 from watcher.job import Fingerprint, Job, State
 from watcher.ledger import rows
-from watcher.ledger.claims import KINDS, NEXT_ROOT, next_name
+from watcher.ledger.claims import GROUPS, NEXT_ROOT, next_name
 from watcher.ledger.part import LedgerPart, Row, Values
 from watcher.ledger.values import SourceRecord, Tally
 
@@ -160,7 +160,7 @@ def _ready(first: str, order: str) -> str:
             ORDER BY {first} LIMIT :limit
         ) AS found
         """  # noqa: S608 - numbers and names of our own
-        for alone, small in KINDS
+        for alone, small in GROUPS
         for backlog in (0, 1)
     )
     return f"SELECT {rows.RECORD} FROM ({' UNION ALL '.join(groups)}) AS ready ORDER BY {order} LIMIT :limit"  # noqa: S608 - our own words

@@ -67,9 +67,9 @@ class Transcription:
             self._sketch = hashlib.sha256(key.encode()).hexdigest()
         #: Under what the cuts of this run were kept: the parameters of the request and of the cutting.
         self._cut_keys: list[str] = []
-        #: Seconds of audio that were bought beside the cutting whose answers are the result: a second time, or for one that was
-        #: given up; and how far the recording was known when that was.
+        #: Seconds paid for repeated or abandoned cuttings.
         self._paid_besides = 0.0
+        #: End of the last abandoned cutting, in seconds of the recording.
         self._cut_until = 0.0
         #: Voice samples of the speakers in the first piece, for the server.
         self._voices: tuple[Voice, ...] = ()
@@ -226,7 +226,7 @@ class Transcription:
     def _pieces(self, form: UploadForm) -> TranscriptionResult:
         """Cut the recording, ask for its pieces beside each other as they come, and join the answers."""
         options = form.options
-        # Other cuts for other limits: what was cut to ten minutes is no plan for a server that takes two.
+        # Key the cuts by piece length: pieces of ten minutes are too long for a server that takes two.
         key = f"{self._question.key} {options.piece_seconds:g} {options.skip_silence}"
         key = hashlib.sha256(key.encode()).hexdigest()
         self._cut_keys.append(key)
@@ -269,7 +269,7 @@ class Transcription:
             max_bytes=limits.max_bytes,
             max_seconds=limits.max_seconds or 0.0,
             limits=self._limits,
-            # The child's silence is bounded by `Cutting`, and that of the requests whose places it waits for by themselves.
+            # `Cutting` bounds how long the child may be silent; requests have their own deadline.
             waiting=self._beat,
         ) as cutting:
 
@@ -298,7 +298,7 @@ class Transcription:
     def _check_content(self, digest: str) -> None:
         """Raise FileError where the child names the digest of another recording, whose text would be replaced by this one's.
 
-        To hash every file once more would cost as much as to read it; so only those are that seem to be known by another sketch.
+        To hash a file costs as much as to read it; so hash only files whose digest is known under another sketch.
         """
         known = self._tools.ledger.answers.content(digest=digest)
         if known is None or known.sketch == self._sketch:
@@ -328,7 +328,8 @@ class Transcription:
     def _again(self, cut: Cut, question: Question, form: UploadForm) -> PieceTranscript | None:
         """Return a second answer about a piece; None where there is none to be had.
 
-        All is there without it, so a refusal does not fail the recording; what closes the gate is raised.
+        A refusal does not fail the recording, which is complete without it. AccountError, HeldError and others that close the gate are
+        raised.
         """
         if question.insistent:
             # What was sent as it is, and answered without text, was asked for in two encodings already.

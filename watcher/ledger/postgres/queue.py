@@ -14,7 +14,7 @@ from typing import ClassVar, Final, TypeVar
 from watcher.errors import LeaseLostError, StateBusyError, StateError
 from watcher.job import FoundRecording, Job, State
 from watcher.ledger import rows
-from watcher.ledger.claims import KINDS, QueueHead, RunningJob, next_name
+from watcher.ledger.claims import GROUPS, QueueHead, RunningJob, next_name
 from watcher.ledger.part import Connection, LedgerContext, Row, held
 from watcher.ledger.postgres.database import PostgresDatabase
 from watcher.ledger.postgres.finding import distinct, put_distinct
@@ -290,11 +290,11 @@ class PostgresQueue(Queue):
 
 _TICK: Final = "extract(epoch FROM clock_timestamp())::float8"
 
-_KINDS: Final = f"(VALUES {', '.join(map(str, KINDS))}) AS kind (alone, small)"
+_GROUPS: Final = f"(VALUES {', '.join(map(str, GROUPS))}) AS kind (alone, small)"
 _HEADS: Final = f"""
 WITH turn AS MATERIALIZED (
     SELECT found.root
-    FROM unnest(:starts::bytea[], :behinds::bytea[]) AS place (start, behind) CROSS JOIN {_KINDS} CROSS JOIN LATERAL (
+    FROM unnest(:starts::bytea[], :behinds::bytea[]) AS place (start, behind) CROSS JOIN {_GROUPS} CROSS JOIN LATERAL (
         SELECT root FROM sources
         WHERE state = 'ready' AND sources.alone = kind.alone AND sources.small = kind.small
         AND root >= place.start AND root < place.behind AND mount = ANY(:mounts::bytea[])
@@ -303,7 +303,7 @@ WITH turn AS MATERIALIZED (
     WHERE :small = 0 OR kind.alone = 1 OR kind.small = 1
     ORDER BY found.root <= :after, found.root LIMIT 1
 )
-SELECT head.* FROM turn CROSS JOIN {_KINDS} CROSS JOIN LATERAL (
+SELECT head.* FROM turn CROSS JOIN {_GROUPS} CROSS JOIN LATERAL (
     SELECT backlog, queued_at, id, sources.alone, sources.small, sources.root FROM sources
     WHERE state = 'ready' AND sources.alone = kind.alone AND sources.small = kind.small AND sources.root = turn.root
     AND mount = ANY(:mounts::bytea[])
