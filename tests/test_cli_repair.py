@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from support.command_scene import Commands, commands, configured
 from support.heard import recording
 from support.scripted import Reply
 
-from watcher.errors import FileError
+from watcher.errors import FileError, PassingError
 from watcher.job import Fingerprint, FoundRecording, Outcome, State
 from watcher.ledger import Ledger
 
@@ -253,12 +254,22 @@ def test_resume_without_a_hold_says_which_command_was_probably_meant(watcher: Co
         ledger.queue.put([FoundRecording(folder, folder + b"/queued.wav", Fingerprint(1, 2))])
     queued = said()
     with watcher.ledger() as ledger:
+        job = ledger.queue.claim("test", lease=30)
+        assert job is not None
+        ledger.queue.retry(job, PassingError("it is busy"), run_at=time.time() + 100)
+    delayed = said()
+    back = watcher.said("retry", watcher.folder / "queued.wav")[1]
+    with watcher.ledger() as ledger:
         failed(ledger, watcher.folder, "bad.wav")
     broken = said()
     document = watcher("resume")[1]["data"]
 
     assert nothing == "no daemon is running, and nothing is held"
     assert queued == "no daemon is running, and nothing is held; what is queued is taken up at the next start"
+    assert delayed.endswith(
+        f"; 1 recording waits for the next try: watcher retry {watcher.folder / 'queued.wav'} tries it now"
+    )
+    assert "1 put back" in back
     # Nothing was tried.
     assert (document["held"], document["outcome"]) == (False, "unknown")
     assert "watcher retry --failed" in broken

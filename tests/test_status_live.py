@@ -94,8 +94,9 @@ def test_on_a_small_screen_there_is_something_of_everything() -> None:
     assert lines[1] == "Server h/v1 (whisper-1): open, 2 of 4 requests in flight"
     assert "  today: 1 h 10 min paid, 0.42 at 0.006 a minute; 5 h 10 min done in the last" in lines
     heads = [line.partition(":")[0] for line in lines]
-    assert [head for head in heads if head in {"Running", "Failed", "Last results"}] == [
+    assert [head for head in heads if head in {"Running", "Waiting", "Failed", "Last results"}] == [
         "Running",
+        "Waiting",
         "Failed",
         "Last results",
     ]

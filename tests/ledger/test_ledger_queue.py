@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.clock import START, Clock
 from support.ledger_engines import LEASE, ROOT, WRITES, Engine, claimed, crowded, found, name, state
 
-from watcher.errors import FileError, LeaseLostError, OutputError, StateError
+from watcher.errors import FileError, LeaseLostError, OutputError, PassingError, StateError
 from watcher.job import Fingerprint, Outcome, Output, ResultWarning, State
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.rows import LONGEST, outcome_from, outcome_text
@@ -554,6 +554,15 @@ class TestPutBack:
 
     def test_a_file_stands_for_itself(self, ledger: Ledger, failed: list[bytes]) -> None:
         assert ledger.queue.put_back([ROOT + b"/a.wav", ROOT + b"/b.wav", ROOT + b"/c.wav"]) == failed[2:]
+
+    def test_what_waits_for_a_time_is_due_now_where_it_is_named(self, ledger: Ledger, clock: Clock) -> None:
+        ledger.queue.put([found("a/x.wav"), found("b.wav")])
+        for _ in range(2):
+            ledger.queue.retry(claimed(ledger), PassingError("it is busy"), run_at=clock() + 100)
+
+        assert ledger.queue.put_back() == []
+        assert ledger.queue.put_back([ROOT + b"/a"]) == [ROOT + b"/a/x.wav"]
+        assert (claimed(ledger).attempts, ledger.history.counts()[State.DELAYED]) == (1, 1)
 
     def test_of_what_was_unreadable_it_is_remembered_that_a_person_wants_it_again(self, ledger: Ledger) -> None:
         ledger.queue.put([found("a.wav"), found("b.wav")])

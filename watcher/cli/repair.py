@@ -39,7 +39,7 @@ from watcher.service.advice import HoldAdvice, RunContext
 from watcher.service.failures import forget_gone, stands
 from watcher.service.named import is_there, named, place_of
 from watcher.service.plan import endpoint_of, plan, spellings, wanted_by_folder
-from watcher.text import hours, joined, printable
+from watcher.text import counted, hours, joined, printable
 from watcher.tree import is_below
 
 
@@ -380,9 +380,13 @@ _IDLE_UNTIL: Final = "no file is due to try with: the next one, in {}, is the tr
 def _meant(ledger: Ledger, *, away: bool = False) -> str:
     """Return which command was probably meant, where there is nothing to resume; `away`: no daemon is running."""
     counts = ledger.history.counts()
-    if counts[State.FAILED]:
-        return f"; {counts[State.FAILED]} failed: watcher retry --failed tries them again"
-    if counts[State.READY] + counts[State.DELAYED]:
+    meant = [f"{counts[State.FAILED]} failed: watcher retry --failed tries them again"] if counts[State.FAILED] else []
+    for record in ledger.history.records(State.DELAYED, limit=1):
+        waits = counted(counts[State.DELAYED], "recording waits for the next try", "recordings wait for the next try")
+        meant.append(f"{waits}: watcher retry {quoted(record.path)} tries it now")
+    if meant:
+        return "; ".join(["", *meant])
+    if counts[State.READY]:
         if away:
             return "; what is queued is taken up at the next start"
         return "; what is queued waits for its turn: watcher status says why"

@@ -19,6 +19,8 @@ class Requeue(WorkSignal):
     def put_back(self, paths: Iterable[bytes] | None = None) -> list[bytes]:
         """Queue failed sources anew with fresh attempts (all of them, or those at or below `paths`); give their paths.
 
+        At or below `paths` those that wait for a time are due now, too, with fresh attempts.
+
         For those that failed with the reason ``garbled`` this is remembered for 30 days, under the key RETRIED followed by the source's id.
         """
         stored = None if paths is None else [place for path in paths for place in self._paths.below(path)]
@@ -27,6 +29,7 @@ class Requeue(WorkSignal):
             failed = _failed(connection, stored)
             connection.executemany(_RETRIED, ((now + _RETRIED_KEPT, id_) for id_ in failed))
             connection.executemany(_PUT_BACK, ((now, now, id_) for id_ in failed))
+            connection.executemany(_DUE_NOW, ((now, id_) for id_ in failed))
             return list(failed.values())
 
         return self._requeue(put_back, stored)
@@ -67,8 +70,10 @@ class Requeue(WorkSignal):
 
 
 _FAILED: Final = "SELECT id, path FROM sources WHERE state = 'failed' ORDER BY updated_at, id"
-_FAILED_AT: Final = "SELECT id, path FROM sources WHERE path = ? AND state = 'failed'"
-_FAILED_BELOW: Final = "SELECT id, path FROM sources WHERE path > ? AND path < ? AND state = 'failed' ORDER BY path"
+_FAILED_AT: Final = "SELECT id, path FROM sources WHERE path = ? AND state IN ('failed', 'delayed')"
+_FAILED_BELOW: Final = (
+    "SELECT id, path FROM sources WHERE path > ? AND path < ? AND state IN ('failed', 'delayed') ORDER BY path"
+)
 # What was set aside for its crashes is a suspect again: nobody has shown yet that it is harmless.
 _PUT_BACK: Final = f"""
 UPDATE sources SET
@@ -76,6 +81,8 @@ UPDATE sources SET
     alone = CASE WHEN reason = '{CRASHED.reason}' THEN 1 ELSE alone END
 WHERE id = ? AND state = 'failed'
 """  # noqa: S608 - our own word
+# What crashed keeps its count: it only has to wait no longer.
+_DUE_NOW: Final = "UPDATE sources SET state = 'ready', attempts = 0, run_at = ? WHERE id = ? AND state = 'delayed'"
 _QUEUE_DONE: Final = """
 UPDATE sources SET
     state = 'ready', attempts = 0, backlog = 1, run_at = :now, queued_at = :now, updated_at = :now, piece = 0, pieces = 0,
@@ -110,7 +117,7 @@ def _ask_again(connection: Connection, path: bytes, again: AgainRequest, now: fl
 
 
 def _failed(connection: Connection, paths: Iterable[bytes] | None) -> dict[int, bytes]:
-    """Return what failed, or what failed at or below `paths`: id and path."""
+    """Return what failed; or what failed or is delayed at or below `paths`: id and path."""
     if paths is None:
         return dict(connection.execute(_FAILED).fetchall())
     failed: dict[int, bytes] = {}

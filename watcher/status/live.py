@@ -25,7 +25,7 @@ from watcher.text import columns, cut_to
 
 #: Entries shown at most, and what each section gets before another one gets more.
 _MOST: Final = {"Problems": 4, "Hosts": 8, "Running": 8, "Waiting": 4, "Failed": 6, "Last results": 10}
-_FIRST: Final = {"Problems": 1, "Hosts": 1, "Running": 2, "Waiting": 0, "Failed": 2, "Last results": 3}
+_FIRST: Final = {"Problems": 1, "Hosts": 1, "Running": 2, "Waiting": 1, "Failed": 2, "Last results": 3}
 _END: Final = "Ctrl-C ends this view"
 
 
