@@ -24,8 +24,8 @@ from watcher.gate.window import ConcurrencyWindow
 TELLING: Final = (PassingError, AccountError, NoChannelError, FileError, RemedyError)
 #: Failures after which the server may have worked, and charged, all the same.
 MAYBE_PAID: Final = {"timeout", "truncated", "connection", "oversized_answer", "internal"}
-#: A failure is its file's own if others passed since an earlier one, and one of them within so many seconds: about as long as
-#: ten attempts take.
+#: A second failure of a file is the file's own fault if others passed since the first, the last of them within so many seconds
+#: (about as long as ten attempts take).
 _OWN_SECONDS: Final = 900.0
 #: Number of files that met a firewall's page since a request passed, from which on the firewall blocks in general, not one file.
 _SEVERAL: Final = 2

@@ -11,7 +11,7 @@ from watcher.gate.clock import GateClock
 from watcher.gate.ticket import Ticket
 from watcher.text import joined
 
-#: The longest pause that a server is believed, in seconds.
+#: Longer waits that a server asks for are cut to this, in seconds.
 LONGEST_PAUSE: Final = 3600.0
 
 
@@ -53,9 +53,9 @@ class Hold:
     #: The ticket of a worker that may probe and has not done so yet; `early`: only a file that has not failed may make that probe.
     ticket: Ticket | None = None
     early: bool = False
-    #: There was no job for the last ticket.
+    #: No job was found for the last ticket.
     no_job: bool = False
-    #: A probe is in flight; and how often a person has resumed, so that earlier probes were in flight before.
+    #: A probe is in flight; and the number of `resume` calls: an older probe has a smaller number.
     probing: bool = False
     resumes: int = 0
     #: It was reported a second time.
@@ -63,7 +63,7 @@ class Hold:
     #: The server wants no request before this time (monotonic); and the same in Unix time, 0: it asked for nothing.
     not_before: float = -math.inf
     asked_until: float = 0.0
-    #: It follows from what these files met, and might be their fault.
+    #: Files whose failures caused the hold.
     files: set[bytes] = field(default_factory=set)
 
     @property
@@ -183,7 +183,7 @@ class FailureStreak:
     #: An outage: this many failures in a row, over at least this many files.
     FAILURES: ClassVar[int] = 8
     FILES: ClassVar[int] = 3
-    #: As many different files, refused alike one after the other, are no matter of the files.
+    #: So many different files with the same refusal in a row: the server is at fault, not the files.
     ALIKE: ClassVar[int] = 5
     #: Being turned away as one too many counts as a failure only after this long without a success, in seconds.
     CROWDED_SECONDS: ClassVar[float] = 60.0
