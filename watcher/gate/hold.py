@@ -47,7 +47,7 @@ class Hold:
     #: BUDGET: when it ends by itself, if no clock is set; and the day (YYYY-MM-DD) or month (YYYY-MM) that is spent.
     until: float = 0.0
     day: str = ""
-    #: BUDGET: seconds of audio that did not fit any more; and the hold that could not be probed for it, which goes on afterwards.
+    #: BUDGET: seconds of audio that exceeded the limit; and the hold that is replaced for this time and becomes active again.
     seconds: float = 0.0
     former: "Hold | None" = None
     #: The ticket of a worker that may probe and has not done so yet; `early`: only a file that has not failed may make that probe.

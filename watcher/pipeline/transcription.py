@@ -126,7 +126,7 @@ class Transcription:
                 return heard
 
     def _is_sold(self) -> bool:
-        """Return whether more was bought in vain than the recording has sound: the server refuses what it took before."""
+        """Return whether more seconds were paid for nothing than the recording has: then stop."""
         return self._paid_besides > self._cut_until > 0
 
     def _without_remedy(self, error: RemedyError, *, tried: bool) -> JobError:
@@ -185,7 +185,7 @@ class Transcription:
             paid_seconds=0.0 if cached else seconds,
         )
         if measured is not None and has_timecode(measured):
-            # Not kept as this content's answer: the one without the timecode is, also after a restart in between.
+            # Do not store this answer: the one without the timecode will be stored, also after a restart in between.
             self._unheard = heard
             raise RemedyError("the server heard timecode beside the voice", remedy=Remedy.RECODE, reason="timecode")
         self._keep_content(content)
