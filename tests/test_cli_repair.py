@@ -198,16 +198,19 @@ def test_a_failure_whose_recording_is_gone_is_not_put_back(watcher: Commands, tm
         gone = failed(ledger, watcher.folder, "gone.wav")
         stands = recording(failed(ledger, watcher.folder, "stands.wav"))
         elsewhere = failed(ledger, other, "gone.wav")
+        failed(ledger, watcher.folder, "gone too.wav")
 
     code, document = watcher("retry", gone)
     with watcher.ledger() as ledger:
         known = [ledger.history.lookup(os.fsencode(path)) is not None for path in (gone, stands, elsewhere)]
     mixed = watcher("retry", stands, watcher.folder / "never.wav")
+    all_failed = watcher.said("retry", "--failed")[1]
 
     ((problem,),) = [document["errors"]]
     assert (code, document["data"], problem["code"]) == (1, {"put_back": [], "gone": [str(gone)]}, "gone")
     assert f"{gone}: what failed is not there any more, and its failure is forgotten" in problem["message"]
     assert known == [False, True, True]
+    assert "2 recordings that failed are not there any more" in all_failed
     # Each path for itself.
     assert (mixed[0], mixed[1]["data"]["put_back"]) == (1, [str(stands)])
     assert f"there is no file {watcher.folder / 'never.wav'}" in mixed[1]["errors"][0]["message"]

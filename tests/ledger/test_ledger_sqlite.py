@@ -131,6 +131,12 @@ class TestLooking:
         assert looker.history.size() == 0
         looker.close()
 
+    def test_a_file_in_the_place_of_the_state_directory_is_an_error(self, tmp_path: Path) -> None:
+        (tmp_path / "state").touch()
+
+        with pytest.raises(StateError, match="is no directory"):
+            open_ledger(tmp_path / "state", exclusive=False)
+
     def test_where_nothing_ever_ran_nothing_is_made(self, tmp_path: Path) -> None:
         open_ledger(tmp_path / "missing", exclusive=False).close()
         open_ledger(tmp_path, exclusive=False).close()

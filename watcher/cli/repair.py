@@ -63,7 +63,7 @@ def retry(
             _gone(path) if _among(gone, names[path]) else _no_failure(ledger, loaded, os.fsencode(path))
             for path in idle
         ]
-        more = _who(Daemon.of(ledger, loaded)) if back else ": no recording has failed" if failed else ""
+        more = _who(Daemon.of(ledger, loaded)) if back else _nothing_back(gone) if failed else ""
     text = "\n".join([*(printable(path) for path in back), f"{len(back)} put back{more}"])
     result = Result(
         "retry",
@@ -79,6 +79,14 @@ def _moved(ledger: Ledger, loaded: Config, path: bytes) -> list[bytes]:
     """Return where what failed is, and was moved since it had the name that a person gives."""
     known = named(loaded.settings, path).recordings(ledger, loaded.settings)
     return [record.path for record in known if record.state is State.FAILED]
+
+
+def _nothing_back(gone: Sequence[bytes]) -> str:
+    """Return why nothing was put back of all that failed."""
+    if not gone:
+        return ": no recording has failed"
+    what = counted(len(gone), "recording that failed is", "recordings that failed are")
+    return f": {what} not there any more, and no longer remembered"
 
 
 def _among(paths: Sequence[bytes], names: Sequence[bytes]) -> bool:

@@ -37,6 +37,8 @@ _KIND: Final = 0xFF
 
 def _exists(path: Path) -> bool:
     try:
+        if path.parent.exists() and not path.parent.is_dir():
+            raise StateError(f"the state directory {path.parent} is no directory", hint="name a directory: [state] dir")
         return path.exists()
     except OSError as exc:
         raise StateError(
