@@ -139,6 +139,31 @@ class TestSources:
 
         assert [scene.knows(path) for path in paths] == [False, False, True, True]
 
+    def test_a_file_of_a_long_path_counts_as_several(self, scene: Scene) -> None:
+        """Of each the ledger has some twenty times the bytes of its path."""
+        scene.begin(most_gone=20)
+        root, above = os.fsencode(scene.root), b"/".join([b"d" * 250] * 13)
+        paths = [b"%s/%s/%d.wav" % (root, above, number) for number in range(4)]
+        for path in paths:
+            scene.ledger.queue.put([FoundRecording(root, path, Fingerprint(4, 1, 0))])
+            scene.ledger.queue.done(claimed(scene.ledger), Outcome(audio_seconds=1.0, pieces=1))
+            scene.pass_days(1)
+        scene.pass_days(1)
+
+        assert [scene.ledger.history.lookup(path) is not None for path in paths] == [False, False, False, True]
+
+    def test_a_sweep_comes_sooner_where_the_ledger_has_grown(
+        self, scene: Scene, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("watcher.service.sweep._GROWN", 1 << 20)
+        scene.sweep()
+        scene.clock.advance(DAY / 2)
+        before = scene.history.due()
+
+        scene.ledger.memory.remember("large", {"text": "x" * (2 << 20)})
+
+        assert (before, scene.history.due()) == (False, True)
+
     def test_a_sweep_comes_sooner_where_many_more_files_are_known(self, scene: Scene) -> None:
         scene.begin(most_gone=2)
         scene.sweep()

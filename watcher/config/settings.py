@@ -233,8 +233,8 @@ class StateSettings(_Section):
         30.0,
         ge=1,
         le=36_500,
-        description="days a deleted file stays known, 100,000 of them at most; a file that exists, or whose disk is unmounted, is never "
-        "forgotten",
+        description="days a deleted file stays known, 100,000 of them at most (fewer, if their paths are very long); a file that "
+        "exists, or whose disk is unmounted, is never forgotten",
     )
 
     @field_validator("url")

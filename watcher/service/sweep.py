@@ -45,6 +45,10 @@ _PAUSE: Final = 0.05
 #: Files that are gone and still known at most; and how many more than at the last sweep may be known before the next one, which
 #: comes after an hour then: who makes copies of one recording and removes them again pays nothing for it.
 MOST_GONE: Final = 100_000
+#: Bytes of a path for which its file counts as one of these, and once more for each so many more: a row has a path many times.
+_USUAL: Final = 256
+#: And bytes that the ledger may grow by before the next sweep comes after an hour.
+_GROWN: Final = 256 << 20
 _HOUR: Final = 3600.0
 #: Files looked at in a slice.
 _SLICE: Final = 200
@@ -189,6 +193,8 @@ class DailySweep:
         self._too_many_before = 0.0
         #: How many files were known at the end of the last sweep.
         self._known = -1
+        #: Bytes of the ledger then.
+        self._size = 0
         self._swept: float | None = None
         #: The date that the last sweep went by: see `_date`.
         self._dated = 0.0
@@ -272,12 +278,14 @@ class DailySweep:
         self._noted = noted
 
     def due(self) -> bool:
-        """Return whether the last sweep was a day ago, or an hour where many more files are known by now."""
+        """Return whether the last sweep was a day ago, or an hour where many more files are known by now, or much more of them."""
         # A time in the future was written under a wrong clock.
         passed = abs(self._clock() - self._last())
-        known = self._count()
-        self._known = known if self._known < 0 else self._known
-        return passed >= (_HOUR if known - self._known >= self._most_gone else DAY)
+        known, size = self._count(), self._ledger.history.size()
+        if self._known < 0:
+            self._known, self._size = known, size
+        grown = known - self._known >= self._most_gone or size - self._size >= _GROWN
+        return passed >= (_HOUR if grown else DAY)
 
     def _count(self) -> int:
         """Return how many files are known."""
@@ -297,7 +305,7 @@ class DailySweep:
         while self._ledger.history.tidy():
             yield
         self._swept, self._dated = now, date
-        self._known = self._count()
+        self._known, self._size = self._count(), self._ledger.history.size()
         self._remember()
         if any(forgotten.values()):
             _log.info("service.tidied", **forgotten, bytes=self._ledger.history.size())
@@ -326,11 +334,11 @@ class DailySweep:
                     back.append(kept.path)
                 elif there is False and not kept.gone_at:
                     gone.append(kept.path)
-                    missed.append(self._clock())
+                    missed.extend([self._clock()] * _weight(kept.path))
                 elif there is False and kept.gone_at <= before:
                     old.append(kept.path)
                 elif there is False:
-                    missed.append(kept.gone_at)
+                    missed.extend([kept.gone_at] * _weight(kept.path))
             # Nothing was unmounted while we looked?
             if self._places.away(now=now) == away:
                 if gone or back:
@@ -392,6 +400,11 @@ class DailySweep:
 def _slices(walk: Iterator[_T]) -> Iterator[list[_T]]:
     while some := list(islice(walk, _SLICE)):
         yield some
+
+
+def _weight(path: bytes) -> int:
+    """Return how many files of a usual path a file counts for."""
+    return 1 + len(path) // _USUAL
 
 
 def _is_below(path: bytes, places: Iterable[bytes]) -> bool:
