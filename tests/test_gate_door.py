@@ -889,6 +889,64 @@ def test_a_firewalls_page_for_one_recording_alone_makes_nobody_wait(world: World
     assert gate.state().status is GateStatus.PAUSED
 
 
+#: What files meet that somebody has made so, and how many it takes to hold the queue.
+MADE_SO = [
+    pytest.param(GarbledError("x", body=b"{}"), 3, id="answers that cannot be read"),
+    pytest.param(FileError("refused", reason="refused"), 5, id="refusals alike"),
+    pytest.param(FAILED, 8, id="failures"),
+]
+
+
+@pytest.mark.parametrize(("error", "count"), MADE_SO)
+def test_files_of_one_folder_hold_nobody_as_long_as_another_one_has_requests(
+    world: World, error: JobError, count: int
+) -> None:
+    gate = world.gate(concurrency=4, folders=2)
+    other = entered(gate, small=True, path=b"good", root=b"/other")
+    raised = [ask(gate, error, path=b"%d" % number, root=b"/one") for number in range(3 * count)]
+    assert raised == [error] * (3 * count)
+    assert gate.state().status is GateStatus.OPEN
+
+    # One file of the other folder may be damaged, too; two are no accident.
+    assert ask(gate, error, path=b"bad", root=b"/other") is error
+    held = ask(gate, error, path=b"worse", root=b"/other")
+    other.leave()
+
+    assert isinstance(held, HeldError)
+
+
+@pytest.mark.parametrize(("error", "count"), MADE_SO)
+def test_where_only_one_folder_has_requests_its_files_hold_the_queue_and_one_of_another_probes_at_once(
+    world: World, error: JobError, count: int
+) -> None:
+    gate = world.gate(concurrency=4, folders=2)
+    for number in range(count):
+        ask(gate, error, path=b"%d" % number, root=b"/one")
+    assert gate.state().status is GateStatus.HELD
+    # Probes with other files of that folder do not keep the other folder waiting.
+    for number in range(count, count + 10):
+        world.elapsed += 7200.0
+        ask(gate, error, path=b"%d" % number, root=b"/one")
+
+    ticket = admitted(gate)
+    assert (ticket.early, ticket.without) == (True, frozenset({b"/one"}))
+    assert isinstance(ask(gate, path=b"new", root=b"/one"), HeldError), "the probe is not for that folder"
+    assert ask(gate, path=b"good", root=b"/other") is None
+    assert gate.state().status is GateStatus.OPEN
+
+
+def test_a_folder_of_which_several_files_failed_probes_when_a_probe_is_due(world: World) -> None:
+    gate = world.gate(concurrency=4, folders=2)
+    for number in range(12):
+        ask(gate, FAILED, path=b"%d" % number, root=b"/one")
+    for path in (b"a", b"b"):
+        assert admitted(gate).without == {b"/one"}
+        assert isinstance(ask(gate, FAILED, path=path, root=b"/other"), HeldError)
+
+    assert gate.admit(timeout=0.0) is None
+    assert not gate.state().due
+
+
 def test_a_ticket_for_which_there_is_no_job_says_that_nobody_is_about_to_probe(world: World) -> None:
     gate = world.gate(concurrency=4)
     fail_on(gate)

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from watcher.errors import AccountError, NoChannelError, PassingError
-from watcher.gate.hold import FailureStreak, Hold, HoldKind, hold_for, hold_from
+from watcher.gate.hold import FailureStreak, Hold, HoldKind, Witness, hold_for, hold_from
 
 
 def hold(kind: HoldKind) -> Hold:
@@ -114,7 +114,7 @@ def test_failures_that_are_not_the_files_own_hold_the_queue_with_the_last_of_the
 ) -> None:
     streak = FailureStreak()
 
-    tripped = [getattr(streak, method)(path, reason) for method, path, reason in steps]
+    tripped = [getattr(streak, method)(Witness(path), reason) for method, path, reason in steps]
 
     assert tripped == [False] * (len(steps) - 1) + [holds]
 
@@ -122,40 +122,40 @@ def test_failures_that_are_not_the_files_own_hold_the_queue_with_the_last_of_the
 def test_being_turned_away_is_an_outage_only_after_a_minute() -> None:
     streak = FailureStreak()
 
-    early = [streak.crowded(b"%d" % number, now=float(number)) for number in range(59)]
+    early = [streak.crowded(Witness(b"%d" % number), now=float(number)) for number in range(59)]
 
     assert not any(early)
-    assert streak.crowded(b"z", now=60.0)
+    assert streak.crowded(Witness(b"z"), now=60.0)
 
 
 def test_one_file_turned_away_for_long_is_no_outage() -> None:
     streak = FailureStreak()
 
-    assert not any(streak.crowded(b"a", now=10.0 * number) for number in range(100))
+    assert not any(streak.crowded(Witness(b"a"), now=10.0 * number) for number in range(100))
 
 
 def test_of_the_files_of_a_long_outage_only_some_are_remembered() -> None:
     """Each probe may take another file, for weeks."""
     streak, held = FailureStreak(), hold(HoldKind.OUTAGE)
     for number in range(1000):
-        path = b"%d" % number
-        streak.failed(path, "server")
-        streak.crowded(path, now=float(number))
-        streak.garbled(path)
-        held.files = held.files or {path}
-        held.blame(path)
+        file = Witness(b"%d" % number)
+        streak.failed(file, "server")
+        streak.crowded(file, now=float(number))
+        streak.garbled(file)
+        held.files = held.files or {file}
+        held.blame(file)
 
     assert len(streak.files) <= 50
     assert len(held.files) <= 50
     assert not held.from_few_files
     for number in range(1000):
-        streak.refused(b"%d" % number, "refused")
+        streak.refused(Witness(b"%d" % number), "refused")
     assert len(streak.files) <= 50
 
 
 def test_a_hold_that_follows_from_no_file_notes_none() -> None:
     held = hold(HoldKind.OUTAGE)
 
-    held.blame(b"a")
+    held.blame(Witness(b"a"))
 
     assert held.files == set()

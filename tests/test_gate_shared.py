@@ -72,8 +72,8 @@ class Host:
         eventually(visitor.inside.is_set)
         return visitor
 
-    def ask(self, error: BaseException | None = None, *, path: bytes = b"a") -> BaseException | None:
-        return ask(self.gate, error, path=path)
+    def ask(self, error: BaseException | None = None, *, path: bytes = b"a", **options: Any) -> BaseException | None:
+        return ask(self.gate, error, path=path, **options)
 
     @property
     def status(self) -> GateStatus:
@@ -419,6 +419,25 @@ def test_todays_minutes_are_the_fleets_also_those_of_a_host_without_a_limit(flee
     assert isinstance(second.raised, HeldError)
     assert second.raised.reason == "budget"
     assert free.status is GateStatus.OPEN
+
+
+def test_a_hold_that_rests_on_files_of_one_folder_is_probed_at_once_with_one_of_another(fleet: Fleet) -> None:
+    one, two = (fleet.host(name, folders=2, concurrency=4) for name in ("one", "two"))
+    for number in range(8):
+        one.ask(FAILED, path=b"%d" % number, root=b"/one")
+    eventually(lambda: two.status is GateStatus.HELD)
+
+    found: list[Ticket] = []
+
+    def admitted() -> bool:
+        found.extend(ticket for ticket in (one.gate.admit(timeout=0.1),) if ticket is not None)
+        return bool(found)
+
+    eventually(admitted)
+
+    assert (found[0].early, found[0].without) == (True, frozenset({b"/one"}))
+    assert one.ask(path=b"good", root=b"/other") is None
+    eventually(lambda: two.status is GateStatus.OPEN)
 
 
 def test_a_months_minutes_count_for_the_whole_fleet(fleet: Fleet) -> None:

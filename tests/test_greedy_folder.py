@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from servers.fault import Answer, FaultServer, Received, heard
+from servers.fault import Answer, FaultServer, Received, error, heard
 from support.daemon import daemon
 from support.hostile import ENVIRON, mortal, recording
 
@@ -98,3 +98,26 @@ def hollow(path: Path, *, behind: int, rate: int = 8_000) -> Path:
         file.truncate(size + 44 + (behind << 40))
     part.rename(path)
     return path
+
+
+def test_files_that_a_server_refuses_without_a_word_hold_nobody_elses(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    greedy, modest = folders
+
+    def answer(received: Received) -> Answer:
+        return error(400, "bad") if is_greedy(received) else heard(received)
+
+    with (
+        FaultServer(answer) as server,
+        daemon(greedy, modest, *words(server), state=tmp_path / "state", environ=ENVIRON, prefix=mortal()) as running,
+    ):
+        running.await_event("service.ready")
+        for number in range(12):
+            recording(greedy / f"{number}.wav")
+        # Probes with files that have not failed yet have made it certain that all of them are refused.
+        running.await_events("gate.probed", 3)
+
+        path = recording(modest / "good.wav")
+
+        running.await_event("job.done", path=str(path))

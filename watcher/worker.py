@@ -176,6 +176,8 @@ class ClaimTicket(Protocol):
 
     #: Only a job that suits may be claimed.
     early: bool
+    #: Watched folders of which none may be claimed.
+    without: frozenset[bytes]
 
     def offer(self, path: bytes, *, attempts: int) -> bool:
         """Return whether the job of this file is one to claim, where there is a choice; `attempts` counts this one."""
@@ -283,7 +285,7 @@ class Worker:
         """Claim the next job; for a probe, prefer a job that has not failed before."""
         others: list[Job] = []
         try:
-            while (job := self._next()) is not None:
+            while (job := self._next(ticket)) is not None:
                 self.beat()
                 if ticket.offer(job.path, attempts=job.attempts) and job not in self._failed_probes:
                     return job
@@ -298,8 +300,10 @@ class Worker:
         ticket.close(no_job=not (self.small or self.reserved))
         return None
 
-    def _next(self) -> Job | None:
-        return self._ledger.queue.claim(self.name, lease=LEASE, small=self.small, reserved=self.reserved)
+    def _next(self, ticket: ClaimTicket) -> Job | None:
+        return self._ledger.queue.claim(
+            self.name, lease=LEASE, small=self.small, reserved=self.reserved, without=ticket.without
+        )
 
     def _best_for_probe(self, ticket: ClaimTicket, jobs: list[Job]) -> Job:
         """Choose the best job for a probe when none suits: every one gets its turn, those that failed less often first."""

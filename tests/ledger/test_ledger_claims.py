@@ -179,6 +179,16 @@ class TestTurns:
         assert shown == [(ALICE, b"2"), (BOB, b"0"), (ALICE, b"3"), (BOB, b"1"), (ALICE, b"0")]
 
 
+class TestWithout:
+    def test_jobs_of_some_roots_are_not_taken(self, ledger: Ledger) -> None:
+        ledger.queue.put([found(f"{number}.wav", root=root) for root in (ALICE, BOB) for number in range(2)])
+
+        taken = [ledger.queue.claim("worker", lease=LEASE, without={ALICE, CAROL}) for _ in range(3)]
+
+        assert [job and job.root for job in taken] == [BOB, BOB, None]
+        assert claimed(ledger).root == ALICE
+
+
 class TestReserved:
     """Some claims are kept for roots that have nothing in work: turns alone let one root have every worker in the end."""
 

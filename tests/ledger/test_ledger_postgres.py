@@ -30,6 +30,7 @@ from watcher.ledger.values import Content, PutResult
 
 pytest.importorskip("psycopg", reason="the extra postgres is not installed")
 
+from watcher.ledger.claims import Wanted
 from watcher.ledger.postgres import PostgresLedger
 from watcher.ledger.postgres.database import PostgresConnection
 from watcher.ledger.postgres.queue import _RUNNING, PostgresQueue
@@ -259,11 +260,11 @@ class TestSharing:
             came.append(1)
             arrive(queue)
 
-        def count(queue: PostgresQueue, owner: str, *, lease: float, small: bool, reserved: bool) -> Job | None:
+        def count(queue: PostgresQueue, owner: str, wanted: Wanted, *, lease: float) -> Job | None:
             looks.append(owner)
             # The others come while this one looks.
             gathered.wait(60)
-            return look(queue, owner, lease=lease, small=small, reserved=reserved)
+            return look(queue, owner, wanted, lease=lease)
 
         monkeypatch.setattr(PostgresQueue, "_about_to_claim", note)
         monkeypatch.setattr(PostgresQueue, "_claim", count)

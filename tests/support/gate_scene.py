@@ -82,11 +82,17 @@ def real(*, stop: threading.Event | None = None, **options: Any) -> Gate:
 
 
 def ask(
-    gate: Gate, error: BaseException | None = None, *, path: bytes = b"a", small: bool = True, seconds: float = 1.0
+    gate: Gate,
+    error: BaseException | None = None,
+    *,
+    path: bytes = b"a",
+    root: bytes = b"",
+    small: bool = True,
+    seconds: float = 1.0,
 ) -> BaseException | None:
     """Make one request that meets `error`; return what came out of the gate."""
     try:
-        with gate.enter(seconds=seconds, small=small, path=path):
+        with gate.enter(seconds=seconds, small=small, path=path, root=root):
             if error is not None:
                 raise error
     except (JobError, KeyError) as exc:
@@ -102,13 +108,15 @@ def ask_each(gate: Gate, error: BaseException, count: int) -> list[BaseException
 class Visitor:
     """A request in a thread of its own: in the gate from `inside` until `leave` is called."""
 
-    def __init__(self, gate: Gate, *, small: bool = False, path: bytes = b"a", seconds: float = 1.0) -> None:
+    def __init__(
+        self, gate: Gate, *, small: bool = False, path: bytes = b"a", root: bytes = b"", seconds: float = 1.0
+    ) -> None:
         self.inside = threading.Event()
         self.raised: BaseException | None = None
         self.began = 0.0
         self._leave = threading.Event()
         self._error: BaseException | None = None
-        self._gate, self._small, self._path, self._seconds = gate, small, path, seconds
+        self._gate, self._small, self._path, self._root, self._seconds = gate, small, path, root, seconds
         self._thread = threading.Thread(target=self._visit, name="visitor")
         self._thread.start()
 
@@ -125,7 +133,7 @@ class Visitor:
 
     def _visit(self) -> None:
         try:
-            with self._gate.enter(seconds=self._seconds, small=self._small, path=self._path):
+            with self._gate.enter(seconds=self._seconds, small=self._small, path=self._path, root=self._root):
                 self.began = time.monotonic()
                 self.inside.set()
                 assert self._leave.wait(PATIENCE)
@@ -196,4 +204,5 @@ class Calls:
 
 
 def run(gate: Gate, calls: Calls, *, path: bytes = b"a", **options: Any) -> str:
-    return gate.run(calls, seconds=1.0, small=True, path=path, **options)
+    answer: str = gate.run(calls, seconds=1.0, small=True, path=path, **options)
+    return answer

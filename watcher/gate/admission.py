@@ -1,7 +1,7 @@
 """The requests that wait for a place, and how many are in flight. Small files go first and have a reserved place. Not locked."""
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Final
@@ -20,6 +20,8 @@ class GateRequest:
     seconds: float
     small: bool
     path: bytes = b""
+    #: The watched folder that the file lies in.
+    root: bytes = b""
     granted: bool = False
     #: The hold that it probes, and the number of `resume` calls before this request.
     probe: Hold | None = None
@@ -37,8 +39,9 @@ class AdmissionQueue:
         self._large: deque[GateRequest] = deque()
         self._small_in_a_row = 0
         self._large_inside = 0
-        #: Requests in flight.
+        #: Requests in flight; and by root.
         self.inside = 0
+        self._inside_of: Counter[bytes] = Counter()
 
     def __len__(self) -> int:
         """Return how many requests wait."""
@@ -48,6 +51,10 @@ class AdmissionQueue:
     def large(self) -> bool:
         """Whether a large file waits."""
         return bool(self._large)
+
+    def roots(self) -> set[bytes]:
+        """Return the roots with a request that waits or is in flight."""
+        return {request.root for request in chain(self._small, self._large)} | {*self._inside_of}
 
     def seconds(self, count: int) -> float:
         """Return the seconds of audio of the first `count` waiting requests, but at least those of the longest head."""
@@ -83,6 +90,7 @@ class AdmissionQueue:
         """Start a request, from wherever it waits."""
         self.quit(request)
         self.inside += 1
+        self._inside_of[request.root] += 1
         self._large_inside += not request.small
         request.granted = True
         request.signal.notify()
@@ -90,6 +98,7 @@ class AdmissionQueue:
     def leave(self, request: GateRequest) -> None:
         """Count a request that ended."""
         self.inside -= 1
+        self._inside_of -= Counter((request.root,))
         self._large_inside -= not request.small
 
     def rouse(self) -> None:

@@ -10,7 +10,7 @@ from watcher.fleet import SharedHold
 from watcher.gate.admission import AdmissionQueue, GateRequest
 from watcher.gate.clock import GateClock
 from watcher.gate.history import TELLING, RequestHistory, is_answer, is_maybe_paid, may_be_files_fault, may_pass
-from watcher.gate.hold import ABOUT_FILES, LONGEST_PAUSE, Hold, HoldKind, hold_for
+from watcher.gate.hold import ABOUT_FILES, LONGEST_PAUSE, Hold, HoldKind, Witness, hold_for
 from watcher.gate.limits import GateLimits
 from watcher.gate.pace import day_of
 from watcher.gate.record import HoldRecord, Pause, pause_from
@@ -102,7 +102,8 @@ class GateDoor:
         if (hold := self.hold) is not None:
             status = GateStatus.PROBING if hold.probing else GateStatus.HELD
             until = self.reports.retry_at(hold, now)
-            due = not hold.no_job and (hold.ticket is not None or hold.next_probe <= now or hold.from_few_files)
+            early = self.barred(hold) is not None
+            due = not hold.no_job and (hold.ticket is not None or hold.next_probe <= now or early)
             return GateState(status, hold.since, hold.reason, hold.why, hold.hint, until, in_flight, limit=1, due=due)
         if (pause := self.pause) is not None:
             until = self._clock.unix(pause.until)
@@ -142,7 +143,13 @@ class GateDoor:
             self._answered = now
         probes = request.probe is not None
         verdict = self.history.count(
-            request.path, error, epoch=request.epoch, in_flight=self._line.inside, probes=probes, now=now
+            _file(request),
+            error,
+            epoch=request.epoch,
+            in_flight=self._line.inside,
+            probes=probes,
+            now=now,
+            present=self._line.roots(),
         )
         if verdict.pause and isinstance(error, PassingError):
             self._pause_for(verdict.pause, request, error, now)
@@ -165,11 +172,13 @@ class GateDoor:
         # that may be charged without an answer is finally repeated only every half hour (`Hold.interval`).
         return self.hold.error(retry_after=ANOTHER_FILE_SECONDS if request.probe is self.hold else 0.0)
 
-    def _doubted(self, request: GateRequest, trouble: JobError, error: BaseException | None, now: float) -> set[bytes]:
+    def _doubted(
+        self, request: GateRequest, trouble: JobError, error: BaseException | None, now: float
+    ) -> set[Witness]:
         """Return the files that may have caused a hold; none if files cannot be its cause."""
         if trouble is not error or may_be_files_fault(error):
             return self.history.files
-        return {request.path} if isinstance(error, AccountError) and self.history.passes(now) else set()
+        return {_file(request)} if isinstance(error, AccountError) and self.history.passes(now) else set()
 
     def _judge(
         self, hold: Hold, request: GateRequest, trouble: JobError | None, error: BaseException | None, now: float
@@ -193,7 +202,7 @@ class GateDoor:
             self.hold_for(trouble or error, now, cause=error)
             return
         hold.probing = False
-        hold.blame(request.path)
+        hold.blame(_file(request))
         if isinstance(trouble, AccountError | NoChannelError) and hold.reason != trouble.reason:
             self.hold_for(trouble, now, cause=error)
             return
@@ -227,7 +236,7 @@ class GateDoor:
     # Holds and pauses.
 
     def hold_for(
-        self, error: JobError, now: float, *, cause: BaseException | None = None, files: set[bytes] | None = None
+        self, error: JobError, now: float, *, cause: BaseException | None = None, files: set[Witness] | None = None
     ) -> None:
         """Hold the queue for an error; `cause`: the outcome of the request that led to it, `files`: those that may have caused it."""
         error.hint = self._advise(error)
@@ -253,6 +262,10 @@ class GateDoor:
         self.reports.begun(hold, now)
         self._line.rouse()
         self.changed.notify_all()
+
+    def barred(self, hold: Hold) -> frozenset[bytes] | None:
+        """See Hold.barred."""
+        return hold.barred(self._limits.options.folders)
 
     def use_another_file(self, hold: Hold, path: bytes, now: float) -> None:
         """Use another file for the probe; if this one has failed before, there was no other: delay the probe."""
@@ -395,6 +408,10 @@ class GateDoor:
         elif self.pause is not None and self.pause.noted:
             self.pause.until = now
             self.lapse(now)
+
+
+def _file(request: GateRequest) -> Witness:
+    return Witness(request.path, request.root)
 
 
 def _is_answered_otherwise(hold: Hold, request: GateRequest) -> bool:

@@ -20,6 +20,7 @@ from watcher.gate.clock import PATIENCE_SECONDS, SILENT, SLICE, GateClock
 from watcher.gate.door import GateDoor
 from watcher.gate.garbled import MOST, GarbledAnswers, GarbledCounts, given_up
 from watcher.gate.history import RequestHistory, all_garbled, counted_as, is_maybe_paid
+from watcher.gate.hold import Witness
 from watcher.gate.peers import peers_of
 from watcher.gate.reports import HoldReports
 from watcher.gate.request_queue import RequestQueue
@@ -127,12 +128,13 @@ class Gate:
         seconds: float,
         small: bool,
         path: bytes,
+        root: bytes = b"",
         sound: str = "",
         retried: str = "",
         tries: int = 3,
         announce: Callable[[float], None] = lambda _: None,
     ) -> _T:
-        """Make a request through the gate; `seconds` of audio, of the file `path`.
+        """Make a request through the gate; `seconds` of audio, of the file `path` in the watched folder `root`.
 
         `announce` is called again and again while it waits, with the seconds until the next call at the latest.
 
@@ -144,13 +146,13 @@ class Gate:
         is the file's failure (FileError) where others get readable answers, and else holds the queue. `retried` is the key under
         which the memory knows that a person wants this file to be tried once more.
         """
-        known = self._known_of(sound, path, retried) if sound else None
+        known = self._known_of(sound, Witness(path, root), retried) if sound else None
         turned_away = failures = 0
         passed = self._history.passed
         try:
             while True:
                 try:
-                    with self.enter(seconds=seconds, small=small, path=path, announce=announce):
+                    with self.enter(seconds=seconds, small=small, path=path, root=root, announce=announce):
                         return self._garbled.read(call, sound, known, retried=retried) if sound else call()
                 except GarbledError as error:
                     if error.times >= MOST:
@@ -177,14 +179,20 @@ class Gate:
 
     @contextlib.contextmanager
     def enter(
-        self, *, seconds: float, small: bool, path: bytes, announce: Callable[[float], None] = lambda _: None
+        self,
+        *,
+        seconds: float,
+        small: bool,
+        path: bytes,
+        root: bytes = b"",
+        announce: Callable[[float], None] = lambda _: None,
     ) -> Iterator[None]:
         """Occupy a place for one request; its exception tells the gate how it ended. `announce`: see `run`.
 
         Blocks for a place, the pace and short pauses. Raises HeldError when the gate holds (also instead of the error
         that made it hold an outage), StoppedError on stop, and StateError where the ledger cannot be read and that does not pass.
         """
-        request = self._requests.enter(seconds=seconds, small=small, path=path, announce=announce)
+        request = self._requests.enter(seconds=seconds, small=small, path=path, root=root, announce=announce)
         error: BaseException | None = None
         try:
             self._limits.book()
@@ -313,7 +321,7 @@ class Gate:
         rest = min(first * 2.0 ** min(times - 1, 16), most) * (1 + 0.25 * self._clock.jitter())
         return rest if error.crowded else max(rest, error.retry_after or 0.0)
 
-    def _known_of(self, sound: str, path: bytes, retried: str) -> GarbledAnswers | None:
+    def _known_of(self, sound: str, file: Witness, retried: str) -> GarbledAnswers | None:
         """Return what is known of a sound. Raises FileError or HeldError when it is not to be asked for any more."""
         while True:
             try:
@@ -328,8 +336,8 @@ class Gate:
             now = self._clock.now()
             self._door.lapse(now)
             if self._door.hold is None and not self._garbled.readable:
-                self._door.hold_for(all_garbled(known.message), now)
+                self._door.hold_for(all_garbled(known.message), now, files={file})
             if (hold := self._door.hold) is not None:
-                self._door.use_another_file(hold, path, now)
+                self._door.use_another_file(hold, file.path, now)
                 raise hold.error(retry_after=_PASSED_OVER_SECONDS)
         raise given_up(known.message, known.times)

@@ -1,6 +1,7 @@
 """What the outcomes of requests mean together: a slow server, an outage, a refusal of every file, or the fault of one file."""
 
 import math
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,7 +18,7 @@ from watcher.errors import (
 )
 from watcher.gate.clock import GateClock
 from watcher.gate.garbled import MOST, GarbledCounts
-from watcher.gate.hold import FailureStreak
+from watcher.gate.hold import FailureStreak, Witness
 from watcher.gate.window import ConcurrencyWindow
 
 #: Outcomes that say something about the endpoint.
@@ -67,7 +68,7 @@ class RequestHistory:
         self._pauses = 0
 
     @property
-    def files(self) -> set[bytes]:
+    def files(self) -> set[Witness]:
         """The files of the failures in a row."""
         return self._streak.files
 
@@ -91,19 +92,24 @@ class RequestHistory:
 
     def count(
         self,
-        path: bytes,
+        file: Witness,
         error: BaseException | None,
         *,
         epoch: int,
         in_flight: int,
         probes: bool,
         now: float,
+        present: AbstractSet[bytes] = frozenset(),
     ) -> RequestVerdict:
-        """Count the outcome of a request for the file `path`; None: it passed.
+        """Count the outcome of a request for a file; None: it passed. `present`: the roots that have other requests now.
+
+        As long as others have requests, what only files of one root meet is no matter of the server: who may write into that root
+        may have made them so.
 
         `epoch`: that of the window when the request started; `in_flight`: how many other requests there are; `probes`: it was
         the probe of a hold.
         """
+        path = file.path
         match error:
             case AccountError() | NoChannelError():
                 own = isinstance(error, AccountError) and not probes and self._is_own(path, now)
@@ -115,13 +121,16 @@ class RequestHistory:
             case GarbledError():
                 self.remember_failed(path)
                 alone = error.times >= MOST and not self._garbled.readable
-                return RequestVerdict(all_garbled(error.message) if self._streak.garbled(path) or alone else None)
+                counts = self._streak.garbled(file) or alone
+                return RequestVerdict(
+                    all_garbled(error.message) if counts and not self._streak.is_of_one(present) else None
+                )
             case PassingError():
-                return self._failed(path, error, epoch=epoch, in_flight=in_flight, now=now)
+                return self._failed(file, error, epoch=epoch, in_flight=in_flight, now=now, present=present)
             case FileError() | RemedyError():
                 self.remember_failed(path)
-                if not may_pass(error) and self._streak.refused(path, error.reason):
-                    return RequestVerdict(_refused(error))
+                counts = not may_pass(error) and self._streak.refused(file, error.reason)
+                return RequestVerdict(_refused(error) if counts and not self._streak.is_of_one(present) else None)
             case None:
                 self._passed(path, now)
         return RequestVerdict()
@@ -136,8 +145,11 @@ class RequestHistory:
         self.begin_streak()
         self._window.passed()
 
-    def _failed(self, path: bytes, error: PassingError, *, epoch: int, in_flight: int, now: float) -> RequestVerdict:
+    def _failed(
+        self, file: Witness, error: PassingError, *, epoch: int, in_flight: int, now: float, present: AbstractSet[bytes]
+    ) -> RequestVerdict:
         """Slow down after a passing failure; it is everybody's where it makes an outage."""
+        path = file.path
         if error.reason == "challenge":
             self.remember_failed(path)
             if len(self._challenged) < _SEVERAL:
@@ -153,7 +165,9 @@ class RequestHistory:
                 self.remember_failed(path)
                 if own:
                     return RequestVerdict()
-            return RequestVerdict(error if self._streak.failed(path, error.reason) else None)
+            counts = self._streak.failed(file, error.reason)
+            own = may_be_files_fault(error) and self._streak.is_of_one(present)
+            return RequestVerdict(error if counts and not own else None)
         pause = 0.0
         if error.retry_after:
             pause = error.retry_after * (1 + 0.05 * self._clock.jitter())
@@ -161,7 +175,7 @@ class RequestHistory:
             # Even one at a time is too many: the only thing left to slow down is everybody.
             pause = min(2.0 ** min(self._pauses, 16), _LONGEST_OWN_PAUSE)
             self._pauses += 1
-        return RequestVerdict(error if self._streak.crowded(path, now) else None, pause)
+        return RequestVerdict(error if self._streak.crowded(file, now) else None, pause)
 
     def _is_own(self, path: bytes, now: float) -> bool:
         """Return whether a further failure is due to the file, not to the server: others passed meanwhile, and still do."""

@@ -1,10 +1,12 @@
 """Holds of the queue: their reasons, and when a probe is due."""
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar, Final
+from typing import ClassVar, Final, NamedTuple
 
 from watcher.errors import AccountError, HeldError, JobError, NoChannelError
 from watcher.gate.clock import GateClock
@@ -26,6 +28,13 @@ class HoldKind(StrEnum):
     OUTAGE = "outage"
     #: The minutes of the day, or of the month, are bought.
     BUDGET = "budget"
+
+
+class Witness(NamedTuple):
+    """A file that the server failed on or refused, and the watched folder that it lies in."""
+
+    path: bytes
+    root: bytes = b""
 
 
 @dataclass(slots=True)
@@ -50,9 +59,12 @@ class Hold:
     #: BUDGET: seconds of audio that exceeded the limit; and the hold that is replaced for this time and becomes active again.
     seconds: float = 0.0
     former: "Hold | None" = None
-    #: The ticket of a worker that may probe and has not done so yet; `early`: only a file that has not failed may make that probe.
+    #: The ticket of a worker that may probe and has not done so yet; `early`: only a file that has not failed may make that probe,
+    #: and none of `Ticket.without`.
     ticket: Ticket | None = None
     early: bool = False
+    #: Before that the fleet is not asked whether a probe may be made early (monotonic).
+    early_from: float = -math.inf
     #: No job was found for the last ticket.
     no_job: bool = False
     #: A probe is in flight; and the number of `resume` calls: an older probe has a smaller number.
@@ -64,7 +76,7 @@ class Hold:
     not_before: float = -math.inf
     asked_until: float = 0.0
     #: Files whose failures caused the hold.
-    files: set[bytes] = field(default_factory=set)
+    files: set[Witness] = field(default_factory=set)
 
     @property
     def why(self) -> str:
@@ -76,10 +88,18 @@ class Hold:
         """Whether it rests on a few files: then one that has not failed may show at once that the server works."""
         return 0 < len(self.files) < _FEW_FILES
 
-    def blame(self, path: bytes) -> None:
+    def barred(self, folders: int) -> frozenset[bytes] | None:
+        """Return the roots whose files may not probe before a probe is due; None: no file may. `folders`: how many roots there are.
+
+        Where it rests on many files, those of a root that has not failed may still: all the others may be somebody's who means harm.
+        """
+        roots = frozenset() if self.from_few_files else frozenset(failed_roots(self.files))
+        return roots if self.from_few_files or 0 < len(roots) < folders else None
+
+    def blame(self, file: Witness) -> None:
         """Note one more file that it follows from, unless it follows from none."""
         if self.files:
-            _add(self.files, path)
+            _add(self.files, file)
 
     def is_over(self, today: str) -> bool:
         """Return whether the day or month that was spent is another one than that of `today` (YYYY-MM-DD)."""
@@ -159,6 +179,13 @@ def hold_from(record: Mapping[str, object]) -> Hold | None:
     )
 
 
+def failed_roots(files: Iterable[Witness]) -> set[bytes]:
+    """Return the roots of which several files have failed: any root may have one that is damaged."""
+    return {root for root, count in Counter(file.root for file in files).items() if count >= _SEVERAL}
+
+
+#: So many files of one root that failed are no accident.
+_SEVERAL: Final = 2
 #: Reasons of holds of the account that no single answer gives: only what many files met.
 ABOUT_FILES: Final = frozenset({"refused", "garbled"})
 #: So many files do not all fail by chance.
@@ -190,62 +217,67 @@ class FailureStreak:
 
     _failures: int = 0
     _unreachable: int = 0
-    _files: set[bytes] = field(default_factory=set)
+    _files: set[Witness] = field(default_factory=set)
     _crowded: int = 0
-    _crowded_files: set[bytes] = field(default_factory=set)
+    _crowded_files: set[Witness] = field(default_factory=set)
     _crowded_since: float = math.inf
-    _refused: dict[str, set[bytes]] = field(default_factory=dict)
-    _garbled: set[bytes] = field(default_factory=set)
+    _refused: dict[str, set[Witness]] = field(default_factory=dict)
+    _garbled: set[Witness] = field(default_factory=set)
 
     @property
-    def files(self) -> set[bytes]:
+    def files(self) -> set[Witness]:
         """The files that failed in this row."""
         return self._files.union(self._crowded_files, self._garbled, *self._refused.values())
 
-    def failed(self, path: bytes, reason: str) -> bool:
+    def is_of_one(self, present: AbstractSet[bytes]) -> bool:
+        """Return whether files of one root alone failed in this row, while others have requests (`present`: roots that have any)."""
+        roots = failed_roots(self.files)
+        return len(roots) == 1 and not present <= roots
+
+    def failed(self, file: Witness, reason: str) -> bool:
         """Count a failure; True: this is an outage."""
         self._failures += 1
-        _add(self._files, path)
+        _add(self._files, file)
         self._unreachable = self._unreachable + 1 if reason == "unreachable" else 0
         # Where no connection came about, no file can be at fault.
         return self._unreachable >= self.FAILURES or (
             self._failures >= self.FAILURES and len(self._files) >= self.FILES
         )
 
-    def crowded(self, path: bytes, now: float) -> bool:
+    def crowded(self, file: Witness, now: float) -> bool:
         """Count being turned away; True: it has gone on for so long, for so many, that it is an outage."""
         self._crowded_since = min(self._crowded_since, now)
         self._crowded += 1
-        _add(self._crowded_files, path)
+        _add(self._crowded_files, file)
         return (
             self._crowded >= self.FAILURES
             and len(self._crowded_files) >= self.FILES
             and now - self._crowded_since >= self.CROWDED_SECONDS
         )
 
-    def garbled(self, path: bytes) -> bool:
+    def garbled(self, file: Witness) -> bool:
         """Count an answer that cannot be read; True: it is like that for every file."""
-        _add(self._garbled, path)
+        _add(self._garbled, file)
         return len(self._garbled) >= self.FILES
 
-    def refused(self, path: bytes, reason: str) -> bool:
+    def refused(self, file: Witness, reason: str) -> bool:
         """Count a refusal of a file by a server that works; True: every file is refused like this.
 
         Only refusals that name nothing of the file count, and any other answer in between ends their row.
         """
         alike = self._refused.get(reason, set())
         if reason in _NAMELESS:
-            _add(alike, path)
+            _add(alike, file)
         self._failures = self._unreachable = self._crowded = 0
         self._files, self._crowded_files, self._crowded_since = set(), set(), math.inf
         self._refused = {reason: alike}
         return len(alike) >= self.ALIKE
 
 
-def _add(files: set[bytes], path: bytes) -> None:
-    """Note a file, up to as many as matter: an outage of weeks meets any number of them."""
-    if len(files) < _FEW_FILES:
-        files.add(path)
+def _add(files: set[Witness], file: Witness) -> None:
+    """Note a file, up to as many as matter, in all and of its root: an outage of weeks meets any number of them."""
+    if len(files) < _FEW_FILES or sum(known.root == file.root for known in files) < _SEVERAL:
+        files.add(file)
 
 
 #: What the client calls refusals that speak of the request as a whole.

@@ -36,9 +36,11 @@ class RequestQueue:
         #: Requests in flight, and since when (Unix time).
         self._in_flight: dict[GateRequest, float] = {}
 
-    def enter(self, *, seconds: float, small: bool, path: bytes, announce: Callable[[float], None]) -> GateRequest:
+    def enter(
+        self, *, seconds: float, small: bool, path: bytes, root: bytes, announce: Callable[[float], None]
+    ) -> GateRequest:
         """Wait for a place, and for what else a request needs; see `Gate.enter`. Called without the lock."""
-        request = GateRequest(threading.Condition(self._lock), seconds, small=small, path=path)
+        request = GateRequest(threading.Condition(self._lock), seconds, small=small, path=path, root=root)
         self._door.sync()
         with self._lock:
             self._line.join(request)
@@ -112,7 +114,11 @@ class RequestQueue:
         """Start a request as a probe, or wait until the limits allow that; raises where it may not probe."""
         if hold.ticket is None and (hold.next_probe > now or self._door.record.needs_permission):
             raise hold.error()
-        if hold.ticket is not None and hold.early and self._door.history.has_failed(request.path):
+        if (
+            (ticket := hold.ticket) is not None
+            and hold.early
+            and (request.root in ticket.without or self._door.history.has_failed(request.path))
+        ):
             raise hold.error()
         if (delay := self._probe_delay(hold, request, now)) > 0:
             self._limits.ask()

@@ -53,6 +53,8 @@ class GateOptions:
     fleet_concurrency: int = 0
     #: Places kept free for small files, where there are two or more.
     reserve: int = 1
+    #: Watched folders whose files the requests are about.
+    folders: int = 1
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""

@@ -14,11 +14,14 @@ class Ticket:
         *,
         failed: Callable[[bytes], bool] = lambda _: False,
         early: bool = False,
+        without: frozenset[bytes] | None = None,
     ) -> None:
         """`give_back` takes an unused permission to probe; None: no probe, the gate is open. `failed`: the server failed on this file."""
         self.probe = give_back is not None
         #: No probe is due: only a file that has not failed may make one.
         self.early = early
+        #: Watched folders no file of which may make it.
+        self.without = without or frozenset()
         #: No job was found for it; and the file of the job that was claimed with it.
         self.no_job = False
         self.path = b""

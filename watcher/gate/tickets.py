@@ -32,7 +32,7 @@ class Tickets:
             with self._lock:
                 now = self._clock.now()
                 self._door.lapse(now)
-                due, early = self._due(now)
+                due, without = self._due(now)
                 if due > now:
                     if now >= deadline:
                         return None
@@ -40,25 +40,32 @@ class Tickets:
                     continue
                 if (hold := self._door.hold) is None:
                     return Ticket()
-                hold.ticket = ticket = Ticket(self._take_back, failed=self._door.history.has_failed, early=early)
-                hold.early, hold.no_job = early, False
-            if self._door.record.may_probe(hold):
+                hold.ticket = ticket = Ticket(
+                    self._take_back, failed=self._door.history.has_failed, early=without is not None, without=without
+                )
+                hold.early, hold.no_job = ticket.early, False
+            if self._door.record.may_probe(hold, early=ticket.early):
                 return ticket
             with self._lock:  # another host probes it, or has just done so, or the fleet cannot be asked
-                hold.ticket, hold.next_probe = None, self._clock.now() + SYNC_SECONDS
+                hold.ticket = None
+                if ticket.early:
+                    hold.early_from = self._clock.now() + SYNC_SECONDS
+                else:
+                    hold.next_probe = self._clock.now() + SYNC_SECONDS
                 self._door.record.look_again()
         return None
 
-    def _due(self, now: float) -> tuple[float, bool]:
-        """Return when there may be a ticket (monotonic), and whether it is one for a probe that is not due yet."""
+    def _due(self, now: float) -> tuple[float, frozenset[bytes] | None]:
+        """Return when there may be a ticket (monotonic); and, for a probe that is not due then, whose files may not make it."""
         hold, pause = self._door.hold, self._door.pause
         if hold is None:
             is_long = pause is not None and pause.until - now > PATIENCE_SECONDS
-            return (pause.until if pause is not None and is_long else -math.inf), False
+            return (pause.until if pause is not None and is_long else -math.inf), None
         if hold.probing or hold.ticket is not None:
-            return math.inf, False
-        early = hold.next_probe > now and hold.from_few_files and not self._door.record.needs_permission
-        return (hold.not_before if early else hold.next_probe), early
+            return math.inf, None
+        if hold.next_probe > now and (without := self._door.barred(hold)) is not None:
+            return max(hold.not_before, hold.early_from), without
+        return hold.next_probe, None
 
     def _take_back(self, ticket: Ticket) -> None:
         """Take back a permission to probe that was not used."""

@@ -12,6 +12,7 @@ import threading
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import product
 from typing import Final, NamedTuple
 
@@ -42,6 +43,20 @@ class RunningJob(NamedTuple):
     owner: str
     root: bytes
     alone: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which jobs a claim takes; see `Claims.claim`."""
+
+    small: bool = False
+    reserved: bool = False
+    without: frozenset[bytes] = frozenset()
+
+    @property
+    def kind(self) -> tuple[bool, bool]:
+        """The kind of claims that share one turn."""
+        return self.small, self.reserved
 
 
 class Claims(WorkSignal):
@@ -85,12 +100,13 @@ class Claims(WorkSignal):
         lease: float,  # noqa: ARG002 - nobody shares it
         small: bool = False,
         reserved: bool = False,
+        without: Collection[bytes] = (),
     ) -> Job | None:
         """Take the next due job, count the attempt, raise the fence. Cheap.
 
         Roots take turns, in the order of their names; within one, arrivals go before backlog, and the oldest first.
         `small`: only jobs that need one request. `reserved`: only jobs of roots of which no claim of the same kind (`small` or not)
-        has a job in work here. Where hosts share the ledger, the claim is under a lease of `lease` seconds;
+        has a job in work here. `without`: no jobs of these roots. Where hosts share the ledger, the claim is under a lease of `lease` seconds;
         once it has lapsed, another host may claim. None: nothing is due, or what is due has to wait until others have ended.
         What was running in a crash is claimed by the rules in `Suspects`; `small` does not matter for it.
         """
@@ -98,11 +114,12 @@ class Claims(WorkSignal):
             raise StateError("only the process that holds the state's lock may claim jobs")
         self._about_to_claim()
         self._for_small[rows.text(owner)] = small
+        wanted = Wanted(small, reserved, frozenset(without))
         now = self._clock()
 
         def take(connection: Connection) -> tuple[bytes, Job] | None:
             self._promote(connection, now=now)
-            head = next(self._claimable(connection, small=small, reserved=reserved), None)
+            head = next(self._claimable(connection, wanted), None)
             if head is None:
                 return None
             values = {"id": head.id, "owner": rows.text(owner), "now": now}
@@ -112,23 +129,23 @@ class Claims(WorkSignal):
         taken = self._database.change(take, durable=False)
         if taken is None:
             return None
-        self._served[small, reserved], job = taken
+        self._served[wanted.kind], job = taken
         self._await_report(job)
         return job
 
     # Within a transaction.
 
-    def _claimable(self, connection: Connection, *, small: bool, reserved: bool) -> Iterator[QueueHead]:
+    def _claimable(self, connection: Connection, wanted: Wanted) -> Iterator[QueueHead]:
         """Yield the jobs that may be claimed, the one whose turn it is first.
 
         A source that was running in a crash goes when its turn comes, but with nothing beside it: until the others have
         ended nothing new begins, and while it runs nothing else does.
         """
-        after = self._served[small, reserved]
+        after = self._served[wanted.kind]
         seen: set[bytes] = set()
         running: list[RunningJob] = []
-        served: set[bytes] = set()
-        while heads := self._heads(connection, after, small=small):
+        passed_over = set(map(self._paths.stored, wanted.without))
+        while heads := self._heads(connection, after, small=wanted.small):
             after = heads[0].root
             if after in seen:
                 return
@@ -137,15 +154,15 @@ class Claims(WorkSignal):
                 if any(job.alone for job in running):
                     self._hold_back()
                     return
-                served = self._roots_served(running, small=small) if reserved else served
+                passed_over |= self._roots_served(running, small=wanted.small) if wanted.reserved else set()
             seen.add(after)
             if heads[0].alone and running:
                 self._hold_back()
                 return
-            if after in served:
+            if after in passed_over:
                 continue
             for place, head in enumerate(heads):
-                if place == 0 if head.alone else head.small or not small:
+                if place == 0 if head.alone else head.small or not wanted.small:
                     yield head
 
     def _heads(self, connection: Connection, after: bytes, *, small: bool) -> list[QueueHead]:

@@ -412,6 +412,7 @@ class Transcription:
             seconds=upload.seconds,
             small=small,
             path=self._job.path,
+            root=self._job.root,
             sound=f"{digest} {question.key}",
             retried=f"{RETRIED}{self._job.id}",
             announce=beat,

@@ -153,6 +153,7 @@ def plan(config: Config, *, keyless: bool = False, offline: bool = True) -> Plan
             daily_minutes=0.0 if is_trial else api.daily_minutes,
             monthly_minutes=0.0 if is_trial else api.monthly_minutes,
             fleet_concurrency=api.fleet_concurrency,
+            folders=len(folders),
         ),
         folders=folders,
         # What lies in a directory that has two names is known by the first.

@@ -109,9 +109,9 @@ class PostgresFleet:
         """End this hold for all."""
         self._tell(_OPEN, (self._endpoint, self._party, number))
 
-    def probe(self, number: int, *, lease: float) -> bool:
-        """Request the permission to probe this hold, or renew it; one host at a time has it."""
-        values = (self._host, lease, self._endpoint, self._party, number, self._host)
+    def probe(self, number: int, *, lease: float, early: bool = False) -> bool:
+        """Request the permission to probe this hold, or renew it; one host at a time has it. `early`: also if no probe is due."""
+        values = (self._host, lease, self._endpoint, self._party, number, self._host, early)
         return self._change(lambda connection: bool(connection.execute(_PROBE, values).fetchall()), durable=False)
 
     def give_back(self, number: int) -> None:
@@ -191,7 +191,7 @@ UPDATE doors SET hold = NULL, prober = '' WHERE endpoint = ? AND party = ? AND n
 _PROBE: Final = f"""
 UPDATE doors SET prober = ?, probing_until = {_NOW} + ?
 WHERE endpoint = ? AND party = ? AND number = ? AND hold IS NOT NULL
-AND (prober = ? OR due <= {_NOW} AND (prober = '' OR probing_until <= {_NOW}))
+AND (prober = ? OR (due <= {_NOW} OR ? = 1) AND (prober = '' OR probing_until <= {_NOW}))
 RETURNING number
 """  # noqa: S608 - our own expression
 _GIVE_BACK: Final = "UPDATE doors SET prober = '' WHERE endpoint = ? AND party = ? AND number = ? AND prober = ?"

@@ -7,14 +7,14 @@ lapse, as on SQLite: what is in work there is known to its workers, however long
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from itertools import count
 from typing import ClassVar, Final, TypeVar
 
 from watcher.errors import LeaseLostError, StateBusyError, StateError
 from watcher.job import FoundRecording, Job, State
 from watcher.ledger import rows
-from watcher.ledger.claims import GROUPS, QueueHead, RunningJob, next_name
+from watcher.ledger.claims import GROUPS, QueueHead, RunningJob, Wanted, next_name
 from watcher.ledger.part import Connection, LedgerContext, Row, held
 from watcher.ledger.postgres.database import PostgresDatabase
 from watcher.ledger.postgres.finding import distinct, put_distinct
@@ -126,32 +126,41 @@ class PostgresQueue(Queue):
 
     # Working.
 
-    def claim(self, owner: str, *, lease: float, small: bool = False, reserved: bool = False) -> Job | None:
+    def claim(
+        self,
+        owner: str,
+        *,
+        lease: float,
+        small: bool = False,
+        reserved: bool = False,
+        without: Collection[bytes] = (),
+    ) -> Job | None:
         if not self._context.exclusive:
             raise StateError("only a host that works on the ledger may claim jobs")
-        job = self._database.patiently(lambda: self._take(owner, lease=lease, small=small, reserved=reserved))
+        wanted = Wanted(small, reserved, frozenset(without))
+        job = self._database.patiently(lambda: self._take(owner, wanted, lease=lease))
         if job is not None:
             self._await_report(job)
         return job
 
-    def _take(self, owner: str, *, lease: float, small: bool, reserved: bool) -> Job | None:
+    def _take(self, owner: str, wanted: Wanted, *, lease: float) -> Job | None:
         self._about_to_claim()
-        self._for_small[rows.text(owner)] = small
+        self._for_small[rows.text(owner)] = wanted.small
         came = time.monotonic()
         # Nobody waits in here for a database that is away: the others would wait one after the other.
         with self._claiming:
             # A change wakes all that wait. Where another thread's claim began after this call and found nothing, there
             # is nothing to find.
             unsure = owner in self._unsure
-            if not unsure and max(self._barren[False], self._barren[small]) > came:
+            if not unsure and max(self._barren[False], self._barren[wanted.small]) > came:
                 return None
             begun = time.monotonic()
             self._unsure.add(owner)
             job = self._claimed(owner, lease=lease) if unsure else None
-            job = job or self._claim(owner, lease=lease, small=small, reserved=reserved)
+            job = job or self._claim(owner, wanted, lease=lease)
             self._unsure.discard(owner)
-            if job is None and not reserved:
-                self._barren[small] = begun
+            if job is None and not (wanted.reserved or wanted.without):
+                self._barren[wanted.small] = begun
         return job
 
     def _claimed(self, owner: str, *, lease: float) -> Job | None:
@@ -162,13 +171,13 @@ class PostgresQueue(Queue):
         )
         return rows.job(found[0], self._paths.real) if found else None
 
-    def _claim(self, owner: str, *, lease: float, small: bool, reserved: bool) -> Job | None:
+    def _claim(self, owner: str, wanted: Wanted, *, lease: float) -> Job | None:
         now = self._clock()
 
         def take(connection: Connection) -> tuple[bytes, Job] | None:
             if not 0.0 <= now - self._promoted_at < _PROMOTED:
                 self._promote(connection, now=now)
-            for head in self._claimable(connection, small=small, reserved=reserved):
+            for head in self._claimable(connection, wanted):
                 values = {
                     "alone": head.alone,
                     "small": head.small,
@@ -187,7 +196,7 @@ class PostgresQueue(Queue):
         taken = self._database.change(take, durable=False, patience=0.0)
         if taken is None:
             return None
-        self._served[small, reserved], job = taken
+        self._served[wanted.kind], job = taken
         return job
 
     def renew(self, job: Job, *, lease: float) -> None:
