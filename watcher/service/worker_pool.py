@@ -33,7 +33,7 @@ class WorkerPool:
         """Have `count` workers, and some more for short files where there are several. Nobody's job is interrupted.
 
         Where several `folders` are watched, there are two more, one of them for short files, that take only files of a folder that
-        has nothing in work: no folder keeps all others waiting, however long its files take.
+        has nothing in work, so that other folders need not wait for long files.
         """
         self._count, self._folders = count, folders
         usual = count + _ahead(count)
