@@ -65,6 +65,7 @@ CAUGHT = {
     ("sidecar/disk.py", "write_new"): A_JOB,
     ("sidecar/disk.py", "replace"): A_JOB,
     ("sidecar/disk.py", "look"): A_JOB,
+    ("sidecar/disk.py", "is_empty"): "clear_temporaries",
     ("sidecar/disk.py", "digest"): A_JOB,
     ("sidecar/disk.py", "content"): A_JOB,
     ("sidecar/disk.py", "_has_hole"): A_JOB,

@@ -57,14 +57,14 @@ class Inbox(SimpleQueue[Event]):
     def put(self, event: Event, block: bool = True, timeout: float | None = None) -> None:  # noqa: FBT001,FBT002  as SimpleQueue has it
         """Add an event."""
         with self._guard:
-            self._bytes += _bytes(event.path)
+            self._bytes += size(event.path)
         super().put(event, block, timeout)
 
     def get(self, block: bool = True, timeout: float | None = None) -> Event:  # noqa: FBT001,FBT002  likewise
         """Take out the oldest; queue.Empty when none comes."""
         event = super().get(block, timeout)
         with self._guard:
-            self._bytes -= _bytes(event.path)
+            self._bytes -= size(event.path)
         return event
 
     def get_nowait(self) -> Event:
@@ -93,7 +93,7 @@ class WaitingPaths:
             if self._bytes >= MOST_BYTES:
                 return False
             self._paths[path] = None
-            self._bytes += _bytes(path)
+            self._bytes += size(path)
         return True
 
     def take(self, limit: int) -> list[bytes]:
@@ -101,7 +101,7 @@ class WaitingPaths:
         taken = list(islice(self._paths, limit))
         for path in taken:
             del self._paths[path]
-            self._bytes -= _bytes(path)
+            self._bytes -= size(path)
         return taken
 
     def clear(self) -> None:
@@ -110,5 +110,6 @@ class WaitingPaths:
         self._bytes = 0
 
 
-def _bytes(path: str | bytes) -> int:
+def size(path: str | bytes) -> int:
+    """Return the bytes that an event, or a waiting path, takes."""
     return sys.getsizeof(path) + _OVERHEAD

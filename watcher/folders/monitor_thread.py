@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import islice
 from queue import Empty
 from typing import Final
@@ -14,7 +15,7 @@ from watcher import reach
 from watcher.folders import notes as notes_of_failures
 from watcher.folders.folder import Folder
 from watcher.folders.folder_state import FolderState
-from watcher.folders.inbox import Event, EventKind, Inbox
+from watcher.folders.inbox import Event, EventKind, Inbox, size
 from watcher.folders.monitor import FolderMonitor
 from watcher.folders.mounts import Mounts
 from watcher.folders.place import identity
@@ -33,8 +34,9 @@ _SLICE: Final = 0.02
 _LOOKING: Final = 0.05
 #: Seconds of a scan's turn that no event cuts short: a flood of events needs a scan, as some of them are lost.
 _SURE: Final = 0.005
-#: Events taken in one step, and waiting files of a folder looked at again in one.
+#: Events taken in one step, and bytes of them; and waiting files of a folder looked at again in one.
 _EVENTS: Final = 10_000
+_EVENTS_BYTES: Final = 3_000_000
 _LOOKS: Final = 200
 #: A wait that is late by so many seconds: we were stopped, and anything may have been missed. (The monotonic clock
 #: stops while the machine sleeps, so that this sees no sleep.)
@@ -180,12 +182,13 @@ class MonitorThread:
         busy = self._notes is not None or any(monitor.busy for monitor in self.monitors)
         wait = 0.0 if busy else max(0.0, min(timeout, due - began))
         events: dict[Event, None] = {}
-        try:
-            events[self.inbox.get(timeout=wait) if wait else self.inbox.get_nowait()] = None
-            while len(events) < _EVENTS:
-                events[self.inbox.get_nowait()] = None
-        except Empty:
-            pass
+        taken = 0
+        with suppress(Empty):
+            event = self.inbox.get(timeout=wait) if wait else self.inbox.get_nowait()
+            events[event] = None
+            while len(events) < _EVENTS and (taken := taken + size(event.path)) < _EVENTS_BYTES:
+                event = self.inbox.get_nowait()
+                events[event] = None
         if self._monotonic() - began > wait + _LATE:
             for monitor in self.monitors:
                 monitor.want_full("stopped_for_a_while")

@@ -93,6 +93,12 @@ def look(folder: int, name: bytes) -> os.stat_result | None:
         return None
 
 
+def is_empty(folder: int) -> bool:
+    """Return whether nothing is in a folder; of what is, one name is read. Raises OSError."""
+    with os.scandir(folder) as entries:
+        return next(entries, None) is None
+
+
 def digest(folder: int, name: bytes) -> str:
     """Return the SHA-256 (hex) of what may be an output: "" for what is none.
 

@@ -155,7 +155,7 @@ def clear_temporaries(
                 if standing is not None and stat.S_ISREG(standing.st_mode) and names.is_temporary(name):
                     disk.remove(folder, name)
                     cleared += 1
-                elif standing is None and not os.listdir(folder):  # noqa: PTH208 - a descriptor
+                elif standing is None and disk.is_empty(folder):
                     # There was a recording beside it: a mount point whose disk is away.
                     continue
             ledger.outputs.drop_temporary(path)
