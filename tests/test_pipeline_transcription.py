@@ -1,6 +1,8 @@
 """Recordings, a real server, and the ledger in between: what is asked, what is kept, and who is alive meanwhile."""
 
+import itertools
 import json
+import math
 import os
 import shutil
 import sys
@@ -22,10 +24,12 @@ from support.scripted import Asked, Reply, Script
 from support.sounds import decode, encode, speech, speechlike
 from support.waiting import eventually
 
+from watcher import pipeline
 from watcher.client import Request, Upload
 from watcher.errors import ChangedError, FileError, JobError, PassingError
 from watcher.heartbeat import Heartbeat
 from watcher.job import Cut, Job
+from watcher.ledger.values import SPENT
 from watcher.media import MediaOptions, childprocess
 
 #: Of a recording that is cut into several pieces.
@@ -83,6 +87,95 @@ def test_a_server_that_takes_all_pieces_but_one_does_not_sell_a_recording_again_
 
     assert len(last_refusal) > 2
     assert sum(bought) < 2.5 * SECONDS
+
+
+class Greedy:
+    """A server that answers most of a recording in each attempt, breaks off, and then wants it cut anew."""
+
+    def __init__(self) -> None:
+        self.bought = 0.0
+        self._limit = math.inf
+        self._wants_less = False
+        self._left = 0.9 * SECONDS
+
+    def __call__(self, asked: Asked) -> Reply:
+        seconds = seconds_of(asked)
+        if self._wants_less:
+            self._wants_less, self._limit = False, 0.8 * seconds
+        if seconds > self._limit:
+            return refusal(f"audio is longer than {self._limit:.1f} seconds")
+        self._left -= seconds
+        if self._left < 0:
+            return Reply(reset=True)
+        self.bought += seconds
+        return ANSWER
+
+    def begin_again(self) -> None:
+        self._wants_less, self._left = True, 0.9 * SECONDS
+
+
+def attempts(made: Scene, path: Path, server: Greedy, error: JobError | None = None) -> tuple[int, JobError]:
+    """Work on a recording until it fails for good, with a restart between attempts; return the attempts, and why it failed."""
+    job: Job | None = made.job(path, small=False)
+    for number in itertools.count(1):
+        assert job is not None
+        try:
+            pipeline.run(job, made.tools, made.beat)
+        except PassingError as passing:
+            made.ledger.queue.retry(job, passing, run_at=0.0)
+        except JobError as failure:
+            made.ledger.queue.fail(job, failure)
+            return number, failure
+        made.restart()
+        server.begin_again()
+        job = made.ledger.queue.claim("test", lease=60)
+    raise AssertionError
+
+
+def test_no_recording_is_paid_for_again_in_each_attempt(tmp_path: Path) -> None:
+    """Each attempt forgot what those before it had bought: one recording was paid six times."""
+    server = Greedy()
+    path = speechlike(tmp_path / "talk.wav", seconds=SECONDS)
+    with scene(server, tmp_path, MediaOptions(pieces="fixed", piece_seconds=100), places=1) as (made, _):
+        number, failure = attempts(made, path, server)
+
+        assert (number, failure.reason) == (3, "paid_twice")
+        assert server.bought < 2 * SECONDS + 61
+        # A person's retry begins anew.
+        made.ledger.queue.put_back()
+        server.begin_again()
+        before = server.bought
+        job = made.ledger.queue.claim("test", lease=60)
+        assert job is not None
+        with pytest.raises(PassingError):
+            pipeline.run(job, made.tools, made.beat)
+
+        assert server.bought > before
+
+
+def test_what_earlier_attempts_bought_is_told_with_the_result(tmp_path: Path) -> None:
+    """What may be charged for does, too: the third answer never came."""
+    sent: list[float] = []
+
+    def script(asked: Asked) -> Reply:
+        sent.append(seconds_of(asked))
+        return Reply(reset=True) if len(sent) == 3 else ANSWER
+
+    path = speechlike(tmp_path / "talk.wav", seconds=120)
+    with scene(script, tmp_path, MediaOptions(pieces="fixed", piece_seconds=40), places=1) as (made, _):
+        job = made.job(path, small=False)
+        with pytest.raises(PassingError) as caught:
+            pipeline.run(job, made.tools, made.beat)
+        made.ledger.queue.retry(job, caught.value, run_at=0.0)
+        again = made.ledger.queue.claim("test", lease=60)
+        assert again is not None
+        outcome = pipeline.run(again, made.tools, made.beat)
+        made.ledger.queue.done(again, outcome)
+
+        assert len(sent) == 4
+        assert outcome.paid_before_seconds == pytest.approx(sum(sent[:3]))
+        assert outcome.paid_seconds == pytest.approx(sent[3])
+        assert made.ledger.memory.remembered(f"{SPENT}{job.id}") is None
 
 
 def test_what_was_bought_for_cuts_that_were_given_up_counts_as_paid(tmp_path: Path) -> None:

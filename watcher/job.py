@@ -212,8 +212,10 @@ class Outcome:
     content: str = ""
     language: str = ""
     audio_seconds: float = 0.0
-    #: Audio seconds asked of the server in this run, and those whose answers were in the ledger already.
+    #: Audio seconds asked of the server in this run; those that earlier attempts, which failed, had asked for; and those whose answers
+    #: were in the ledger already.
     paid_seconds: float = 0.0
+    paid_before_seconds: float = 0.0
     saved_seconds: float = 0.0
     pieces: int = 0
     #: Pieces whose answer was already in the ledger.

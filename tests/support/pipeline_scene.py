@@ -26,6 +26,7 @@ from watcher.ledger.ledger import Ledger
 from watcher.media import MediaOptions
 from watcher.pipeline import ExhaustedForms, JobSettings, KeyedLocks, Tools
 from watcher.pipeline.heard import TranscriptionResult
+from watcher.pipeline.spending import Spending
 from watcher.pipeline.transcription import Transcription
 
 ANSWER = Reply({"text": "Hi", "language": "english", "segments": [{"start": 0, "end": 1, "text": "Hi"}]})
@@ -52,7 +53,8 @@ class Scene:
         job = self.job(path, small=small)
         descriptor = os.open(path, os.O_RDONLY)
         try:
-            return Transcription(job, descriptor, wanted, self.tools, self.beat).transcribe()
+            with Spending(job, self.ledger.memory) as spending:
+                return Transcription(job, descriptor, wanted, self.tools, self.beat, spending=spending).transcribe()
         except JobError:
             self.ledger.queue.drop(job)
             raise

@@ -255,6 +255,7 @@ def document(batch: Batch, *, model: str) -> dict[str, Any]:
                 "outputs": [printable(output.path) for output in outcome.outputs],
                 "audio_seconds": round(outcome.audio_seconds, 3),
                 "paid_seconds": round(outcome.paid_seconds, 3),
+                "paid_before_seconds": round(outcome.paid_before_seconds, 3),
                 "language": outcome.language,
                 "adopted": outcome.adopted,
                 "untimed": outcome.untimed,

@@ -10,6 +10,7 @@ The parts, each above those it uses: `gate` (enter, run, leave), `request_queue`
 """
 
 from watcher.gate.gate import Gate
+from watcher.gate.history import is_maybe_paid
 from watcher.gate.record import allow_again, ask_resume, request_resume, resume_requests, stored_state
 from watcher.gate.state import OWN_LIMIT, GateOptions, GateState, GateStatus, ResumeOutcome, facts
 from watcher.gate.ticket import Ticket
@@ -25,6 +26,7 @@ __all__ = [
     "allow_again",
     "ask_resume",
     "facts",
+    "is_maybe_paid",
     "request_resume",
     "resume_requests",
     "stored_state",

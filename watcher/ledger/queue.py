@@ -21,7 +21,7 @@ from watcher.ledger.lookups import minute_of
 from watcher.ledger.part import LOST, Connection, held
 from watcher.ledger.requeue import Requeue
 from watcher.ledger.suspects import Suspects, why
-from watcher.ledger.values import PutResult
+from watcher.ledger.values import SPENT, PutResult
 from watcher.ledger.waiting import LONGEST_DELAY
 
 _T = TypeVar("_T")
@@ -114,6 +114,7 @@ class Queue(Claims, Suspects, Requeue):
 
         def fail(connection: Connection) -> None:
             held(connection, _FAIL, job, now=self._clock(), **why(error))
+            connection.execute(_FORGET, (f"{SPENT}{job.id}",))
             self._add_hook(connection, job, "on_failed", hook)
 
         self._conclude(job, fail)
@@ -177,6 +178,7 @@ class Queue(Claims, Suspects, Requeue):
             model=rows.text(outcome.model),
             now=now,
         )
+        connection.execute(_FORGET, (f"{SPENT}{job.id}",))
         ((former, content, crashes),) = before
         if outcome.moved_to:
             connection.execute(_MOVED_AWAY, (job.id,))
@@ -299,6 +301,7 @@ AND NOT EXISTS (SELECT 1 FROM sources AS other WHERE other.path = :path)
 """  # noqa: S608 - our own number
 # If a file gets this name again it counts as new.
 _RENAMED: Final = "DELETE FROM sources WHERE path = ? AND state IN ('done', 'delayed', 'ready')"
+_FORGET: Final = "DELETE FROM memory WHERE key = ?"
 _FAIL: Final = """
 UPDATE sources SET
     state = 'failed', updated_at = :now, alone = 0, crashes = 0, reached = 0,

@@ -142,7 +142,7 @@ def seconds(value: float) -> float:
 def outcome_text(outcome: Outcome, stored: Carry = AS_STORED.stored) -> str:
     """Write an outcome as JSON, in ASCII; paths that are no UTF-8 come back as they were."""
     fields: dict[str, Any] = asdict(outcome)
-    fields |= {name: seconds(fields[name]) for name in ("audio_seconds", "paid_seconds", "saved_seconds")}
+    fields |= {name: seconds(value) for name, value in fields.items() if name.endswith("_seconds")}
     fields["outputs"] = [
         (output.kind, stored(output.path).decode("utf-8", "surrogateescape"), output.digest)
         for output in outcome.outputs

@@ -20,6 +20,8 @@ class PutResult(StrEnum):
 
 #: Before a source's id: the key under which the memory knows that a person wants it to be tried once more.
 RETRIED: Final = "retried:"
+#: Begins the key under which the memory has what a job has cost so far; its id follows.
+SPENT: Final = "spent:"
 
 #: The key under which the memory knows whom the last process asked: `name` and `party` of the endpoint; see `watcher.ledger.hosts.Hosts.fleet`.
 ENDPOINT: Final = "endpoint"

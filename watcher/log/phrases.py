@@ -157,6 +157,7 @@ _OF_KEYS: Final[Mapping[str, _Write]] = {
     "moved_to": _text_as("now {}"),
     "news": lambda value: f"{said(value)} new or changed" if _number(value) else "",
     # Whether it is paid for, only the settings say.
+    "paid_before_seconds": _duration_as("{} sent by earlier attempts"),
     "paid_seconds": _duration_as("{} sent"),
     "paused_seconds": _duration_as("after {}"),
     "pieces": _count_as("piece"),

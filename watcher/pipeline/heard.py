@@ -28,7 +28,9 @@ class TranscriptionResult:
     content: Content
     #: Indexes of the pieces whose answers were stored already.
     cached: frozenset[int] = frozenset()
+    #: Seconds of audio that were bought, or may be charged: by this attempt, and by those before it, which failed.
     paid_seconds: float = 0.0
+    paid_before_seconds: float = 0.0
     #: What is in doubt about the answers.
     warnings: tuple[ResultWarning, ...] = ()
     #: All of it has text, except where there is no sound.
@@ -89,7 +91,6 @@ def joined(
     warnings: tuple[ResultWarning, ...] = (),
     *,
     cached: frozenset[int],
-    paid_seconds: float = 0.0,
     alive: Callable[[], None] = lambda: None,
 ) -> TranscriptionResult:
     """Join the answers about all pieces; `warnings` are those in doubt so far, `cached` the indexes of stored ones.
@@ -100,7 +101,7 @@ def joined(
     if found.speakers_in_doubt:
         warnings = (*warnings, _SPEAKERS)
     answered = not empty.unanswered(parts, content.loudness)
-    return TranscriptionResult(found.transcript, content, cached, paid_seconds, warnings, answered)
+    return TranscriptionResult(found.transcript, content, cached, warnings=warnings, answered=answered)
 
 
 _SPEAKERS: Final = ResultWarning(

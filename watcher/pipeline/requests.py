@@ -49,11 +49,6 @@ class PieceRequests:
         """Indexes of the pieces whose answers were stored already."""
         return frozenset(self._cached)
 
-    @property
-    def paid_seconds(self) -> float:
-        """Seconds of audio that were asked for."""
-        return sum(piece.seconds for piece in self._pieces if piece.cut.index not in self._cached)
-
     def add(self, piece: media.Piece, questions: Sequence[Question]) -> None:
         """Send the first of the requests about a piece, unless one is answered already. Raises what an earlier request met."""
         ledger = self._tools.ledger

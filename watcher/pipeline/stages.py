@@ -27,6 +27,7 @@ from watcher.output_kinds import TIMED_KINDS
 from watcher.pipeline.heard import TranscriptionResult, stored
 from watcher.pipeline.renamed import FormerRecording, follow, former_of
 from watcher.pipeline.source import opened, verify
+from watcher.pipeline.spending import Spending
 from watcher.pipeline.tools import HeartbeatCallback, JobSettings, Tools
 from watcher.pipeline.transcription import Transcription
 from watcher.settle import UNWATCHED, looks_like_audio
@@ -49,6 +50,11 @@ _CHARACTERS: Final = 2500.0
 
 def run(job: Job, tools: Tools, beat: HeartbeatCallback) -> Outcome:
     """Take a claimed job through to its outputs. Raises JobError; whatever was paid for is kept all the same."""
+    with Spending(job, tools.ledger.memory) as spending:
+        return _run(job, tools, beat, spending)
+
+
+def _run(job: Job, tools: Tools, beat: HeartbeatCallback, spending: Spending) -> Outcome:
     wanted = _asked(tools.wanted(job), job)
     if (moved := sidecar.resume_move(job, tools.ledger)) is not None:
         return replace(outcome_from(str(moved.memo["outcome"])), outputs=moved.outputs, moved_to=moved.source)
@@ -65,7 +71,10 @@ def run(job: Job, tools: Tools, beat: HeartbeatCallback) -> Outcome:
             _log.info("file.adopted", formats=wanted.formats)
             return Outcome(adopted=True)
         known = _of_former(former, job, wanted, tools, beat)
-        heard, model = known or (_heard(job, descriptor, wanted, tools, beat), tools.client.endpoint.model)
+        heard, model = known or (
+            _heard(job, descriptor, wanted, tools, beat, spending=spending),
+            tools.client.endpoint.model,
+        )
         if former is not None:
             # Also keep formats the former recording had.
             wanted = replace(wanted, formats=tuple(dict.fromkeys((*wanted.formats, *former.kinds))))
@@ -76,7 +85,7 @@ def run(job: Job, tools: Tools, beat: HeartbeatCallback) -> Outcome:
 
 
 def _heard(
-    job: Job, descriptor: int, wanted: JobSettings, tools: Tools, beat: HeartbeatCallback
+    job: Job, descriptor: int, wanted: JobSettings, tools: Tools, beat: HeartbeatCallback, *, spending: Spending
 ) -> TranscriptionResult:
     """Return what is said in a recording. Raises JobError; of a form that is not decoded here the hint names the way out.
 
@@ -84,13 +93,14 @@ def _heard(
     """
     sidecar.require_writable(job.root, job.path)
     try:
-        heard = Transcription(job, descriptor, wanted, tools, beat).transcribe()
+        heard = Transcription(job, descriptor, wanted, tools, beat, spending=spending).transcribe()
     except FileError as error:
         if error.reason not in _NOT_READ or not looks_like_audio(os.fsdecode(os.path.basename(job.path))):  # noqa: PTH119 - bytes
             raise
         raise FileError(error.message, hint=UNWATCHED["suffix"], reason=error.reason) from error
     # What the engine for trying out hears is sent to nobody.
-    return replace(heard, paid_seconds=0.0) if tools.client.endpoint.model == TRIAL_MODEL else heard
+    is_trial = tools.client.endpoint.model == TRIAL_MODEL
+    return replace(heard, paid_seconds=0.0, paid_before_seconds=0.0) if is_trial else heard
 
 
 #: Errors of the decoder that are expected for a suffix of sound or film in a form that is not decoded here.
@@ -210,6 +220,7 @@ def _unchanged(source: _OpenSource, wanted: JobSettings, tools: Tools, beat: Hea
     now = replace(
         outcome,
         paid_seconds=0.0,
+        paid_before_seconds=0.0,
         saved_seconds=0.0,
         cached_pieces=outcome.pieces,
         unchanged=True,
@@ -378,6 +389,7 @@ def _outcome(
         language=transcript.language,
         audio_seconds=heard.content.seconds,
         paid_seconds=heard.paid_seconds,
+        paid_before_seconds=heard.paid_before_seconds,
         saved_seconds=sum(cut.seconds for cut in heard.content.cuts if cut.index in heard.cached),
         pieces=len(heard.content.cuts),
         cached_pieces=len(heard.cached),

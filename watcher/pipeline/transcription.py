@@ -2,38 +2,34 @@
 
 import hashlib
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Final
 
 import structlog
 
-from watcher import media, reach
-from watcher.client import Answer, Upload, Voice, fitted, parse
+from watcher import media
+from watcher.client import Answer, Upload, fitted, parse
 from watcher.errors import (
-    AccountError,
     FileError,
-    GarbledError,
     JobError,
-    NoChannelError,
     OutputError,
     PassingError,
     Remedy,
     RemedyError,
-    SourceError,
 )
 from watcher.job import SAMPLE_RATE, Cut, Job, ResultWarning
-from watcher.ledger.values import RETRIED, Content, unreadable
+from watcher.ledger.values import Content
 from watcher.pipeline import empty
 from watcher.pipeline.as_is import upload_form
+from watcher.pipeline.asker import Asker
 from watcher.pipeline.cuttings import logged, samples
 from watcher.pipeline.empty import has_timecode, silence
 from watcher.pipeline.heard import TranscriptionResult, checked, joined, part_of, recalled, stored, understood
 from watcher.pipeline.question import Question
-from watcher.pipeline.remedies import Remedies, UploadForm, given_up, no_text, of_its_own_model
+from watcher.pipeline.remedies import Remedies, UploadForm, given_up, no_text
 from watcher.pipeline.requests import PieceRequests, wait_alive, with_upload
-from watcher.pipeline.source import unchanged
+from watcher.pipeline.spending import Spending
 from watcher.pipeline.tools import HeartbeatCallback, JobSettings, Tools
 from watcher.transcript import PieceTranscript, Transcript
 
@@ -43,19 +39,28 @@ _log = structlog.get_logger()
 #: some servers round a length up, or take a window's end for it.
 _LONGER: Final = 1.1
 _LONGER_SECONDS: Final = 2.0
-#: Bytes that are kept of an answer that cannot be read: a person looks at it, nothing is made of it.
-_LOOKED_AT: Final = 65_536
 
 
 class Transcription:
     """One run of a recording through the server."""
 
-    def __init__(self, job: Job, descriptor: int, wanted: JobSettings, tools: Tools, beat: HeartbeatCallback) -> None:
+    def __init__(
+        self,
+        job: Job,
+        descriptor: int,
+        wanted: JobSettings,
+        tools: Tools,
+        beat: HeartbeatCallback,
+        *,
+        spending: Spending,
+    ) -> None:
+        """`spending`: what the job has cost so far."""
         self._job = job
         self._descriptor = descriptor
         self._wanted = wanted
         self._tools = tools
         self._beat = beat
+        self._spending = spending
         self._parameters = wanted.request.parameters(tools.client.endpoint.model)
         wish = job.again
         self._question = Question(wanted.request, self._parameters, token=wish.token if wish is not None else "")
@@ -67,12 +72,11 @@ class Transcription:
             self._sketch = hashlib.sha256(key.encode()).hexdigest()
         #: Under what the cuts of this run were kept: the parameters of the request and of the cutting.
         self._cut_keys: list[str] = []
-        #: Seconds paid for repeated or abandoned cuttings.
-        self._paid_besides = 0.0
+        #: Seconds paid for abandoned cuttings.
+        self._given_up = 0.0
         #: End of the last abandoned cutting, in seconds of the recording.
         self._cut_until = 0.0
-        #: Voice samples of the speakers in the first piece, for the server.
-        self._voices: tuple[Voice, ...] = ()
+        self._asker = Asker(job, tools, spending)
         #: What was wanted and could not be asked for, and whether more than the encoding had to change for an answer.
         self._warnings: dict[ResultWarning, None] = {}
         self._simplified = False
@@ -83,7 +87,9 @@ class Transcription:
 
     def transcribe(self) -> TranscriptionResult:
         """Return the whole recording's transcript. Raises JobError; answers that came are kept all the same."""
+        self._spending.begin(self._sketch)
         heard = self._heard_at_last()
+        heard = replace(heard, paid_seconds=self._spending.seconds, paid_before_seconds=self._spending.before)
         if self._question.token:
             # Only now is all of it there anew: until then the former answers are the ones that count.
             self._tools.ledger.answers.supersede(self._job, heard.content, cut=self._cut_keys)
@@ -92,15 +98,12 @@ class Transcription:
     def _heard_at_last(self) -> TranscriptionResult:
         """Return what was heard, in whatever form it was sent."""
         try:
-            heard = self._heard()
+            return self._heard()
         except FileError:
             if self._unheard is None:
                 raise
             # Every other form was refused: what came is all there is, and its warning says so.
-            return replace(self._unheard, paid_seconds=self._unheard.paid_seconds + self._paid_besides)
-        if self._unheard is None:
-            return heard
-        return replace(heard, paid_seconds=heard.paid_seconds + self._unheard.paid_seconds)
+            return self._unheard
 
     def _heard(self) -> TranscriptionResult:
         if (known := self._known()) is not None:
@@ -127,7 +130,7 @@ class Transcription:
 
     def _is_sold(self) -> bool:
         """Return whether more seconds were paid for nothing than the recording has: then stop."""
-        return self._paid_besides > self._cut_until > 0
+        return self._given_up > self._cut_until > 0
 
     def _without_remedy(self, error: RemedyError, *, tried: bool) -> JobError:
         """Return the error of a recording that is left without a form.
@@ -156,6 +159,7 @@ class Transcription:
         """Send the file as it is, in one request."""
         digest = media.digest(self._descriptor, self._tools.stop, self._beat)
         size = self._job.fingerprint.size
+        self._spending.reach(seconds)
         upload = Upload(self._descriptor, size=size, seconds=seconds, name=name, mime=mime, digest=digest)
         body, transcript, cached = self._answered_whole(upload, digest, form)
         guarded, prompt = self._wanted.rules.guard, fitted(self._wanted.request.prompt)
@@ -165,6 +169,8 @@ class Transcription:
         if longer or empty.in_doubt(transcript, seconds, prompt=prompt, guarded=guarded):
             measured = self._measured()
         if longer and measured is not None and measured.seconds > seconds:
+            if not cached:
+                self._spending.add(measured.seconds - seconds)
             seconds = measured.seconds
             transcript = parse(body, seconds, self._wanted.request)
         content = Content(
@@ -182,7 +188,6 @@ class Transcription:
             content,
             empty.warnings(parts, content.loudness),
             cached=frozenset({0} if cached else ()),
-            paid_seconds=0.0 if cached else seconds,
         )
         if measured is not None and has_timecode(measured):
             # Do not store this answer: the one without the timecode will be stored, also after a restart in between.
@@ -202,7 +207,8 @@ class Transcription:
             transcript = None if body is None else understood(body, upload.seconds, self._question)
             if body is not None and transcript is not None:
                 return body, transcript, True
-            answer = self._ask(upload, digest, self._question, form, self._beat, small=True)
+            answer = self._asker.ask(upload, self._question, form, self._beat, small=True)
+            self._note(self._question, answer)
             return answer.body, answer.transcript, False
 
     def _measured(self) -> media.Summary | None:
@@ -251,8 +257,7 @@ class Transcription:
             warnings=(*summary.warnings, *self._warnings),
         )
         self._keep_content(content)
-        paid = requests.paid_seconds + self._paid_besides
-        return joined(parts, content, doubts, cached=requests.cached, paid_seconds=paid, alive=self._beat)
+        return joined(parts, content, doubts, cached=requests.cached, alive=self._beat)
 
     def _cut_and_ask(self, requests: PieceRequests, options: media.MediaOptions, key: str) -> media.Summary:
         """Send the pieces as they are cut, and wait for all answers; the cuts are kept under `key`."""
@@ -280,7 +285,9 @@ class Transcription:
             try:
                 questions = [self._question]
                 for piece in logged(cutting):
-                    requests.expected = cutting.opening.pieces if cutting.opening is not None else 0
+                    opening = cutting.opening
+                    requests.expected = opening.pieces if opening is not None else 0
+                    self._spending.reach(max(piece.cut.end_seconds, (opening and opening.seconds) or 0.0))
                     ledger.answers.keep_cut(self._sketch, key, piece.cut)
                     if piece.cut.index == 1 and tools.client.diarizes(self._wanted.request.task):
                         requests.finish(self._beat, look)
@@ -290,7 +297,7 @@ class Transcription:
             except BaseException:
                 # It makes no more pieces, and must not write while nobody looks.
                 cutting.close()
-                self._paid_besides += requests.give_up(self._beat)
+                self._given_up += requests.give_up(self._beat)
                 self._cut_until = max((cut.end_seconds for cut in requests.cuts()), default=0.0)
                 raise
             return cutting.summary
@@ -320,7 +327,7 @@ class Transcription:
             return [self._question]
         if not self._tools.client.takes_voices(self._wanted.request.task):
             return [self._question, acquainted]
-        self._voices = samples(
+        self._asker.voices = samples(
             self._descriptor, acquainted.speakers, options, self._tools, limits=self._limits, look=look
         )
         return [acquainted, self._question]
@@ -368,9 +375,7 @@ class Transcription:
             asked = tools.submit(lambda: with_upload(piece, partial(self._ask_piece, form, question, cut=cut)))
             while not asked.done():
                 wait_alive([asked], self._beat)
-            transcript, cached = asked.result()
-        self._paid_besides += 0.0 if cached else piece.seconds
-        return transcript
+            return asked.result()[0]
 
     def _ask_piece(self, form: UploadForm, question: Question, upload: Upload, cut: Cut) -> tuple[Transcript, bool]:
         """Return what the piece's answer says, and whether it was known: another recording may have asked for it meanwhile."""
@@ -378,60 +383,15 @@ class Transcription:
             known = recalled(self._tools.ledger, cut, question)
             if known is not None:
                 return known, True
-            return self._ask(upload, cut.digest, question, form, beat, small=False).transcript, False
+            answer = self._asker.ask(upload, question, form, beat)
+            self._note(question, answer)
+            return answer.transcript, False
 
-    def _ask(
-        self, upload: Upload, digest: str, question: Question, form: UploadForm, beat: HeartbeatCallback, *, small: bool
-    ) -> Answer:
-        """Send the request through the gate; the answer is in the ledger before anything else happens.
-
-        `beat` is the sign of life of the thread that asks.
-        """
-        tools = self._tools
-
-        def call() -> Answer:
-            known = self._voices if question.speakers else ()
-            try:
-                return tools.client.ask(
-                    upload,
-                    question.request,
-                    voices=known,
-                    failing=form.failing,
-                    thorough=form.last,
-                    announce=beat,
-                    charged=partial(tools.gate.charge, upload.seconds),
-                )
-            except (AccountError, NoChannelError) as error:
-                raise of_its_own_model(error, self._job) from error
-            except GarbledError as error:
-                self._keep(unreadable(digest), question, error.body[:_LOOKED_AT], upload.seconds)
-                raise
-
-        answer = tools.gate.run(
-            call,
-            seconds=upload.seconds,
-            small=small,
-            path=self._job.path,
-            root=self._job.root,
-            sound=f"{digest} {question.key}",
-            retried=f"{RETRIED}{self._job.id}",
-            announce=beat,
-        )
-        beat()
-        if small:
-            # The digest is of what was there before: an answer about other bytes must not be found under it. Where that cannot
-            # be known, for the share is away or hangs, it is kept: it was paid for, and nothing says that it is wrong.
-            with suppress(SourceError, reach.SilentError):
-                reach.ask(self._job.root, partial(unchanged, self._job, self._descriptor))
+    def _note(self, question: Question, answer: Answer) -> None:
+        """Note what an answer says of the request: what had to be left out, and whether more than the encoding had to change."""
         if question is self._question:
             self._warnings |= dict.fromkeys(answer.warnings)
         self._simplified = self._simplified or answer.simplified
-        self._keep(digest, question, answer.body, upload.seconds)
-        return answer
-
-    def _keep(self, digest: str, question: Question, body: bytes, seconds: float) -> None:
-        tools = self._tools
-        tools.ledger.answers.keep(digest, question.key, body, seconds=seconds, model=tools.client.endpoint.model)
 
     def _keep_content(self, content: Content) -> None:
         """Keep how the recording was cut; what is heard once more is kept at the end, with its answers."""

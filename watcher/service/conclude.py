@@ -137,6 +137,7 @@ def _facts(outcome: Outcome) -> dict[str, Any]:
         "model": outcome.model,
     }
     doubts = {
+        "paid_before_seconds": outcome.paid_before_seconds,
         "left_out": outcome.left_out,
         "flagged": outcome.flagged,
         "warnings": [warning.message for warning in outcome.warnings],

@@ -144,6 +144,7 @@ def _done(record: SourceRecord) -> dict[str, Any]:
             "outputs": [printable(output.path) for output in outcome.outputs],
             "audio_seconds": round(outcome.audio_seconds, 3),
             "paid_seconds": round(outcome.paid_seconds, 3),
+            "paid_before_seconds": round(outcome.paid_before_seconds, 3),
             "pieces": outcome.pieces,
             "cached_pieces": outcome.cached_pieces,
             "language": outcome.language,

@@ -1,0 +1,88 @@
+"""Ask the server about one piece of a recording, or all of it: through the gate, at a known cost, and kept at once."""
+
+from contextlib import suppress
+from functools import partial
+from typing import Final
+
+from watcher import reach
+from watcher.client import Answer, Upload, Voice
+from watcher.errors import AccountError, GarbledError, NoChannelError, SourceError
+from watcher.job import Job
+from watcher.ledger.values import RETRIED, unreadable
+from watcher.pipeline.question import Question
+from watcher.pipeline.remedies import UploadForm, of_its_own_model
+from watcher.pipeline.source import unchanged
+from watcher.pipeline.spending import RequestCost, Spending
+from watcher.pipeline.tools import HeartbeatCallback, Tools
+
+#: Bytes that are kept of an answer that cannot be read: a person looks at it, nothing is made of it.
+_LOOKED_AT: Final = 65_536
+
+
+class Asker:
+    """The requests of one job; `ask` may be called from any thread."""
+
+    def __init__(self, job: Job, tools: Tools, spending: Spending) -> None:
+        self._job = job
+        self._tools = tools
+        self._spending = spending
+        #: Voice samples of the speakers in the first piece, for questions that name speakers.
+        self.voices: tuple[Voice, ...] = ()
+
+    def ask(
+        self, upload: Upload, question: Question, form: UploadForm, beat: HeartbeatCallback, *, small: bool = False
+    ) -> Answer:
+        """Send the request through the gate; the answer is in the ledger before anything else happens.
+
+        `beat` is the sign of life of the thread that asks. `small`: the upload is the recording as it is.
+        """
+        with self._spending.request(upload.seconds) as cost:
+            answer = self._tools.gate.run(
+                partial(self._call, upload, question, form, beat, cost=cost),
+                seconds=upload.seconds,
+                small=small,
+                path=self._job.path,
+                root=self._job.root,
+                sound=f"{upload.digest} {question.key}",
+                retried=f"{RETRIED}{self._job.id}",
+                announce=beat,
+            )
+        beat()
+        if small:
+            # The digest is of what was there before: an answer about other bytes must not be found under it. Where that cannot
+            # be known, for the share is away or hangs, it is kept: it was paid for, and nothing says that it is wrong.
+            with suppress(SourceError, reach.SilentError):
+                reach.ask(self._job.root, partial(unchanged, self._job, upload.descriptor))
+        self._keep(upload.digest, question, answer.body, upload.seconds)
+        return answer
+
+    def _call(
+        self, upload: Upload, question: Question, form: UploadForm, beat: HeartbeatCallback, *, cost: RequestCost
+    ) -> Answer:
+        """Make one request, in the gate; an answer that cannot be read is kept for people to look at."""
+        gate, client = self._tools.gate, self._tools.client
+
+        def charge() -> None:
+            gate.charge(upload.seconds)
+            cost.charge()
+
+        try:
+            with cost.counted():
+                return client.ask(
+                    upload,
+                    question.request,
+                    voices=self.voices if question.speakers else (),
+                    failing=form.failing,
+                    thorough=form.last,
+                    announce=beat,
+                    charged=charge,
+                )
+        except (AccountError, NoChannelError) as error:
+            raise of_its_own_model(error, self._job) from error
+        except GarbledError as error:
+            self._keep(unreadable(upload.digest), question, error.body[:_LOOKED_AT], upload.seconds)
+            raise
+
+    def _keep(self, digest: str, question: Question, body: bytes, seconds: float) -> None:
+        tools = self._tools
+        tools.ledger.answers.keep(digest, question.key, body, seconds=seconds, model=tools.client.endpoint.model)

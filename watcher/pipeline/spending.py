@@ -1,0 +1,141 @@
+"""What one recording has cost so far, over all of its attempts: no server is paid for it again and again.
+
+A server may answer most pieces, then break off, and have the rest cut anew in the next attempt, where all of them are bought once
+more. So what was bought is kept from one attempt to the next, in the ledger's memory, until the job is done or has failed for good.
+"""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self
+
+from watcher.errors import FileError, GarbledError, JobError, StateError
+from watcher.gate import is_maybe_paid
+from watcher.job import Job
+from watcher.ledger.values import SPENT
+from watcher.memory import KeyedMemory
+from watcher.text import hours
+
+#: A recording may be answered for so many times, and some seconds: in two forms, and some of its pieces once more.
+_TIMES: Final = 2.0
+_BESIDES: Final = 60.0
+#: Seconds that the ledger keeps what was spent.
+_KEPT: Final = 30 * 86_400.0
+
+
+@dataclass(slots=True)
+class RequestCost:
+    """Seconds of audio that one request cost; one thread has it."""
+
+    seconds: float
+    #: Of complete answers, and of what may be charged as well.
+    bought: float = 0.0
+    sent: float = 0.0
+
+    def charge(self) -> None:
+        """Count a request that may be paid for, beside the one that is counted anyway."""
+        self.sent += self.seconds
+
+    @contextlib.contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count the request that is made inside, by its outcome."""
+        try:
+            yield
+        except JobError as error:
+            self.bought += self.seconds if isinstance(error, GarbledError) else 0.0
+            self.sent += self.seconds if isinstance(error, GarbledError) or is_maybe_paid(error) else 0.0
+            raise
+        self.bought += self.seconds
+        self.sent += self.seconds
+
+
+class Spending:
+    """The cost of one recording: a context manager, which keeps it where the attempt fails. Any thread may use it inside."""
+
+    def __init__(self, job: Job, memory: KeyedMemory, *, clock: Callable[[], float] = time.time) -> None:
+        """Know nothing before `begin`; `clock` gives Unix time."""
+        self._key = f"{SPENT}{job.id}"
+        self._token = job.again.token if job.again is not None else ""
+        self._memory = memory
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._sketch = ""
+        self._bought = self._sent = self._until = 0.0
+        #: Seconds that were sent by earlier attempts.
+        self.before = 0.0
+        #: Seconds that are being asked for; and whether there is something to keep.
+        self._asked = 0.0
+        self._changed = False
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Keep what was spent, where an error ends the attempt."""
+        if error is not None and self._changed:
+            spent = {"bought": self._bought, "sent": self._sent, "until": self._until}
+            value = {"sketch": self._sketch, "token": self._token, **spent}
+            # What ends the attempt counts for more.
+            with contextlib.suppress(StateError):
+                self._memory.remember(self._key, value, expires=self._clock() + _KEPT)
+
+    def begin(self, sketch: str) -> None:
+        """Go on from what earlier attempts spent on the recording of this sketch. Raises StateError."""
+        self._sketch = sketch
+        known = self._memory.remembered(self._key) or {}
+        if known.get("sketch") == sketch and known.get("token") == self._token:
+            self._bought, self._sent, self._until = (_number(known.get(name)) for name in ("bought", "sent", "until"))
+            self.before = self._sent
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of audio that were bought, or may be charged, in this attempt."""
+        with self._lock:
+            return self._sent - self.before
+
+    def add(self, seconds: float) -> None:
+        """Count seconds that were bought beyond what was known of an upload."""
+        with self._lock:
+            self._bought += seconds
+            self._sent += seconds
+            self._changed = True
+
+    def reach(self, seconds: float) -> None:
+        """Note that the recording is at least so long."""
+        with self._lock:
+            self._until = max(self._until, seconds)
+
+    @contextlib.contextmanager
+    def request(self, seconds: float) -> Iterator[RequestCost]:
+        """Make room for one request with so many seconds of audio. Raises FileError ("paid_twice") where there is none left."""
+        cost = RequestCost(seconds)
+        with self._lock:
+            if self._bought + self._asked + seconds > _TIMES * self._until + _BESIDES:
+                raise self._refusal()
+            self._asked += seconds
+        try:
+            yield cost
+        finally:
+            with self._lock:
+                self._asked -= seconds
+                self._bought += cost.bought
+                self._sent += cost.sent
+                self._changed = self._changed or cost.sent > 0
+
+    def _refusal(self) -> FileError:
+        return FileError(
+            f"the server answered {hours(self._bought)} of sound for this recording of {hours(self._until)}, and wants all of it "
+            "anew",
+            hint="ask the server's operator why it refuses later what it took before, then watcher retry",
+            reason="paid_twice",
+        )
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
