@@ -553,6 +553,9 @@ def test_a_spool_that_is_gone_is_no_fault_of_the_file(file: Path, spool: Path, c
         shutil.rmtree(spool)
         with pytest.raises(OutputError):
             with_upload(piece, lambda _: None)
+        # It was an unexpected error, with a traceback, where the spool is looked at.
+        with pytest.raises(OutputError):
+            running.check_spool()
 
 
 @pytest.mark.parametrize(

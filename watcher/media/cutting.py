@@ -229,13 +229,16 @@ class Cutting:
         self._child.kill()
 
     def check_spool(self) -> None:
-        """Raise FileError when the child has written more than pieces for which there is room, and one in the making.
+        """Raise FileError when the child has written more than there is room for; OutputError when the spool cannot be read.
 
         Call it several times a second while you wait for something else between two pieces.
         """
         with self._lock:
             released = self._released
-        sizes = _sizes(self._directory)
+        try:
+            sizes = _sizes(self._directory)
+        except OSError as exc:
+            raise unwritable(self._spool, exc) from exc
         with self._lock:
             # Counted afterwards, and with those that were released since: other threads release while the directory is read, and the
             # child makes more at once, so that it may be seen with pieces that never existed at the same time.
