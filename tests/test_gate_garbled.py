@@ -1,6 +1,7 @@
 """Answers that cannot be read, at the gate: when they hold the queue, and when their file fails."""
 
 import threading
+from typing import Any
 
 import pytest
 from support.gate_scene import (
@@ -12,12 +13,14 @@ from support.gate_scene import (
     run,
 )
 from support.memory import Memory
+from support.waiting import PATIENCE
 
 from watcher.errors import (
     FileError,
     GarbledError,
     HeldError,
     JobError,
+    SourceError,
     StateBusyError,
 )
 from watcher.gate import Gate, GateStatus, ask_resume
@@ -194,6 +197,95 @@ def test_what_a_full_disk_kept_from_being_stored_of_very_many_sounds_is_forgotte
 
     assert known.about("1") is None
     assert known.about("1499") is not None
+
+
+class Rereading:
+    """Reads an answer again in a thread of its own: `begun`, and over once `go_on` is called."""
+
+    def __init__(self, gate: Gate, outcome: str | JobError, *, path: bytes = b"a", root: bytes = b"") -> None:
+        self.begun, self._over = threading.Event(), threading.Event()
+        self.result: str | JobError = "nothing yet"
+        self._outcome = outcome
+        arguments = {"path": path, "root": root, "sound": path.decode(), "reread": self._reread}
+        self._thread = threading.Thread(target=self._ask, args=(gate, arguments))
+        self._thread.start()
+        assert self.begun.wait(PATIENCE)
+
+    def go_on(self) -> str | JobError:
+        self._over.set()
+        self._thread.join(PATIENCE)
+        return self.result
+
+    def _ask(self, gate: Gate, arguments: dict[str, Any]) -> None:
+        try:
+            self.result = run(gate, Calls(GarbledError("too much", body=b"{}", excess=True)), **arguments)
+        except JobError as error:
+            self.result = error
+
+    def _reread(self, error: GarbledError) -> str:
+        self.begun.set()
+        assert self._over.wait(PATIENCE)
+        if isinstance(self._outcome, JobError):
+            raise self._outcome
+        return self._outcome
+
+
+def test_an_answer_that_is_read_again_takes_no_place_and_counts_for_nothing_until_then(world: World) -> None:
+    gate = world.gate(concurrency=1)
+    readings = [Rereading(gate, f"text {number}", path=b"%d" % number) for number in range(6)]
+
+    assert gate.state().in_flight == 0
+    assert gate.state().status is GateStatus.OPEN
+    assert gate.paid_seconds == 6.0
+    assert [reading.go_on() for reading in readings] == [f"text {number}" for number in range(6)]
+    assert gate.paid_seconds == 6.0
+
+
+def test_answers_that_still_cannot_be_read_hold_the_queue_as_any_others(world: World) -> None:
+    gate = world.gate(concurrency=4)
+    readings = [Rereading(gate, garbled(), path=path) for path in BAD]
+
+    assert [type(reading.go_on()) for reading in readings] == [GarbledError, GarbledError, HeldError]
+    assert gate.state().reason == "garbled"
+
+
+def test_a_sound_that_is_read_again_in_vain_is_asked_for_twice(world: World) -> None:
+    gate = world.gate(concurrency=4)
+    asked(gate, None, path=b"good", sound="good")
+
+    outcomes = [type(Rereading(gate, garbled()).go_on()) for _ in range(2)]
+
+    assert outcomes == [GarbledError, FileError]
+    assert isinstance(asked(gate, None, sound="a"), FileError)
+
+
+@pytest.mark.parametrize("error", [FileError("undecodable"), SourceError("unreadable")])
+def test_a_file_that_cannot_be_measured_is_no_matter_of_the_server(world: World, error: JobError) -> None:
+    gate = world.gate(concurrency=4)
+
+    outcomes = [Rereading(gate, error, path=b"%d" % number).go_on() for number in range(9)]
+
+    assert outcomes == [error] * 9
+    assert gate.state().status is GateStatus.OPEN
+    assert gate.paid_seconds == 9.0
+
+
+def test_while_the_answer_to_a_probe_is_read_again_others_may_probe_in_their_turn(world: World) -> None:
+    gate = world.gate(concurrency=4, folders=2)
+    for number in range(9):
+        asked(gate, garbled(), path=b"%d" % number, sound=f"{number}")
+    world.elapsed += 61.0
+    reading = Rereading(gate, garbled(), path=b"new")
+
+    assert gate.state().status is GateStatus.HELD
+    assert gate.state().next_probe == pytest.approx(world.clock() + 120.0)
+    with admitted(gate) as ticket:
+        assert ticket.early
+        run(gate, Calls("answer"), path=b"good", root=b"/other", sound="good")
+
+    assert gate.state().status is GateStatus.OPEN
+    assert isinstance(reading.go_on(), GarbledError)
+    assert gate.state().status is GateStatus.OPEN
 
 
 def test_a_ledger_that_is_away_is_waited_for_before_anything_is_asked(world: World) -> None:

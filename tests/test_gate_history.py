@@ -64,7 +64,7 @@ class Flight:
 
     ends: float
     number: int
-    place: AbstractContextManager[None] = field(compare=False)
+    place: AbstractContextManager[object] = field(compare=False)
     ticket: Ticket = field(compare=False)
     path: bytes = field(compare=False)
     seconds: float = field(compare=False)
@@ -211,7 +211,7 @@ class World:
         self.begun(place, ticket, path, seconds)
         return True
 
-    def begun(self, place: AbstractContextManager[None], ticket: Ticket, path: bytes, seconds: float) -> None:
+    def begun(self, place: AbstractContextManager[object], ticket: Ticket, path: bytes, seconds: float) -> None:
         self.number += 1
         day, now = self.today(), self.elapsed
         assert now >= self.not_before - 1e-6, "the server wanted to be left alone"

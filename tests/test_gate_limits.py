@@ -11,6 +11,7 @@ from support.gate_scene import (
     FAILED,
     KEY,
     TO_MIDNIGHT,
+    Calls,
     Visitor,
     World,
     admitted,
@@ -21,6 +22,7 @@ from support.gate_scene import (
     inside,
     leave_all,
     queued,
+    run,
     visitors,
 )
 from support.memory import Memory
@@ -37,7 +39,7 @@ from watcher.errors import (
     RemedyError,
     StoppedError,
 )
-from watcher.gate import GateOptions, GateStatus, ResumeOutcome, stored_state
+from watcher.gate import Gate, GateOptions, GateStatus, Receipt, ResumeOutcome, stored_state
 
 # Places.
 
@@ -272,6 +274,58 @@ def test_a_ledger_that_is_away_at_midnight_is_waited_for_until_a_stop(world: Wor
         world.memory.full = False
         assert waiting.inside.wait(PATIENCE)
         waiting.leave()
+
+
+def bought(gate: Gate, seconds: float) -> Receipt:
+    """Buy so much through the gate; return what it was booked with."""
+    receipt = Receipt()
+    gate.run(lambda: "text", seconds=seconds, small=True, path=b"a", receipt=receipt)
+    return receipt
+
+
+def test_what_a_request_turns_out_to_have_bought_takes_the_place_of_what_it_was_booked_with(world: World) -> None:
+    gate = world.gate(daily_minutes=10)
+    receipt = bought(gate, 1.0)
+
+    gate.correct(receipt, 540.0)
+    gate.correct(receipt, 540.0)
+
+    assert gate.paid_seconds == 540.0
+    assert world.memory.buy("h/v1", "2026-09-20", 0.0) == 540.0
+    with pytest.raises(HeldError, match="daily_minutes"):
+        bought(gate, 61.0)
+
+
+def test_less_than_was_booked_ends_a_hold_for_the_days_minutes(world: World) -> None:
+    gate = world.gate(daily_minutes=10)
+    receipt = bought(gate, 600.0)
+    with pytest.raises(HeldError, match="daily_minutes"):
+        bought(gate, 60.0)
+
+    gate.correct(receipt, 570.0)
+    assert gate.state().status is GateStatus.HELD, "there is too little room"
+    gate.correct(receipt, 8.0)
+
+    assert gate.state().status is GateStatus.OPEN
+    bought(gate, 60.0)
+    assert world.memory.buy("h/v1", "2026-09-20", 0.0) == 68.0
+
+
+def test_a_correction_counts_on_the_day_of_the_request_and_nothing_is_corrected_that_was_not_bought(
+    world: World,
+) -> None:
+    gate = world.gate()
+    receipt = bought(gate, 100.0)
+    world.elapsed += TO_MIDNIGHT
+    gate.correct(receipt, 1.0)
+    nothing = Receipt()
+    with pytest.raises(FileError):
+        run(gate, Calls(FileError("refused")), receipt=nothing)
+
+    gate.correct(nothing, 50.0)
+
+    assert world.memory.buy("h/v1", "2026-09-20", 0.0) == 1.0
+    assert gate.paid_seconds == 1.0
 
 
 def test_a_request_that_crosses_midnight_is_its_first_days(world: World) -> None:

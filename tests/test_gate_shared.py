@@ -17,7 +17,7 @@ from support.waiting import PATIENCE, eventually
 
 from watcher.errors import AccountError, HeldError, StateError
 from watcher.fleet import BudgetCredit, LimitShare
-from watcher.gate import Gate, GateOptions, GateStatus, Ticket, ask_resume, stored_state
+from watcher.gate import Gate, GateOptions, GateStatus, Receipt, Ticket, ask_resume, stored_state
 from watcher.gate.admission import AdmissionQueue, GateRequest
 from watcher.gate.clock import GateClock
 from watcher.gate.pace import Budget
@@ -419,6 +419,21 @@ def test_todays_minutes_are_the_fleets_also_those_of_a_host_without_a_limit(flee
     assert isinstance(second.raised, HeldError)
     assert second.raised.reason == "budget"
     assert free.status is GateStatus.OPEN
+
+
+def test_what_was_bought_after_all_counts_for_the_whole_fleet(fleet: Fleet) -> None:
+    one, two = (fleet.host(name, daily_minutes=10) for name in ("one", "two"))
+    receipt = Receipt()
+    one.gate.run(lambda: "text", seconds=1.0, small=True, path=b"a", receipt=receipt)
+    day = receipt.day
+
+    one.gate.correct(receipt, 599.5)
+    assert one.ledger.purchases.bought(ENDPOINT, day, day) == pytest.approx(599.5)
+    assert isinstance(two.ask(seconds=60.0), HeldError)
+    one.gate.correct(receipt, 8.0)
+
+    assert one.ledger.purchases.bought(ENDPOINT, day, day) == pytest.approx(8.0)
+    assert one.ask(seconds=60.0) is None
 
 
 def test_a_hold_that_rests_on_files_of_one_folder_is_probed_at_once_with_one_of_another(fleet: Fleet) -> None:

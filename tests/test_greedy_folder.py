@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from servers.fault import Answer, FaultServer, Received, error, heard
+from servers.fault import Answer, FaultServer, Received, error, heard, transcript
+from support import sounds
 from support.daemon import daemon
-from support.hostile import ENVIRON, mortal, recording
+from support.hostile import ENVIRON, mortal, recording, status
 
 #: Seconds from which on a recording is cut here, and those of one that is.
 PIECE = 5
@@ -121,3 +122,83 @@ def test_files_that_a_server_refuses_without_a_word_hold_nobody_elses(
         path = recording(modest / "good.wav")
 
         running.await_event("job.done", path=str(path))
+
+
+def lying(path: Path, *, holds: float, says: float, number: int = 0) -> Path:
+    """Write an MP3 that holds so many seconds and says that it has others; its bytes are its own by `number`."""
+    made = sounds.encode(sounds.speech(holds), path.with_suffix(".part"), "mp3")
+    data = bytearray(made.read_bytes())
+    tag = max(data.find(b"Info"), data.find(b"Xing"))
+    data[tag + 8 : tag + 12] = round(says * sounds.RATE / 576).to_bytes(4, "big")
+    data[-8:-4] = number.to_bytes(4, "big")
+    made.write_bytes(data)
+    return made.rename(path)
+
+
+#: What is said in a recording of the greedy folder, in far more than a second.
+SPEECH = "There was a great deal to say about it, and so they went on. " * 80
+SECONDS = 300.0
+
+
+def honest(received: Received) -> Answer:
+    """Answer as a server does that decodes what it gets."""
+    return transcript(SPEECH, seconds=SECONDS) if is_greedy(received) else heard(received)
+
+
+def test_headers_that_say_too_little_make_no_answer_unreadable(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    greedy, modest = folders
+    with (
+        FaultServer(honest) as server,
+        daemon(greedy, modest, *words(server), state=tmp_path / "state", environ=ENVIRON, prefix=mortal()) as running,
+    ):
+        running.await_event("service.ready")
+        files = [lying(greedy / f"{number}.mp3", holds=SECONDS, says=1.0, number=number) for number in range(12)]
+        good = recording(modest / "good.wav")
+
+        running.await_event("job.done", path=str(good))
+        done = running.await_events("job.done", 13)
+
+        assert running.seen("gate.held") == []
+        assert len(server.journal) == 13, "nothing was bought twice"
+        assert files[0].with_suffix(".txt").read_text().split() == SPEECH.split()
+        assert {round(event["paid_seconds"]) for event in done if event["path"] != str(good)} == {SECONDS}
+        assert status(tmp_path / "state")["today"]["bought_seconds"] == pytest.approx(12 * SECONDS, rel=0.01)
+
+
+def test_headers_that_say_too_little_buy_no_more_than_a_days_minutes(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    greedy, _ = folders
+    settings = {"api__daily_minutes": 8, "api__concurrency": 1}
+    with (
+        FaultServer(honest) as server,
+        daemon(greedy, *words(server, **settings), state=tmp_path / "state", environ=ENVIRON,
+               prefix=mortal()) as running,
+    ):  # fmt: skip
+        running.await_event("service.ready")
+        for number in range(6):
+            lying(greedy / f"{number}.mp3", holds=SECONDS, says=1.0, number=number)
+
+        held = running.await_event("gate.held")
+
+        assert held["reason"] == "budget"
+        # A second one may go out before the first answer has shown that it was about minutes.
+        assert len(server.journal) <= 3
+
+
+def test_headers_that_say_too_much_use_up_nobodys_minutes(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    greedy, modest = folders
+    with (
+        FaultServer() as server,
+        daemon(greedy, modest, *words(server, api__daily_minutes=60), state=tmp_path / "state", environ=ENVIRON,
+               prefix=mortal()) as running,
+    ):  # fmt: skip
+        running.await_event("service.ready")
+        for number in range(12):
+            lying(greedy / f"{number}.mp3", holds=3.0, says=590.0, number=number)
+        running.await_events("job.done", 12)
+        good = recording(modest / "good.wav")
+
+        running.await_event("job.done", path=str(good))
+
+        assert status(tmp_path / "state")["today"]["bought_seconds"] < 60

@@ -167,11 +167,15 @@ class GarbledError(PassingError):
 
     code = "garbled"
 
-    def __init__(self, message: str, *, body: bytes, hint: str = "", times: int = 1) -> None:
-        """`message` ends with the beginning of the answer, `body` is all of it. `times`: such answers about this sound so far."""
+    def __init__(self, message: str, *, body: bytes, hint: str = "", times: int = 1, excess: bool = False) -> None:
+        """`message` ends with the beginning of the answer, `body` is all of it. `times`: such answers about this sound so far.
+
+        `excess`: it may be read if the sound is longer than was said.
+        """
         super().__init__(message, hint=hint, reason=self.code)
         self.body = body
         self.times = times
+        self.excess = excess
 
 
 class AccountError(JobError):

@@ -66,6 +66,17 @@ class TestAnswers:
         assert ledger.answers.recall(HEARD, ASKED) == b"second"
         assert ledger.history.tally().answers == 1
 
+    def test_an_answer_that_cannot_be_used_is_dropped_and_no_other_one(self, ledger: Ledger) -> None:
+        for digest, parameters in ((HEARD, ASKED), (HEARD, OTHERWISE), (OTHER, ASKED)):
+            ledger.answers.keep(digest, parameters, b"body", seconds=1.0, model="m")
+
+        ledger.answers.discard(HEARD, ASKED)
+        ledger.answers.discard(HEARD, ASKED)
+
+        kept = [ledger.answers.recall(*names) for names in ((HEARD, ASKED), (HEARD, OTHERWISE), (OTHER, ASKED))]
+        assert kept == [None, b"body", b"body"]
+        assert ledger.history.tally().answers == 2
+
     def test_the_tally_is_of_answers_stored_and_of_audio_bought(self, ledger: Ledger) -> None:
         keep(ledger, seconds=10)
         keep(ledger, OTHER, seconds=20.5)

@@ -259,6 +259,7 @@ def everything(ledger: SqliteLedger, clock: Clock) -> None:
     list(ledger.outputs.notes())
     ledger.answers.keep(DIGEST, DIGEST, b"answer", seconds=1, model="m")
     ledger.answers.recall(DIGEST, DIGEST)
+    ledger.answers.discard(DIGEST, "other")
     ledger.answers.keep_cut("s", "p", Cut(0, 0, 1, DIGEST))
     ledger.answers.cuts("s", "p")
     ledger.answers.keep_content(Content(DIGEST, "s", "p", 1.0, ()))

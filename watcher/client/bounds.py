@@ -33,7 +33,7 @@ _ONE_PART: Final = {**dict.fromkeys(("{", "[", "<|"), 1), **dict.fromkeys(LINE_E
 def check_size(body: bytes, seconds: float) -> None:
     """Raise NoTranscriptError for an answer of more bytes than `seconds` of sound can fill, before anything is made of it."""
     if len(body) > _BYTES + _BYTES_A_SECOND * seconds:
-        raise NoTranscriptError(f"it has {len(body)} bytes, too many for {seconds:g} s of sound")
+        raise NoTranscriptError(f"it has {len(body)} bytes, too many for {seconds:g} s of sound", excess=True)
 
 
 class PartBudget:
@@ -52,7 +52,7 @@ class PartBudget:
         """Count the parts of a text, before anything is made of it. Raises NoTranscriptError when there were too many in all."""
         self._left -= sum(text.count(sign) / number for sign, number in _ONE_PART.items())
         if self._left < 0:
-            raise NoTranscriptError(f"it has too many parts for {self._seconds:g} s of sound")
+            raise NoTranscriptError(f"it has too many parts for {self._seconds:g} s of sound", excess=True)
 
 
 def bounded(
@@ -65,7 +65,9 @@ def bounded(
     most = int(_CHARACTERS + _CHARACTERS_A_SECOND * seconds)
     size = max(len(text), _size(segments), 0 if text or segments else _size(words))
     if size > most:
-        raise NoTranscriptError(f"it has {size} characters of text, more than can be said in {seconds:g} s of sound")
+        raise NoTranscriptError(
+            f"it has {size} characters of text, more than can be said in {seconds:g} s of sound", excess=True
+        )
     if not _may_be_meant(words, seconds):
         text, words = text or ("" if segments else together([word.text for word in words])), ()
     if not _may_be_meant([word for item in segments for word in item.words], seconds):

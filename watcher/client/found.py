@@ -15,12 +15,16 @@ LINE_ENDS: Final = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 
 
 class NoTranscriptError(Exception):
-    """A 200 that holds no transcript; `error` is the JSON object that says why, if there is one."""
+    """A 200 that holds no transcript; `error` is the JSON object that says why, if there is one.
 
-    def __init__(self, message: str, *, error: Mapping[str, Any] | None = None) -> None:
+    `excess`: it holds more than the sound can, as far as is known how long that is.
+    """
+
+    def __init__(self, message: str, *, error: Mapping[str, Any] | None = None, excess: bool = False) -> None:
         super().__init__(message)
         self.message = message
         self.error = error
+        self.excess = excess
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,4 +77,4 @@ def garbled_error(reply: HttpResponse, unfit: NoTranscriptError, *, secret: str)
             hint="check api.url; a login page, or one that says that the server is being repaired, may be in front of it",
         )
     message = f"{unfit.message}: {begins}" if begins else unfit.message
-    return GarbledError(f"the server's answer cannot be read: {message}", body=reply.body)
+    return GarbledError(f"the server's answer cannot be read: {message}", body=reply.body, excess=unfit.excess)

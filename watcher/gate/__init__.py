@@ -9,6 +9,7 @@ The parts, each above those it uses: `gate` (enter, run, leave), `request_queue`
 (places, pace, minutes). What differs where hosts share an endpoint is in `peers`, `shared` (limits) and `fleet_record` (holds).
 """
 
+from watcher.gate.admission import Receipt
 from watcher.gate.gate import Gate
 from watcher.gate.history import is_maybe_paid
 from watcher.gate.record import allow_again, ask_resume, request_resume, resume_requests, stored_state
@@ -21,6 +22,7 @@ __all__ = [
     "GateOptions",
     "GateState",
     "GateStatus",
+    "Receipt",
     "ResumeOutcome",
     "Ticket",
     "allow_again",

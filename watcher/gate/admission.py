@@ -12,6 +12,14 @@ from watcher.gate.hold import Hold
 _SMALL_IN_A_ROW: Final = 3
 
 
+@dataclass(slots=True)
+class Receipt:
+    """What a request was booked with: seconds of audio, and the day on which they count; "": nothing was bought."""
+
+    seconds: float = 0.0
+    day: str = ""
+
+
 @dataclass(slots=True, eq=False)
 class GateRequest:
     """One request on its way in."""
@@ -23,12 +31,16 @@ class GateRequest:
     #: The watched folder that the file lies in.
     root: bytes = b""
     granted: bool = False
+    #: It has left its place, though what it met is not concluded yet.
+    left: bool = False
     #: The hold that it probes, and the number of `resume` calls before this request.
     probe: Hold | None = None
     resumes: int = 0
     #: The window's epoch at its start, and the day on which its seconds count.
     epoch: int = 0
     day: str = ""
+    #: Where what was bought is noted.
+    receipt: Receipt | None = None
 
 
 class AdmissionQueue:

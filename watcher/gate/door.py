@@ -133,6 +133,15 @@ class GateDoor:
         if self._entry_tells and self.hold is None:
             self.outcome = ResumeOutcome.OPEN
 
+    def postpone(self, request: GateRequest, now: float) -> None:
+        """Allow other probes while the answer to this one is read again; it counts as any other request then."""
+        if (hold := self.hold) is not None and request.probe is hold and request.resumes == hold.resumes:
+            hold.probing = False
+            hold.step += 1
+            hold.schedule(now, self._clock)
+            self.reports.note(hold, now)
+        request.probe = None
+
     def conclude(self, request: GateRequest, error: BaseException | None, now: float) -> JobError | None:
         """Count the outcome of a request; return the error to raise instead of the request's own error, or None."""
         if error is not None and not isinstance(error, TELLING):  # stopped, or nothing to do with the endpoint
@@ -368,6 +377,12 @@ class GateDoor:
         """End a BUDGET hold: the limit has changed."""
         if self.hold is not None and self.hold.kind is HoldKind.BUDGET:
             self._release(self.hold)
+
+    def reconsider_budget(self, now: float) -> None:
+        """End a hold for a limit of the operator's own if less was bought than was counted, and what did not fit may fit now."""
+        hold = self.hold
+        if hold is not None and hold.kind is HoldKind.BUDGET and self._limits.may_fit(hold.seconds, now):
+            self._release(hold)
 
     # What other hosts found out.
 

@@ -9,13 +9,14 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Final, TypeVar
 
 import structlog
 
 from watcher.errors import GarbledError, JobError, PassingError, StateBusyError, StateError, StoppedError
 from watcher.fleet import Fleet
-from watcher.gate.admission import AdmissionQueue, GateRequest
+from watcher.gate.admission import AdmissionQueue, GateRequest, Receipt
 from watcher.gate.clock import PATIENCE_SECONDS, SILENT, SLICE, GateClock
 from watcher.gate.door import GateDoor
 from watcher.gate.garbled import MOST, GarbledAnswers, GarbledCounts, given_up
@@ -133,6 +134,8 @@ class Gate:
         retried: str = "",
         tries: int = 3,
         announce: Callable[[float], None] = lambda _: None,
+        reread: Callable[[GarbledError], _T] | None = None,
+        receipt: Receipt | None = None,
     ) -> _T:
         """Make a request through the gate; `seconds` of audio, of the file `path` in the watched folder `root`.
 
@@ -145,6 +148,10 @@ class Gate:
         `sound` names what is asked for, and how. Once two answers about it could not be read it is not asked for any more: that
         is the file's failure (FileError) where others get readable answers, and else holds the queue. `retried` is the key under
         which the memory knows that a person wants this file to be tried once more.
+
+        `reread` is called, outside of the request's place, about an answer that holds more than the sound can (`GarbledError.excess`).
+        It returns what the answer means after all, or raises what the request met; until then nothing counts for or against the
+        server. `receipt` gets what was booked for the request: see `correct`.
         """
         known = self._known_of(sound, Witness(path, root), retried) if sound else None
         turned_away = failures = 0
@@ -152,8 +159,10 @@ class Gate:
         try:
             while True:
                 try:
-                    with self.enter(seconds=seconds, small=small, path=path, root=root, announce=announce):
-                        return self._garbled.read(call, sound, known, retried=retried) if sound else call()
+                    with self.enter(seconds=seconds, small=small, path=path, root=root, announce=announce) as request:
+                        request.receipt = receipt
+                        read = call if reread is None else partial(self._reread, request, call, reread)
+                        return self._garbled.read(read, sound, known, retried=retried) if sound else read()
                 except GarbledError as error:
                     if error.times >= MOST:
                         raise given_up(error.message, error.times) from error
@@ -186,7 +195,7 @@ class Gate:
         path: bytes,
         root: bytes = b"",
         announce: Callable[[float], None] = lambda _: None,
-    ) -> Iterator[None]:
+    ) -> Iterator[GateRequest]:
         """Occupy a place for one request; its exception tells the gate how it ended. `announce`: see `run`.
 
         Blocks for a place, the pace and short pauses. Raises HeldError when the gate holds (also instead of the error
@@ -196,7 +205,7 @@ class Gate:
         error: BaseException | None = None
         try:
             self._limits.book()
-            yield
+            yield request
         except BaseException as exc:
             error = exc
             raise
@@ -214,6 +223,21 @@ class Gate:
             day = self._limits.start(seconds, self._clock.now())
             self._limits.end(seconds, day, bought=True)
             self._paid += seconds
+        self._limits.flush()
+
+    def correct(self, receipt: Receipt, seconds: float) -> None:
+        """Count that a request bought so many seconds of audio, as is known by now, and not those that it was booked with."""
+        more = seconds - receipt.seconds
+        if not receipt.day or not more:
+            return
+        with self._lock:
+            self._paid += more
+            self._limits.correct(more, receipt.day)
+            receipt.seconds = seconds
+            if more < 0:
+                now = self._clock.now()
+                self._door.reconsider_budget(now)
+                self._requests.dispatch(now)
         self._limits.flush()
 
     def state(self) -> GateState:
@@ -297,14 +321,39 @@ class Gate:
 
     # Requests.
 
+    def _reread(self, request: GateRequest, call: Callable[[], _T], reread: Callable[[GarbledError], _T]) -> _T:
+        """Make a request; of an answer that holds too much, return what `reread` makes of it, outside of the request's place."""
+        try:
+            return call()
+        except GarbledError as error:
+            if not error.excess:
+                raise
+            with self._lock:
+                self._leave(request, bought=True)
+                now = self._clock.now()
+                self._door.postpone(request, now)
+                self._requests.dispatch(now)
+                self._door.changed.notify_all()
+            self._limits.flush()
+            return reread(error)
+
+    def _leave(self, request: GateRequest, *, bought: bool) -> None:
+        """Count a request that ended, once."""
+        if request.left:
+            return
+        request.left = True
+        self._requests.leave(request, bought=bought)
+        if bought:
+            self._paid += request.seconds
+            if (receipt := request.receipt) is not None:
+                receipt.seconds, receipt.day = request.seconds, request.day
+
     def _conclude(self, request: GateRequest, error: BaseException | None) -> JobError | None:
         """Count a request that ended; returns an error to raise instead."""
         error = counted_as(error)
         bought = error is None or isinstance(error, GarbledError) or is_maybe_paid(error)
         with self._lock:
-            self._requests.leave(request, bought=bought)
-            if bought:
-                self._paid += request.seconds
+            self._leave(request, bought=bought)
             now = self._clock.now()
             instead = self._door.conclude(request, error, now)
             self._requests.dispatch(now)

@@ -84,6 +84,10 @@ class GateLimits(ABC):
     def is_reached(self, seconds: float, now: float) -> bool:
         """Return whether so many seconds of audio, which did not fit when a hold began, still do not, as far as this host knows."""
 
+    def may_fit(self, seconds: float, now: float) -> bool:
+        """Return whether so many seconds of audio, which did not fit when a hold began, may fit after a correction."""
+        return not self.is_reached(seconds, now)
+
     def exhausted(self, seconds: float, *, former: Hold | None = None) -> Hold:
         """Return the BUDGET hold of the reached limit (api.daily_minutes or api.monthly_minutes); it ends with the day or month.
 
@@ -128,6 +132,10 @@ class GateLimits(ABC):
     def end(self, seconds: float, day: str, *, bought: bool) -> None:
         """Count a request that ended; call `flush` afterwards, without the lock, unless it is made again soon."""
         self.budget.end(seconds, day, bought=bought)
+
+    def correct(self, seconds: float, day: str) -> None:
+        """Count that so many seconds of audio more (less than 0: fewer) were bought on a day; call `flush` afterwards."""
+        self.budget.correct(seconds, day)
 
     def flush(self) -> None:
         """Write what was bought to the ledger, if it takes it."""

@@ -171,6 +171,11 @@ class Budget:
             if not bought:
                 _add(self._owed, day, -seconds)
 
+    def correct(self, seconds: float, day: str) -> None:
+        """Count that so many seconds more, or fewer, were bought on a day than came back from it."""
+        with self._sums:
+            _add(self._owed, day, seconds)
+
     def flush(self) -> None:
         """Write what the ledger lacks, or has too much; what a busy ledger does not take is written with the next.
 

@@ -100,6 +100,11 @@ class SharedLimits(GateLimits):
         """See GateLimits.is_reached: what all hosts have bought ends such a hold by another limit or another day alone."""
         return True
 
+    def may_fit(self, seconds: float, now: float) -> bool:  # noqa: ARG002 - the fleet has to be asked
+        """See GateLimits.may_fit."""
+        self.again()
+        return True
+
     def start(self, seconds: float, now: float) -> str:
         """See GateLimits.start; uses up what the request needs."""
         day = super().start(seconds, now)

@@ -86,6 +86,12 @@ class Answers(LedgerPart):
 
         return self._database.change(recall, durable=False)
 
+    def discard(self, digest: str, parameters: str) -> None:
+        """Drop a stored answer that cannot be used after all."""
+        self._database.change(
+            lambda connection: self._drop(connection, connection.execute(_FORMER, (digest, parameters)).fetchall())
+        )
+
     def keep_cut(self, sketch: str, parameters: str, cut: Cut) -> None:
         """Store a cut before its piece is sent, so that a rerun asks for the same spans. Cheap: no answer outlives it."""
         values = (sketch, parameters, cut.index, cut.start, cut.end, cut.digest, self._clock())

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from watcher.media.source import digest, sketch
 from watcher.media.values import (
     CODECS,
+    LONGEST_SECONDS,
     SHORT_LIMITS,
     ChildLimits,
     MediaOptions,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CODECS",
+    "LONGEST_SECONDS",
     "SHORT_LIMITS",
     "ChildLimits",
     "Cutting",

@@ -11,6 +11,8 @@ from typing import Final, Literal, get_args
 from watcher.job import SAMPLE_RATE, Cut, ResultWarning
 
 _DAY: Final = 86_400
+#: No recording is longer.
+LONGEST_SECONDS: Final = 24 * 3600.0
 #: Samples that neighbouring pieces share where no silence was in reach: 2 s.
 OVERLAP: Final = 2 * SAMPLE_RATE
 Codec = Literal["flac", "mp3", "wav"]
@@ -62,7 +64,7 @@ class ChildLimits:
     """Limits of a recording and its child process; beyond, the file fails with the reason "limits" or "too_long"."""
 
     #: Longest recording, in seconds.
-    seconds: float = 24 * 3600.0
+    seconds: float = LONGEST_SECONDS
     #: Address space of the child, in bytes. Measured: 0.5 GB for three hours of 192 kHz stereo.
     memory: int = 2 << 30
     #: CPU seconds before any sound came out, and for each second of sound. Measured: 0.001 on a PC, 0.03 on a Pi Zero.

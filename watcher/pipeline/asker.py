@@ -6,9 +6,10 @@ from typing import Final
 
 from watcher import reach
 from watcher.client import Answer, Upload, Voice
-from watcher.errors import AccountError, GarbledError, NoChannelError, SourceError
+from watcher.errors import AccountError, FileError, GarbledError, NoChannelError, SourceError
 from watcher.job import Job
 from watcher.ledger.values import RETRIED, unreadable
+from watcher.pipeline.measurement import Measurement, booked
 from watcher.pipeline.question import Question
 from watcher.pipeline.remedies import UploadForm, of_its_own_model
 from watcher.pipeline.source import unchanged
@@ -30,22 +31,33 @@ class Asker:
         self.voices: tuple[Voice, ...] = ()
 
     def ask(
-        self, upload: Upload, question: Question, form: UploadForm, beat: HeartbeatCallback, *, small: bool = False
+        self,
+        upload: Upload,
+        question: Question,
+        form: UploadForm,
+        beat: HeartbeatCallback,
+        *,
+        measurement: Measurement | None = None,
     ) -> Answer:
         """Send the request through the gate; the answer is in the ledger before anything else happens.
 
-        `beat` is the sign of life of the thread that asks. `small`: the upload is the recording as it is.
+        `beat` is the sign of life of the thread that asks. `measurement`: the upload is the recording as it is, of which the header says how
+        long it is; this tells what is heard.
         """
+        small = measurement is not None
+        seconds = booked(upload.size, upload.seconds) if small else upload.seconds
         with self._spending.request(upload.seconds) as cost:
             answer = self._tools.gate.run(
-                partial(self._call, upload, question, form, beat, cost=cost),
-                seconds=upload.seconds,
+                partial(self._call, upload, question, form, beat, cost=cost, seconds=seconds),
+                seconds=seconds,
                 small=small,
                 path=self._job.path,
                 root=self._job.root,
                 sound=f"{upload.digest} {question.key}",
                 retried=f"{RETRIED}{self._job.id}",
                 announce=beat,
+                reread=None if measurement is None else partial(self._reread, upload, question, measurement),
+                receipt=None if measurement is None else measurement.receipt,
             )
         beat()
         if small:
@@ -57,13 +69,23 @@ class Asker:
         return answer
 
     def _call(
-        self, upload: Upload, question: Question, form: UploadForm, beat: HeartbeatCallback, *, cost: RequestCost
+        self,
+        upload: Upload,
+        question: Question,
+        form: UploadForm,
+        beat: HeartbeatCallback,
+        *,
+        cost: RequestCost,
+        seconds: float,
     ) -> Answer:
-        """Make one request, in the gate; an answer that cannot be read is kept for people to look at."""
+        """Make one request, in the gate; an answer that cannot be read is kept for people to look at.
+
+        `seconds`: those that it is booked with.
+        """
         gate, client = self._tools.gate, self._tools.client
 
         def charge() -> None:
-            gate.charge(upload.seconds)
+            gate.charge(seconds)
             cost.charge()
 
         try:
@@ -82,6 +104,17 @@ class Asker:
         except GarbledError as error:
             self._keep(unreadable(upload.digest), question, error.body[:_LOOKED_AT], upload.seconds)
             raise
+
+    def _reread(self, upload: Upload, question: Question, measurement: Measurement, error: GarbledError) -> Answer:
+        """Read an answer that holds more than fits the header's seconds by what is heard. Raises as `Measurement.reread`."""
+        # It is paid for: a crash meanwhile must not lose it.
+        self._keep(upload.digest, question, error.body, upload.seconds)
+        try:
+            transcript = measurement.reread(error, upload.seconds, question.request)
+        except (GarbledError, FileError):
+            self._tools.ledger.answers.discard(upload.digest, question.key)
+            raise
+        return Answer(error.body, transcript, format="", calls=1)
 
     def _keep(self, digest: str, question: Question, body: bytes, seconds: float) -> None:
         tools = self._tools

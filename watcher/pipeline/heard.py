@@ -7,7 +7,7 @@ from typing import Final
 import structlog
 
 from watcher.client import Request, parse
-from watcher.errors import JobError
+from watcher.errors import GarbledError, JobError
 from watcher.job import Cut, ResultWarning
 from watcher.join import join
 from watcher.ledger.ledger import Ledger
@@ -72,14 +72,19 @@ def recalled(ledger: Ledger, cut: Cut, question: Question) -> Transcript | None:
     return None if body is None else understood(body, cut.seconds, question)
 
 
-def understood(body: bytes, seconds: float, question: Question) -> Transcript | None:
+def understood(
+    body: bytes, seconds: float, question: Question, *, measured: Callable[[], float] = lambda: 0.0
+) -> Transcript | None:
     """Return what a stored answer about so much sound says; None where it does not count.
 
     One that an earlier version took, and that cannot be used, counts as not stored: what is bought anew takes its place.
+    `measured` gives the seconds that the sound really has (0: unknown), where the answer holds more than fits `seconds`.
     """
     try:
         transcript = parse(body, seconds, question.request)
     except JobError as error:
+        if isinstance(error, GarbledError) and error.excess and (heard := measured()) > seconds:
+            return understood(body, heard, question)
         _log.warning("answer.unusable", reason=error.reason, message=error.message)
         return None
     return None if question.insistent and empty.is_without_text(transcript) else transcript

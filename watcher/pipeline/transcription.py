@@ -4,16 +4,14 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Final
 
 import structlog
 
 from watcher import media
-from watcher.client import Answer, Upload, fitted, parse
+from watcher.client import Answer, Upload, fitted
 from watcher.errors import (
     FileError,
     JobError,
-    OutputError,
     PassingError,
     Remedy,
     RemedyError,
@@ -26,6 +24,7 @@ from watcher.pipeline.asker import Asker
 from watcher.pipeline.cuttings import logged, samples
 from watcher.pipeline.empty import has_timecode, silence
 from watcher.pipeline.heard import TranscriptionResult, checked, joined, part_of, recalled, stored, understood
+from watcher.pipeline.measurement import Measurement, Weighed, weighed
 from watcher.pipeline.question import Question
 from watcher.pipeline.remedies import Remedies, UploadForm, given_up, no_text
 from watcher.pipeline.requests import PieceRequests, wait_alive, with_upload
@@ -34,11 +33,6 @@ from watcher.pipeline.tools import HeartbeatCallback, JobSettings, Tools
 from watcher.transcript import PieceTranscript, Transcript
 
 _log = structlog.get_logger()
-
-#: An answer is about more sound than the file's header tells of when it claims more than so many times its seconds, and more:
-#: some servers round a length up, or take a window's end for it.
-_LONGER: Final = 1.1
-_LONGER_SECONDS: Final = 2.0
 
 
 class Transcription:
@@ -82,8 +76,7 @@ class Transcription:
         self._simplified = False
         #: What came when the file was sent as it is, in vain: no text, although there is sound, or that of timecode.
         self._unheard: TranscriptionResult | None = None
-        #: Why the file, sent as it is, cannot be decoded here.
-        self._undecodable: FileError | None = None
+        self._measurement = Measurement(descriptor, tools, self._limits, beat)
 
     def transcribe(self) -> TranscriptionResult:
         """Return the whole recording's transcript. Raises JobError; answers that came are kept all the same."""
@@ -162,17 +155,13 @@ class Transcription:
         self._spending.reach(seconds)
         upload = Upload(self._descriptor, size=size, seconds=seconds, name=name, mime=mime, digest=digest)
         body, transcript, cached = self._answered_whole(upload, digest, form)
-        guarded, prompt = self._wanted.rules.guard, fitted(self._wanted.request.prompt)
-        measured = None
-        # The header may say less than the file holds: then true times would be pressed into half of the sound.
-        longer = transcript.claimed_seconds > seconds * _LONGER + _LONGER_SECONDS
-        if longer or empty.in_doubt(transcript, seconds, prompt=prompt, guarded=guarded):
-            measured = self._measured()
-        if longer and measured is not None and measured.seconds > seconds:
-            if not cached:
-                self._spending.add(measured.seconds - seconds)
-            seconds = measured.seconds
-            transcript = parse(body, seconds, self._wanted.request)
+        # Where more is said than fits the header's seconds, it was read by those that are heard.
+        answer = Weighed(transcript, transcript.duration, transcript.duration)
+        try:
+            answer = self._weighed(body, transcript)
+        finally:
+            self._correct(upload, answer.bought, cached=cached)
+        measured, seconds = answer.measured, answer.seconds
         content = Content(
             digest=digest,
             sketch=self._sketch,
@@ -182,7 +171,7 @@ class Transcription:
             warnings=(*self._warnings, *(silence(measured) if measured else ())),
             loudness=measured.loudness if measured else b"",
         )
-        parts = [PieceTranscript(0.0, seconds, transcript)]
+        parts = [PieceTranscript(0.0, seconds, answer.transcript)]
         heard = joined(
             parts,
             content,
@@ -197,37 +186,34 @@ class Transcription:
         if not heard.answered:
             self._unheard, self._question = heard, replace(self._question, insistent=True)
             # Where it cannot be decoded, there is no other form of it to ask about.
-            raise self._undecodable or no_text()
+            raise self._measurement.undecodable or no_text()
         return heard
 
     def _answered_whole(self, upload: Upload, digest: str, form: UploadForm) -> tuple[bytes, Transcript, bool]:
         """Return the answer about the file as it is, what it says, and whether it was stored."""
         with self._tools.sound_locks.take(digest, waiting=self._beat):
             body = self._tools.ledger.answers.recall(digest, self._question.key)
-            transcript = None if body is None else understood(body, upload.seconds, self._question)
+            transcript = None
+            if body is not None:
+                transcript = understood(body, upload.seconds, self._question, measured=self._measurement.seconds)
             if body is not None and transcript is not None:
                 return body, transcript, True
-            answer = self._asker.ask(upload, self._question, form, self._beat, small=True)
+            answer = self._asker.ask(upload, self._question, form, self._beat, measurement=self._measurement)
             self._note(self._question, answer)
             return answer.body, answer.transcript, False
 
-    def _measured(self) -> media.Summary | None:
-        """Return how loud the file is, among other things; None where it cannot be decoded here."""
-        tools = self._tools
-        try:
-            return media.measure(
-                self._descriptor,
-                tools.media,
-                spool=tools.spool,
-                stop=tools.stop,
-                limits=self._limits,
-                waiting=self._beat,
-            )
-        except (FileError, PassingError, OutputError) as error:
-            # The answer is there: nothing of it may be lost because it cannot be held against the sound.
-            _log.debug("media.child", reason=error.reason, detail=error.message)
-            self._undecodable = error if isinstance(error, FileError) else None
-            return None
+    def _weighed(self, body: bytes, transcript: Transcript) -> Weighed:
+        """Return the answer about the file as it is by what is heard, where that is in doubt."""
+        request, seconds = self._wanted.request, transcript.duration
+        in_doubt = empty.in_doubt(transcript, seconds, prompt=fitted(request.prompt), guarded=self._wanted.rules.guard)
+        return weighed(transcript, body, seconds, request, self._measurement, in_doubt=in_doubt)
+
+    def _correct(self, upload: Upload, bought: float, *, cached: bool) -> None:
+        """Count the seconds that the request about the file as it is turned out to have bought."""
+        self._tools.gate.correct(self._measurement.receipt, bought)
+        self._spending.reach(bought)
+        if not cached:
+            self._spending.add(bought - upload.seconds)
 
     def _pieces(self, form: UploadForm) -> TranscriptionResult:
         """Cut the recording, ask for its pieces beside each other as they come, and join the answers."""
