@@ -67,8 +67,11 @@ def test_the_fleets_limit_counts_for_all_hosts_together(share: Share) -> None:
     crowd = Crowd(awaited=3)
     with postgres.cluster().schema() as url, serving(crowd.answer) as server, ExitStack() as stack:
         places = [share.place(f"host-{number}") for number in range(2)]
-        files = [recording(share.folder / f"{number:02}.wav") for number in range(24)]
         hosts = [stack.enter_context(host(place, server, url, "--set", "api.fleet_concurrency=3")) for place in places]
+        # On a busy machine one of them may be ready long after the other.
+        for running in hosts:
+            running.await_event("service.ready")
+        files = [recording(share.folder / f"{number:02}.wav") for number in range(24)]
         eventually(lambda: transcribed(share, files))
         codes = [running.stop() for running in hosts]
 
