@@ -41,7 +41,8 @@ class Crowd:
                 self._reached.set()
             if refused := self.refuses.is_set():
                 self.refused += 1
-        self._reached.wait(60)
+        # Three may not be in flight while no answer has come yet: then the later ones show it.
+        self._reached.wait(10)
         threading.Event().wait(0.02)
         with self._lock:
             self._inside -= 1
