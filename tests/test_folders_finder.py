@@ -328,7 +328,7 @@ def test_an_unexpected_error_escapes_from_run(base: Path, state: Path, monkeypat
     finder = Finder([Folder("a", str(base))], ledger, stop=threading.Event())
     finder.start_watching()
 
-    def fail(*_: object, **__: object) -> None:
+    def fail(*_: object) -> None:
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(finder._monitor_thread, "_handle", fail)

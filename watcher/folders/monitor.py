@@ -342,18 +342,20 @@ class FolderMonitor:
         except OSError:
             return False
 
-    def remounted(self) -> None:
-        """Something was mounted or unmounted somewhere: if it concerns this root, look at every directory and at the watches.
+    def remounted(self) -> bool:
+        """Return whether what was mounted or unmounted concerns this root; then look at every directory and at the watches.
 
         Containers change the mount table every few seconds; ignore mounts elsewhere.
         """
         concerned = self._mounts.concerning(self.root.path, self.real_prefix)
-        if self.present and concerned != self._concerned:
-            self._concerned = concerned
-            self.root.place.set_real_path(self.real_prefix.rstrip(b"/") or b"/")
-            self.schedule.want_changed()
-            if self._watch is not None:
-                self._audit_at = self._monotonic() + _CONFIRM
+        if not self.present or concerned == self._concerned:
+            return False
+        self._concerned = concerned
+        self.root.place.set_real_path(self.real_prefix.rstrip(b"/") or b"/")
+        self.schedule.want_changed()
+        if self._watch is not None:
+            self._audit_at = self._monotonic() + _CONFIRM
+        return True
 
     def _check_watch(self, watch: Watch, now: float) -> None:
         trouble = watch.trouble()

@@ -75,8 +75,8 @@ class MonitorThread:
         self.states: tuple[FolderState, ...] = ()
         #: Set on a mount change; cleared by the finder.
         self.remounted = False
-        #: The mount table changed in this step: nothing more is looked at until the next step.
-        self._mounted = False
+        #: Monitors below whose roots something was mounted since the step began: they look at nothing more in it.
+        self._concerned: set[FolderMonitor] = set()
         #: Set by other threads: paths to look at again were dropped.
         self._missed = False
         self._ledger = ledger
@@ -133,45 +133,42 @@ class MonitorThread:
         """Wait at most `timeout` seconds for something to do, and do it."""
         events = self._receive(timeout)
         self.beat = self._monotonic()
-        mounted = self._see_mounts()
+        self._concerned.clear()
+        self._see_mounts()
         # What was said of directories comes first: a file below one of them is met by its scan.
         for kind in (EventKind.DIRECTORY, EventKind.FILE):
             self._meet(kind, [event for event in events if event.kind is kind])
         for event in events:
-            self._handle(event, mounted=mounted)
+            self._handle(event)
         if self._missed:
             self._missed = False
             for monitor in self.monitors:
                 monitor.missed()
-        # Below a folder there may be a mount now that hangs: first the finder gives it a thread of its own.
-        if not mounted:
-            self._look()
+        self._look()
         now = self.beat = self._monotonic()
-        if now >= self._next_tick and not mounted:
+        if now >= self._next_tick:
             self._next_tick = now + self._tick_seconds
             self._tick()
 
     def _look(self) -> None:
+        # Below a concerned root there may be a mount now that hangs: first the finder gives it a thread of its own.
         for monitor in self.monitors:
-            if monitor.present and not self._mounted:
-                monitor.look(_LOOKS, self._for(_LOOKING))
+            if monitor.present and monitor not in self._concerned:
+                monitor.look(_LOOKS, self._for(_LOOKING, monitor))
                 monitor.root.flush(bulk=monitor.busy)
         for monitor in self.monitors:
-            if not self._mounted:
+            if monitor not in self._concerned:
                 # An event that comes in ends it.
-                monitor.scan(self._for(_SLICE, or_event=True))
+                monitor.scan(self._for(_SLICE, monitor, or_event=True))
                 monitor.root.flush(bulk=monitor.busy)
-        if not self._mounted:
+        if not self._concerned:
             self._check_notes()
 
-    def _see_mounts(self) -> bool:
-        """Return whether the mount table has changed since the last step; then every folder looks where it lies."""
-        if not self._mounted and not self.mounts.changed():
-            return False
-        self._mounted, self.remounted = False, True
-        for monitor in self.monitors:
-            monitor.remounted()
-        return True
+    def _see_mounts(self) -> None:
+        """Note whose roots are concerned if something was mounted; the finder may give them threads of their own."""
+        if self.mounts.changed():
+            self.remounted = True
+            self._concerned.update([monitor for monitor in self.monitors if monitor.remounted()])
 
     # Events.
 
@@ -206,12 +203,12 @@ class MonitorThread:
                 if path is not None:
                     want(path)
 
-    def _handle(self, event: Event, *, mounted: bool) -> None:
+    def _handle(self, event: Event) -> None:
         match event.kind:
             case EventKind.FILE:
                 self._maybe_settings(event.path)
             case EventKind.GONE:
-                self._maybe_note(event.path, mounted=mounted)
+                self._maybe_note(event.path)
                 self._maybe_settings(event.path)
             case EventKind.TROUBLE | EventKind.WATCHED:
                 self._next_tick = 0.0
@@ -226,24 +223,28 @@ class MonitorThread:
 
     # Scans and regular checks.
 
-    def _for(self, seconds: float, *, or_event: bool = False) -> Callable[[], bool]:
-        """Return a function that tells when so many seconds are over, something was mounted, or soon after an event.
+    def _for(
+        self, seconds: float, monitor: FolderMonitor | None = None, *, or_event: bool = False
+    ) -> Callable[[], bool]:
+        """Return a function that tells when so many seconds are over, or soon after an event; each call is a sign of life.
 
-        Each call is a sign of life.
+        Also when something was mounted below the monitor's root; without one, below any.
         """
         began = self._monotonic()
 
         def over() -> bool:
             self.beat = self._monotonic()
-            self._mounted = self._mounted or self.mounts.changed()
+            self._see_mounts()
             took = self.beat - began
-            return self._mounted or took >= seconds or (or_event and took >= _SURE and not self.inbox.empty())
+            mounted = bool(self._concerned) if monitor is None else monitor in self._concerned
+            return mounted or took >= seconds or (or_event and took >= _SURE and not self.inbox.empty())
 
         return over
 
     def _tick(self) -> None:
         for monitor in self.monitors:
-            monitor.check()
+            if monitor not in self._concerned:
+                monitor.check()
         self.states = tuple(monitor.state() for monitor in self.monitors)
 
     # Settings of folders.
@@ -262,9 +263,9 @@ class MonitorThread:
 
     # Failure notes.
 
-    def _maybe_note(self, path: str, *, mounted: bool) -> None:
-        """Have the notes looked at soon where one, or a recording with one, is gone. `mounted`: look at nothing."""
-        if mounted or path.endswith(NOTE_SUFFIX) or (path and os.path.lexists(path + NOTE_SUFFIX)):
+    def _maybe_note(self, path: str) -> None:
+        """Have the notes looked at soon where one, or a recording with one, is gone."""
+        if self._concerned or path.endswith(NOTE_SUFFIX) or (path and os.path.lexists(path + NOTE_SUFFIX)):
             self._next_notes = 0.0
 
     def _check_notes(self) -> None:
