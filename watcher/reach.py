@@ -79,6 +79,17 @@ def real_path(place: bytes) -> bytes:
         return place
 
 
+def what_is_there(path: str | bytes) -> tuple[bool, bool]:
+    """Return whether a folder is at a path, and whether anything is; for `ask`. Raises PermissionError where that may not be known."""
+    try:
+        os.lstat(path)
+    except PermissionError:
+        raise
+    except OSError:
+        return False, False
+    return os.path.isdir(path), True  # noqa: PTH112 - bytes
+
+
 def poke(place: bytes, call: Callable[[], object]) -> None:
     """Start to ask, unless an earlier question about the place is unanswered; wait for nothing."""
     _begin(place, call)

@@ -7,6 +7,7 @@ number, and no other thread runs meanwhile. So nothing else in this package call
 import html
 import math
 import re
+import time
 import unicodedata
 from contextlib import suppress
 from functools import lru_cache
@@ -105,6 +106,12 @@ def hours(seconds: float) -> str:
     if full:
         return f"{full} h {minutes:02} min"
     return f"{minutes} min {whole % 60:02} s" if minutes else f"{whole} s"
+
+
+def wall_clock(moment: float) -> str:
+    """Return a Unix time as local time, with the date where it is not today's."""
+    then, now = time.localtime(moment), time.localtime()
+    return time.strftime("%H:%M:%S" if then[:3] == now[:3] else "%Y-%m-%d %H:%M", then)
 
 
 def money(amount: float) -> str:

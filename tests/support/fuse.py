@@ -35,6 +35,21 @@ _SIMPLE: Final = {OPEN: _OPENED, OPENDIR: _OPENED, STATFS: bytes(80), RELEASE: b
 Verdict = Callable[[int, int], int]
 
 
+def mount_device(point: Path) -> int:
+    """Mount /dev/fuse; return the descriptor whose owner is the server. Raises OSError where that is not permitted."""
+    device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+    options = f"fd={device},rootmode=40000,user_id={os.getuid()},group_id={os.getgid()},allow_other".encode()
+    if _libc.mount(b"test", os.fsencode(point), b"fuse", 0, options):
+        os.close(device)
+        raise OSError(ctypes.get_errno(), "cannot mount")
+    return device
+
+
+def detach(point: Path) -> None:
+    """Unmount it; whoever uses it keeps it, and nobody else finds it."""
+    _libc.umount2(os.fsencode(point), _DETACH)
+
+
 class FuseMount:
     """A directory with files whose server is a thread of this process."""
 
@@ -45,19 +60,14 @@ class FuseMount:
         self.failures = 0
         self._files = [(name.encode(), content) for name, content in files.items()]
         self._verdict = verdict
-        self._device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+        self._device = mount_device(point)
         self._ended, self._end = os.pipe()
-        options = f"fd={self._device},rootmode=40000,user_id={os.getuid()},group_id={os.getgid()},allow_other".encode()
-        if _libc.mount(b"test", os.fsencode(point), b"fuse", 0, options):
-            for descriptor in (self._device, self._ended, self._end):
-                os.close(descriptor)
-            raise OSError(ctypes.get_errno(), "cannot mount")
         self._thread = threading.Thread(target=self._serve, name="fuse")
         self._thread.start()
 
     def close(self) -> None:
         """Unmount; whoever still uses it gets no more answers."""
-        _libc.umount2(os.fsencode(self.point), _DETACH)
+        detach(self.point)
         os.close(self._end)
         self._thread.join()
 

@@ -1,6 +1,5 @@
 """Real FUSE mounts whose server can be stopped in the middle, as a dead file server leaves them: bindfs and SIGSTOP."""
 
-import ctypes
 import os
 import shutil
 import signal
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from support.fuse import detach, mount_device
 from support.waiting import eventually
 
 _UNMOUNT = next((found for name in ("fusermount3", "fusermount") if (found := shutil.which(name))), "fusermount")
@@ -115,14 +115,13 @@ needs_fuse = pytest.mark.skipif(not can_mount_fuse(), reason="bindfs is not ther
 @contextmanager
 def unanswered(point: Path) -> Iterator[None]:
     """Mount a FUSE file system that nobody serves: from the first question on, it never answers. Skips without the right to."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
-    options = f"fd={device},rootmode=40000,user_id=0,group_id=0,allow_other"
     try:
-        if libc.mount(b"nobody", os.fsencode(point), b"fuse", 0, options.encode()):
-            pytest.skip(f"nothing can be mounted here: {os.strerror(ctypes.get_errno())}")
+        device = mount_device(point)
+    except OSError as refused:
+        pytest.skip(f"nothing can be mounted here: {refused}")
+    try:
         yield
     finally:
         # Whoever waits is told that the connection is gone.
         os.close(device)
-        subprocess.run(["umount", "-l", point], capture_output=True, check=False)
+        detach(point)

@@ -6,6 +6,7 @@ import os
 from watcher.folders.folder import Folder
 from watcher.folders.mounts import Mount, MountKind, Mounts
 from watcher.settle import FileSite
+from watcher.tree import is_below
 
 
 class RootPlace:
@@ -32,7 +33,7 @@ class RootPlace:
         """Return whether an absolute path lies below this root and below none inside it."""
         if not path.startswith(self._prefix):
             return False
-        return not any(path == other or path.startswith(other + b"/") for other in self.foreign)
+        return not any(path == other or is_below(path, other) for other in self.foreign)
 
     def relative(self, path: bytes) -> str:
         """Return a path below this root as text, without the root."""

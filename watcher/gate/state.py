@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from watcher.errors import ConfigError
-from watcher.text import counted, joined
+from watcher.text import counted, joined, wall_clock
 
 #: The reason of a hold because api.daily_minutes or api.monthly_minutes is reached.
 OWN_LIMIT: Final = "budget"
@@ -90,16 +90,16 @@ class GateState:
     def fact(self) -> str:
         """Return what is held or paused, since when and why, in one line; nothing of what to do, nor of what comes next."""
         word = "paused" if self.status is GateStatus.PAUSED else "held"
-        return f"{word} since {_clock_time(self.since)}: {self.message}"
+        return f"{word} since {wall_clock(self.since)}: {self.message}"
 
     @property
     def sentence(self) -> str:
         """Return the state in one line: what is held, since when, why, what to do, and what comes next."""
         if self.status is GateStatus.OPEN:
             return f"open, {self.in_flight} of {counted(self.limit, 'request')} in flight"
-        until = _clock_time(self.next_probe) if self.next_probe is not None else ""
+        until = wall_clock(self.next_probe) if self.next_probe is not None else ""
         if self.status is GateStatus.PAUSED:
-            return f"paused since {_clock_time(self.since)} until {until}: {self.message}"
+            return f"paused since {wall_clock(self.since)} until {until}: {self.message}"
         return joined(self.fact, self.hint, self._next(until))
 
     def _next(self, until: str) -> str:
@@ -125,9 +125,3 @@ def facts(state: GateState) -> dict[str, Any]:
         "limit": state.limit,
         "sentence": state.sentence,
     }
-
-
-def _clock_time(moment: float) -> str:
-    """Return local time, with the date where it is not today's."""
-    then, now = time.localtime(moment), time.localtime()
-    return time.strftime("%H:%M:%S" if then[:3] == now[:3] else "%Y-%m-%d %H:%M", then)

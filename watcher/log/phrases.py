@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Final
 
-from watcher.text import counted, hours, money
+from watcher.text import counted, hours, money, wall_clock
 
 
 def phrases(event: Mapping[str, object], keys: Iterable[str]) -> list[str]:
@@ -30,11 +30,9 @@ def clock_time(stamp: str) -> str:
     What is no such time is returned as it is.
     """
     try:
-        moment = time.localtime(timegm(time.strptime(stamp, "%Y-%m-%dT%H:%M:%SZ")))
+        return wall_clock(timegm(time.strptime(stamp, "%Y-%m-%dT%H:%M:%SZ")))
     except ValueError:
         return stamp
-    today = moment[:3] == time.localtime()[:3]
-    return time.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M", moment)
 
 
 def _phrase(event: Mapping[str, object], key: str, value: object) -> str:

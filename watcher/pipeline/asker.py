@@ -1,4 +1,4 @@
-"""Ask the server about one piece of a recording, or all of it: through the gate, at a known cost, and kept at once."""
+"""Send a piece of a recording, or the whole file, through the gate; count what it costs, and store the answer at once."""
 
 from contextlib import suppress
 from functools import partial

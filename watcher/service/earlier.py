@@ -1,4 +1,4 @@
-"""Tell what a batch is about from what earlier calls left in the queue."""
+"""Separate the recordings of this batch from those that earlier calls left in the queue."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass

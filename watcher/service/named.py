@@ -74,7 +74,7 @@ def _moved_names(settings: Settings, names: Iterable[bytes]) -> Iterator[bytes]:
 def named(settings: Settings, path: bytes) -> NamedRecordings:
     """Look what a person named. Raises ConfigError where its mount hangs."""
     try:
-        is_folder, there = reach.ask(path, partial(_look, path), seconds=reach.PATIENT_SECONDS)
+        is_folder, there = reach.ask(path, partial(reach.what_is_there, path), seconds=reach.PATIENT_SECONDS)
         barred = False
     except PermissionError:
         is_folder, there, barred = False, False, True
@@ -95,17 +95,6 @@ def _is_by_name(settings: Settings, path: bytes) -> bool:
         Names(include=folder.include).file(os.path.relpath(os.fsdecode(path), folder.path)) is NameRuling.TAKE
         for folder in above
     )
-
-
-def _look(path: bytes) -> tuple[bool, bool]:
-    """Return whether a folder is at a path, and whether anything is. Raises PermissionError where that may not be known."""
-    try:
-        os.lstat(path)
-    except PermissionError:
-        raise
-    except OSError:
-        return False, False
-    return os.path.isdir(path), True  # noqa: PTH112 - bytes
 
 
 def place_of(record: SourceRecord) -> bytes:

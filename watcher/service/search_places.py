@@ -91,7 +91,9 @@ def _require_one(folders: Sequence[Folder]) -> None:
 def _place(made: Plan, path: str) -> SearchPlaces:
     """Find what a person named. Raises ConfigError when nothing is there, or its mount hangs."""
     try:
-        is_folder, is_there = reach.ask(os.fsencode(path), partial(_standing, path), seconds=reach.PATIENT_SECONDS)
+        is_folder, is_there = reach.ask(
+            os.fsencode(path), partial(reach.what_is_there, path), seconds=reach.PATIENT_SECONDS
+        )
     except reach.SilentError as exc:
         raise ConfigError(f"{printable(path)}: {reach.SILENT}", hint="look at the mount and its server") from exc
     except PermissionError as exc:
@@ -115,17 +117,6 @@ def _place(made: Plan, path: str) -> SearchPlaces:
     if os.fsencode(path) in {root for root, _ in made.roots}:
         raise ConfigError(f"the folder {printable(path)} is out of reach", hint=reach.AWAY_HINT)
     raise ConfigError(f"there is no file {printable(path)}", hint="check the name")
-
-
-def _standing(path: str) -> tuple[bool, bool]:
-    """Return whether a folder is at a path, and whether anything is. Raises PermissionError where that may not be known."""
-    try:
-        os.lstat(path)
-    except PermissionError:
-        raise
-    except OSError:
-        return False, False
-    return os.path.isdir(path), True  # noqa: PTH112 - a plain question
 
 
 def _owner(

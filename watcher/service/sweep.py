@@ -31,6 +31,7 @@ from watcher.service import allocator
 from watcher.service.crash_cleanup import clear
 from watcher.service.failures import forget_gone, stands
 from watcher.sidecar import note_temporaries
+from watcher.tree import is_below
 
 _log = structlog.get_logger()
 _T = TypeVar("_T")
@@ -408,4 +409,4 @@ def _weight(path: bytes) -> int:
 
 
 def _is_below(path: bytes, places: Iterable[bytes]) -> bool:
-    return any(path == place or path.startswith(place.rstrip(b"/") + b"/") for place in places)
+    return any(path == place or is_below(path, place) for place in places)

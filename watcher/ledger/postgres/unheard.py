@@ -6,6 +6,7 @@ from typing import Final
 
 from watcher.ledger.part import Connection
 from watcher.ledger.values import PutResult
+from watcher.tree import is_below
 
 
 class UnheardQueueing:
@@ -42,7 +43,7 @@ def below_any(places: Iterable[bytes] | None) -> Callable[[bytes], bool]:
     if places is None:
         return lambda _path: True
     folders = tuple(place.rstrip(b"/") for place in places)
-    return lambda path: any(path == folder or path.startswith(folder + b"/") for folder in folders)
+    return lambda path: any(path == folder or is_below(path, folder) for folder in folders)
 
 
 _DUE: Final = "SELECT path, run_at FROM sources WHERE path = ANY(:paths::bytea[])"
