@@ -732,12 +732,12 @@ def test_a_network_folder_can_be_given_up_and_an_inner_local_root_is_not_its_own
         scene.log.wait_for("folder.lost", folder="inner")
         first = [remote for remote in scene.finder._remote if remote.folder == outer]
         eventually(lambda: bool(first[0].monitor_thread.monitors))
-        assert first[0].monitor_thread.monitors[0].root.place.foreign == {os.fsencode(base / "inner")}
+        assert first[0].monitor_thread.monitors[0].root.location.foreign == {os.fsencode(base / "inner")}
 
         scene.finder.replace([outer])
         eventually(lambda: len(scene.finder._remote) == 1)
         assert scene.finder._remote == first
-        eventually(lambda: first[0].monitor_thread.monitors[0].root.place.foreign == frozenset())
+        eventually(lambda: first[0].monitor_thread.monitors[0].root.location.foreign == frozenset())
         scene.finder.rescan()
         scene.log.wait_for("folder.rescanned", folder="nas", reason="asked_for")
 

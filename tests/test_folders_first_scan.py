@@ -37,7 +37,7 @@ def begin(base: Path, ledger: Ledger, log: Log) -> Begin:
         time = Clock(base.stat().st_ctime + 3600)
         folder = replace(Folder("test", str(base)), **keys)
         root = Root(folder, ledger, Mounts(), clock=time.time, monotonic=time.monotonic)
-        root.place.set_real_path(os.path.realpath(root.path))
+        root.location.set_real_path(os.path.realpath(root.path))
         root.load()
         for _ in full_scan(root):
             root.flush()
@@ -90,9 +90,9 @@ def test_an_empty_folder_has_no_backlog_and_only_the_first_start_has_one(base: P
 def test_what_another_folder_owns_is_not_counted(base: Path, ledger: Ledger, log: Log) -> None:
     put(base / "inner" / "a.wav")
     root = Root(Folder("test", str(base)), ledger, Mounts())
-    root.place.set_real_path(os.path.realpath(root.path))
+    root.location.set_real_path(os.path.realpath(root.path))
     root.load()
-    root.place.foreign = frozenset((os.fsencode(base / "inner"),))
+    root.location.foreign = frozenset((os.fsencode(base / "inner"),))
 
     for _ in full_scan(root):
         pass
@@ -159,7 +159,7 @@ def test_a_survey_gives_way_every_few_files(
 
     monkeypatch.setattr(container, "inspect", counted)
     root = Root(Folder("test", str(base)), ledger, Mounts())
-    root.place.set_real_path(os.path.realpath(root.path))
+    root.location.set_real_path(os.path.realpath(root.path))
     root.load()
     most = 0
     for _ in full_scan(root):

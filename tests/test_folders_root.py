@@ -47,7 +47,7 @@ def make(base: Path, ledger: Ledger, log: Log) -> Make:
             root = Root(folder, ledger, table)
         else:
             root = Root(folder, ledger, table, clock=time.time, monotonic=time.monotonic)
-        root.place.set_real_path(os.path.realpath(root.path))
+        root.location.set_real_path(os.path.realpath(root.path))
         root.load(first=first)
         return root
 
@@ -316,7 +316,7 @@ def test_roots_of_other_folders_inside_are_not_ours(base: Path, make: Make, log:
     inner = put(base / "x" / "b.wav")
     put(base / "xy" / "c.wav")
     root = make()
-    root.place.foreign = frozenset((os.fsencode(inner.parent),))
+    root.location.foreign = frozenset((os.fsencode(inner.parent),))
 
     root.inspect(os.fsencode(inner))
     end(root.subtree(os.fsencode(inner.parent)))
@@ -542,7 +542,7 @@ def test_a_root_may_be_a_link(tmp_path: Path, ledger: Ledger, log: Log) -> None:
     put(tmp_path / "real" / "a.wav")
     (tmp_path / "link").symlink_to("real")
     root = Root(Folder("test", str(tmp_path / "link")), ledger, Mounts())
-    root.place.set_real_path(os.path.realpath(root.path))
+    root.location.set_real_path(os.path.realpath(root.path))
 
     end(root.full())
     root.flush()
@@ -663,7 +663,7 @@ def test_a_candidate_that_belongs_to_another_root_by_now_is_left_to_it(base: Pat
     path = put(base / "x" / "a.mp3", b"x" * 1000)
     root = make(time=time)
     root.inspect(os.fsencode(path))
-    root.place.foreign = frozenset((os.fsencode(path.parent),))
+    root.location.foreign = frozenset((os.fsencode(path.parent),))
     time.advance(5.0)
 
     root.check_due(10)
@@ -874,7 +874,7 @@ closed.chmod(0)
 log = Log()
 ledger = open_ledger(base / "state")
 root = Root(Folder("test", str(base / "in")), ledger, Mounts())
-root.place.set_real_path(os.path.realpath(root.path))
+root.location.set_real_path(os.path.realpath(root.path))
 for _ in range(3):
     for _ in root.full(): pass
     for _ in root.changed(): pass
@@ -931,7 +931,7 @@ def test_directories_of_a_network_mount_inside_are_known_as_such(base: Path, mak
     # Another device is what tells a mount; a test without rights cannot make one, so the listing is given one.
     share = root.path + b"/share"
     root.directories.put(share).device = 4711
-    root.place.site(share, 4711)
+    root.location.site(share, 4711)
 
     assert [directory.path for directory in root.remote_directories()] == [share]
     assert stat.S_ISDIR(base.stat().st_mode)
@@ -1039,7 +1039,7 @@ def test_a_scan_tells_of_settings_in_folders_it_enters(base: Path, ledger: Ledge
     told: list[bytes] = []
     folder = Folder("test", str(base), include=include, exclude=("raw/",))
     root = Root(folder, ledger, Mounts(), settings=told.append)
-    root.place.set_real_path(os.path.realpath(root.path))
+    root.location.set_real_path(os.path.realpath(root.path))
     for name in ("", "a/b", "raw"):
         put(base / name / ".watcher.toml", b"")
 

@@ -49,7 +49,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     log, time = Log(), present()
     ledger = open_ledger(tmp_path / "state")
     root = Root(Folder("test", str(base)), ledger, Mounts(), clock=time.time, monotonic=time.monotonic)
-    root.place.set_real_path(os.path.realpath(root.path))
+    root.location.set_real_path(os.path.realpath(root.path))
     schedule = ScanSchedule(root, monotonic=time.monotonic)
     schedule.events = True
     yield Bench(base, root, schedule, time, log)

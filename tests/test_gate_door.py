@@ -847,7 +847,7 @@ def test_a_hold_that_rests_on_a_few_files_is_probed_at_once_with_one_that_has_no
     assert gate.state().due
 
     ticket = admitted(gate)
-    assert ticket.early
+    assert ticket.before_due
     assert [ticket.offer(path) for path in (*BAD, b"good")] == [False, False, False, True]
     assert isinstance(ask(gate, path=BAD[0]), HeldError)
     assert ask(gate, path=b"good") is None
@@ -860,14 +860,14 @@ def test_a_refusal_like_that_of_a_key_is_doubted_at_once_where_others_pass(world
     assert ask(gate, path=b"good") is None
     for copy in (b"one", b"two"):
         assert ask(gate, KEY, path=copy) is KEY
-        assert admitted(gate).early
+        assert admitted(gate).before_due
         assert isinstance(ask(gate, path=copy), HeldError)
         assert ask(gate, path=b"other") is None
         assert gate.state().status is GateStatus.OPEN
 
     # It is the key's after all.
     assert ask(gate, KEY, path=b"three") is KEY
-    assert admitted(gate).early
+    assert admitted(gate).before_due
     assert ask(gate, KEY, path=b"four") is KEY
     assert not gate.state().due
 
@@ -929,7 +929,7 @@ def test_where_only_one_folder_has_requests_its_files_hold_the_queue_and_one_of_
         ask(gate, error, path=b"%d" % number, root=b"/one")
 
     ticket = admitted(gate)
-    assert (ticket.early, ticket.without) == (True, frozenset({b"/one"}))
+    assert (ticket.before_due, ticket.without) == (True, frozenset({b"/one"}))
     assert isinstance(ask(gate, path=b"new", root=b"/one"), HeldError), "the probe is not for that folder"
     assert ask(gate, path=b"good", root=b"/other") is None
     assert gate.state().status is GateStatus.OPEN

@@ -280,7 +280,7 @@ def test_while_the_answer_to_a_probe_is_read_again_others_may_probe_in_their_tur
     assert gate.state().status is GateStatus.HELD
     assert gate.state().next_probe == pytest.approx(world.clock() + 120.0)
     with admitted(gate) as ticket:
-        assert ticket.early
+        assert ticket.before_due
         run(gate, Calls("answer"), path=b"good", root=b"/other", sound="good")
 
     assert gate.state().status is GateStatus.OPEN

@@ -193,7 +193,7 @@ class World:
         ticket = self.gate.admit(timeout=timeout)
         if ticket is None:
             return False
-        if not ticket.offer(path) and ticket.early:
+        if not ticket.offer(path) and ticket.before_due:
             ticket.close(no_job=True)
             self.advance(5.0)
             return False
@@ -242,7 +242,7 @@ class World:
                 raise error
 
         with ticket:
-            if not ticket.offer(path) and ticket.early:
+            if not ticket.offer(path) and ticket.before_due:
                 ticket.close(no_job=True)
                 return HeldError("it is too early")
             try:

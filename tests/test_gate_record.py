@@ -35,7 +35,7 @@ def test_a_pause_comes_back_with_its_times() -> None:
 
 def test_a_spent_budget_is_shown_until_midnight_but_not_taken_up() -> None:
     memory = Memory(lambda: WALL + 100.0)
-    budget = Hold(HoldKind.BUDGET, "budget", "spent", "", WALL, NOW, until=WALL + 50.0)
+    budget = Hold(HoldKind.BUDGET, "budget", "spent", "", WALL, NOW, ends_at=WALL + 50.0)
 
     LocalHoldRecord(memory, "h").note_hold(budget, next_probe=WALL + 50.0)
 
@@ -60,7 +60,7 @@ def test_a_hold_by_a_limit_that_another_run_does_not_know_is_not_stored_any_more
 
 def test_a_hold_that_could_not_be_probed_for_a_spent_budget_is_stored_again_in_its_place() -> None:
     memory = Memory(lambda: WALL)
-    budget = Hold(HoldKind.BUDGET, "budget", "spent", "", WALL, NOW, until=WALL + 50.0, former=hold())
+    budget = Hold(HoldKind.BUDGET, "budget", "spent", "", WALL, NOW, ends_at=WALL + 50.0, former=hold())
     LocalHoldRecord(memory, "h").note_hold(budget, next_probe=WALL + 50.0)
 
     found = LocalHoldRecord(memory, "h").read(now=NOW, wall=WALL)

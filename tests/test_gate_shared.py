@@ -450,7 +450,7 @@ def test_a_hold_that_rests_on_files_of_one_folder_is_probed_at_once_with_one_of_
 
     eventually(admitted)
 
-    assert (found[0].early, found[0].without) == (True, frozenset({b"/one"}))
+    assert (found[0].before_due, found[0].without) == (True, frozenset({b"/one"}))
     assert one.ask(path=b"good", root=b"/other") is None
     eventually(lambda: two.status is GateStatus.OPEN)
 

@@ -39,12 +39,12 @@ def test_what_a_burst_leaves_in_flight_is_what_the_server_takes() -> None:
     assert window.limit == 5
 
 
-@pytest.mark.parametrize(("costly", "windows"), [(False, 2), (True, 8)])
-def test_one_place_more_is_tried_the_sooner_the_less_it_costs(*, costly: bool, windows: int) -> None:
+@pytest.mark.parametrize(("all_wait", "windows"), [(False, 2), (True, 8)])
+def test_one_place_more_is_tried_the_sooner_the_less_it_costs(*, all_wait: bool, windows: int) -> None:
     window = ConcurrencyWindow(8)
     epoch = window.epoch
     for staying in range(7, 3, -1):
-        window.crowded(epoch, staying=staying, costly=costly)
+        window.crowded(epoch, staying=staying, all_wait=all_wait)
     limits = []
     for _ in range(windows * 4):
         window.passed()

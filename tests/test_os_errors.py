@@ -55,7 +55,7 @@ CAUGHT = {
     ("folders/first_scan.py", "_inspected"): "scan",
     ("folders/first_scan.py", "_count"): "scan",
     ("folders/judge.py", "is_foreign"): LOOKS,
-    ("folders/place.py", "identity"): "begin, check, intact; `reach` keeps it",
+    ("folders/root_location.py", "identity"): "begin, check, intact; `reach` keeps it",
     ("folders/mounts.py", "close"): NOT_WATCHED,
     ("folders/scanner.py", "_list"): "_walk",
     ("folders/scanner.py", "_pass_over"): "_walk",

@@ -108,7 +108,7 @@ def test_a_header_that_nobody_will_complete_is_waited_for_in_seconds(
 
     assert table.look("stream") is None
     (waiting,) = table.candidates.waiting(10)
-    assert (waiting.reason, waiting.until) == (WaitReason.INCOMPLETE, round(time.wall + 10))
+    assert (waiting.reason, waiting.ready_at) == (WaitReason.INCOMPLETE, round(time.wall + 10))
     time.advance(10.0)
     found = table.look("stream", arrived=False)
 
@@ -598,7 +598,7 @@ def test_a_file_that_waits_for_minutes_goes_on_waiting_when_its_folder_is_back(
     (waiting,) = table.candidates.waiting(10)
 
     # 580 of 600 seconds are over, but a writer that was cut off, too, has 30 seconds to go on.
-    assert waiting.until == round(time.wall + 30)
+    assert waiting.ready_at == round(time.wall + 30)
     time.advance(29.0)
     assert table.look("talk.wav", arrived=False) is None
     time.advance(1.0)
@@ -616,7 +616,7 @@ def test_a_file_that_changed_while_its_folder_was_away_waits_anew(put: Put, tabl
 
     assert table.look("talk.wav", arrived=False) is None
     (waiting,) = table.candidates.waiting(10)
-    assert waiting.until == round(time.wall + 30)
+    assert waiting.ready_at == round(time.wall + 30)
 
 
 @pytest.mark.parametrize("inodes", [True, False])
@@ -634,7 +634,7 @@ def test_a_remount_is_no_change_of_a_file(
 
     assert table.look("talk.wav") is None
     (waiting,) = table.candidates.waiting(10)
-    assert waiting.until == round(time.wall + (10 if inodes else 30))
+    assert waiting.ready_at == round(time.wall + (10 if inodes else 30))
 
 
 def test_time_in_which_a_server_does_not_answer_is_no_quiet(put: Put, tmp_path: Path, time: Clock) -> None:

@@ -98,8 +98,8 @@ class Fleet(Protocol):
     def open(self, number: int) -> None:
         """End this hold for all."""
 
-    def probe(self, number: int, *, lease: float, early: bool = False) -> bool:
-        """Request the permission to probe this hold, or renew it; one host at a time has it. `early`: also if no probe is due."""
+    def probe(self, number: int, *, lease: float, before_due: bool = False) -> bool:
+        """Request the permission to probe this hold, or renew it; one host at a time has it. `before_due`: also if no probe is due."""
 
     def give_back(self, number: int) -> None:
         """Return an unused permission to probe."""

@@ -175,7 +175,7 @@ class ClaimTicket(Protocol):
     """Permission to claim a job: the gate's ticket. It is closed once the job is over."""
 
     #: Only a job that suits may be claimed.
-    early: bool
+    before_due: bool
     #: Watched folders of which none may be claimed.
     without: frozenset[bytes]
 
@@ -292,11 +292,11 @@ class Worker:
                 others.append(job)
                 if len(others) == _CHOICE:
                     break
-            if others and not ticket.early:
+            if others and not ticket.before_due:
                 return self._best_for_probe(ticket, others)
         finally:
-            # An early ticket is for suitable jobs only: without a delay this loop would claim the same others again.
-            self._give_back(others, run_at=self._clock() + _ASIDE if ticket.early else 0.0)
+            # Such a ticket is for suitable jobs only: without a delay this loop would claim the same others again.
+            self._give_back(others, run_at=self._clock() + _ASIDE if ticket.before_due else 0.0)
         ticket.close(no_job=not (self.small or self.reserved))
         return None
 

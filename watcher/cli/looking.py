@@ -17,7 +17,7 @@ _T = TypeVar("_T")
 def open_looker(config: Config) -> Iterator[Ledger]:
     """Yield the ledger that the settings name. Raises StateError."""
     settings = config.settings
-    ledger = open_ledger(config.state_directory, settings.state.url, roots=settings.places, exclusive=False)
+    ledger = open_ledger(config.state_directory, settings.state.url, roots=settings.roots, exclusive=False)
     try:
         yield ledger
     finally:
@@ -36,7 +36,7 @@ def open_recovered(config: Config) -> Iterator[Ledger]:
     if interrupted and holder(config.state_directory) is None:
         # A daemon that starts just now does the same.
         with suppress(StateLockedError):
-            open_ledger(config.state_directory, roots=settings.places).close()
+            open_ledger(config.state_directory, roots=settings.roots).close()
     with open_looker(config) as ledger:
         yield ledger
 

@@ -23,7 +23,7 @@ def copy_state(source: str, target: str, *, config: Path | None, given: Sequence
     """Copy a ledger: each side is a state directory, or the url of a shared one."""
     loaded = configured(config, given)
     here = loaded.state_directory
-    copied = copy(_place(source, here), _place(target, here), roots=loaded.settings.places)
+    copied = copy(_place(source, here), _place(target, here), roots=loaded.settings.roots)
     left_out = copied.pop("left_out")
     text = "\n".join(f"{rows:>9,}  {table}" for table, rows in copied.items())
     if left_out:

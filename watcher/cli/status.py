@@ -122,7 +122,7 @@ def _look(loaded: Config, start: Callable[[Config], str]) -> StatusReport:
     return look(
         loaded.state_directory,
         settings.state.url,
-        roots=settings.places,
+        roots=settings.roots,
         terms=PriceTerms.of(settings),
         start=partial(start, loaded),
     )

@@ -12,11 +12,11 @@ from watcher.client.rulings import ErrorClass
 from watcher.client.upload import Upload
 from watcher.errors import AccountError, FileError, JobError
 
-#: A refusal of anything this small is no matter of the file: half a minute of speech as mp3.
+#: A refusal of a file as small as this is not about its size: it holds half a minute of speech as mp3.
 _SMALLEST_BYTES: Final = 256 * 1024
-#: Room for the form around the file, where a server's limit is on the whole request.
+#: Bytes for the form around the file, if a server's limit is on the whole request.
 _FORM_BYTES: Final = 64 * 1024
-#: No shorter pieces than this (seconds) are inferred to be wanted.
+#: Shortest limit (seconds) that is concluded from a refusal that names none.
 SHORTEST_SECONDS: Final = 60.0
 
 
@@ -26,7 +26,7 @@ def refusal_error(
     """Return the error to raise for a refusal, after noting in `profile` what it teaches about the server."""
     match meaning.error_class:
         case ErrorClass.RECODE if meaning.offered and (sent := upload.format) not in meaning.offered:
-            # What it names is all that it takes; where it names what was sent, too, it only dislikes this file.
+            # The named formats are all that it takes; if the format that was sent is among them, it refuses only this file.
             profile.learn_server(refused=(container.ACCEPTED | {sent}) - meaning.offered)
         case ErrorClass.SHRINK if upload.size <= _SMALLEST_BYTES:
             return AccountError(
@@ -56,7 +56,7 @@ def refusal_error(
 
 
 def _largest(meaning: Classification, upload: Upload) -> int:
-    """Return the largest file (bytes) that the server may take: what it names, where that is of use, else half of this one."""
+    """Return the largest file (bytes) that the server may take: the named limit if it is usable, else half of this file."""
     named = int(meaning.limit) - _FORM_BYTES
     most = named if named >= _SMALLEST_BYTES else upload.size // 2
     return max(min(most, upload.size - 1), _SMALLEST_BYTES)

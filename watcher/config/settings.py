@@ -282,7 +282,7 @@ class Settings(_Model):
     service: ServiceSettings = ServiceSettings()
 
     @property
-    def places(self) -> dict[str, str]:
+    def roots(self) -> dict[str, str]:
         """Path of every folder by its name: a shared ledger knows sources by that and the path below it."""
         return {folder.name: folder.path for folder in self.folders}
 

@@ -108,7 +108,7 @@ def _state(config: Config) -> Iterator[Finding]:
     directory = config.state_directory
     try:
         pid = holder(directory)
-        ledger = open_ledger(directory, config.settings.state.url, roots=config.settings.places, exclusive=False)
+        ledger = open_ledger(directory, config.settings.state.url, roots=config.settings.roots, exclusive=False)
         try:
             size, counts, hosts = ledger.history.size(), ledger.history.counts(), ledger.hosts.all()
             trials = _trials(config, ledger)

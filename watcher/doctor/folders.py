@@ -115,9 +115,9 @@ def _overrides(settings: Settings, root: str, paths: CountedPaths) -> Iterator[F
     """Name each `.watcher.toml` below a folder that cannot be used, and why."""
     broken: list[InvalidOverride] = []
     overrides = Overrides(OVERRIDABLE, validate=partial(check_overrides, settings), report=broken.append)
-    place = os.fsencode(os.path.abspath(root))  # noqa: PTH100 - links stay
+    location = os.fsencode(os.path.abspath(root))  # noqa: PTH100 - links stay
     for path in paths.some:
-        overrides.effective(place, os.path.dirname(path))  # noqa: PTH120 - bytes
+        overrides.effective(location, os.path.dirname(path))  # noqa: PTH120 - bytes
     for problem in broken[:_NAMED]:
         message = f"{printable(problem.path)} is not used: {problem.message}"
         yield Finding("folder", Grade.WARN, message, "correct the file")

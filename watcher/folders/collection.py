@@ -134,7 +134,7 @@ class _Collection:
     def add_part(self, folder: Folder, path: bytes) -> None:
         """Have a directory of a folder scanned."""
         root = self._root(folder)
-        if root.place.names.enters_all(root.place.relative(path)):
+        if root.location.names.enters_all(root.location.relative(path)):
             self._parts.append((root, path))
         else:
             self._excluded.append(path)
@@ -152,7 +152,7 @@ class _Collection:
             path = note.source
             if path in files or any(is_below(path, part) for part in parts):
                 return True
-            return any(root.place.owns(path) for root in self._roots)
+            return any(root.location.owns(path) for root in self._roots)
 
         def root_of(path: bytes) -> bytes | None:
             return max((root.path for root in self._all() if is_below(path, root.path)), key=len, default=None)
@@ -179,14 +179,14 @@ class _Collection:
 
     def _part_roots(self) -> None:
         """Assign each file to one root: what lies in a root inside another one, also through links, belongs to the inner root."""
-        roots = {root.place.folder: root for root in self._roots}
-        places, doubles = distinct(roots, self._mounts)
+        roots = {root.location.folder: root for root in self._roots}
+        locations, doubles = distinct(roots, self._mounts)
         for folder, other in doubles:
             report(folder, other)
             self._roots.remove(roots[folder])
         for root in self._all():
-            place = self._mounts.locate(root.path)
-            root.place.foreign = inside(place, root.place.folder, places, self._mounts)
+            location = self._mounts.locate(root.path)
+            root.location.foreign = inside(location, root.location.folder, locations, self._mounts)
 
     def check_due(self) -> float | None:
         """Look at what is due; give the seconds until the next look that may bring something, None when none will."""
@@ -234,7 +234,7 @@ class _Collection:
         # Nobody comes back in ten minutes: a file that looks cut off is taken after the quiet time.
         patient = replace(folder, incomplete_after=folder.quiet_seconds)
         root = Root(patient, self._ledger, self._mounts, clock=self._clock, monotonic=self._monotonic, told=self._told)
-        root.place.set_real_path(reach.real_path(root.path))
+        root.location.set_real_path(reach.real_path(root.path))
         root.load(first=False)
         return root
 

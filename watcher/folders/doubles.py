@@ -15,31 +15,31 @@ _log = structlog.get_logger()
 
 def distinct(folders: Iterable[Folder], mounts: Mounts) -> tuple[dict[bytes, Folder], list[tuple[Folder, Folder]]]:
     """Return the folders by their real path, and those left out, each with the earlier folder that is the same directory."""
-    places: dict[bytes, Folder] = {}
+    locations: dict[bytes, Folder] = {}
     spots: dict[bytes, Folder] = {}
     doubles: list[tuple[Folder, Folder]] = []
     for folder in folders:
-        place = mounts.locate(os.fsencode(os.path.abspath(folder.path)))  # noqa: PTH100 - keeps symbolic links
-        other = spots.setdefault(mounts.spot(place), folder)
+        location = mounts.locate(os.fsencode(os.path.abspath(folder.path)))  # noqa: PTH100 - keeps symbolic links
+        other = spots.setdefault(mounts.spot(location), folder)
         if other is folder:
-            places[place] = folder
+            locations[location] = folder
         else:
             doubles.append((folder, other))
-    return places, doubles
+    return locations, doubles
 
 
-def inside(place: bytes, folder: Folder, places: Mapping[bytes, Folder], mounts: Mounts) -> frozenset[bytes]:
+def inside(location: bytes, folder: Folder, locations: Mapping[bytes, Folder], mounts: Mounts) -> frozenset[bytes]:
     """Return the roots of other folders inside this one, as paths below this one's own path."""
     path = os.fsencode(os.path.abspath(folder.path)).rstrip(b"/")  # noqa: PTH100 - keeps symbolic links
-    spot = mounts.spot(place)
+    spot = mounts.spot(location)
     found = set[bytes]()
-    for other in places:
+    for other in locations:
         there = mounts.spot(other)
-        if is_below(other, place):
-            found.add(path + other[len(place.rstrip(b"/")) :])
+        if is_below(other, location):
+            found.add(path + other[len(location.rstrip(b"/")) :])
         elif there != spot and is_below(there, spot):
             rest = there[len(spot.rstrip(b"/")) :]
-            if mounts.spot(place.rstrip(b"/") + rest) == there:
+            if mounts.spot(location.rstrip(b"/") + rest) == there:
                 found.add(path + rest)
     return frozenset(found)
 

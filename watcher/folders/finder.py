@@ -157,23 +157,27 @@ class Finder:
     def _distribute(self, why: str) -> None:
         """Assign every folder to its monitor thread, and to the nearest root what lies below it; keep what is unchanged."""
         mounts = self._monitor_thread.mounts
-        places, doubles = distinct(self._folders, mounts)
+        locations, doubles = distinct(self._folders, mounts)
         former, self._doubles = self._doubles, tuple(_double(*pair) for pair in doubles)
         for state, pair in zip(self._doubles, doubles, strict=True):
             if state not in former:
                 report(*pair)
-        far = {place: folder for place, folder in places.items() if _may_hang(mounts, place, folder, places)}
-        near = {place: folder for place, folder in places.items() if place not in far}
-        self._share_near({folder: inside(place, folder, places, mounts) for place, folder in near.items()}, why)
-        self._share_far({folder: inside(place, folder, places, mounts) for place, folder in far.items()})
+        far = {
+            location: folder for location, folder in locations.items() if _may_hang(mounts, location, folder, locations)
+        }
+        near = {location: folder for location, folder in locations.items() if location not in far}
+        self._share_near(
+            {folder: inside(location, folder, locations, mounts) for location, folder in near.items()}, why
+        )
+        self._share_far({folder: inside(location, folder, locations, mounts) for location, folder in far.items()})
 
     def _share_near(self, wanted: dict[Folder, frozenset[bytes]], why: str) -> None:
         for monitor in list(self._monitor_thread.monitors):
             foreign = wanted.pop(monitor.folder, None)
             if foreign is None:
                 self._monitor_thread.remove(monitor)
-            elif foreign != monitor.root.place.foreign:
-                monitor.root.place.foreign = foreign
+            elif foreign != monitor.root.location.foreign:
+                monitor.root.location.foreign = foreign
                 monitor.want_full(why)
         for folder, foreign in wanted.items():
             self._monitor_thread.add(folder, foreign, why)
@@ -220,16 +224,16 @@ def _checked(folders: Sequence[Folder]) -> tuple[Folder, ...]:
     return tuple(dict.fromkeys(folders))
 
 
-def _may_hang(mounts: Mounts, place: bytes, folder: Folder, places: dict[bytes, Folder]) -> bool:
+def _may_hang(mounts: Mounts, location: bytes, folder: Folder, locations: dict[bytes, Folder]) -> bool:
     """Return whether a folder lies on a network mount, or has one below it that no other watched folder covers."""
-    if mounts.of(place).kind is MountKind.NETWORK:
+    if mounts.of(location).kind is MountKind.NETWORK:
         return True
-    inside = [other for other in places if other != place and is_below(other, place)]
+    inside = [other for other in locations if other != location and is_below(other, location)]
     return folder.recursive and any(
         mount.kind is MountKind.NETWORK
-        and is_below(mount.point, place)
+        and is_below(mount.point, location)
         and not any(mount.point == other or is_below(mount.point, other) for other in inside)
-        for mount in mounts.concerning(place)
+        for mount in mounts.concerning(location)
     )
 
 

@@ -53,28 +53,32 @@ class _FirstScan:
         if self._files:
             _log.info(
                 "folder.backlog",
-                folder=self._root.place.folder.name,
+                folder=self._root.location.folder.name,
                 path=os.fsdecode(self._root.path),
                 files=self._files,
                 bytes=self._bytes,
                 hours=round(self._seconds / 3600, 3),
                 seconds=round(self._seconds, 3),
                 untimed=self._untimed,
-                left_alone=not self._root.place.folder.backlog,
+                left_alone=not self._root.location.folder.backlog,
             )
 
     def _count(self, directory: int, link: tree.PathLink, path: bytes, entry: "os.DirEntry[str]") -> None:
         root = self._root
         child = path.rstrip(b"/") + b"/" + os.fsencode(entry.name)
-        relative = root.place.relative(child)
+        relative = root.location.relative(child)
         if entry.is_dir(follow_symlinks=False):
-            if root.place.folder.recursive and child not in root.place.foreign and root.place.names.enters(relative):
+            if (
+                root.location.folder.recursive
+                and child not in root.location.foreign
+                and root.location.names.enters(relative)
+            ):
                 self._pending.push(link, os.fsencode(entry.name))
             return
-        if not root.place.names.interesting(entry.name) or root.place.names.file(relative) is not NameRuling.TAKE:
+        if not root.location.names.interesting(entry.name) or root.location.names.file(relative) is not NameRuling.TAKE:
             return
         status = entry.stat(follow_symlinks=False)
-        stamp = fingerprint(status, root.place.site(path, status.st_dev))
+        stamp = fingerprint(status, root.location.site(path, status.st_dev))
         known = root.known.get(file_key(directory_key(path), entry.name)) == mark_of(stamp)
         if not stat.S_ISREG(status.st_mode) or not status.st_size or known:
             return

@@ -11,8 +11,8 @@ from watcher import container, tree
 from watcher.folders.directories import Directories
 from watcher.folders.handover import Handover
 from watcher.folders.known import KnownFiles, directory_key, file_key, mark_of
-from watcher.folders.place import RootPlace, child
 from watcher.folders.remarks import Remarks
+from watcher.folders.root_location import RootLocation, child
 from watcher.job import FoundRecording
 from watcher.settle import SHARED_SUFFIXES, Candidates, NameRuling, abandoned, fingerprint
 
@@ -24,7 +24,7 @@ class Judge:
 
     def __init__(
         self,
-        place: RootPlace,
+        location: RootLocation,
         remarks: Remarks,
         *,
         candidates: Candidates,
@@ -41,7 +41,7 @@ class Judge:
         self.opened = 0
         self.candidates = candidates
         self.known = known
-        self._place = place
+        self._location = location
         self._remarks = remarks
         self._handover = handover
         self._directories = directories
@@ -52,15 +52,15 @@ class Judge:
     def wanted(self, relative: str) -> bool:
         """Return whether a file is to be looked at by its path; speak of recordings that are left out, once."""
         parent, _, _ = relative.rpartition("/")
-        if parent and not self._place.folder.recursive:
+        if parent and not self._location.folder.recursive:
             return False
-        ruling = self._place.names.file(relative)
+        ruling = self._location.names.file(relative)
         if ruling is not NameRuling.TAKE:
             if ruling is not NameRuling.OTHER:
                 self._remarks.ignore(relative, ruling.value, quiet=True)
             return False
-        known = (self._place.path + b"/" + os.fsencode(parent)) in self._directories if parent else True
-        return known or self._place.names.enters_all(parent)
+        known = (self._location.path + b"/" + os.fsencode(parent)) in self._directories if parent else True
+        return known or self._location.names.enters_all(parent)
 
     def decide(
         self, directory: int, parent: bytes, name: str, status: os.stat_result, *, arrived: bool, siblings: bool
@@ -74,7 +74,7 @@ class Judge:
             self.candidates.forget(path)
             self._remarks.not_regular(parent, name, status)
             return
-        site = self._place.site(parent, status.st_dev)
+        site = self._location.site(parent, status.st_dev)
         stamp = fingerprint(status, site)
         key = file_key(directory_key(parent), name)
         if abandoned(status, self._clock()):
@@ -86,8 +86,8 @@ class Judge:
             return
         # On network mounts ctime cannot be compared; treat all files of the first scan as old.
         old = self.first and not arrived and (site.network or status.st_ctime < self._began)
-        if old and not self._place.folder.backlog:
-            self._handover.skip(FoundRecording(self._place.path, path, stamp, backlog=True))
+        if old and not self._location.folder.backlog:
+            self._handover.skip(FoundRecording(self._location.path, path, stamp, backlog=True))
             return
         candidate = self.candidates.get(path)
         if candidate is None:
@@ -116,7 +116,7 @@ class Judge:
             return False
         finally:
             os.close(descriptor)
-        stamp = fingerprint(status, self._place.site(parent, status.st_dev))
+        stamp = fingerprint(status, self._location.site(parent, status.st_dev))
         self.known.put(file_key(directory_key(parent), name), mark_of(stamp))
-        self._remarks.ignore(self._place.relative(child(parent, name)), "no_recording", quiet=True)
+        self._remarks.ignore(self._location.relative(child(parent, name)), "no_recording", quiet=True)
         return True

@@ -20,8 +20,8 @@ from watcher.folders.folder_state import FolderState, WatchMode
 from watcher.folders.inbox import Inbox, WaitingPaths
 from watcher.folders.kernel_watches import REMEDIES
 from watcher.folders.mounts import Mount, MountKind, Mounts
-from watcher.folders.place import identity
 from watcher.folders.root import Root
+from watcher.folders.root_location import identity
 from watcher.folders.scan_lease import ScanLease
 from watcher.folders.scan_schedule import ScanSchedule
 from watcher.folders.watch import Watch, WatchFault
@@ -122,7 +122,7 @@ class FolderMonitor:
             path=os.fsdecode(self.root.path),
             how=self.how,
             why=self.why if self.schedule.ours or not self.present else f"{self.why}; another host scans it",
-            filesystem=self.root.place.mount().filesystem if self.present else "",
+            filesystem=self.root.location.mount().filesystem if self.present else "",
             directories=len(self.root.directories),
             known=len(self.root.known),
             waiting=len(self.root.candidates),
@@ -146,7 +146,7 @@ class FolderMonitor:
             return
         self.real_prefix = real.rstrip(b"/") + b"/"
         self._concerned = self._mounts.concerning(self.root.path, self.real_prefix)
-        self.root.place.set_real_path(real)
+        self.root.location.set_real_path(real)
         self._choose()
         if self.present:
             self._take_turn()
@@ -193,7 +193,7 @@ class FolderMonitor:
         """Request a look at a path as if nothing were known of it: its content changed under a worker's hands."""
         self.root.unlearn(path)
         # If the root is missing, do nothing more; the file is found when the root returns.
-        if self.present and self.root.place.owns(path):
+        if self.present and self.root.location.owns(path):
             self.want_look(path)
 
     def look(self, limit: int, enough: Callable[[], bool]) -> None:
@@ -219,7 +219,7 @@ class FolderMonitor:
     def heard(self, path: bytes) -> bytes | None:
         """Take note of an event at a real path; give it as a path of this root, None when it was the proof."""
         if self._proof.hear(path):
-            self._say(WatchMode.EVENTS, f"{self.root.place.mount().filesystem}, an event arrived")
+            self._say(WatchMode.EVENTS, f"{self.root.location.mount().filesystem}, an event arrived")
             return None
         return self.named(path)
 
@@ -231,7 +231,7 @@ class FolderMonitor:
 
     def _choose(self) -> None:
         self._drop_watch()
-        mount = self.root.place.mount()
+        mount = self.root.location.mount()
         if self.folder.detect == "scan":
             self._say(WatchMode.SCAN, "asked for")
         elif self.folder.detect == "auto" and mount.kind is MountKind.NETWORK:
@@ -244,7 +244,7 @@ class FolderMonitor:
             os.fsdecode(self.real_prefix.rstrip(b"/") or b"/"),
             self._inbox,
             recursive=self.folder.recursive,
-            enters=self.root.place.names.enters_all,
+            enters=self.root.location.names.enters_all,
         )
         self._built_at = self._monotonic()
         self._proof.begin()
@@ -279,7 +279,7 @@ class FolderMonitor:
         self._tell()
 
     def _tell(self) -> None:
-        news = (self.how, self.why, self.root.place.mount().filesystem)
+        news = (self.how, self.why, self.root.location.mount().filesystem)
         self._untold = news != self._told and not self._quotas.spend("watching", self.root.path)
         if news != self._told and not self._untold:
             self._told = news
@@ -288,19 +288,19 @@ class FolderMonitor:
     def _prove(self) -> None:
         """Have an event prove that events arrive here."""
         if why := self._proof.make(self.root.path, self.real_prefix):
-            self._say(WatchMode.EVENTS, f"{self.root.place.mount().filesystem}, not proved: {why}")
+            self._say(WatchMode.EVENTS, f"{self.root.location.mount().filesystem}, not proved: {why}")
 
     def _doubt(self) -> None:
         """Try an overdue proof again, and scan instead when events really do not arrive."""
         if self._proof.heard:
             self._proof.begin()
-            self._say(WatchMode.EVENTS, f"{self.root.place.mount().filesystem}, events arrive")
+            self._say(WatchMode.EVENTS, f"{self.root.location.mount().filesystem}, events arrive")
         elif not self._proof.failed:
             self._prove()
         else:
             self._drop_watch()
             self._degraded("no_events", hint='detect = "scan" spares this folder the proof')
-            self._say(WatchMode.SCAN, f"{self.root.place.mount().filesystem}: no event arrived")
+            self._say(WatchMode.SCAN, f"{self.root.location.mount().filesystem}: no event arrived")
 
     def _drop_watch(self) -> None:
         self._proof.begin()
@@ -351,7 +351,7 @@ class FolderMonitor:
         if not self.present or concerned == self._concerned:
             return False
         self._concerned = concerned
-        self.root.place.set_real_path(self.real_prefix.rstrip(b"/") or b"/")
+        self.root.location.set_real_path(self.real_prefix.rstrip(b"/") or b"/")
         self.schedule.want_changed()
         if self._watch is not None:
             self._audit_at = self._monotonic() + _CONFIRM

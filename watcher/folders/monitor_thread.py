@@ -18,7 +18,7 @@ from watcher.folders.folder_state import FolderState
 from watcher.folders.inbox import Event, EventKind, Inbox, size
 from watcher.folders.monitor import FolderMonitor
 from watcher.folders.mounts import Mounts
-from watcher.folders.place import identity
+from watcher.folders.root_location import identity
 from watcher.job import FAILED_NOTE
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.values import OwnedOutput
@@ -102,7 +102,7 @@ class MonitorThread:
             settings=self._settings,
             quotas=self._quotas,
         )
-        monitor.root.place.foreign = foreign
+        monitor.root.location.foreign = foreign
         self.monitors.append(monitor)
         monitor.begin(why)
 
@@ -257,7 +257,7 @@ class MonitorThread:
             if (
                 monitor.present
                 and real.startswith(monitor.real_prefix)
-                and monitor.root.place.owns(named := monitor.named(real))
+                and monitor.root.location.owns(named := monitor.named(real))
             ):
                 self._settings(named)
 
@@ -288,7 +288,7 @@ class MonitorThread:
     def _heed(self, some: list[OwnedOutput]) -> None:
         def monitor_of(path: bytes) -> FolderMonitor | None:
             return next(
-                (monitor for monitor in self.monitors if monitor.present and monitor.root.place.owns(path)), None
+                (monitor for monitor in self.monitors if monitor.present and monitor.root.location.owns(path)), None
             )
 
         def root_of(path: bytes) -> bytes | None:
@@ -332,7 +332,7 @@ class RemoteMonitorThread:
         if foreign != self._foreign:
             self._foreign = foreign
             for monitor in self.monitor_thread.monitors:
-                monitor.root.place.foreign = foreign
+                monitor.root.location.foreign = foreign
             self.monitor_thread.inbox.put(Event(EventKind.RESCAN))
 
     def stop(self) -> None:

@@ -95,8 +95,8 @@ class PathTree(Generic[_Node]):
 
         The path is not below the node. ValueError when it is not below the top.
         """
-        place, _, name = path.rpartition(b"/")
-        above = self._reach(place)
+        parent, _, name = path.rpartition(b"/")
+        above = self._reach(parent)
         former, was = (above.below or {}).get(name), node.above
         if former is node:
             return []

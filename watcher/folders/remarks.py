@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 
 from watcher.folders.directories import MOST
-from watcher.folders.place import RootPlace, child
+from watcher.folders.root_location import RootLocation, child
 from watcher.folders.unwatched import UnwatchedFiles
 from watcher.settle import DEEPEST, LONGEST, NameRuling, Quota, is_audio
 
@@ -46,8 +46,8 @@ class Obstacle:
 class Remarks:
     """The remarks about one root. Owned by the finder's thread."""
 
-    def __init__(self, place: RootPlace, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._place = place
+    def __init__(self, location: RootLocation, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._location = location
         #: Directories that could not be listed, with the reason.
         self.closed: dict[bytes, str] = {}
         #: Why not all directories are remembered, or looked into, and what to do about it; None: they are.
@@ -59,7 +59,7 @@ class Remarks:
         """Log that a file is left alone. `quiet`: to those who look for it only."""
         if not self._first_time(relative, reason):
             return
-        path = os.fsdecode(child(self._place.path, relative))
+        path = os.fsdecode(child(self._location.path, relative))
         if quiet or not self._quota.spend():
             _log.debug("file.ignored", path=path, reason=reason)
         else:
@@ -69,8 +69,8 @@ class Remarks:
         self, parent: bytes, name: str, status: os.stat_result, unwatched: UnwatchedFiles | None = None
     ) -> None:
         """Speak of a thing that is named like a recording and is none; count a link."""
-        relative = self._place.relative(child(parent, name))
-        if not is_audio(name) or self._place.names.file(relative) is not NameRuling.TAKE:
+        relative = self._location.relative(child(parent, name))
+        if not is_audio(name) or self._location.names.file(relative) is not NameRuling.TAKE:
             return
         self.ignore(relative, kind_of(status.st_mode))
         if unwatched is not None and stat.S_ISLNK(status.st_mode):
@@ -80,14 +80,14 @@ class Remarks:
         """Note a directory that could not be listed; once per reason."""
         reason = error.strerror or str(error)
         told = self.closed.get(path) == reason
-        if path == self._place.path:  # the monitor reports the root itself
+        if path == self._location.path:  # the monitor reports the root itself
             return
         if len(self.closed) < _IGNORED:
             self.closed[path] = reason
         if not told and self._quota.spend():
             _log.warning(
                 "folder.degraded",
-                folder=self._place.folder.name,
+                folder=self._location.folder.name,
                 path=os.fsdecode(path),
                 reason="unreadable",
                 error=reason,
@@ -96,11 +96,11 @@ class Remarks:
 
     def too_deep(self, path: bytes) -> None:
         """Log that a directory is nested too deeply to be listed."""
-        if not self._first_time(self._place.relative(path), "too_deep") or not self._quota.spend():
+        if not self._first_time(self._location.relative(path), "too_deep") or not self._quota.spend():
             return
         _log.warning(
             "folder.degraded",
-            folder=self._place.folder.name,
+            folder=self._location.folder.name,
             path=os.fsdecode(path),
             reason="too_deep",
             hint=f"recordings are looked for in {DEEPEST} levels of folders, and where no path, that of an output or a note "
@@ -114,8 +114,8 @@ class Remarks:
             message, hint = why
             _log.warning(
                 "folder.degraded",
-                folder=self._place.folder.name,
-                path=os.fsdecode(self._place.path),
+                folder=self._location.folder.name,
+                path=os.fsdecode(self._location.path),
                 reason="too_many",
                 message=message,
                 hint=hint,

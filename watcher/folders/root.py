@@ -18,8 +18,8 @@ from watcher.folders.inbox import WaitingPaths
 from watcher.folders.judge import Judge
 from watcher.folders.known import KnownFiles, directory_key, file_key, mark_of
 from watcher.folders.mounts import MountKind, Mounts
-from watcher.folders.place import RootPlace, child
 from watcher.folders.remarks import CLOSED_HINT, Obstacle, Remarks, kind_of
+from watcher.folders.root_location import RootLocation, child
 from watcher.folders.scanner import Scan, Scanner, ScanStats
 from watcher.job import FoundRecording
 from watcher.ledger.ledger import Ledger
@@ -56,16 +56,16 @@ class Root:
 
         `settings` hears of each `.watcher.toml` that a scan meets.
         """
-        self.place = RootPlace(folder, mounts)
-        self.path = self.place.path
+        self.location = RootLocation(folder, mounts)
+        self.path = self.location.path
         self.candidates = Candidates(folder.rules(), clock=clock, monotonic=monotonic)
         self.known = KnownFiles()
         self.directories = Directories(self.path)
         self._ledger = ledger
-        self.remarks = Remarks(self.place, monotonic=monotonic)
+        self.remarks = Remarks(self.location, monotonic=monotonic)
         self._handover = Handover(ledger, self.known, told)
         self._judge = Judge(
-            self.place,
+            self.location,
             self.remarks,
             candidates=self.candidates,
             known=self.known,
@@ -74,7 +74,9 @@ class Root:
             clock=clock,
             monotonic=monotonic,
         )
-        self._scanner = Scanner(self.place, self._judge, self.remarks, directories=self.directories, settings=settings)
+        self._scanner = Scanner(
+            self.location, self._judge, self.remarks, directories=self.directories, settings=settings
+        )
         self.subtree = self._scanner.subtree
         self.below = self._scanner.below
         self.changed = self._scanner.changed
@@ -126,9 +128,9 @@ class Root:
 
     def remote_directories(self) -> frozenset[ListedDirectory]:
         """Return the directories that lie on network mounts below a local root: no event comes from there."""
-        if self.place.mount().kind is MountKind.NETWORK:
+        if self.location.mount().kind is MountKind.NETWORK:
             return frozenset()
-        return frozenset(directory for directory in self.directories if self.place.is_remote(directory.device))
+        return frozenset(directory for directory in self.directories if self.location.is_remote(directory.device))
 
     # One path.
 
@@ -154,12 +156,12 @@ class Root:
             wanted = [
                 path
                 for path in together
-                if self.place.owns(path) and (asked or self._judge.wanted(self.place.relative(path)))
+                if self.location.owns(path) and (asked or self._judge.wanted(self.location.relative(path)))
             ]
             if not wanted:
                 continue
             try:
-                with tree.directory(self.place.path, parent) as directory:
+                with tree.directory(self.location.path, parent) as directory:
                     for path in wanted:
                         self._look(directory, path, asked=asked)
             except OSError as error:
@@ -198,7 +200,7 @@ class Root:
             return error.strerror or str(error)
         if not stat.S_ISREG(mode):
             return kind_of(mode)
-        return "" if self.place.owns(path) else "outside its folder"
+        return "" if self.location.owns(path) else "outside its folder"
 
     def unlearn(self, path: bytes) -> None:
         """Know nothing of a path, so that the next scan which meets it takes it for new."""

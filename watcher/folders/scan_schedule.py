@@ -186,7 +186,7 @@ class ScanSchedule:
         say = _log.info if loud else _log.debug
         say(
             "folder.rescanned",
-            folder=self._root.place.folder.name,
+            folder=self._root.location.folder.name,
             path=os.fsdecode(self._root.path),
             reason=self._slow_why,
             directories=self._met.directories,

@@ -17,8 +17,8 @@ from watcher import tree
 from watcher.folders.directories import Directories, ListedDirectory
 from watcher.folders.judge import Judge
 from watcher.folders.known import directory_key, file_key
-from watcher.folders.place import RootPlace, child
 from watcher.folders.remarks import CROWDED, OVERCROWDED, Remarks
+from watcher.folders.root_location import RootLocation, child
 from watcher.folders.unwatched import Unwatched, UnwatchedFiles
 from watcher.overrides import NAME
 from watcher.settle import NameRuling, is_placeholder, looks_like_audio
@@ -66,7 +66,7 @@ class Scanner:
 
     def __init__(
         self,
-        place: RootPlace,
+        location: RootLocation,
         judge: Judge,
         remarks: Remarks,
         *,
@@ -79,7 +79,7 @@ class Scanner:
         self.unwatched = Unwatched()
         #: Files that the last full scan met.
         self.met = 0
-        self._place = place
+        self._location = location
         self._judge = judge
         self._remarks = remarks
         self._settings = settings
@@ -96,7 +96,7 @@ class Scanner:
         self._generation += 1
         generation, self._left_out = self._generation, False
         stats = ScanStats()
-        yield from self._walk(self._place.path, stats)
+        yield from self._walk(self._location.path, stats)
         self.met = stats.files
         for directory in self.directories:
             if directory.generation < generation:
@@ -110,9 +110,9 @@ class Scanner:
     def subtree(self, path: bytes) -> Scan:
         """List a directory and what lies below it."""
         stats = ScanStats()
-        relative = self._place.relative(path)
-        if path == self._place.path or (
-            self._place.owns(path) and self._place.folder.recursive and self._place.names.enters_all(relative)
+        relative = self._location.relative(path)
+        if path == self._location.path or (
+            self._location.owns(path) and self._location.folder.recursive and self._location.names.enters_all(relative)
         ):
             yield from self._walk(path, stats, arrived=True)
         yield stats
@@ -146,7 +146,7 @@ class Scanner:
     def _changed(self, directory: ListedDirectory, path: bytes) -> bool:
         """Return whether a directory has to be listed again; forget one that is gone."""
         try:
-            status = os.stat(path, follow_symlinks=path == self._place.path)
+            status = os.stat(path, follow_symlinks=path == self._location.path)
         except (FileNotFoundError, NotADirectoryError):
             self._forget(directory)
             return False
@@ -163,12 +163,12 @@ class Scanner:
         key = directory_key(path)
         prefix = path.rstrip(b"/") + b"/"
         try:
-            with tree.directory(self._place.path, path) as directory, os.scandir(directory) as entries:
+            with tree.directory(self._location.path, path) as directory, os.scandir(directory) as entries:
                 for count, entry in enumerate(entries, 1):
                     name = entry.name
-                    if self._place.names.interesting(name) and self._judge.known.get(file_key(key, name)) is None:
+                    if self._location.names.interesting(name) and self._judge.known.get(file_key(key, name)) is None:
                         full = prefix + os.fsencode(name)
-                        taken = self._place.names.file(self._place.relative(full)) is NameRuling.TAKE
+                        taken = self._location.names.file(self._location.relative(full)) is NameRuling.TAKE
                         if taken and full not in self._judge.candidates and entry.is_file(follow_symlinks=False):
                             return True
                     if count % _ENTRIES == 0:
@@ -184,7 +184,7 @@ class Scanner:
         while (link := walk.pending.pop()) is not None:
             path = link.path
             try:
-                with tree.directory(self._place.path, path) as directory:
+                with tree.directory(self._location.path, path) as directory:
                     yield from self._list(directory, link, path, walk)
             except (FileNotFoundError, NotADirectoryError):
                 if (known := self.directories.get(path)) is not None:
@@ -217,8 +217,8 @@ class Scanner:
     def _list(self, directory: int, link: tree.PathLink, path: bytes, walk: "_TreeWalk") -> Scan:
         """Look at every entry of an open directory; its subdirectories are added to what the walk has to look into."""
         status = os.fstat(directory)
-        key, inodes = directory_key(path), self._place.site(path, status.st_dev).inodes
-        interesting, known, is_file = self._place.names.interesting, self._judge.known.get, stat.S_ISREG
+        key, inodes = directory_key(path), self._location.site(path, status.st_dev).inodes
+        interesting, known, is_file = self._location.names.interesting, self._judge.known.get, stat.S_ISREG
         files = placeholders = 0
         unwatched = UnwatchedFiles()
         with os.scandir(directory) as entries:
@@ -250,7 +250,7 @@ class Scanner:
                 else:
                     self._pass_over(path, entry, unwatched)
                 placeholders += is_placeholder(name)
-                if self._place.folder.recursive and entry.is_dir(follow_symlinks=False):
+                if self._location.folder.recursive and entry.is_dir(follow_symlinks=False):
                     self._descend(link, path, os.fsencode(name), walk)
         walk.stats.directories += 1
         walk.stats.files += files
@@ -274,11 +274,11 @@ class Scanner:
     def _descend(self, link: tree.PathLink, path: bytes, name: bytes, walk: "_TreeWalk") -> None:
         """Have the walk look into a directory in another one, unless it is left out."""
         full = path.rstrip(b"/") + b"/" + name
-        relative = self._place.relative(full)
-        if full not in self._place.foreign and self._place.names.enters(relative):
+        relative = self._location.relative(full)
+        if full not in self._location.foreign and self._location.names.enters(relative):
             if (walk.deep or full not in self.directories) and not walk.pending.push(link, name):
                 self._leave_out(OVERCROWDED)
-        elif self._place.names.too_deep(relative):
+        elif self._location.names.too_deep(relative):
             self._remarks.too_deep(full)
 
     def _leave_out(self, why: tuple[str, str]) -> None:
@@ -288,7 +288,7 @@ class Scanner:
     def _unknown(self, directory: int, path: bytes, name: str, status: os.stat_result, walk: "_TreeWalk") -> None:
         """Look at a file a scan met for the first time, or changed; one that waits has its own times."""
         full = path.rstrip(b"/") + b"/" + os.fsencode(name)
-        if full in self._judge.candidates or not self._judge.wanted(self._place.relative(full)):
+        if full in self._judge.candidates or not self._judge.wanted(self._location.relative(full)):
             return
         if not self._judge.is_foreign(directory, path, name, status):
             walk.stats.news += 1
@@ -299,5 +299,5 @@ class Scanner:
         name = entry.name
         if not looks_like_audio(name) or not entry.is_file(follow_symlinks=False):
             return
-        if self._place.names.passes_over(self._place.relative(child(parent, name))):
+        if self._location.names.passes_over(self._location.relative(child(parent, name))):
             unwatched.add(name, "suffix")

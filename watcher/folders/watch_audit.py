@@ -63,7 +63,7 @@ class WatchAudit:
 def _missing(root: Root) -> frozenset[ListedDirectory]:
     pairs = watched()
     # btrfs shows another device in a stat than in fdinfo, so there inode numbers have to do.
-    inodes = {inode for _, inode in pairs} if root.place.mount().filesystem == "btrfs" else frozenset()
+    inodes = {inode for _, inode in pairs} if root.location.mount().filesystem == "btrfs" else frozenset()
     return frozenset(
         directory
         for directory in root.directories

@@ -10,7 +10,7 @@ from watcher.fleet import SharedHold
 from watcher.gate.admission import AdmissionQueue, GateRequest
 from watcher.gate.clock import GateClock
 from watcher.gate.history import TELLING, RequestHistory, is_answer, is_maybe_paid, may_be_files_fault, may_pass
-from watcher.gate.hold import ABOUT_FILES, LONGEST_PAUSE, Hold, HoldKind, Witness, hold_for
+from watcher.gate.hold import LONGEST_PAUSE, MANY_FILES_REASONS, Hold, HoldKind, Witness, hold_for
 from watcher.gate.limits import GateLimits
 from watcher.gate.pace import day_of
 from watcher.gate.record import HoldRecord, Pause, pause_from
@@ -102,8 +102,8 @@ class GateDoor:
         if (hold := self.hold) is not None:
             status = GateStatus.PROBING if hold.probing else GateStatus.HELD
             until = self.reports.retry_at(hold, now)
-            early = self.barred(hold) is not None
-            due = not hold.no_job and (hold.ticket is not None or hold.next_probe <= now or early)
+            before_due = self.barred(hold) is not None
+            due = not hold.no_job and (hold.ticket is not None or hold.next_probe <= now or before_due)
             return GateState(status, hold.since, hold.reason, hold.why, hold.hint, until, in_flight, limit=1, due=due)
         if (pause := self.pause) is not None:
             until = self._clock.unix(pause.until)
@@ -197,10 +197,10 @@ class GateDoor:
         if request.probe is not hold:
             # A request from before the hold cannot end a hold of the account, as the key may have failed since. Its answer
             # ends an outage, and a readable answer also ends a hold because all files were refused or all answers garbled.
-            if answered and (hold.kind is HoldKind.OUTAGE or (error is None and hold.reason in ABOUT_FILES)):
+            if answered and (hold.kind is HoldKind.OUTAGE or (error is None and hold.reason in MANY_FILES_REASONS)):
                 self._release(hold)
             return
-        if answered and (error is None or hold.reason not in ABOUT_FILES):
+        if answered and (error is None or hold.reason not in MANY_FILES_REASONS):
             self._release(hold)
             return
         if request.resumes != hold.resumes:
@@ -257,7 +257,7 @@ class GateDoor:
     def _schedule(self, hold: Hold, error: BaseException | None, now: float) -> None:
         """Set the time of the next probe after a request that ended with `error`."""
         asked = error.retry_after or 0.0 if isinstance(error, PassingError) else 0.0
-        hold.schedule(now, self._clock, asked=asked, costly=is_maybe_paid(error))
+        hold.schedule(now, self._clock, asked=asked, maybe_paid=is_maybe_paid(error))
 
     def begin_hold(self, hold: Hold, now: float) -> None:
         """Hold the queue: waiting requests end with HeldError. The first probe comes no sooner than the server asked."""
@@ -434,5 +434,5 @@ def _is_answered_otherwise(hold: Hold, request: GateRequest) -> bool:
     return (
         request.probe is hold
         and hold.kind in {HoldKind.ACCOUNT, HoldKind.NO_CHANNEL}
-        and hold.reason not in ABOUT_FILES
+        and hold.reason not in MANY_FILES_REASONS
     )

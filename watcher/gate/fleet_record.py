@@ -82,11 +82,11 @@ class FleetHoldRecord:
         """See HoldRecord.read: what holds the fleet is looked at by a thread of its own."""
         return None
 
-    def may_probe(self, hold: Hold, *, early: bool = False) -> bool:
+    def may_probe(self, hold: Hold, *, before_due: bool = False) -> bool:
         """See HoldRecord.may_probe; False as well where the fleet cannot be asked."""
         now = self._clock.now()
         try:
-            granted = bool(hold.number) and self._fleet.probe(hold.number, lease=self._lease, early=early)
+            granted = bool(hold.number) and self._fleet.probe(hold.number, lease=self._lease, before_due=before_due)
         except StateError:
             return False
         if granted:

@@ -118,7 +118,7 @@ class Gate:
         """Return a ticket to claim a job; None when the gate stays closed for `timeout` seconds, or on stop.
 
         On a held gate one worker gets a ticket when a probe is due: its first request is the probe. If only a few files
-        failed, they may be at fault: then there is an early ticket, for another file.
+        failed, they may be at fault: then another file gets a ticket before a probe is due.
         """
         return self._tickets.issue(timeout=timeout)
 

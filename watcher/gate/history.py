@@ -158,7 +158,7 @@ class RequestHistory:
                 # A firewall that minds what one recording holds would have all others wait for five minutes, each time.
                 return RequestVerdict(instead=PassingError(error.message, hint=error.hint, reason=error.reason))
         if error.crowded or error.reason == "timeout":
-            self._window.crowded(epoch, staying=in_flight, costly=bool(error.retry_after))
+            self._window.crowded(epoch, staying=in_flight, all_wait=bool(error.retry_after))
         if not error.crowded:
             if may_be_files_fault(error):
                 own = self._is_own(path, now)

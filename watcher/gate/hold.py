@@ -39,7 +39,7 @@ class Witness(NamedTuple):
 
 @dataclass(slots=True)
 class Hold:
-    """One hold; `since` and `until` are Unix seconds, `next_probe` is on the monotonic clock."""
+    """One hold; `since` and `ends_at` are Unix seconds, `next_probe` is on the monotonic clock."""
 
     kind: HoldKind
     reason: str
@@ -54,17 +54,17 @@ class Hold:
     #: Its number in the fleet; 0: it is not stored there.
     number: int = 0
     #: BUDGET: when it ends by itself, if no clock is set; and the day (YYYY-MM-DD) or month (YYYY-MM) that is spent.
-    until: float = 0.0
+    ends_at: float = 0.0
     day: str = ""
     #: BUDGET: seconds of audio that exceeded the limit; and the hold that is replaced for this time and becomes active again.
     seconds: float = 0.0
     former: "Hold | None" = None
-    #: The ticket of a worker that may probe and has not done so yet; `early`: only a file that has not failed may make that probe,
-    #: and none of `Ticket.without`.
+    #: The ticket of a worker that may probe and has not done so yet; `before_due`: no probe is due yet, so only a file that has not
+    #: failed may make it, and none of the folders in `Ticket.without`.
     ticket: Ticket | None = None
-    early: bool = False
-    #: Before that the fleet is not asked whether a probe may be made early (monotonic).
-    early_from: float = -math.inf
+    before_due: bool = False
+    #: The fleet is not asked for a probe before the next one is due, until this time (monotonic).
+    ask_fleet_from: float = -math.inf
     #: No job was found for the last ticket.
     no_job: bool = False
     #: A probe is in flight; and the number of `resume` calls: an older probe has a smaller number.
@@ -85,38 +85,39 @@ class Hold:
 
     @property
     def from_few_files(self) -> bool:
-        """Whether it rests on a few files: then one that has not failed may show at once that the server works."""
+        """Whether only a few files caused it: then another file, which has not failed, may show at once that the server works."""
         return 0 < len(self.files) < _FEW_FILES
 
     def barred(self, folders: int) -> frozenset[bytes] | None:
         """Return the roots whose files may not probe before a probe is due; None: no file may. `folders`: how many roots there are.
 
-        Where it rests on many files, those of a root that has not failed may still: all the others may be somebody's who means harm.
+        If many files caused the hold, files of a root that has not failed may still probe: somebody may have put bad files into the
+        others on purpose.
         """
         roots = frozenset() if self.from_few_files else frozenset(failed_roots(self.files))
         return roots if self.from_few_files or 0 < len(roots) < folders else None
 
     def blame(self, file: Witness) -> None:
-        """Note one more file that it follows from, unless it follows from none."""
+        """Note one more file that caused it; nothing, if no file caused it."""
         if self.files:
             _add(self.files, file)
 
     def is_over(self, today: str) -> bool:
-        """Return whether the day or month that was spent is another one than that of `today` (YYYY-MM-DD)."""
+        """Return whether the day or month whose minutes are used up is over; `today`: YYYY-MM-DD."""
         return not today.startswith(self.day)
 
-    def interval(self, *, costly: bool = False) -> float:
-        """Return the seconds until the next probe; `costly`: the server may have charged for the last one."""
+    def interval(self, *, maybe_paid: bool = False) -> float:
+        """Return the seconds until the next probe; `maybe_paid`: the server may have charged for the last one."""
         first, most = _INTERVALS[self.kind]
-        return min(first * 2.0 ** min(self.step, 16), _COSTLY if costly else most)
+        return min(first * 2.0 ** min(self.step, 16), _LONGEST_IF_PAID if maybe_paid else most)
 
-    def schedule(self, now: float, clock: GateClock, *, asked: float = 0.0, costly: bool = False) -> None:
-        """Set the time of the next probe; `asked`: seconds that the server wants to be left alone, `costly`: see `interval`."""
-        self.next_probe = now + self.interval(costly=costly) * (1 + 0.1 * clock.jitter())
+    def schedule(self, now: float, clock: GateClock, *, asked: float = 0.0, maybe_paid: bool = False) -> None:
+        """Set the time of the next probe; `asked`: seconds that the server wants to be left alone, `maybe_paid`: see `interval`."""
+        self.next_probe = now + self.interval(maybe_paid=maybe_paid) * (1 + 0.1 * clock.jitter())
         self.put_off(max(self.not_before, now + min(asked, LONGEST_PAUSE) if asked else -math.inf), clock)
 
     def put_off(self, until: float, clock: GateClock) -> None:
-        """Do not probe before `until` (monotonic), when the server wants to be asked again, also after a restart."""
+        """Do not probe before `until` (monotonic), when the server wants the next request; this also holds after a restart."""
         if until > self.not_before:
             self.not_before, self.asked_until = until, clock.unix(until)
         self.next_probe = max(self.next_probe, until)
@@ -127,7 +128,7 @@ class Hold:
         self.asked_until, self.step = 0.0, 0
 
     def error(self, *, retry_after: float = 0.0) -> HeldError:
-        """Return the error of a request that the hold keeps from being made."""
+        """Return the error for a request that is not made because of the hold."""
         message = f"the queue is held: {self.why}"
         return HeldError(message, reason=self.reason, hint=self.hint, retry_after=retry_after)
 
@@ -184,14 +185,14 @@ def failed_roots(files: Iterable[Witness]) -> set[bytes]:
     return {root for root, count in Counter(file.root for file in files).items() if count >= _SEVERAL}
 
 
-#: So many files of one root that failed are no accident.
+#: If so many files of one root failed, it is not by chance.
 _SEVERAL: Final = 2
-#: Reasons of holds of the account that no single answer gives: only what many files met.
-ABOUT_FILES: Final = frozenset({"refused", "garbled"})
+#: Reasons of account holds that follow from the failures of many files, never from a single answer.
+MANY_FILES_REASONS: Final = frozenset({"refused", "garbled"})
 #: So many files do not all fail by chance.
 _FEW_FILES: Final = 8
 #: Longest time between probes that may be charged for, and first and longest time between others; seconds.
-_COSTLY: Final = 1800.0
+_LONGEST_IF_PAID: Final = 1800.0
 _INTERVALS: Final = {
     HoldKind.ACCOUNT: (60.0, 1800.0),
     HoldKind.NO_CHANNEL: (60.0, 1800.0),
@@ -212,7 +213,7 @@ class FailureStreak:
     FILES: ClassVar[int] = 3
     #: So many different files with the same refusal in a row: the server is at fault, not the files.
     ALIKE: ClassVar[int] = 5
-    #: Being turned away as one too many counts as a failure only after this long without a success, in seconds.
+    #: A refusal because of too many requests counts as a failure only after this long without a success, in seconds.
     CROWDED_SECONDS: ClassVar[float] = 60.0
 
     _failures: int = 0
@@ -230,7 +231,7 @@ class FailureStreak:
         return self._files.union(self._crowded_files, self._garbled, *self._refused.values())
 
     def is_of_one(self, present: AbstractSet[bytes]) -> bool:
-        """Return whether files of one root alone failed in this row, while others have requests (`present`: roots that have any)."""
+        """Return whether files of only one root failed in this row, while other roots have requests (`present`: roots with requests)."""
         roots = failed_roots(self.files)
         return len(roots) == 1 and not present <= roots
 
@@ -245,7 +246,7 @@ class FailureStreak:
         )
 
     def crowded(self, file: Witness, now: float) -> bool:
-        """Count being turned away; True: it has gone on for so long, for so many, that it is an outage."""
+        """Count a refusal because of too many requests; True: it lasts so long, for so many files, that it is an outage."""
         self._crowded_since = min(self._crowded_since, now)
         self._crowded += 1
         _add(self._crowded_files, file)
@@ -263,7 +264,7 @@ class FailureStreak:
     def refused(self, file: Witness, reason: str) -> bool:
         """Count a refusal of a file by a server that works; True: every file is refused like this.
 
-        Only refusals that name nothing of the file count, and any other answer in between ends their row.
+        Only refusals that name nothing about the file count, and any other answer in between ends the row.
         """
         alike = self._refused.get(reason, set())
         if reason in _NAMELESS:
@@ -275,10 +276,10 @@ class FailureStreak:
 
 
 def _add(files: set[Witness], file: Witness) -> None:
-    """Note a file, up to as many as matter, in all and of its root: an outage of weeks meets any number of them."""
+    """Note a file, unless enough are known, in all and of its root: an outage of weeks may concern any number of files."""
     if len(files) < _FEW_FILES or sum(known.root == file.root for known in files) < _SEVERAL:
         files.add(file)
 
 
-#: What the client calls refusals that speak of the request as a whole.
+#: The client's reasons for refusals that are about the request as a whole.
 _NAMELESS: Final = {"refused", "form"}

@@ -113,7 +113,7 @@ class GateLimits(ABC):
             hint,
             now,
             math.inf,
-            until=until,
+            ends_at=until,
             day=day,
             seconds=seconds,
             former=former,

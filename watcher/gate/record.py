@@ -62,8 +62,8 @@ class HoldRecord(Protocol):
     def resume(self, hold: Hold | None, *, next_probe: float) -> None:
         """Store that an operator wants the server to be asked now; `hold`: what is probed, if it is held."""
 
-    def may_probe(self, hold: Hold, *, early: bool = False) -> bool:
-        """Return whether this process may probe now; `early`: though no probe is due. Called without the lock."""
+    def may_probe(self, hold: Hold, *, before_due: bool = False) -> bool:
+        """Return whether this process may probe now; `before_due`: though no probe is due. Called without the lock."""
 
     def give_back(self, hold: Hold) -> None:
         """Return a permission to probe that was not used."""
@@ -100,7 +100,7 @@ class LocalHoldRecord:
 
     def note_hold(self, hold: Hold, *, next_probe: float) -> None:
         """Store a hold; `next_probe`: Unix time."""
-        self._put(hold.record(next_probe=next_probe), hold.until or None)
+        self._put(hold.record(next_probe=next_probe), hold.ends_at or None)
 
     def note_pause(self, pause: Pause, *, until: float) -> None:
         """Store a pause for as long as it lasts; `until`: Unix time."""
@@ -117,7 +117,7 @@ class LocalHoldRecord:
         if hold is not None:
             self.note_hold(hold, next_probe=next_probe)
 
-    def may_probe(self, hold: Hold, *, early: bool = False) -> bool:  # noqa: ARG002 - no other host is to be asked
+    def may_probe(self, hold: Hold, *, before_due: bool = False) -> bool:  # noqa: ARG002 - no other host is to be asked
         """Return whether this process may probe now. Called without the lock."""
         return True
 

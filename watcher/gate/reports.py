@@ -56,7 +56,7 @@ class HoldReports:
 
     def retry_at(self, hold: Hold, now: float) -> float:
         """Return when the hold ends or is probed next (Unix time)."""
-        return hold.until or self._clock.unix(max(hold.next_probe, now))
+        return hold.ends_at or self._clock.unix(max(hold.next_probe, now))
 
     def probing(self, hold: Hold) -> None:
         """Log that a request finds out whether a hold is over."""

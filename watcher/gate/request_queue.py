@@ -116,7 +116,7 @@ class RequestQueue:
             raise hold.error()
         if (
             (ticket := hold.ticket) is not None
-            and hold.early
+            and hold.before_due
             and (request.root in ticket.without or self._door.history.has_failed(request.path))
         ):
             raise hold.error()

@@ -13,14 +13,14 @@ class Ticket:
         give_back: "Callable[[Ticket], None] | None" = None,
         *,
         failed: Callable[[bytes], bool] = lambda _: False,
-        early: bool = False,
+        before_due: bool = False,
         without: frozenset[bytes] | None = None,
     ) -> None:
-        """`give_back` takes an unused permission to probe; None: no probe, the gate is open. `failed`: the server failed on this file."""
+        """`give_back` takes back an unused permission to probe; None: no probe, the gate is open. `failed`: the server failed on this file."""
         self.probe = give_back is not None
         #: No probe is due: only a file that has not failed may make one.
-        self.early = early
-        #: Watched folders no file of which may make it.
+        self.before_due = before_due
+        #: Watched folders whose files may not make it.
         self.without = without or frozenset()
         #: No job was found for it; and the file of the job that was claimed with it.
         self.no_job = False

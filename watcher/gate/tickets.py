@@ -41,15 +41,18 @@ class Tickets:
                 if (hold := self._door.hold) is None:
                     return Ticket()
                 hold.ticket = ticket = Ticket(
-                    self._take_back, failed=self._door.history.has_failed, early=without is not None, without=without
+                    self._take_back,
+                    failed=self._door.history.has_failed,
+                    before_due=without is not None,
+                    without=without,
                 )
-                hold.early, hold.no_job = ticket.early, False
-            if self._door.record.may_probe(hold, early=ticket.early):
+                hold.before_due, hold.no_job = ticket.before_due, False
+            if self._door.record.may_probe(hold, before_due=ticket.before_due):
                 return ticket
             with self._lock:  # another host probes it, or has just done so, or the fleet cannot be asked
                 hold.ticket = None
-                if ticket.early:
-                    hold.early_from = self._clock.now() + SYNC_SECONDS
+                if ticket.before_due:
+                    hold.ask_fleet_from = self._clock.now() + SYNC_SECONDS
                 else:
                     hold.next_probe = self._clock.now() + SYNC_SECONDS
                 self._door.record.look_again()
@@ -64,7 +67,7 @@ class Tickets:
         if hold.probing or hold.ticket is not None:
             return math.inf, None
         if hold.next_probe > now and (without := self._door.barred(hold)) is not None:
-            return max(hold.not_before, hold.early_from), without
+            return max(hold.not_before, hold.ask_fleet_from), without
         return hold.next_probe, None
 
     def _take_back(self, ticket: Ticket) -> None:

@@ -121,10 +121,10 @@ _PAGE: Final = 500
 
 
 @contextmanager
-def _opened(place: LedgerLocation, other: LedgerLocation, roots: Mapping[str, str]) -> Iterator[LedgerContext]:
+def _opened(location: LedgerLocation, other: LedgerLocation, roots: Mapping[str, str]) -> Iterator[LedgerContext]:
     # Of two in one directory, one lock is enough; SQLite always takes it.
-    lock = place.directory != other.directory or bool(other.url)
-    ledger = open_ledger(place.directory, place.url, roots=roots, lock=lock)
+    lock = location.directory != other.directory or bool(other.url)
+    ledger = open_ledger(location.directory, location.url, roots=roots, lock=lock)
     try:
         yield ledger.context
     finally:

@@ -17,7 +17,7 @@ from watcher.media.values import (
 
 if TYPE_CHECKING:
     from watcher.media.cutting import Cutting, clear_spool, measure
-    from watcher.media.failures import nonsense
+    from watcher.media.failures import invalid_message
 
 __all__ = [
     "CODECS",
@@ -32,15 +32,15 @@ __all__ = [
     "Summary",
     "clear_spool",
     "digest",
+    "invalid_message",
     "measure",
-    "nonsense",
     "sketch",
 ]
 
 
 def __getattr__(name: str) -> object:
     """Load what runs the child where it is used: the settings, and so every command, need no more than the options."""
-    if name in {"Cutting", "clear_spool", "measure", "nonsense"}:
+    if name in {"Cutting", "clear_spool", "measure", "invalid_message"}:
         from watcher.media import cutting  # noqa: PLC0415 - see above
 
         return getattr(cutting, name)

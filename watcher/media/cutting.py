@@ -22,7 +22,7 @@ from watcher.errors import FileError, JobError, PassingError, StoppedError
 from watcher.job import SAMPLE_RATE, Cut
 from watcher.media.childprocess import ChildProcess
 from watcher.media.confine import FILE_SIZE
-from watcher.media.failures import failure_of, nonsense, unwritable, warnings_of
+from watcher.media.failures import failure_of, invalid_message, unwritable, warnings_of
 from watcher.media.protocol import (
     Ended,
     Failed,
@@ -82,7 +82,7 @@ def measure(
         descriptor, options, spool=spool, stop=stop, in_flight=lambda: 1, pieces=False, limits=limits, waiting=waiting
     ) as cutting:
         for _ in cutting:
-            raise nonsense()
+            raise invalid_message()
         return cutting.summary
 
 
@@ -209,7 +209,7 @@ class Cutting:
                 case Failed() as failed:
                     raise failure_of(failed, spool=self._spool, max_bytes=self._max_bytes, descriptor=self._descriptor)
                 case _:
-                    raise nonsense()
+                    raise invalid_message()
 
     @property
     def summary(self) -> Summary:
@@ -300,7 +300,7 @@ class Cutting:
             except EOFError:
                 raise self._death() from None
             except ProtocolError as exc:
-                raise nonsense() from exc
+                raise invalid_message() from exc
             now = self._clock()
             if message is None and not self._granted:
                 # It waits for us.
@@ -311,7 +311,7 @@ class Cutting:
                 continue
             self._worked += spent
             if self._child.taken > _MESSAGES + _MESSAGES_A_SECOND * (self._worked + self._next_index):
-                raise nonsense()
+                raise invalid_message()
             # Signs of life without sound are none for ever.
             if message is None or self._worked > self._longest_work():
                 raise PassingError(
@@ -336,7 +336,7 @@ class Cutting:
     def _piece(self, made: Made) -> Piece:
         path = self._directory / made.file
         if not self._is_in_turn(made.cut) or not self._is_a_piece(made, path):
-            raise nonsense()
+            raise invalid_message()
         self._next_index, self._reached = made.cut.index + 1, made.cut.end
         if self._next_index == len(self._excerpts):
             # It has nothing left to do, and nobody looks after it while the piece is sent.

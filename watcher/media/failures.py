@@ -35,7 +35,7 @@ def failure_of(failed: Failed, *, spool: Path, max_bytes: int, descriptor: int) 
         _log.warning("media.child", reason=failed.reason, message=failed.message, detail=failed.detail)
     elif failed.detail:
         _log.debug("media.child", reason=failed.reason, detail=failed.detail)
-    return nonsense() if error is None else error
+    return invalid_message() if error is None else error
 
 
 def warnings_of(ended: Ended) -> tuple[ResultWarning, ...]:
@@ -59,7 +59,7 @@ def unwritable(spool: Path, error: OSError) -> OutputError:
     )
 
 
-def nonsense() -> FileError:
+def invalid_message() -> FileError:
     """Return the error for a message that our own decoder never sends: the child was taken over."""
     return FileError(
         "The decoder process sent an invalid message.",

@@ -139,7 +139,7 @@ def with_upload(piece: media.Piece, ask: Callable[[Upload], _Result]) -> _Result
         try:
             return ask(Upload(descriptor, piece.size, piece.seconds, piece.name, piece.mime, digest=piece.cut.digest))
         except ChangedError as exc:
-            raise media.nonsense() from exc
+            raise media.invalid_message() from exc
         finally:
             os.close(descriptor)
     finally:
@@ -155,7 +155,7 @@ def _opened(piece: media.Piece) -> int:
         descriptor = os.open(piece.path, tree.FILE)
     except OSError as exc:
         if exc.errno in _ABOUT_PIECE and os.access(piece.path.parent, os.R_OK | os.X_OK):
-            raise media.nonsense() from exc
+            raise media.invalid_message() from exc
         raise OutputError(
             f"A piece cannot be read from the state directory: {exc.strerror or exc}",
             hint="look after its disk, and let nothing else remove files there",
@@ -164,5 +164,5 @@ def _opened(piece: media.Piece) -> int:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode) or status.st_size != piece.size:
         os.close(descriptor)
-        raise media.nonsense()
+        raise media.invalid_message()
     return descriptor

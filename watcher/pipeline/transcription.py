@@ -61,30 +61,30 @@ class Transcription:
         self._limits = media.SHORT_LIMITS if job.small else media.ChildLimits()
         self._sketch = media.sketch(descriptor)
         if not wanted.choice.is_plain:
-            # Another choice of its sound is another recording; what was paid for is found again by its pieces.
+            # With another track or channel it is another recording; answers that were paid for are found by the pieces' digests.
             key = f"{self._sketch} {wanted.choice.track} {wanted.choice.channel}"
             self._sketch = hashlib.sha256(key.encode()).hexdigest()
-        #: Under what the cuts of this run were kept: the parameters of the request and of the cutting.
+        #: Keys under which the cuts of this run are stored: hashes of the parameters of the request and of the cutting.
         self._cut_keys: list[str] = []
         #: Seconds paid for abandoned cuttings.
         self._given_up = 0.0
         #: End of the last abandoned cutting, in seconds of the recording.
         self._cut_until = 0.0
         self._asker = Asker(job, tools, spending)
-        #: What was wanted and could not be asked for, and whether more than the encoding had to change for an answer.
+        #: Settings that the server did not take; and whether more than the encoding had to change for an answer.
         self._warnings: dict[ResultWarning, None] = {}
         self._simplified = False
-        #: What came when the file was sent as it is, in vain: no text, although there is sound, or that of timecode.
+        #: The result of sending the file as it is, if that is not good enough: no text although there is sound, or text of timecode.
         self._unheard: TranscriptionResult | None = None
         self._measurement = Measurement(descriptor, tools, self._limits, beat)
 
     def transcribe(self) -> TranscriptionResult:
-        """Return the whole recording's transcript. Raises JobError; answers that came are kept all the same."""
+        """Return the whole recording's transcript. Raises JobError; the answers received until then stay stored."""
         self._spending.begin(self._sketch)
         heard = self._heard_at_last()
         heard = replace(heard, paid_seconds=self._spending.seconds, paid_before_seconds=self._spending.before)
         if self._question.token:
-            # Only now is all of it there anew: until then the former answers are the ones that count.
+            # Only now are all the new answers there: until now the former ones counted.
             self._tools.ledger.answers.supersede(self._job, heard.content, cut=self._cut_keys)
         return heard
 
@@ -95,7 +95,7 @@ class Transcription:
         except FileError:
             if self._unheard is None:
                 raise
-            # Every other form was refused: what came is all there is, and its warning says so.
+            # Every other form was refused: this result is all there is, and its warning says so.
             return self._unheard
 
     def _heard(self) -> TranscriptionResult:
@@ -122,14 +122,14 @@ class Transcription:
                 return heard
 
     def _is_sold(self) -> bool:
-        """Return whether more seconds were paid for nothing than the recording has: then stop."""
+        """Return whether the abandoned cuttings cost more seconds than the recording has: then stop."""
         return self._given_up > self._cut_until > 0
 
     def _without_remedy(self, error: RemedyError, *, tried: bool) -> JobError:
-        """Return the error of a recording that is left without a form.
+        """Return the error of a recording for which there is no other form to try.
 
-        Where the server did not refuse it but failed, it may be about to go down, so the recording keeps its attempts, with
-        one request each (`tried`: the forms were gone through before). It fails once the server has answered others since.
+        If the server failed rather than refused it, the server may be about to go down: then the recording keeps its attempts, and
+        each is one request (`tried`: all forms were tried before). The recording fails once the server has answered others since.
         """
         if not error.passing or (tried and error.alone):
             return given_up(error)
@@ -145,7 +145,7 @@ class Transcription:
         if likely is None or media.digest(self._descriptor, self._tools.stop, self._beat) != likely.digest:
             return None
         heard = stored(likely, ledger, self._wanted.request, alive=self._beat)
-        # What the server gave no text for, though there is sound, is asked for again.
+        # If the server gave no text although there is sound, ask again.
         return heard if heard is not None and heard.answered else None
 
     def _whole(self, form: UploadForm, name: str, mime: str, seconds: float) -> TranscriptionResult:
@@ -155,7 +155,7 @@ class Transcription:
         self._spending.reach(seconds)
         upload = Upload(self._descriptor, size=size, seconds=seconds, name=name, mime=mime, digest=digest)
         body, transcript, cached = self._answered_whole(upload, digest, form)
-        # Where more is said than fits the header's seconds, it was read by those that are heard.
+        # If more is said than fits the header's seconds, the answer is read by the measured seconds instead.
         answer = Weighed(transcript, transcript.duration, transcript.duration)
         try:
             answer = self._weighed(body, transcript)
@@ -185,7 +185,7 @@ class Transcription:
         self._keep_content(content)
         if not heard.answered:
             self._unheard, self._question = heard, replace(self._question, insistent=True)
-            # Where it cannot be decoded, there is no other form of it to ask about.
+            # A recording that cannot be decoded cannot be sent in another form.
             raise self._measurement.undecodable or no_text()
         return heard
 
@@ -203,20 +203,20 @@ class Transcription:
             return answer.body, answer.transcript, False
 
     def _weighed(self, body: bytes, transcript: Transcript) -> Weighed:
-        """Return the answer about the file as it is by what is heard, where that is in doubt."""
+        """Return the answer about the file as it is, compared with the measured sound if the answer is in doubt."""
         request, seconds = self._wanted.request, transcript.duration
         in_doubt = empty.in_doubt(transcript, seconds, prompt=fitted(request.prompt), guarded=self._wanted.rules.guard)
         return weighed(transcript, body, seconds, request, self._measurement, in_doubt=in_doubt)
 
     def _correct(self, upload: Upload, bought: float, *, cached: bool) -> None:
-        """Count the seconds that the request about the file as it is turned out to have bought."""
+        """Correct the count: `bought` is how many seconds the request about the file as it is has really cost."""
         self._tools.gate.correct(self._measurement.receipt, bought)
         self._spending.reach(bought)
         if not cached:
             self._spending.add(bought - upload.seconds)
 
     def _pieces(self, form: UploadForm) -> TranscriptionResult:
-        """Cut the recording, ask for its pieces beside each other as they come, and join the answers."""
+        """Cut the recording, request its pieces in parallel while it is being cut, and join the answers."""
         options = form.options
         # Key the cuts by piece length: pieces of ten minutes are too long for a server that takes two.
         key = f"{self._question.key} {options.piece_seconds:g} {options.skip_silence}"
@@ -281,7 +281,7 @@ class Transcription:
                     requests.add(piece, questions)
                 requests.finish(self._beat)
             except BaseException:
-                # It makes no more pieces, and must not write while nobody looks.
+                # The child must make no more pieces, and not write while nobody checks the spool.
                 cutting.close()
                 self._given_up += requests.give_up(self._beat)
                 self._cut_until = max((cut.end_seconds for cut in requests.cuts()), default=0.0)
@@ -289,23 +289,23 @@ class Transcription:
             return cutting.summary
 
     def _check_content(self, digest: str) -> None:
-        """Raise FileError where the child names the digest of another recording, whose text would be replaced by this one's.
+        """Raise FileError if the child names the digest of another recording: its text would be replaced by this one's.
 
-        To hash a file costs as much as to read it; so hash only files whose digest is known under another sketch.
+        Hashing costs as much as reading the file; so hash only if the digest is known with another sketch.
         """
         known = self._tools.ledger.answers.content(digest=digest)
         if known is None or known.sketch == self._sketch:
             return
         if media.digest(self._descriptor, self._tools.stop, self._beat) != digest:
-            raise media.nonsense()
+            raise media.invalid_message()
 
     def _acquainted(
         self, requests: PieceRequests, options: media.MediaOptions, look: Callable[[], object]
     ) -> list[Question]:
-        """Return the questions about the pieces behind the first one that may be answered already, best first.
+        """Return the questions about the pieces after the first, best first: each may have a stored answer already.
 
-        The first of them is asked, with samples of the speakers in the first piece, if the server takes such. `look` is
-        called several times a second while these are cut.
+        The best question is sent with samples of the speakers of the first piece, if the server takes samples. `look` is
+        called several times a second while the samples are cut.
         """
         (first,), (part,) = requests.cuts(), requests.parts()
         acquainted = self._question.acquainted(first, part.transcript)
@@ -319,13 +319,13 @@ class Transcription:
         return [acquainted, self._question]
 
     def _again(self, cut: Cut, question: Question, form: UploadForm) -> PieceTranscript | None:
-        """Return a second answer about a piece; None where there is none to be had.
+        """Return a second answer about a piece, or None if there is none.
 
-        A refusal does not fail the recording, which is complete without it. AccountError, HeldError and others that close the gate are
-        raised.
+        A refusal does not fail the recording: it is complete without the second answer. Errors that close the gate (AccountError,
+        HeldError and others) are raised.
         """
         if question.insistent:
-            # What was sent as it is, and answered without text, was asked for in two encodings already.
+            # A file that was sent as it is and answered without text has been sent in two encodings already.
             may_differ = self._unheard is None or self._unheard.answered
             other = Remedies(form.options, whole=False).next(no_text()) if may_differ else None
             if other is None:
@@ -341,7 +341,7 @@ class Transcription:
         return None if transcript is None else part_of(cut, transcript, question)
 
     def _asked_again(self, cut: Cut, question: Question, form: UploadForm) -> Transcript | None:
-        """Cut the piece out once more and ask for it; None where the recording sounds differently by now."""
+        """Cut the piece out once more and ask for it; None if it no longer has the same digest."""
         tools = self._tools
         with media.Cutting(
             self._descriptor,
@@ -364,7 +364,7 @@ class Transcription:
             return asked.result()[0]
 
     def _ask_piece(self, form: UploadForm, question: Question, upload: Upload, cut: Cut) -> tuple[Transcript, bool]:
-        """Return what the piece's answer says, and whether it was known: another recording may have asked for it meanwhile."""
+        """Return the piece's transcript, and whether it was stored already: another job may have asked for the same piece."""
         with self._beat.beside() as beat, self._tools.sound_locks.take(cut.digest, waiting=beat):
             known = recalled(self._tools.ledger, cut, question)
             if known is not None:
@@ -374,12 +374,12 @@ class Transcription:
             return answer.transcript, False
 
     def _note(self, question: Question, answer: Answer) -> None:
-        """Note what an answer says of the request: what had to be left out, and whether more than the encoding had to change."""
+        """Note what had to be left out of the request for this answer, and whether more than the encoding had to change."""
         if question is self._question:
             self._warnings |= dict.fromkeys(answer.warnings)
         self._simplified = self._simplified or answer.simplified
 
     def _keep_content(self, content: Content) -> None:
-        """Keep how the recording was cut; what is heard once more is kept at the end, with its answers."""
+        """Store how the recording was cut. If it is transcribed again, this is stored at the end, together with the new answers."""
         if not self._question.token:
             self._tools.ledger.answers.keep_content(content, cut=self._cut_keys)

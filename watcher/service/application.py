@@ -285,7 +285,7 @@ class Application:
             gate = self._gate_for(new)
             self._attend(gate)
         self._name_endpoint(new)
-        self.direct.mount(new.settings.places)
+        self.direct.mount(new.settings.roots)
         self.snapshot = Snapshot(new, client, gate, self._overrides_for(new, old.overrides))
         if gate is old.gate:
             if new.endpoint.party != old.plan.endpoint.party:

@@ -40,7 +40,7 @@ class OpenState:
             ) from exc
         #: The ledger that fails rather than waits: for the main thread, which has to see signals.
         self.direct, salvage = open_or_salvage(
-            directory, plan.settings.state.url, roots=plan.settings.places, clock=clock
+            directory, plan.settings.state.url, roots=plan.settings.roots, clock=clock
         )
         #: The ledger was damaged.
         self.amnesia = salvage is not None

@@ -176,7 +176,7 @@ def _incoming(states: Sequence[FolderState]) -> Iterator[dict[str, Any]]:
             "message": one.message,
             "hint": one.hint,
             "since": one.since,
-            "until": one.until,
+            "until": one.ready_at,
         }
 
 

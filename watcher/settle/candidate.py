@@ -58,7 +58,7 @@ class Candidate:
     earlier: float = 0.0
     due: float = 0.0
     #: Unix time at which it is taken if nothing changes; None: waiting alone is not enough.
-    until: float | None = None
+    ready_at: float | None = None
     reason: WaitReason | None = None
     detail: str = ""
     looks: int = 0
@@ -71,12 +71,12 @@ class Candidate:
     #: What was found in it, as long as its signature stays the same.
     inspection: container.Inspection | None = None
 
-    def interrupt(self, until: float, now: float) -> None:
-        """Restart the quiet time at `now`: the file was out of reach. The quiet before `until` counts for incomplete files only.
+    def interrupt(self, seen_until: float, now: float) -> None:
+        """Restart the quiet time at `now`: the file was out of reach. The quiet before `seen_until` counts for incomplete files only.
 
         A writer on another machine may have lost the file as we did, and may go on when we do.
         """
-        self.earlier += max(0.0, until - self.since)
+        self.earlier += max(0.0, seen_until - self.since)
         self.since = now
 
     def change(self, signature: Signature, now: float, site: FileSite) -> bool:
@@ -101,7 +101,7 @@ class WaitingFile:
     hint: str
     since: float
     #: When it is taken if nothing changes; None: waiting alone is not enough.
-    until: float | None
+    ready_at: float | None
 
 
 def abandoned(status: os.stat_result, now: float) -> bool:

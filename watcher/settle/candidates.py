@@ -107,7 +107,7 @@ class Candidates:
                 message=sentence(candidate.reason, candidate.detail),
                 hint=_hint(candidate.detail),
                 since=math.floor(candidate.seen + offset),
-                until=candidate.until,
+                ready_at=candidate.ready_at,
             )
             for candidate in islice(self._candidates.values(), limit)
             if candidate.reason is not None
@@ -290,7 +290,7 @@ class Candidates:
         candidate.reason, candidate.detail = decision.reason, decision.detail
         candidate.heap_number = next(self._heap_numbers)
         candidate.due = now + decision.wait
-        candidate.until = None if decision.left is None else round(self._clock() + decision.left)
+        candidate.ready_at = None if decision.left is None else round(self._clock() + decision.left)
         if self._candidates.full and candidate.path not in self._candidates:
             self._silent += 1
             return

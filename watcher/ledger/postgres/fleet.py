@@ -109,9 +109,9 @@ class PostgresFleet:
         """End this hold for all."""
         self._tell(_OPEN, (self._endpoint, self._party, number))
 
-    def probe(self, number: int, *, lease: float, early: bool = False) -> bool:
-        """Request the permission to probe this hold, or renew it; one host at a time has it. `early`: also if no probe is due."""
-        values = (self._host, lease, self._endpoint, self._party, number, self._host, early)
+    def probe(self, number: int, *, lease: float, before_due: bool = False) -> bool:
+        """Request the permission to probe this hold, or renew it; one host at a time has it. `before_due`: also if no probe is due."""
+        values = (self._host, lease, self._endpoint, self._party, number, self._host, before_due)
         return self._change(lambda connection: bool(connection.execute(_PROBE, values).fetchall()), durable=False)
 
     def give_back(self, number: int) -> None:

@@ -30,13 +30,13 @@ class RootMap(LedgerPaths):
         """Use other roots from now on."""
         # As the settings have them, which is how sources are found; and where links lead, which is how people may name them.
         named = [(os.path.abspath(os.fsencode(path)), _mount(name)) for name, path in roots.items()]  # noqa: PTH100 - bytes
-        spelled = [(place.rstrip(b"/"), mount) for place, mount in named]
+        spelled = [(prefix.rstrip(b"/"), mount) for prefix, mount in named]
         # The main thread comes by here: a mount that hangs is not waited for.
-        there = real_paths(place for place, _ in named)
-        real = [(there[place].rstrip(b"/"), mount) for place, mount in named if place in there]
+        there = real_paths(prefix for prefix, _ in named)
+        real = [(there[prefix].rstrip(b"/"), mount) for prefix, mount in named if prefix in there]
         #: The longest first: of nested roots, the nearest owns what lies below it.
-        self._places = sorted(dict.fromkeys(spelled + real), key=lambda place: -len(place[0]))
-        self._by_mount = {mount: place for place, mount in spelled} | {self._own: b""}
+        self._prefixes = sorted(dict.fromkeys(spelled + real), key=lambda prefix: -len(prefix[0]))
+        self._by_mount = {mount: prefix for prefix, mount in spelled} | {self._own: b""}
 
     @property
     def mounts(self) -> list[bytes]:
@@ -45,9 +45,9 @@ class RootMap(LedgerPaths):
 
     def stored(self, path: bytes) -> bytes:
         """Return the fleet's name of a path of this host."""
-        for place, mount in self._places:
-            if path == place or path.startswith(place + b"/"):
-                return mount + path[len(place) :]
+        for prefix, mount in self._prefixes:
+            if path == prefix or path.startswith(prefix + b"/"):
+                return mount + path[len(prefix) :]
         return self._own + path
 
     def found(self, found: FoundRecording) -> FoundRecording:
@@ -57,8 +57,8 @@ class RootMap(LedgerPaths):
     def real(self, stored: bytes) -> bytes:
         """Return this host's path; of what this host does not have, ``name:/path`` for people."""
         mount, colon, below = stored.partition(_COLON)
-        place = self._by_mount.get(mount + colon)
-        return unquote_to_bytes(mount) + colon + below if place is None else place + below or b"/"
+        prefix = self._by_mount.get(mount + colon)
+        return unquote_to_bytes(mount) + colon + below if prefix is None else prefix + below or b"/"
 
     def own(self, stored: bytes) -> bytes | None:
         """Return this host's path; None for another host's own. ValueError, with the name, for a root this host lacks."""
@@ -78,7 +78,9 @@ class RootMap(LedgerPaths):
         """Yield the stored folders that together hold all that lies below a folder of this host."""
         yield self.stored(folder)
         inside = folder.rstrip(b"/") + b"/"
-        found = (mount for place, mount in self._places if (place + b"/").startswith(inside) and place + b"/" != inside)
+        found = (
+            mount for prefix, mount in self._prefixes if (prefix + b"/").startswith(inside) and prefix + b"/" != inside
+        )
         yield from dict.fromkeys(found)
 
     def ranges(self) -> list[tuple[bytes, bytes]]:

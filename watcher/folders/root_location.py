@@ -9,8 +9,8 @@ from watcher.settle import FileSite
 from watcher.tree import is_below
 
 
-class RootPlace:
-    """The place of one root. Owned by the finder's thread."""
+class RootLocation:
+    """The location of one root. Owned by the finder's thread."""
 
     def __init__(self, folder: Folder, mounts: Mounts) -> None:
         """Compile the folder's globs. ValueError when one cannot be understood."""
