@@ -151,8 +151,12 @@ def test_a_file_that_cannot_be_read_is_no_matter_of_the_server(tmp_path: Path) -
 
 @pytest.mark.parametrize(
     ("replies", "connections"),
-    [([HI, Reply(status=500), Reply("")], 1), ([Reply("Hi", close=True)], 4)],
-    ids=["kept for the next request", "replaced where the server has closed it"],
+    [
+        ([HI, Reply(status=500), Reply("")], 1),
+        ([Reply("Hi", close=True)], 4),
+        ([Reply(status=204), Reply(status=304), Reply(status=101), HI], 4),
+    ],
+    ids=["kept for the next request", "replaced where the server has closed it", "replaced where more may follow"],
 )
 def test_a_connection_is_used_as_long_as_it_lasts(replies: list[Reply], connections: int) -> None:
     with serving(sequence(*replies)) as server, connected(server.url) as send:
@@ -316,6 +320,17 @@ def test_an_answer_given_while_the_file_is_sent_arrives() -> None:
                 outcomes.add(error.reason)
 
     assert outcomes <= {413, "reset_sending"}
+
+
+def test_interim_answers_are_not_taken_for_the_answer() -> None:
+    """What came behind a 102 or 103 was taken for the answer to the next request, about another recording."""
+    interim = (
+        b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"
+    )
+
+    answer = answer_to(stream(interim, b"HTTP/1.1 199 Odd\r\n\r\n", OK + b"Content-Length: 2\r\n\r\nHi"))
+
+    assert (answer.status, answer.body) == (200, b"Hi")
 
 
 @pytest.mark.parametrize(

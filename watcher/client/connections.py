@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from http import HTTPStatus
 from typing import Any, Final
 
 from requests.adapters import HTTPAdapter
@@ -27,6 +28,9 @@ HEAD_BYTES: Final = 16 * 1024
 #: What headers, chunk marks and interim answers may add to an answer on the wire.
 _OVERHEAD_BYTES: Final = 1024 * 1024
 BLOCK_BYTES: Final = 128 * 1024
+#: Statuses of interim answers; 101 is none: nobody asks here for another protocol.
+_INTERIM: Final = range(102, 200)
+_WITHOUT_BODY: Final = {HTTPStatus.SWITCHING_PROTOCOLS, HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
 #: A server is silent while it works, up to hours: the kernel finds out whether the peer is still there.
 _SOCKET_OPTIONS: Final = [
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
@@ -160,7 +164,12 @@ class _MeteredSocket(io.RawIOBase):
 
 
 class _MeteredResponse(http.client.HTTPResponse):
-    """An answer whose status line and headers are metered too, not only its body."""
+    """An answer whose status line and headers are metered too, not only its body.
+
+    Interim answers are skipped, as RFC 9110 (section 15.2) asks for. Python skips "100 Continue" alone and takes any other for the
+    answer; the true one then arrives as the answer to the next request on the connection, which is about another recording. For the
+    same reason no connection is used again after an answer that can have no body: what a server sends behind it is not read.
+    """
 
     def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
         super().__init__(sock, *args, **options)
@@ -170,6 +179,10 @@ class _MeteredResponse(http.client.HTTPResponse):
     def begin(self) -> None:
         with current.get().head():
             super().begin()
+            while self.status in _INTERIM:
+                self.headers = self.msg = None  # type: ignore[assignment] # what `begin` reads again from
+                super().begin()
+        self.will_close = self.will_close or self.status in _WITHOUT_BODY
 
 
 class _HttpConnection(HTTPConnection):
