@@ -2,7 +2,7 @@
 
 Each compares with what people use instead, in the same run, and checks what came out: a fast wrong run is a failure. Written
 are one Markdown report (first the table of all figures with their targets, then what each printed) and the same as JSON;
-figures in the README come from such a report.
+figures in docs/benchmarks.md come from such a report.
 """
 
 import argparse

@@ -228,7 +228,7 @@ def test_a_name_of_nothing_is_not_given_to_another_command(watcher: Commands) ->
 
 
 def test_nothing_to_do_is_a_failure_only_where_a_path_was_named_for_it(watcher: Commands) -> None:
-    """As the README has it; `once` and `render` of a folder are run by timers, which have nothing to report then."""
+    """As the page of exit codes has it; `once` and `render` of a folder are run by timers, which have nothing to report then."""
     with watcher.ledger():
         pass
 

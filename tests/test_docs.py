@@ -1,14 +1,15 @@
-"""Docs can't drift: every command, option, setting, event and exit code is in the README, and nothing else.
+"""Docs can't drift: every command, option, setting, event, exit code and field is in them, and nothing else.
 
-``python tests/test_docs.py`` writes the settings table anew.
+``python tests/test_docs.py`` writes the generated parts again: the settings and the commands.
 """
 
 import ast
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.daemon import invoke
@@ -17,17 +18,30 @@ from typer.main import get_command
 from watcher import __version__
 from watcher.cli.app import app
 from watcher.cli.main import INTERNAL, run
+from watcher.cli.once import document
 from watcher.cli.options import INTERRUPTED
 from watcher.config.descriptions import about, keys, sections
 from watcher.config.example import toml
 from watcher.errors import WatcherError
 from watcher.ledger import open_ledger
 from watcher.media.sentences import WARNINGS
+from watcher.service.batch import Batch
 from watcher.settle import WaitReason
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-COMMANDS = sorted(get_command(app).commands)  # type: ignore[attr-defined] # the app's root is a group of commands
+CONFIGURATION = ROOT / "docs/configuration.md"
+REFERENCE = ROOT / "docs/reference.md"
+#: Every page that people read, but not the changelog, which speaks of former versions.
+PAGES = sorted(
+    [
+        *ROOT.glob("README*.md"),
+        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / name for name in ("CONTRIBUTING.md", "SECURITY.md", "systemd/README.md")),
+    ]
+)
+GROUP = get_command(app)
+COMMANDS = sorted(GROUP.commands)  # type: ignore[attr-defined] # the app's root is a group of commands
 _EVENT = re.compile(r"(service|folder|file|job|media|api|gate|output|answer|hook|note)\.[a-z]+")
 
 
@@ -39,6 +53,52 @@ def settings_table() -> str:
         lines += [f"| `{key}` | `{toml(value)}` | {about(section, key)} |" for key, value in keys(section).items()]
     lines += ["", "A folder takes any key of `[transcript]`, too."]
     return "\n".join(lines).strip()
+
+
+def commands_text() -> str:
+    """Return the reference of the commands: what `--help` says, with the options that several have in common first."""
+    shared = {option: names for option, names in _takers().items() if len(names) > 1}
+    lines = ["| option | of | |", "| --- | --- | --- |"]
+    lines += [f"| {spelling} | {' '.join(names)} | {line} |" for (spelling, line), names in shared.items()]
+    for name, command in _all_commands():
+        lines += ["", f"### `watcher {name}`", "", *_paragraphs(command.help)]
+        own = [
+            f"| {spelling} | {line} |" for _, spelling, line in _parameters(command) if (spelling, line) not in shared
+        ]
+        lines += ["", "| | |", "| --- | --- |", *own] if own else []
+    return "\n".join(lines)
+
+
+def _all_commands() -> Iterator[tuple[str, Any]]:
+    """Yield every command with its name, those of a group after the group."""
+    for name, command in GROUP.commands.items():  # type: ignore[attr-defined] # as above
+        yield name, command
+        for inner, below in getattr(command, "commands", {}).items():
+            yield f"{name} {inner}", below
+
+
+def _parameters(command: Any) -> Iterator[tuple[Any, str, str]]:
+    """Yield a command's arguments and options, how each is written, and its line of help."""
+    for parameter in command.params:
+        words = parameter.metavar or ""
+        names = [] if parameter.param_type_name == "argument" else sorted(parameter.opts, key=len)
+        spelling = ", ".join(f"`{name} {words}`" if words and name == names[-1] else f"`{name}`" for name in names)
+        default = f" Default: {parameter.default}." if parameter.show_default and parameter.default else ""
+        yield parameter, spelling or f"`{words}`", f"{parameter.help}{default}"
+
+
+def _takers() -> dict[tuple[str, str], list[str]]:
+    found: dict[tuple[str, str], list[str]] = {}
+    for name, command in _all_commands():
+        for parameter, spelling, line in _parameters(command):
+            if parameter.param_type_name == "option":
+                found.setdefault((spelling, line), []).append(f"`{name}`")
+    return found
+
+
+def _paragraphs(text: str | None) -> list[str]:
+    paragraphs = [" ".join(paragraph.split()) for paragraph in (text or "").split("\n\n")]
+    return "\n\n".join(paragraphs).splitlines()
 
 
 def between(text: str, begin: str, end: str) -> str:
@@ -95,15 +155,21 @@ def _events(source: str) -> Iterator[str]:
             yield from texts(node.args[0])
 
 
-def test_readme_settings_table_matches_the_code() -> None:
-    assert between(README, "<!-- settings -->", "<!-- /settings -->") == settings_table()
+GENERATED = [(CONFIGURATION, "settings", settings_table), (REFERENCE, "commands", commands_text)]
 
 
-def test_every_event_is_documented_and_every_documented_event_is_logged() -> None:
-    table = between(README, "## Log", "## Troubleshooting")
-    documented = {match.group() for match in re.finditer(_EVENT, table)}
+@pytest.mark.parametrize(("page", "mark", "make"), GENERATED, ids=["settings", "commands"])
+def test_generated_parts_match_the_code(page: Path, mark: str, make: Callable[[], str]) -> None:
+    text = between(page.read_text(), f"<!-- {mark} -->", f"<!-- /{mark} -->")
 
-    assert logged_events() == documented
+    assert text == make(), "run: python tests/test_docs.py"
+
+
+def test_every_event_is_documented_once_and_every_documented_event_is_logged() -> None:
+    rows = table_rows(REFERENCE.read_text().partition("\n## Log\n")[2])
+    documented = [match.group() for row in rows for match in re.finditer(_EVENT, row[0])]
+
+    assert sorted(logged_events()) == sorted(documented)
 
 
 def test_an_event_counts_as_logged_where_a_logger_is_called_with_it_and_nowhere_else() -> None:
@@ -133,7 +199,7 @@ other.info("output.written")
 
 def test_every_warning_of_a_result_is_documented_by_its_code() -> None:
     made = {
-        node.args[0].value
+        str(node.args[0].value)
         for path in (ROOT / "watcher").rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call)
@@ -142,15 +208,9 @@ def test_every_warning_of_a_result_is_documented_by_its_code() -> None:
         and node.args
         and isinstance(node.args[0], ast.Constant)
     } | {sentence.code for sentence in WARNINGS}
-    table = between(README, "<!-- warnings -->", "<!-- /warnings -->")
+    table = between(REFERENCE.read_text(), "<!-- warnings -->", "<!-- /warnings -->")
 
-    assert set(re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE)) == made
-
-
-def test_every_command_is_documented() -> None:
-    table = between(README, "## Commands", "Each explains itself")
-
-    assert sorted(set(re.findall(r"^\| `watcher (\w+)", table, flags=re.MULTILINE))) == COMMANDS
+    assert re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE) == sorted(made)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -169,16 +229,48 @@ def test_every_option_has_a_line_of_help(name: str) -> None:
     assert all(getattr(parameter, "help", None) for parameter in command.params)
 
 
-def test_every_option_that_the_readme_names_exists() -> None:
-    group = get_command(app)
-    known = {option for command in [group, *group.commands.values()] for p in command.params for option in p.opts}  # type: ignore[attr-defined] # as above
-    prose = between(README, "## Commands", "## Settings")
+def options_of(command: Any) -> set[str]:
+    return {"--help", *(option for parameter in command.params for option in parameter.opts)}
 
-    assert set(re.findall(r"`(--[a-z-]+)", prose)) <= known | {"--help"}
+
+def shown_commands(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the calls of `watcher` in code: the command, and what follows it up to the end of the shell's command."""
+    for code in re.findall(r"```.*?```|`[^`\n]+`", text, flags=re.DOTALL):
+        for line in code.strip("`").splitlines():
+            for call in re.findall(r"(?:^|[ /])watcher ((?:state )?[a-z]+)\b([^&;#|]*)", line):
+                if call[0] in dict(_all_commands()):
+                    yield call
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_every_command_in_the_docs_takes_the_options_that_it_is_shown_with(page: Path) -> None:
+    commands = dict(_all_commands())
+    wrong = [
+        (name, option)
+        for name, rest in shown_commands(page.read_text())
+        for option in re.findall(r"(?<= )--?[a-z][a-z-]*", rest)
+        if option not in options_of(commands[name])
+    ]
+
+    assert wrong == []
+
+
+def test_a_wrong_option_is_seen() -> None:
+    assert list(shown_commands("`sudo /opt/bin/watcher status --no && x` ```\n$ watcher state copy A B\n```")) == [
+        ("status", " --no "),
+        ("state copy", " A B"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["reference", "operations", "outputs", "configuration"])
+def test_every_option_that_a_page_names_exists(name: str) -> None:
+    known = options_of(GROUP).union(*(options_of(command) for _, command in _all_commands()))
+
+    assert set(re.findall(r"`(--[a-z-]+)", (ROOT / f"docs/{name}.md").read_text())) <= known
 
 
 def test_exit_codes_are_documented() -> None:
-    table = between(README, "## Exit codes", "Any other code")
+    table = between(REFERENCE.read_text(), "## Exit codes", "Any other code")
     documented = {int(code) for code in re.findall(r"^\| (\d+) \|", table, flags=re.MULTILINE)}
     used = {error.exit_code for error in _errors(WatcherError)}
 
@@ -193,24 +285,15 @@ def _errors(kind: type[WatcherError]) -> Iterator[type[WatcherError]]:
 
 
 def test_every_reason_for_which_a_file_waits_is_documented() -> None:
-    row = next(line for line in README.split("\n\n") if line.startswith("`waiting` names what"))
+    row = next(row for row in table_rows(REFERENCE.read_text()) if row[0].startswith("`incoming`"))
 
-    assert {reason.value for reason in WaitReason} <= set(re.findall(r"`(\w+)`", row))
+    assert {reason.value for reason in WaitReason} == set(re.findall(r"`(\w+)`", row[1])) - {"incoming"}
 
 
 def test_the_changelog_begins_with_this_version() -> None:
     versions = re.findall(r"^## \[(\d+\.\d+\.\d+)\]", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
 
     assert versions[0] == __version__
-
-
-def test_the_readmes_set_up_is_two_commands_on_its_first_screen() -> None:
-    first_screen = "\n".join(README.splitlines()[:26])
-
-    assert re.findall(r"^python3 -m venv .*$", first_screen, flags=re.MULTILINE) == re.findall(
-        r"^python3 -m venv .*$", README, flags=re.MULTILINE
-    )
-    assert first_screen.count("python3 -m venv") == 2
 
 
 @pytest.mark.parametrize(
@@ -233,11 +316,51 @@ def test_the_fields_of_json_are_documented(
     run([*arguments, *([str(subtitles)] if command == "lint" else []), "--json"])
 
     data = json.loads(capsys.readouterr().out)["data"]
-    row = next(line for line in README.splitlines() if line.startswith(f"| `{command}` | "))
-    assert set(data) <= set(re.findall(r"`(\w+)`", row.partition("| ")[2].partition("| ")[2]))
+    (row,) = [row for row in table_rows(REFERENCE.read_text()) if row[0].startswith(f"`{command}`")]
+    assert set(data) <= words(row[1])
+
+
+def test_the_fields_of_a_batch_are_documented_once() -> None:
+    table = between(REFERENCE.read_text(), "### `data` of `once` and `again`", "###")
+
+    assert sorted(document(Batch(), model="")) == sorted(word for row in table_rows(table) for word in listed(row[0]))
+
+
+@pytest.mark.parametrize(("module", "function"), [("status/document.py", None), ("cli/once.py", "document")])
+def test_every_key_of_a_document_is_documented(module: str, function: str | None) -> None:
+    tree = ast.parse((ROOT / "watcher" / module).read_text())
+    parts = [node for node in tree.body if function in {None, getattr(node, "name", "")}]
+    keys = {
+        key.value
+        for part in parts
+        for node in ast.walk(part)
+        if isinstance(node, ast.Dict)
+        for key in node.keys
+        if isinstance(key, ast.Constant)
+    }
+
+    assert keys
+    assert keys <= words(between(REFERENCE.read_text(), "## JSON", "## Warnings"))
+
+
+def table_rows(text: str) -> list[list[str]]:
+    """Return the cells of all rows of tables."""
+    return [
+        [cell.strip() for cell in line.strip("|").split(" | ")] for line in text.splitlines() if line.startswith("| ")
+    ]
+
+
+def listed(text: str) -> list[str]:
+    return re.findall(r"`(\w+)`", text)
+
+
+def words(text: str) -> set[str]:
+    return set(listed(text))
 
 
 if __name__ == "__main__":
-    begin, end = "<!-- settings -->", "<!-- /settings -->"
-    head, _, rest = README.partition(begin)
-    (ROOT / "README.md").write_text(f"{head}{begin}\n\n{settings_table()}\n\n{end}{rest.partition(end)[2]}")
+    for page, mark, make in GENERATED:
+        head, _, rest = page.read_text().partition(f"<!-- {mark} -->")
+        page.write_text(
+            f"{head}<!-- {mark} -->\n\n{make()}\n\n<!-- /{mark} -->{rest.partition(f'<!-- /{mark} -->')[2]}"
+        )

@@ -47,7 +47,7 @@ def test_a_kind_is_known_everywhere(kind: str) -> None:
     assert fold(f"wrote {path} again", 40).replace("\n  ", " ") == f"wrote {path} again"
     assert path in fold(f"wrote {path} again", 40)
     assert f"talk.{kind}".endswith(reader._OUTPUTS)
-    assert f".{kind}`" in (ROOT / "README.md").read_text()
+    assert f".{kind}`" in (ROOT / "docs/outputs.md").read_text()
 
 
 def test_a_kind_that_needs_no_times_has_text_without_them() -> None:

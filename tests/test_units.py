@@ -26,8 +26,6 @@ RELAXED: Final = (
 )
 _SECONDS: Final = {"": 1, "s": 1, "min": 60}
 _ASSIGNMENT: Final = re.compile(r"^(# )?([A-Z]\w*)=(.*)$")
-#: Where the commands of a page stand.
-_COMMAND: Final = re.compile(r"^ *\$ (.*)$", re.MULTILINE)
 
 
 def settings(path: Path) -> dict[str, list[str]]:
@@ -176,11 +174,3 @@ def test_the_user_s_unit_leaves_state_where_the_commands_look_for_it() -> None:
     # systemd 252 would put it below ~/.config.
     assert not {"StateDirectory", "ConfigurationDirectory", "User"} & settings(USER).keys()
     assert settings(USER)["ExecStart"] == ["%h/.local/bin/watcher run"]
-
-
-def test_the_two_pages_install_it_alike() -> None:
-    tried = set(_COMMAND.findall((UNITS / "README.md").read_text()))
-    page = (REPOSITORY / "README.md").read_text().partition("## Run it as a service")[2].partition("\n## ")[0]
-    shown = _COMMAND.findall(page)
-
-    assert [line for line in shown if line.startswith("sudo ") and line not in tried] == []

@@ -1,7 +1,7 @@
 """The settings themselves: sections, keys, defaults, ranges, and one line about each key.
 
 Sections that belong to one package alone are that package's own option class; the others live here. The line about each key
-is the only place where it is described: `watcher config --example` and the README's table are made from it.
+is the only place where it is described: `watcher config --example` and the table in docs/configuration.md are made from it.
 """
 
 from pathlib import PurePosixPath
