@@ -9,6 +9,7 @@ from test_docs import PAGES, README, ROOT
 
 _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
+CHINESE = ROOT / "README.zh-CN.md"
 LONGEST_README = 150
 #: Characters of a line that is long enough to say something.
 _SAYS_SOMETHING = 60
@@ -65,7 +66,7 @@ def test_the_index_names_every_page() -> None:
 
 def test_nothing_stands_in_two_pages() -> None:
     places: dict[str, list[str]] = defaultdict(list)
-    for page in PAGES:
+    for page in set(PAGES) - {CHINESE}:
         for line in set(_FENCE.sub("", page.read_text()).splitlines()):
             if len(line) > _SAYS_SOMETHING:
                 places[line].append(str(page.relative_to(ROOT)))
@@ -75,6 +76,15 @@ def test_nothing_stands_in_two_pages() -> None:
 
 def test_the_readme_is_short() -> None:
     assert len(README.splitlines()) <= LONGEST_README
+
+
+def test_the_chinese_readme_is_the_same_page() -> None:
+    chinese = CHINESE.read_text()
+
+    assert [block for block in _FENCE.findall(README) if block not in chinese] == []
+    assert chinese.count("\n## ") == README.count("\n## ")
+    for pattern in (r"`(https?://[^`]*)`", r"`(watcher [^`]*)`", r"\]\((?!README)([^)]*)\)"):
+        assert set(re.findall(pattern, README)) <= set(re.findall(pattern, chinese)), pattern
 
 
 def test_the_readme_has_two_set_up_commands() -> None:
