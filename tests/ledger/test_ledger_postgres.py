@@ -749,7 +749,7 @@ class Proxy:
         self._closed = threading.Event()
         self.whole = True
         #: An answer of the server that does not arrive: the wire is cut when it comes.
-        self.unheard: bytes | None = None
+        self.lost_reply_to: bytes | None = None
         self._near: set[socket.socket] = set()
         self._thread = threading.Thread(target=self._run, name="proxy")
         self._thread.start()
@@ -793,11 +793,11 @@ class Proxy:
     def _pass(self, end: socket.socket) -> None:
         try:
             data = end.recv(65536)
-            if data and (self.unheard is None or self.unheard not in data or end in self._near):
+            if data and (self.lost_reply_to is None or self.lost_reply_to not in data or end in self._near):
                 self._pairs[end].sendall(data)
                 return
             if data:
-                self.unheard = None
+                self.lost_reply_to = None
         except OSError:
             pass
         self._drop(end)
@@ -865,7 +865,7 @@ class TestAway:
         self, patient: PostgresLedger, proxy: Proxy
     ) -> None:
         patient.queue.put([found("a.wav"), found("b.wav")])
-        proxy.unheard = b"COMMIT"
+        proxy.lost_reply_to = b"COMMIT"
 
         first, second = patient.queue.claim("one", lease=LEASE), patient.queue.claim("two", lease=LEASE)
         assert first is not None
@@ -883,11 +883,11 @@ class TestAway:
     ) -> None:
         patient.purchases.buy("host", "2026-11-28", 10.0)
         fleet = patient.hosts.fleet("host", "party")
-        proxy.unheard = b"COMMIT"
+        proxy.lost_reply_to = b"COMMIT"
         total = fleet.spend("2026-11-28", 20.0)
-        proxy.unheard = b"COMMIT"
+        proxy.lost_reply_to = b"COMMIT"
         patient.purchases.buy("host", "2026-11-28", 30.0)
-        proxy.unheard = b"COMMIT"
+        proxy.lost_reply_to = b"COMMIT"
         patient.hooks.add("on_held", '{"reason": "key"}')
 
         assert (total, patient.purchases.buy("host", "2026-11-28", 0.0)) == (30.0, 60.0)
@@ -901,7 +901,7 @@ class TestAway:
         for owed in (10.0, 30.0):
             proxy.mend()
             ledger.purchases.buy("host", "2026-11-28", 0.0)
-            proxy.unheard, proxy.whole = b"COMMIT", False
+            proxy.lost_reply_to, proxy.whole = b"COMMIT", False
             with pytest.raises(StateBusyError):
                 ledger.hosts.fleet("host", "party").spend("2026-11-28", owed)
         proxy.mend()
@@ -963,10 +963,12 @@ class TestAway:
         assert woken
 
     @pytest.mark.parametrize("method", ["done", "fail", "retry", "release", "drop"])
-    def test_a_commit_that_went_unheard_is_recognised(self, patient: PostgresLedger, proxy: Proxy, method: str) -> None:
+    def test_a_commit_whose_reply_is_lost_is_recognised(
+        self, patient: PostgresLedger, proxy: Proxy, method: str
+    ) -> None:
         patient.queue.put([found()])
         job = claimed(patient)
-        proxy.unheard = b"COMMIT"
+        proxy.lost_reply_to = b"COMMIT"
         match method:
             case "done":
                 patient.queue.done(job, Outcome(), hook="{}")
@@ -983,7 +985,7 @@ class TestAway:
 
     @pytest.mark.parametrize("patience", [60.0, 0.0], ids=["within the call", "by the next call"])
     @pytest.mark.parametrize("method", ["put", "put a changed one", "put_back", "queue_again", "ask again"])
-    def test_what_a_commit_that_went_unheard_has_queued_is_reported_and_offered(
+    def test_what_a_commit_whose_reply_is_lost_has_queued_is_reported_and_offered(
         self, url: str, proxy: Proxy, tmp_path: Path, method: str, patience: float
     ) -> None:
         """It was neither named to a person, nor in the log, and lay there until somebody looked."""
@@ -1004,7 +1006,7 @@ class TestAway:
                 else:
                     queue.done(job, Outcome())
             assert queue.claim("idle", lease=LEASE) is None
-            proxy.unheard = b"COMMIT"
+            proxy.lost_reply_to = b"COMMIT"
 
             if not patience:
                 with pytest.raises(StateBusyError):

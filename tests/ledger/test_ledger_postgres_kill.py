@@ -48,7 +48,7 @@ def find():
             ledger.queue.wait(0.02)
 
 def work(owner):
-    # An owner has one job at a time: where a claim went unheard, the next one gives what is running under its name.
+    # An owner has one job at a time: if the reply to a claim was lost, the next claim returns the job that runs under its name.
     while True:
         job = ledger.queue.claim(owner, lease=3)
         if job is None:

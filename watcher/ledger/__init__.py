@@ -26,16 +26,15 @@ def open_ledger(
 ) -> Ledger:
     """Open the ledger in `directory`, made if need be; `url` chooses the engine ("" is SQLite, postgresql://… is shared).
 
-    `exclusive`: as the one process that works on it: takes the state's lock, brings the schema forward and queues again
-    what a crash left running. Otherwise as one that looks, beside a running daemon or without one: it takes no lock, makes
-    nothing and brings nothing forward, and may not claim; small changes (`put_back`, `remember`) reach the daemon within a
-    second or so. Where there is no ledger yet such a looker sees an empty one of size 0, and a change is refused; where
-    there is no database of that url, or none with a ledger, it is a StateError.
+    `exclusive`: open it as the one process that claims jobs: take the state's lock, update the schema, and queue again what was
+    running in a crash. Otherwise open it to look, beside a running daemon or without one: this takes no lock, creates and
+    updates no tables, and may not claim; small changes (`put_back`, `remember`) reach the daemon within a second or so. If
+    there is no ledger file yet, a process that looks sees an empty ledger of size 0 and can change nothing; if there is no
+    such database, or no ledger in it, it gets a StateError.
 
     `roots`: path of each named root on this host; a shared ledger knows sources by root and the path below it. There
     `directory` identifies the host; lock and crash recovery are per host. `lock=False`: the caller already holds the lock.
-
-    Raises StateLockedError, StateError, and ConfigError for a url no engine answers to.
+    Raises StateLockedError, StateError, and ConfigError for a url that belongs to no engine.
     """
     if not url:
         return SqliteLedger(directory, exclusive=exclusive, clock=clock)

@@ -1,4 +1,4 @@
-"""Paid answers, and how the recordings they belong to were cut."""
+"""Paid answers, and how their recordings were cut."""
 
 import time
 import zlib
@@ -14,15 +14,15 @@ from watcher.ledger.values import Content, unreadable
 
 #: zlib's level: an answer with word times shrinks to an eighth within a millisecond or two.
 _LEVEL: Final = 6
-#: Seconds; a content that is used daily is not dated anew each time.
+#: Seconds; the time of use of a content is stored at most once a day.
 _DAY: Final = 86_400.0
-#: Seconds: a month's limit counts its days, however short answers are kept; and what was done is asked for by the hour.
+#: Seconds for which purchases are stored at least, however short answers are kept: the monthly limit adds up the days.
 _TWO_MONTHS: Final = 62 * _DAY
 _HOUR: Final = 3600.0
 
 
 def sounds_of(content: Content) -> set[str]:
-    """Return the digests under which answers about a recording are kept, those that could not be read among them."""
+    """Return the digests under which a recording's answers are stored, garbled ones included."""
     sounds = {content.digest, *(cut.digest for cut in content.cuts)}
     return sounds | {unreadable(sound) for sound in sounds}
 
@@ -30,7 +30,7 @@ def sounds_of(content: Content) -> set[str]:
 class Answers(LedgerPart):
     """Paid answers, cuts and contents."""
 
-    #: Enters an answer. One that was put aside under the same names makes room for it.
+    #: Stores an answer. It replaces one with the same digest and parameters that was put aside.
     KEEP: ClassVar[str] = """
     INSERT INTO answers (digest, parameters, body, seconds, model, used_at)
     VALUES (:digest, :parameters, :body, :seconds, :model, :now)
@@ -40,14 +40,14 @@ class Answers(LedgerPart):
     RECALL: ClassVar[str] = """
     UPDATE answers SET used_at = ? WHERE digest = ? AND parameters = ? AND aside = 0 RETURNING id, body
     """
-    #: Enters a content, after a former one was dropped.
+    #: Stores a content, after the former one was deleted.
     KEEP_CONTENT: ClassVar[str] = """
     INSERT INTO contents (digest, sketch, parameters, seconds, cuts, loudness, warnings, used_at)
     VALUES (:digest, :sketch, :parameters, :seconds, :cuts, :loudness, :warnings, :now)
     """
 
     def keep(self, digest: str, parameters: str, body: bytes, *, seconds: float, model: str) -> None:
-        """Store a paid answer (the server's body as it came) under what was heard and what was asked."""
+        """Store a paid answer (the server's body, unchanged) under the digest of the sound and the parameters of the request."""
         packed = zlib.compress(body, _LEVEL)
         values = {
             "digest": digest,
@@ -70,7 +70,7 @@ class Answers(LedgerPart):
         self._database.change(keep)
 
     def recall(self, digest: str, parameters: str) -> bytes | None:
-        """Return a stored answer's body; it counts as used again. Cheap. None, too, for one that was put aside (`quarantined`)."""
+        """Return a stored answer's body, or None; None also if it was put aside (`quarantined`). It counts as used. Cheap."""
 
         def recall(connection: Connection) -> bytes | None:
             found = connection.execute(self.RECALL, (self._clock(), digest, parameters)).fetchall()
@@ -80,39 +80,40 @@ class Answers(LedgerPart):
             try:
                 return zlib.decompress(packed)
             except zlib.error:
-                # The disk spoilt it: better paid for a second time than never transcribed.
+                # The disk damaged it: better pay a second time than never transcribe.
                 self._drop(connection, [(id_, len(packed))])
                 return None
 
         return self._database.change(recall, durable=False)
 
     def discard(self, digest: str, parameters: str) -> None:
-        """Drop a stored answer that cannot be used after all."""
+        """Delete a stored answer that turned out to be unusable."""
         self._database.change(
             lambda connection: self._drop(connection, connection.execute(_FORMER, (digest, parameters)).fetchall())
         )
 
     def keep_cut(self, sketch: str, parameters: str, cut: Cut) -> None:
-        """Store a cut before its piece is sent, so that a rerun asks for the same spans. Cheap: no answer outlives it."""
+        """Store a cut before its piece is sent, so that a rerun makes the same pieces. Cheap: its answer, stored later, is durable."""
         values = (sketch, parameters, cut.index, cut.start, cut.end, cut.digest, self._clock())
         self._database.change(lambda connection: connection.execute(_KEEP_CUT, values), durable=False)
 
     def cuts(self, sketch: str, parameters: str) -> tuple[Cut, ...]:
-        """Return the stored cuts of what looks like the same recording, by index."""
+        """Return the stored cuts of recordings with this sketch, by index."""
         return tuple(Cut(*row) for row in self._database.query(_CUTS, (sketch, parameters)))
 
     def keep_content(self, content: Content, *, cut: Collection[str] = ()) -> None:
-        """Store how a whole recording was cut; replaces the cuts kept one by one under its parameters. Cheap.
+        """Store how a whole recording was cut. This replaces the single cuts stored with the same parameters. Cheap.
 
-        `cut`: further parameters under which cuts of it were kept.
+        `cut`: further parameters with which its cuts were stored.
         """
         self._database.change(lambda connection: self._keep_content(connection, content, cut), durable=False)
 
     def supersede(self, job: Job, content: Content, *, cut: Collection[str] = ()) -> None:
-        """Replace stored answers by those to `job.again` about the same sounds, and keep the content with them.
+        """Replace stored answers by the new ones for `job.again`, and store the content with them.
 
-        They were kept under the parameters followed by a dot and the token. All at once: what is claimed after a crash has
-        a token of "" then, and finds everything under the plain parameters. `cut`: as for `keep_content`. LeaseLostError.
+        The new ones were stored under the parameters followed by a dot and the token. All in one transaction: a job claimed
+        after a crash then has the token "", and finds everything under the plain parameters. `cut`: as for `keep_content`.
+        Raises LeaseLostError.
         """
         wish = job.again
         if wish is None:
@@ -134,9 +135,9 @@ class Answers(LedgerPart):
         self._database.change(supersede)
 
     def erase(self, digest: str, sketch: str = "") -> int:
-        """Drop all that is stored of a recording's sound: contents, cuts and answers; return the number of answers.
+        """Delete all that is stored of a recording's sound: contents, cuts and answers; return the number of answers.
 
-        `digest` and `sketch`: as of `Content`; "" where one of them is not known. The source stays: see `forget`.
+        `digest` and `sketch`: as in `Content`; "" if one of them is not known. The source stays: see `forget`.
         """
 
         def erase(connection: Connection) -> int:
@@ -152,7 +153,7 @@ class Answers(LedgerPart):
                     dropped += self._drop(connection, connection.execute(_LENGTHS, (name,)).fetchall())
             for made, _, _ in known:
                 connection.execute("DELETE FROM contents WHERE digest = ?", (made,))
-            # What is known of unreadable answers quotes them (`watcher.gate.garbled`): one walk for all sounds.
+            # The notes on garbled answers quote them (`watcher.gate.garbled`): one query for all sounds.
             for (key,) in connection.execute("SELECT key FROM memory WHERE key LIKE ?", ("garbled:%",)).fetchall():
                 if key.rpartition(" ")[0].rpartition(":")[2] in sounds:
                     connection.execute("DELETE FROM memory WHERE key = ?", (key,))
@@ -177,7 +178,7 @@ class Answers(LedgerPart):
             connection.execute("DELETE FROM cuts WHERE sketch = ? AND parameters = ?", (content.sketch, parameters))
 
     def content(self, *, digest: str = "", sketch: str = "", parameters: str = "") -> Content | None:
-        """Return a known recording by digest or by sketch; with `parameters`, only one cut for them; else the newest."""
+        """Return a known recording by digest or by sketch; with `parameters`: only one cut with these; without: the newest."""
         statement = _CONTENT[bool(digest), bool(parameters)]
         found = self._database.query(statement, {"key": digest or sketch, "parameters": parameters})
         if not found:
@@ -197,11 +198,11 @@ class Answers(LedgerPart):
         )
 
     def prune(self, *, answers_older_than: float, max_bytes: int = 0) -> int:
-        """Drop answers last used before that Unix time, and what is known of contents; give the answers' number.
+        """Delete answers and contents that were last used before that Unix time; return the number of answers.
 
-        `max_bytes`: also drop those used longest ago, until the others take no more than that on disk; 0: no limit. Days
-        before that time, and before the last month, are dropped from what was bought. Free space goes back to the file
-        system. Cheap, as is all that follows here.
+        `max_bytes`: also delete the answers used longest ago, until the others take no more than that on disk; 0: no limit.
+        Purchases of days before that time, and before the last two months, are deleted too. Free space goes back to the file
+        system. Cheap, as are all methods below.
         """
         before, dropped = self._ledger_time(answers_older_than), 0
         while answers := self._prune_answers(before, max_bytes):
@@ -213,7 +214,7 @@ class Answers(LedgerPart):
         return dropped
 
     def prune_some(self, *, answers_older_than: float, max_bytes: int = 0) -> int:
-        """Drop some of what `prune` drops, in a few milliseconds; give how many rows, 0: nothing is left to drop."""
+        """Delete some of what `prune` deletes, in a few milliseconds; return how many rows; 0: nothing is left to delete."""
         before = self._ledger_time(answers_older_than)
         return self._prune_answers(before, max_bytes) or self._prune_rest(before)
 
@@ -237,7 +238,7 @@ class Answers(LedgerPart):
         )
 
     def _oldest(self, older_than: float, max_bytes: int) -> list[tuple[int, int]]:
-        """Return some of the answers that have to go: id and bytes."""
+        """Return some of the answers to delete: id and bytes."""
         ((total,),) = self._database.query("SELECT value FROM totals WHERE name = 'answer_bytes'")
         excess = total - max_bytes if max_bytes else 0
         oldest = []
@@ -249,7 +250,7 @@ class Answers(LedgerPart):
         return oldest
 
     def _drop(self, connection: Connection, answers: list[tuple[int, int]]) -> int:
-        """Drop answers that are still there; give their number."""
+        """Delete answers if they still exist; return how many did."""
         dropped = 0
         for id_, length in answers:
             count = connection.execute("DELETE FROM answers WHERE id = ?", (id_,)).rowcount
@@ -258,7 +259,7 @@ class Answers(LedgerPart):
         return dropped
 
 
-#: Answers dropped in one transaction, so that nobody waits for long.
+#: Answers deleted in one transaction, so that other threads do not wait for long.
 _AT_ONCE: Final = 100
 
 _SUPERSEDED: Final = "UPDATE sources SET again = :again WHERE id = :id AND fence = :fence AND state = 'running'"

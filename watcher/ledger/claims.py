@@ -4,8 +4,8 @@ Roots take turns, one job each, in the order of their names: however many files 
 them is claimed before the next job of each other root. Within a root, arrivals go before backlog, and the oldest goes first.
 Each process keeps its own turns in memory, and begins with the first root when it starts.
 
-Turns alone would let a root with jobs of many hours have every worker in the end. So some workers are reserved: they claim only
-jobs of roots that have nothing in work.
+With turns alone, a root with jobs of many hours would in the end occupy every worker. So some workers are reserved: they claim only
+jobs of roots of which no job is running.
 """
 
 import threading
@@ -22,12 +22,12 @@ from watcher.ledger import rows
 from watcher.ledger.part import Connection, LedgerContext
 from watcher.ledger.waiting import WorkSignal
 
-#: Seconds that a claim waits at most until a change was reported.
+#: Longest time (seconds) that a claim waits until a change was reported.
 _REPORTED: Final = 5.0
 
 
 class QueueHead(NamedTuple):
-    """First ready source of one group (alone, small) of a root; heads sort by the order in which they are claimed."""
+    """First ready source of one group (alone, small) of a root. Heads sort in the order in which they are claimed."""
 
     backlog: int
     queued_at: float
@@ -38,7 +38,7 @@ class QueueHead(NamedTuple):
 
 
 class RunningJob(NamedTuple):
-    """A job that is in work here; its root as it is stored."""
+    """A job that runs in this process, with its stored root."""
 
     owner: str
     root: bytes
@@ -47,7 +47,7 @@ class RunningJob(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which jobs a claim takes; see `Claims.claim`."""
+    """Which jobs a claim may take; see `Claims.claim`."""
 
     small: bool = False
     reserved: bool = False
@@ -67,7 +67,7 @@ class Claims(WorkSignal):
         #: Root of the last job that was claimed, by `small` and `reserved`. Kept separately: a shared one would let claims of small
         #: jobs move the turn past a root that has long ones only, again and again.
         self._served = dict.fromkeys(product((False, True), repeat=2), b"")
-        #: By owner: whether its last claim was for small jobs alone.
+        #: By owner: whether its last claim was for small jobs only.
         self._for_small: dict[str, bool] = {}
         #: How many threads are reporting a change of these sources.
         self._unreported: Counter[bytes] = Counter()
@@ -75,9 +75,9 @@ class Claims(WorkSignal):
 
     @contextmanager
     def reporting(self, paths: Collection[bytes]) -> Iterator[None]:
-        """Keep this process's claims of these sources back until the block has ended, 5 s at most.
+        """Delay this process's claims of these sources until the block has ended, 5 s at most.
 
-        What is logged in it of a change (queued, put back) comes in the log before the work that the change makes possible.
+        So a change that is logged in the block (queued, put back) comes in the log before the work that it makes possible.
         """
         with self._reports:
             self._unreported.update(paths)
@@ -102,13 +102,13 @@ class Claims(WorkSignal):
         reserved: bool = False,
         without: Collection[bytes] = (),
     ) -> Job | None:
-        """Take the next due job, count the attempt, raise the fence. Cheap.
+        """Claim the next due job, count the attempt, raise the fence. Cheap.
 
         Roots take turns, in the order of their names; within one, arrivals go before backlog, and the oldest first.
-        `small`: only jobs that need one request. `reserved`: only jobs of roots of which no claim of the same kind (`small` or not)
-        has a job in work here. `without`: no jobs of these roots. Where hosts share the ledger, the claim is under a lease of `lease` seconds;
-        once it has lapsed, another host may claim. None: nothing is due, or what is due has to wait until others have ended.
-        What was running in a crash is claimed by the rules in `Suspects`; `small` does not matter for it.
+        `small`: only jobs that need one request. `reserved`: only jobs of roots of which no job claimed in the same way (`small` or
+        not) is running here. `without`: no jobs of these roots. If hosts share the ledger, the claim has a lease of `lease` seconds;
+        after that, another host may claim. Returns None if nothing is due, or if what is due must wait until other jobs have ended.
+        A source that was running in a crash is claimed by the rules in `Suspects`, whatever `small` is.
         """
         if not self._context.exclusive:
             raise StateError("only the process that holds the state's lock may claim jobs")
@@ -138,8 +138,8 @@ class Claims(WorkSignal):
     def _claimable(self, connection: Connection, wanted: Wanted) -> Iterator[QueueHead]:
         """Yield the jobs that may be claimed, the one whose turn it is first.
 
-        A source that was running in a crash goes when its turn comes, but with nothing beside it: until the others have
-        ended nothing new begins, and while it runs nothing else does.
+        A source that was running in a crash is claimed in its turn, but runs alone: nothing new begins until the others have
+        ended, and nothing else begins while it runs.
         """
         after = self._served[wanted.kind]
         seen: set[bytes] = set()
@@ -166,9 +166,9 @@ class Claims(WorkSignal):
                     yield head
 
     def _heads(self, connection: Connection, after: bytes, *, small: bool) -> list[QueueHead]:
-        """Return the heads of the root whose turn is next after that of `after`, sorted; []: no source is ready.
+        """Return the sorted heads of the next root after `after`; []: no source is ready.
 
-        `small`: roots that have long ones only may be left out.
+        `small`: roots without small jobs may be left out.
         """
         for start in (next_name(after), b""):
             for (root,) in connection.execute(_NEXT_SMALL if small else NEXT_ROOT, {"start": start}).fetchall():
@@ -180,17 +180,17 @@ class Claims(WorkSignal):
         return [RunningJob(*row) for row in connection.execute(_RUNNING).fetchall()]
 
     def _roots_served(self, running: list[RunningJob], *, small: bool) -> set[bytes]:
-        """Return the roots of which a claim of this kind has a job in work."""
+        """Return the roots of which a job claimed in this way is running."""
         return {job.root for job in running if self._for_small.get(job.owner, False) == small}
 
 
 def next_name(name: bytes) -> bytes:
-    """Return the first of all names that sort after this one."""
+    """Return the smallest name that sorts after this one."""
     return name + b"\0"
 
 
 def _next_root(*kinds: tuple[int, int]) -> str:
-    """Return the statement that finds the first root from a name on with a ready source of these kinds (alone, small)."""
+    """Return the statement that finds the first root, from a name on, with a ready source of these groups (alone, small)."""
     firsts = (
         f"""
         SELECT * FROM (
@@ -203,7 +203,7 @@ def _next_root(*kinds: tuple[int, int]) -> str:
     return f"SELECT root FROM ({' UNION ALL '.join(firsts)}) AS roots ORDER BY root LIMIT 1"  # noqa: S608 - statements of our own
 
 
-#: The groups (alone, small) of the index, each of which is searched by itself.
+#: The groups (alone, small) of the index; each is searched separately.
 GROUPS: Final = ((0, 0), (0, 1), (1, 0), (1, 1))
 NEXT_ROOT: Final = _next_root(*GROUPS)
 _NEXT_SMALL: Final = _next_root(*GROUPS[1:])

@@ -1,7 +1,7 @@
 """Copy a ledger from one engine to another: every row, so that no history and no paid answer is lost.
 
-Both ledgers are opened as a daemon opens them, so that none works on them meanwhile; of a shared one, all hosts have to be
-stopped. What a shared ledger knows by root and the path below it, SQLite knows by this host's paths.
+Both ledgers are opened as a daemon opens them, so that no daemon can use them meanwhile; for a shared ledger, all hosts have to be
+stopped. A shared ledger stores root and path below it; SQLite stores this host's paths.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -27,11 +27,11 @@ class LedgerLocation:
 
 
 def copy(source: LedgerLocation, target: LedgerLocation, *, roots: Mapping[str, str]) -> dict[str, int]:
-    """Copy a ledger into an empty one, all or nothing; give the rows by table. The source stays as it is.
+    """Copy a ledger into an empty one, all or nothing; return the number of rows by table. The source stays as it is.
 
-    `roots`: path of each named root on this host. What lies below no named root is one host's own in a shared ledger: that
-    of other hosts is left out, and counted as ``left_out``. Raises StateLockedError where a daemon works on one of the two,
-    StateError where the target holds something or a root has no path here, and ConfigError.
+    `roots`: path of each named root on this host. In a shared ledger, a path outside all named roots belongs to one host: paths
+    of other hosts are left out, and counted as ``left_out``. Raises StateLockedError if a daemon uses one of the two,
+    StateError if the target is not empty or a root has no path here, and ConfigError.
     """
     if source == target:
         raise StateError("a ledger cannot be copied to itself", hint="name two places")
@@ -58,7 +58,7 @@ def copy(source: LedgerLocation, target: LedgerLocation, *, roots: Mapping[str, 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table: the columns that order it, and all that are copied."""
+    """A table: the columns by which it is sorted, and all columns that are copied."""
 
     name: str
     key: tuple[str, ...]
@@ -122,7 +122,7 @@ _PAGE: Final = 500
 
 @contextmanager
 def _opened(location: LedgerLocation, other: LedgerLocation, roots: Mapping[str, str]) -> Iterator[LedgerContext]:
-    # Of two in one directory, one lock is enough; SQLite always takes it.
+    # If both have the same directory, one lock is enough; SQLite always takes it.
     lock = location.directory != other.directory or bool(other.url)
     ledger = open_ledger(location.directory, location.url, roots=roots, lock=lock)
     try:
@@ -132,7 +132,7 @@ def _opened(location: LedgerLocation, other: LedgerLocation, roots: Mapping[str,
 
 
 def _copy(table: Table, giving: LedgerContext, taking: LedgerContext, connection: Connection) -> tuple[int, int]:
-    """Copy a table; give the rows that were copied and those that were left out."""
+    """Copy a table; return how many rows were copied and how many left out."""
     marks = ", ".join("?" * len(table.columns))
     # A shared ledger may know one file twice, below a named root and below none; of two, the first stays.
     insert = f"INSERT INTO {table.name} ({', '.join(table.columns)}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608 - our own names
@@ -160,7 +160,7 @@ def _pages(table: Table, store: Store) -> Iterator[list[Row]]:
 
 
 def _carried(values: dict[str, Any], giving: LedgerContext, taking: LedgerContext) -> dict[str, Any] | None:
-    """Return a row as the other ledger has it; None for what is another host's own."""
+    """Return a row as the other ledger stores it; None if it belongs to another host."""
 
     def carry(path: bytes) -> bytes | None:
         if not path:
@@ -182,7 +182,7 @@ def _carried(values: dict[str, Any], giving: LedgerContext, taking: LedgerContex
             f"the folder {str(exc)!r}, which the ledger knows, has no path on this host",
             hint="name it in the settings, with its path here: [[folders]] name, path",
         ) from exc
-    # Nobody works on it; where a host died over it, it is a suspect, as it would be for the other hosts.
+    # No host works on it now; if a host died while it worked on it, it is a suspect, as it would be for the other hosts.
     if values.get("state") == State.RUNNING:
         values |= {"state": State.READY.value, "alone": 1}
     return values

@@ -1,9 +1,9 @@
-"""One SQLite connection for all threads: transactions, durability shared between them, errors that say what to do.
+"""One SQLite connection for all threads: transactions, shared flushes to the disk, errors that say what to do.
 
-A commit goes to the write-ahead log without waiting for the disk (synchronous=NORMAL); a change that must survive power
-loss then waits for one fdatasync of that log, which it shares with every other thread that waits just then. On the disk
-this is what synchronous=FULL does; but FULL keeps all other threads out meanwhile, and a flush takes milliseconds where
-a change takes microseconds. Whatever was committed before a flushed change is durable with it.
+A commit goes to the write-ahead log without waiting for the disk (synchronous=NORMAL). A change that must survive power
+loss then waits for one fdatasync of that log, together with all other threads that wait at that moment. The effect on the disk
+is that of synchronous=FULL; but FULL blocks all other threads meanwhile, and a flush takes milliseconds while
+a change takes microseconds. Everything committed before a flushed change is durable with it.
 """
 
 import contextlib
@@ -48,7 +48,7 @@ def _exists(path: Path) -> bool:
 
 
 class SqliteDatabase:
-    """The ledger's file; or, where there is none yet and none is to be made, an empty one that takes no changes."""
+    """The ledger's file. If there is none and none is to be made: an empty ledger that takes no changes."""
 
     remote = False
 
@@ -92,9 +92,9 @@ class SqliteDatabase:
 
     @contextmanager
     def transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
-        """Change the ledger, all or nothing. `durable`: return only when the change survives power loss.
+        """Run the block in a transaction, all or nothing. `durable`: return only when the change survives power loss.
 
-        Whatever is raised inside undoes it. Engine failures are raised as StateError, and the database stays usable.
+        Any exception in the block undoes the change. Engine failures are raised as StateError, and the database stays usable.
         """
         with self._lock:
             connection = self._connection
@@ -116,7 +116,7 @@ class SqliteDatabase:
             self._flush(ticket)
 
     def change(self, make: Callable[[sqlite3.Connection], _T], *, durable: bool = True) -> _T:
-        """See part.Store; runs it once: a file is not away for a moment."""
+        """See part.Store; runs it once: unlike a server, a file is not unreachable for a moment."""
         with self.transaction(durable=durable) as connection:
             return make(connection)
 
@@ -129,19 +129,19 @@ class SqliteDatabase:
                 raise self._error(exc) from exc
 
     def version(self) -> int:
-        """Return a number that is another one whenever another process has changed the ledger."""
+        """Return a number that differs whenever another process has changed the ledger."""
         return int(self.query("PRAGMA data_version")[0][0])
 
     def shrink(self) -> bool:
-        """See part.Store; so few pages at a time that nobody waits for long."""
+        """See part.Store; so few pages at a time that other threads do not wait for long."""
         before = self._free_pages()
         if not before:
             return False
         with self.transaction(durable=False) as connection:
             for _ in range(min(before, _PAGES_AT_ONCE)):
-                # One page each: it gives a row without columns for every page, after which Python asks for no more.
+                # One page per call: SQLite returns a row without columns for every page, and Python stops after the first.
                 connection.execute("PRAGMA incremental_vacuum")
-        # A file that was not made for it keeps them, and uses them again.
+        # A file made without auto_vacuum keeps its free pages and uses them again.
         return 0 < self._free_pages() < before
 
     def size(self) -> int:
@@ -167,7 +167,7 @@ class SqliteDatabase:
         connection = self._connection
         if create:
             if not connection.execute("PRAGMA page_count").fetchone()[0]:
-                # Before anything is written, or it is too late for it.
+                # This has an effect only before anything is written.
                 connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
             if mode != "wal":
@@ -185,25 +185,25 @@ class SqliteDatabase:
             schema.migrate(connection, self.path)
             connection.execute("PRAGMA query_only = ON")
         elif not schema.check(connection, self.path):
-            # A daemon is making it this very moment.
+            # A daemon is making it at this moment.
             connection.close()
             self.missing = True
             self._connection = self._connect()
             self._prepare(create=False)
 
     def _undo(self) -> None:
-        # A failure of the disk may have undone it already, or fail the undoing too: the next BEGIN will tell.
+        # A failure of the disk may have undone it already, or may fail the rollback too: then the next BEGIN fails.
         with contextlib.suppress(sqlite3.Error):
             self._connection.execute("ROLLBACK")
 
     def _flush(self, ticket: int) -> None:
-        """Wait until the commit with this number is on the disk; one thread flushes for all that wait."""
+        """Wait until the commit with this number is on the disk; one thread flushes for all threads that wait."""
         with self._flushes:
             self._flushes.wait_for(lambda: self._flushed >= ticket or not self._flushing)
             if self._flushed >= ticket:
                 return
             self._flushing = True
-        # Counted commits are in the log's pages by now, whichever thread made them.
+        # All counted commits are in the log's pages by now, whichever thread made them.
         reached = self._committed
         try:
             if self._log is None:
@@ -257,25 +257,25 @@ _ERRORS: Final = {
     sqlite3.SQLITE_BUSY: ("another process keeps the ledger {path} busy", "try again in a moment"),
     sqlite3.SQLITE_LOCKED: ("another process keeps the ledger {path} busy", "try again in a moment"),
 }
-#: The shared memory beside the database could not grow: its disk is full, as long as it once could.
+#: The shared memory beside the database could not grow. It could before, so the disk is full.
 _ALSO_FULL: Final = frozenset({sqlite3.SQLITE_IOERR_SHMSIZE})
 _DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _PASSING: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 
 
 def damage_mark(path: Path) -> Path:
-    """Return the file that tells the next start of damage that was met here: an opening alone may not meet it."""
+    """Return the file that tells the next start that the ledger is damaged: opening it alone may not show the damage."""
     return path.with_name(f"{path.name}.damaged")
 
 
 def _make(path: Path) -> None:
     """Make an empty file for the database, for its owner only: paths and transcripts are private."""
-    # Never opened when it is there: closing any descriptor of it would drop this process's locks on it (fcntl(2)).
+    # Never open it if it exists: closing any descriptor of it would drop this process's locks on it (fcntl(2)).
     with contextlib.suppress(FileExistsError):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         os.close(descriptor)
         if os.geteuid() == 0:
-            # Root, looking after a service's state, must not leave a file there that the service cannot open.
+            # If root works on a service's state, the service must be able to open the new file.
             owner = path.parent.stat()
             os.chown(path, owner.st_uid, owner.st_gid)
 

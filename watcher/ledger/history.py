@@ -1,7 +1,7 @@
 """Read and forget sources.
 
-`watcher.service.sweep` looks at the disk; here is noted since when a source is gone, and such sources are dropped in slices, so
-that nobody waits for long.
+`watcher.service.sweep` looks at the disk. This module notes since when a source is gone, and deletes such sources a few at a time,
+so that other threads do not wait for long.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,7 +13,7 @@ from watcher.ledger.lookups import Lookups
 from watcher.ledger.part import Connection, Row
 from watcher.ledger.values import FinishedSource
 
-#: Rows read at a time where all are walked through.
+#: Rows read at a time in a walk over all of them.
 _PAGE: Final = 500
 
 
@@ -21,11 +21,11 @@ class History(Lookups):
     """What is known of the sources, and forgetting those that are gone."""
 
     def finished(self) -> Iterator[FinishedSource]:
-        """Walk the sources that are done, failed or skipped, by path; see `known`. Only those that this host may see."""
+        """Walk the sources that are done, failed or skipped, sorted by path; see `known`. Only those that this host may see."""
         return map(self._finished_source, self._walk(_FINISHED, self._paths.ranges(), _PAGE))
 
     def note_gone(self, gone: Iterable[bytes], back: Iterable[bytes]) -> None:
-        """Note that finished sources are gone, from now on unless that was noted before, and that others are there."""
+        """Note that finished sources are gone since now, or since they were noted before; and that those of `back` exist again."""
         missing, there = sorted(self._stored(gone)), sorted(self._stored(back))
 
         def note(connection: Connection) -> None:
@@ -35,9 +35,9 @@ class History(Lookups):
         self._database.change(note, durable=False)
 
     def retire(self, paths: Iterable[bytes], *, gone_before: float) -> list[bytes]:
-        """Drop those finished sources of `paths` that are noted as gone since before that Unix time; give their paths.
+        """Delete those finished sources of `paths` that are noted as gone since before that Unix time; return their paths.
 
-        Their answers stay known, and so do their outputs: until they are `orphans` that are gone as well.
+        Their answers stay stored, and so do the rows of their outputs, until these `orphans` are gone as well.
         """
         stored, before = sorted(self._stored(paths)), self._ledger_time(gone_before)
 
@@ -47,7 +47,7 @@ class History(Lookups):
         return self._real(self._database.change(retire, durable=False))
 
     def trials(self, root: bytes) -> Iterator[tuple[bytes, float]]:
-        """Walk the sources below `root` that are done by TRIAL_MODEL alone: path and seconds of audio; see `known`."""
+        """Walk the sources below `root` that only TRIAL_MODEL has transcribed: path and seconds of audio; see `known`."""
         return map(self._trial, self._walk_below(_TRIALS, root, _PAGE))
 
     def tidy(self) -> bool:

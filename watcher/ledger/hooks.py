@@ -1,4 +1,4 @@
-"""The hook calls that are still to be run."""
+"""The hook calls that have not been run yet."""
 
 import threading
 from collections import deque
@@ -13,16 +13,16 @@ from watcher.ledger.waiting import LONGEST_DELAY
 
 
 class _Subject(NamedTuple):
-    """Whom a hook call is about."""
+    """What a hook call is about."""
 
     #: The path that the recording had; b"": no recording.
     source: bytes
-    #: The recording's id, which it keeps where it is moved; 0: not known.
+    #: The recording's id, which does not change when it is moved; 0: not known.
     recording: int
 
 
 class _Busy:
-    """Whose calls cannot begin now: former ones are being run, or have to be run first."""
+    """Subjects whose calls cannot begin now: earlier calls are running, or have to run first."""
 
     def __init__(self, subjects: Iterable[_Subject]) -> None:
         self._sources: set[bytes] = set()
@@ -31,13 +31,13 @@ class _Busy:
             self.add(subject)
 
     def add(self, subject: _Subject) -> None:
-        """Have calls about the same recording, or the same path, wait."""
+        """Make calls about the same recording, or the same path, wait."""
         self._sources.add(subject.source)
         if subject.recording:
             self._recordings.add(subject.recording)
 
     def free(self, calls: Iterable[Row]) -> Iterator[Row]:
-        """Yield the calls that can begin; whom the others are about has later ones wait, too."""
+        """Yield the calls that can begin. A call that cannot makes later calls about its subject wait, too."""
         for row in calls:
             subject = _subject(row)
             if subject.source in self._sources or subject.recording in self._recordings:
@@ -51,18 +51,18 @@ class Hooks(LedgerPart):
 
     def __init__(self, context: LedgerContext) -> None:
         super().__init__(context)
-        #: Calls given out by this process and not done yet, with whom they are about. A dead process's are due again by nature.
+        #: Calls that this process has claimed and not finished, with their subjects. Those of a dead process are due again.
         self._calling: dict[int, _Subject] = {}
-        #: The next call to be given out is one that failed, if any is due.
+        #: The next call to claim is one that failed, if any is due.
         self._failed_next = True
         self._lock = threading.Lock()
 
     def add(self, kind: str, payload: str) -> None:
-        """Keep a hook call that belongs to no source; such calls are due one after the other."""
+        """Store a hook call that belongs to no source; such calls are run one after the other."""
         values = (b"", 0, kind, payload.encode("utf-8", "surrogatepass"))
 
         def add(connection: Connection) -> None:
-            # A call that was entered before, without our hearing of it, is not run twice.
+            # If an earlier commit of this call succeeded although its reply was lost, the call must not run twice.
             connection.execute(
                 "DELETE FROM hooks WHERE source = ? AND recording = ? AND kind = ? AND payload = ? AND attempts = 0",
                 values,
@@ -76,26 +76,26 @@ class Hooks(LedgerPart):
 
         `heir_of`: kinds of those that are taken over from hosts that died, with the paths of this one.
 
-        A recording's next call is due once its former one is done, also where it was moved in between (`Outcome.moved_to`), and
-        so is the next one of a path. Calls that died with their process are due again, with one more attempt. Calls that
-        failed and are due again take turns with those that never failed, so that neither keeps the other waiting, however
+        A recording's next call is due once its earlier one is done, also if the recording was moved in between
+        (`Outcome.moved_to`); the same holds for a path. Calls whose process died are due again, with one more attempt. Calls
+        that failed and are due again take turns with those that never failed, so that neither kind delays the other, however
         many there are.
         """
         with self._lock:
             chosen = self._database.change(lambda connection: self._choose(connection, limit), durable=False)
-            # Only now: calls that a full disk kept from being given out are still due.
+            # Only now: if a full disk made the claim fail, the calls are still due.
             self._calling.update({id_: subject for id_, (subject, _) in chosen.items()})
             calls = [call for _, call in chosen.values()]
             self._failed_next = not calls[-1].failures if calls else self._failed_next
         return calls
 
     def _choose(self, connection: Connection, limit: int) -> dict[int, tuple["_Subject", HookCall]]:
-        """Return the calls that are run next, by id, with whom they are about and the attempts counted."""
+        """Return the calls to run next, by id, with their subjects; their attempts are counted."""
         chosen: dict[int, tuple[_Subject, HookCall]] = {}
         busy = _Busy(self._calling.values())
-        # Beyond those of busy sources, and one more than is chosen, so that one page is enough as a rule.
+        # Enough rows for the calls of busy sources, and one more than is chosen: usually one page.
         some = limit + len(self._calling) + 1
-        # Asked of each call when it is its turn: the source may have become busy by the one before.
+        # Check each call in its turn: the one before may have made its source busy.
         kinds = [busy.free(self._failed(connection, some)), busy.free(self._fresh(connection, some))]
         for row in _in_turns(kinds if self._failed_next else kinds[::-1]):
             if len(chosen) == limit:
@@ -109,15 +109,15 @@ class Hooks(LedgerPart):
     def _failed(self, connection: Connection, some: int) -> Iterator[Row]:
         """Read up to `some` of the calls that failed and are due again, as they fell due."""
         now = self._clock()
-        # Those that are due too far away were put back under a wrong clock.
+        # A time too far in the future was stored while the clock was wrong.
         for after, until in ((-1.0, now), (now + LONGEST_DELAY, _NEVER)):
             values = {"after": after, "until": until, "some": some}
             yield from connection.execute(_FAILED_DUE.format(own=self._context.own), values).fetchall()
 
     def _fresh(self, connection: Connection, some: int) -> Iterator[Row]:
-        """Read the calls that never failed, in order, `some` at a time: a long backlog is not fetched for each call that ends.
+        """Read the calls that never failed, in order, `some` at a time, so that a long backlog is not read whole for each call.
 
-        Those that come after a failed one of their recording, or their path, are left out.
+        Calls behind a failed one of the same recording or path are left out.
         """
         after, statement = 0, _FRESH.format(own=self._context.own)
         while page := connection.execute(statement, {"after": after, "some": some}).fetchall():
@@ -132,22 +132,22 @@ class Hooks(LedgerPart):
         return [rows.hook_call(row) for row in reversed(found)]
 
     def failing(self) -> int:
-        """Return how many calls have failed and are run again: those that wait, are due, or are being run."""
+        """Return how many calls have failed and will be tried again: those that wait, are due, or are running."""
         return int(self._database.query(_FAILING.format(own=self._context.own))[0][0])
 
     def retry(self, call: HookCall, *, delay: float, message: str) -> None:
-        """Put a call back that failed for what `message` says: due in `delay` seconds, two hours at most, also after a restart."""
+        """Put back a failed call; `message`: why it failed. It is due in `delay` seconds, two hours at most, also after a restart."""
         values = (self._clock() + min(delay, LONGEST_DELAY), rows.text(message), call.id)
         self._database.change(lambda connection: connection.execute(_RETRY_HOOK, values))
         self._ended(call)
 
     def done(self, call: HookCall) -> None:
-        """Drop a hook call that was run."""
+        """Delete a hook call that was run."""
         self._database.change(lambda connection: connection.execute("DELETE FROM hooks WHERE id = ?", (call.id,)))
         self._ended(call)
 
     def _ended(self, call: HookCall) -> None:
-        """Note that this process does not run a call any more."""
+        """Note that this process no longer runs a call."""
         with self._lock:
             self._calling.pop(call.id, None)
 
@@ -157,7 +157,7 @@ def _subject(row: Row) -> _Subject:
 
 
 def _in_turns(kinds: Iterable[Iterator[Row]]) -> Iterator[Row]:
-    """Yield a row of each in turn, until all are at their end."""
+    """Yield one row of each iterator in turn, until all are exhausted."""
     turns = deque(kinds)
     while turns:
         kind = turns.popleft()
@@ -168,7 +168,7 @@ def _in_turns(kinds: Iterable[Iterator[Row]]) -> Iterator[Row]:
 
 
 _HOOKS: Final = "SELECT id, source, recording, kind, payload, attempts, failures, message FROM hooks WHERE {own}"
-#: A Unix time after all others.
+#: A Unix time later than all others.
 _NEVER: Final = 9e99
 _FAILED_DUE: Final = (
     f"{_HOOKS} AND failures > 0 AND run_at > :after AND run_at <= :until ORDER BY run_at, id LIMIT :some"
@@ -186,5 +186,5 @@ _WAITING: Final = (
 )
 _FAILING: Final = "SELECT count(*) FROM hooks WHERE {own} AND failures > 0"
 _RETRY_HOOK: Final = "UPDATE hooks SET failures = failures + 1, run_at = ?, message = ? WHERE id = ?"
-#: Keeps a hook call of a source; of none, where that is empty.
+#: Stores a hook call of a source; an empty source means none.
 HOOK: Final = "INSERT INTO hooks (source, recording, kind, payload) VALUES (?, ?, ?, ?)"

@@ -1,4 +1,4 @@
-"""The other hosts on the same ledger; there are none where it is a file."""
+"""The other hosts on the same ledger; there are none if the ledger is a file."""
 
 from watcher.fleet import Fleet, Host
 from watcher.ledger.part import LedgerPart
@@ -10,7 +10,7 @@ class Hosts(LedgerPart):
     def fleet(self, endpoint: str, party: str) -> Fleet | None:  # noqa: ARG002 - there are none
         """Return what all hosts share of an endpoint; None: there are no others.
 
-        `party`: who comes with the same key and model; a hold is theirs alone.
+        `party`: all hosts with the same key and model; only they share a hold.
         """
         return None
 
@@ -18,21 +18,21 @@ class Hosts(LedgerPart):
         """Update this host's heartbeat; every few seconds. Cheap."""
 
     def all(self) -> tuple[Host, ...]:
-        """Return the hosts by name, and those that have fallen silent within a day; none where there are no others.
+        """Return the hosts by name, including those silent for less than a day; none if the ledger is a file.
 
-        What a host remembers under ``service`` is what the others see of it.
+        The others see what a host stores under the memory key ``service``.
         """
         return ()
 
     def claim_scan(self, root: bytes, rules: str, *, lease: float) -> float:  # noqa: ARG002 - nobody else scans it
-        """Take the scanning of a root over, or keep it, for `lease` seconds; 0: it is ours.
+        """Take or renew the scan lease of a root for `lease` seconds; return 0 if this host has it.
 
-        Else another host scans it by the same `rules`, and the answer is after how many seconds it may be free. Cheap.
+        Else another host scans it by the same `rules`; then return the seconds until it may be free. Cheap.
         """
         return 0.0
 
     def release_scan(self, root: bytes, rules: str) -> None:
-        """Leave the scanning of a root to others. Cheap."""
+        """Release the scan lease of a root. Cheap."""
 
     def common(self, path: bytes) -> bytes:
         """Return the name that a path of this host has on all hosts."""

@@ -1,15 +1,15 @@
 """The ledger's promises: one contract suite tests them on every engine.
 
-Threads exchange work through the ledger alone, and it is the daemon's whole memory: a durable queue with leases and
-fences, the paid answers, who owns which output path, what is known of the endpoint, and what `status` shows. Every
+Threads exchange work only through the ledger, and it is the daemon's whole memory: a durable queue with leases and
+fences, the paid answers, which source owns which output path, what is known about the endpoint, and what `status` shows. Every
 method may be called from any thread. Times are Unix seconds. Failures of the engine are raised as `StateError`; the
 ledger can be used again as soon as their cause is gone.
 
-When a method has returned, its change survives the death of the process. It is durable, so that it survives power loss too, unless
-the docstring says "Cheap": a cheap change survives power loss only once a later durable change was made. Changes are never lost
-out of their order.
+When a method has returned, its change survives the death of the process. It is also durable, which means that it survives power
+loss, unless the docstring says "Cheap": a cheap change survives power loss only once a later durable change was made. If a change is
+lost, all later changes are lost too.
 
-A new operation is one method of the part that it belongs to. It carries paths over with `_paths`, and times that callers
+A new operation is one method of the part that it belongs to. It converts paths with `_paths`, and times that callers
 give with `_ledger_time`; it reads with `_database.query`, and changes the database with a function for `_database.change`,
 which may run it twice. Where PostgreSQL needs another statement, that is a class attribute of the part, or a method, that is
 overridden in `watcher.ledger.postgres`.
@@ -30,9 +30,9 @@ from watcher.ledger.queue import Queue
 
 
 class Ledger:
-    """A durable queue and memory; who needs one part gets that one. The module says what the parts promise."""
+    """A durable queue and memory, in parts; the module's docstring says what all parts promise."""
 
-    #: What `close` closes.
+    #: Everything that `close` closes.
     _closing: ExitStack
 
     def __init__(
@@ -48,7 +48,7 @@ class Ledger:
         history: History,
         hosts: Hosts,
     ) -> None:
-        """`context`: what the parts have in common."""
+        """`context`: what the parts share."""
         self.context = context
         self.queue = queue
         self.answers = answers
@@ -64,4 +64,4 @@ class Ledger:
         self._closing.close()
 
     def mount(self, roots: Mapping[str, str]) -> None:
-        """Set where named roots lie on this host from now on; needed only by a ledger that hosts share."""
+        """Set the paths of the named roots on this host; only a shared ledger needs them."""

@@ -1,8 +1,8 @@
 """The lock on a state directory: one daemon works on one ledger.
 
-An flock belongs to the open file, so the kernel lets go of it however the process ends; children don't inherit it
-(Python opens with O_CLOEXEC). The file keeps the holder's process id, for people, and is never removed: a removed lock
-file would let two processes lock two files of the same name.
+An flock belongs to the open file, so the kernel releases it however the process ends; children don't inherit it
+(Python opens with O_CLOEXEC). The file contains the holder's process id, for people. It is never removed: if it were, two
+processes could lock two files of the same name.
 """
 
 import contextlib
@@ -17,14 +17,14 @@ from watcher.systemd import control
 
 #: Name of the lock file in the state directory.
 NAME: Final = "watcher.lock"
-#: `holder` takes the lock for a moment to see whether it is free; a daemon that starts just then tries again. Seconds.
+#: Seconds for which a daemon tries to lock: `holder` takes the lock for a moment to see whether it is free.
 _PATIENCE: Final = 0.5
 _PAUSE: Final = 0.02
 _LONGEST_PID: Final = 20
 
 
 class Lock:
-    """The held lock; `release` or the process's end lets go of it."""
+    """The held lock; `release` or the end of the process releases it."""
 
     def __init__(self, directory: Path) -> None:
         """Take the lock; the directory is made if need be.
@@ -49,7 +49,7 @@ class Lock:
         try:
             _give_to_owner(self._descriptor, directory)
             self._acquire(directory)
-            # The process id is for people. Where it finds no room, the ledger says so in better words.
+            # The process id is only for people. If the disk is full, the ledger's own error says so better.
             with contextlib.suppress(OSError):
                 os.ftruncate(self._descriptor, 0)
                 os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
@@ -84,7 +84,7 @@ class Lock:
 
 
 def holder(directory: Path) -> int | None:
-    """Return the process id of the daemon that works on this state now (0 if it cannot be known); None when there is none."""
+    """Return the process id of the daemon that has the lock (0 if the id is not known); None if there is no such daemon."""
     try:
         descriptor = os.open(directory / NAME, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -112,7 +112,7 @@ def _way_to_stop(pid: int) -> str:
 
 
 def _give_to_owner(descriptor: int, directory: Path) -> None:
-    """Root, looking after a service's state, must not leave files there that the service cannot open."""
+    """Give a file made by root to the owner of the state directory, so that the service can open it."""
     if os.geteuid() == 0:
         owner = directory.stat()
         os.fchown(descriptor, owner.st_uid, owner.st_gid)

@@ -10,7 +10,7 @@ from watcher.ledger.claims import GROUPS, NEXT_ROOT, next_name
 from watcher.ledger.part import LedgerPart, Row, Values
 from watcher.ledger.values import SourceRecord, Tally
 
-#: Rows read at a time where all are walked through, so that nobody waits for the whole walk.
+#: Rows read at a time in a walk over all of them, so that other threads do not wait for the whole walk.
 _PAGE: Final = 2_000
 
 
@@ -18,10 +18,10 @@ class Lookups(LedgerPart):
     """Queries for sources."""
 
     def known(self, root: bytes) -> Iterator[tuple[bytes, Fingerprint, State]]:
-        """Return every source below `root` without holding them all in memory, in no particular order.
+        """Yield every source below `root`, in no particular order, without holding all of them in memory.
 
-        The ledger may be changed meanwhile, also by the caller: what is there all the time is given exactly once. Here as in
-        every walk, `next` may be called again after a StateBusyError, and goes on where it was.
+        The ledger may be changed meanwhile, also by the caller: a source that exists all the time is yielded exactly once. Here, as
+        in every walk, `next` may be called again after a StateBusyError, and continues where it was.
         """
         return map(self._known, self._walk_below(_KNOWN, root, _PAGE))
 
@@ -31,16 +31,16 @@ class Lookups(LedgerPart):
         return found[0] if found else None
 
     def moved(self, path: bytes) -> SourceRecord | None:
-        """Return the last source that came by this path and is known by the place to which it was moved (`Queue.relocate`)."""
+        """Return the last source that was found under this path, and is now stored under the path it was moved to (`Queue.relocate`)."""
         found = self._records(_MOVED, (self._paths.stored(path),))
         return found[0] if found else None
 
     def namesakes(self, job: Job) -> list[SourceRecord]:
-        """Return the sources of its root that were done under other paths and were the same file: its inode, stamp and content.
+        """Return done sources of the same root, with other paths, that were the same file: same inode, stamp and content.
 
-        Where the job's content is not known yet, anyone who asks has to compare it. Those that are looked at again
-        count, too. Of many hard links the oldest 20. Sources in other roots are left out: a person who can write
-        there could otherwise have outputs moved that lie here.
+        If the job's content is not known yet, the caller has to compare it. Sources that are queued again count, too. Of many hard
+        links, the oldest 20 are returned. Sources in other roots are left out: otherwise a person who can write there could
+        cause outputs in this root to be moved.
         """
         stamp = job.fingerprint
         values = {
@@ -54,12 +54,12 @@ class Lookups(LedgerPart):
         return self._records(_NAMESAKES, values)
 
     def counts(self) -> dict[State, int]:
-        """Count the sources by state; every state is there."""
+        """Return the number of sources in each state, zeros included."""
         totals = self._totals()
         return {state: int(totals[state]) for state in State}
 
     def records(self, *states: State, limit: int = 10) -> list[SourceRecord]:
-        """Return the latest records in these states, newest first."""
+        """Return the latest records of each state, newest first."""
         found = [record for state in dict.fromkeys(states) for record in self._latest(state, limit)]
         return sorted(found, key=lambda record: (record.updated_at, record.id), reverse=True)[:limit]
 
@@ -73,7 +73,7 @@ class Lookups(LedgerPart):
         return [record for _, record in sorted(turns, key=lambda pair: pair[0])[:limit]]
 
     def tally(self) -> Tally:
-        """Return the sums."""
+        """Return the sums over all sources and purchases."""
         totals = self._totals()
         return Tally(
             audio_seconds=totals["audio_seconds"],
@@ -83,7 +83,7 @@ class Lookups(LedgerPart):
         )
 
     def transcribed(self, since: float) -> float:
-        """Return the audio seconds of what was done since that Unix time, to the minute; of the last hour at most."""
+        """Return the audio seconds done since that Unix time, exact to the minute; only the last hour is known."""
         since = max(self._ledger_time(since), self._clock() - _HOUR)
         return float(self._database.query(_TRANSCRIBED, (minute_of(since),))[0][0])
 
@@ -116,7 +116,7 @@ def minute_of(moment: float) -> int:
     return int(moment // 60)
 
 
-#: What is older than this is dropped now and then.
+#: Seconds for which the pace is stored; older rows are deleted from time to time.
 _HOUR: Final = 3600.0
 _TRANSCRIBED: Final = "SELECT coalesce(sum(seconds), 0) FROM pace WHERE minute > ?"
 _KNOWN: Final = """
@@ -126,14 +126,14 @@ _LOOKUP: Final = f"SELECT {rows.RECORD} FROM sources WHERE path = ?"  # noqa: S6
 _MOVED: Final = f"""
 SELECT {rows.RECORD} FROM sources WHERE came_as = ? ORDER BY id DESC LIMIT 1
 """  # noqa: S608 - our own column names
-#: Somebody may make twenty thousand hard links of one file, and each of them asks for the others.
+#: Limit, since somebody may make twenty thousand hard links of one file, and each of them looks for the others.
 MOST_NAMESAKES: Final = 20
 _SAME: Final = """
 inode <> 0 AND content <> '' AND inode = :inode AND size IN (:size, -1 - :size) AND mtime_ns = :mtime_ns
 AND :content IN ('', content) AND root = :root AND path <> :path
 """
-# A source that was done and is looked at again may be renamed before a worker finds it gone. It was queued first, so it is not
-# ready any more; delayed and running sources are few.
+# A source that was done and is queued again may be renamed before a worker finds it gone. It was queued before the renamed one, so
+# it is no longer ready; delayed and running sources are few.
 _NAMESAKES: Final = f"""
 SELECT * FROM (
 SELECT {rows.RECORD} FROM sources WHERE state = 'done' AND {_SAME}
@@ -146,12 +146,12 @@ SELECT {rows.RECORD} FROM sources WHERE state = 'running' AND outcome IS NOT NUL
 _SELECT: Final = f"SELECT {rows.RECORD} FROM sources WHERE state = "  # noqa: S608 - our own column names
 
 
-# The state is in the statement, not in a parameter, or no partial index would do. Ready sources are read
-# through the index of the claims, one of its groups at a time: a second index on state = 'ready' misleads the planner (schema.py,
+# The state is part of the statement, not a parameter: otherwise SQLite would not use the partial index. Ready sources are read
+# through the index of the claims, one group at a time: a second index on state = 'ready' misleads the planner (schema.py,
 # sources_ready).
 # Delayed and running sources are few, and sorted when asked for.
 def _ready(first: str, order: str) -> str:
-    """Return the statement that gives a root's ready sources in an order; `first`: the same within one backlog value."""
+    """Return the statement for a root's ready sources in this order; `first`: the order within one backlog value."""
     groups = (
         f"""
         SELECT * FROM (

@@ -1,4 +1,4 @@
-"""Small things to remember under a key: what the endpoint honours, holds, where the daemon's own tasks stand."""
+"""Small values under a key: what is known about the endpoint, its holds, the progress of the daemon's own tasks."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Owners of the paths beside the sources: outputs, failure notes, and the temporaries they are made from."""
+"""Owners of the files beside the sources: outputs, failure notes, and the temporaries they are made from."""
 
 import itertools
 from collections.abc import Iterable, Iterator
@@ -9,7 +9,7 @@ from watcher.job import Job, Output
 from watcher.ledger.part import Connection, LedgerPart, Row
 from watcher.ledger.values import OwnedOutput
 
-#: Rows read at a time where all are walked through.
+#: Rows read at a time in a walk over all of them.
 _PAGE: Final = 200
 
 
@@ -17,12 +17,12 @@ class Outputs(LedgerPart):
     """Output paths and temporaries."""
 
     def enter(self, job: Job, output: Output) -> bool:
-        """Record that `output.path` belongs to the job's source, not yet placed. Call it before writing the file.
+        """Record that `output.path` belongs to the job's source and is not placed yet. Call it before writing the file.
 
-        Returns False if another source owns the path. If the row is ours already, it gets the new digest; the old one is kept in
-        `former` until `placed`, also if it is entered once more before that (after a crash). A caller that then finds the entered
-        digest on the disk calls `placed` before it enters the next. A concluded job's outputs may be entered, too, as long as nothing came after.
-        LeaseLostError.
+        Return False if another source owns the path. If the source owns it already, the row gets the new digest; the old one is
+        kept in `former` until `placed` is called, also if the path is entered once more before that (after a crash). A caller that
+        then finds the entered digest on the disk calls `placed` before it enters the next one. Outputs of a concluded job may be
+        entered, too, as long as there was no later claim. Raises LeaseLostError.
         """
         values = self._columns(job.path, output)
 
@@ -34,7 +34,7 @@ class Outputs(LedgerPart):
         return self._database.change(enter_row)
 
     def enter_note(self, source: bytes, note: Output) -> bool:
-        """Enter a note beside a file that is no recording, and so has no job; else as `enter`."""
+        """Do as `enter` does, for a note beside a file that is no recording and so has no job."""
         values = self._columns(source, note)
         return self._database.change(lambda connection: connection.execute(_ENTER, values).rowcount == 1)
 
@@ -44,12 +44,12 @@ class Outputs(LedgerPart):
         self._database.change(lambda connection: connection.execute(_PLACED, values), durable=False)
 
     def disown(self, path: bytes) -> None:
-        """Drop an output path."""
+        """Delete an output path from the ledger; the file stays."""
         values = (self._paths.stored(path),)
         self._database.change(lambda connection: connection.execute("DELETE FROM outputs WHERE path = ?", values))
 
     def owner(self, path: bytes) -> OwnedOutput | None:
-        """Return whose the output path is."""
+        """Return the owner of an output path."""
         found = self._database.query(_OWNER, (self._paths.stored(path),))
         return self._owned(found[0]) if found else None
 
@@ -58,7 +58,7 @@ class Outputs(LedgerPart):
         return tuple(map(self._owned, self._database.query(_OWNED, (self._paths.stored(source),))))
 
     def notes(self) -> Iterator[OwnedOutput]:
-        """Yield all notes that are beside sources and beside other files."""
+        """Yield all notes, beside sources and beside other files."""
         # Only roots of this host: others cannot be checked from here.
         return map(self._owned, self._walk(_NOTES, self._paths.ranges(), _PAGE))
 
@@ -67,37 +67,37 @@ class Outputs(LedgerPart):
         return map(self._owned, self._walk_below(_OUTPUTS_BELOW, folder, _PAGE))
 
     def orphans(self) -> Iterator[bytes]:
-        """Walk the output paths whose source is not known any more. Only those that this host may see."""
-        # Few of them are orphans: asked for these alone, one page would be a walk over all.
+        """Walk the output paths whose source is no longer known. Only those that this host may see."""
+        # Orphans are few: a query for orphans alone would read through all rows to fill one page.
         outputs = self._walk(_ALL, self._paths.ranges(), _PAGE)
         return map(self._path, itertools.filterfalse(_is_known, outputs))
 
     def disown_orphans(self, paths: Iterable[bytes]) -> None:
-        """Drop those output paths whose source is still not known."""
+        """Delete those output paths whose source is still not known."""
         values = [(path,) for path in sorted(self._stored(paths))]
         self._database.change(lambda connection: connection.executemany(_DISOWN, values), durable=False)
 
     def enter_temporary(self, path: bytes) -> None:
         """Note a temporary file before it is made. Cheap."""
         values = (self._paths.stored(path),)
-        # Durable on PostgreSQL: an unrecorded temporary would never be removed.
+        # Durable on PostgreSQL: a temporary that is not recorded would never be removed.
         durable = self._database.remote
         self._database.change(lambda connection: connection.execute(_TEMPORARY, values), durable=durable)
 
     def drop_temporary(self, path: bytes) -> None:
-        """Remove the entry of a temporary file that is gone. Cheap."""
+        """Delete the entry of a temporary file that is gone. Cheap."""
         values = (self._paths.stored(path),)
         self._database.change(
             lambda connection: connection.execute("DELETE FROM temporaries WHERE path = ?", values), durable=False
         )
 
     def temporaries(self) -> tuple[bytes, ...]:
-        """Return the temporaries a crash may have left."""
+        """Return the temporaries that a crash may have left."""
         found = self._database.query(_TEMPORARIES.format(own=self._context.own))
         return tuple(self._paths.real(path) for (path,) in found if self._paths.has(path))
 
     def abandoned(self) -> tuple[bytes, ...]:
-        """Return the temporaries of hosts that died; a host that has their root may delete them."""
+        """Return the temporaries of dead hosts that lie in a root of this host; it may delete them."""
         return ()
 
     def _path(self, row: Row) -> bytes:
@@ -128,9 +128,9 @@ def _is_known(row: Row) -> bool:
     return bool(row[1])
 
 
-# Concluded counts too: `watcher render` and the failure note write for a job that has ended, as long as none came after it.
+# Concluded jobs count too: `watcher render` and the failure note write for a job that has ended, as long as there was no later claim.
 _CURRENT: Final = "SELECT 1 FROM sources WHERE id = ? AND fence = ? AND state IN ('running', 'done', 'failed')"
-# Entered again before it was placed, the file there is still the former one, unless there was none.
+# If it was entered again before it was placed, the file on the disk is still the former one, if there was one.
 _ENTER: Final = """
 INSERT INTO outputs (path, source, kind, digest) VALUES (:path, :source, :kind, :digest)
 ON CONFLICT (path) DO UPDATE SET

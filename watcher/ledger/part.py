@@ -10,7 +10,7 @@ from watcher.errors import LeaseLostError
 from watcher.job import Job
 from watcher.ledger.paths import LedgerPaths
 
-#: Said of a job whose claim is over.
+#: Message for a job whose claim is over.
 LOST: Final = "the job's lease is gone: its file changed, was dropped, or another worker has it"
 
 _T = TypeVar("_T")
@@ -19,11 +19,11 @@ Values: TypeAlias = Mapping[str, object] | Sequence[object]
 
 
 class Cursor(Protocol):
-    """Result of a statement; it has rows only where the statement returns some."""
+    """Result of a statement; it has rows only if the statement returns some."""
 
     @property
     def rowcount(self) -> int:
-        """Rows that were changed."""
+        """Number of rows that were changed."""
 
     def fetchall(self) -> list[Row]:
         """Return all rows."""
@@ -45,26 +45,26 @@ class Connection(Protocol):
 class Store(Protocol):
     """The database under a ledger."""
 
-    #: There is none, and none is to be made.
+    #: There is no database, and none is to be made.
     missing: bool
-    #: It is a server, which may die and lose the last changes that are not durable, while this process lives on.
+    #: It is a server: it may crash and lose the last changes that are not durable, while this process continues.
     remote: bool
 
     def close(self) -> None:
-        """Release it; may be called again."""
+        """Close the database; may be called again."""
 
     def change(self, make: Callable[[Connection], _T], *, durable: bool = True) -> _T:
         """Run a function in a transaction, all or nothing, and return what it returns.
 
-        It may be run again, where the database was away for a moment: also after a commit that went unheard. `durable`: return only
-        when the change survives power loss. Raises StateError, and what the function raises.
+        If the database cannot be reached for a moment, the function may be run again, even after a commit that succeeded but was not
+        confirmed. `durable`: return only when the change survives power loss. Raises StateError, and what the function raises.
         """
 
     def query(self, sql: str, values: Values = ()) -> list[Row]:
-        """Read all rows of a statement, again where the database was away for a moment. Raises StateError."""
+        """Read all rows of a statement; try again if the database cannot be reached for a moment. Raises StateError."""
 
     def transaction(self, *, durable: bool = True) -> AbstractContextManager[Connection]:
-        """Do as `change` does, but once: to copy a whole ledger."""
+        """Run the block in a transaction, as `change` does, but never twice: for copying a whole ledger."""
 
     def version(self) -> int:
         """Return a number that changes when another process changes the ledger."""
@@ -73,7 +73,7 @@ class Store(Protocol):
         """Return some of the free space to the file system; False: there is no more."""
 
     def size(self) -> int:
-        """Return the bytes it takes on disk."""
+        """Return the size on disk in bytes."""
 
 
 def _as_given(moment: float) -> float:
@@ -82,16 +82,16 @@ def _as_given(moment: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class LedgerContext:
-    """What the parts of one ledger have in common."""
+    """What the parts of one ledger share."""
 
     database: Store
     #: This process holds the state's lock.
     exclusive: bool
-    #: Dates what is stored; Unix time, in seconds.
+    #: The clock for stored times; Unix seconds.
     clock: Callable[[], float]
     #: How paths are stored.
     paths: LedgerPaths
-    #: Turns a Unix time that a caller gives into one of `clock`.
+    #: Converts a caller's Unix time into a time of `clock`.
     ledger_time: Callable[[float], float] = _as_given
     #: Statement that adds a value to the total of a name.
     add: str = "UPDATE totals SET value = value + ? WHERE name = ?"
@@ -100,13 +100,13 @@ class LedgerContext:
 
 
 def held(connection: Connection, statement: str, job: Job, **values: object) -> None:
-    """Change the job's row if this claim still holds it."""
+    """Run a statement that changes the job's row if the claim still holds; raise LeaseLostError if not."""
     if not connection.execute(statement, {"id": job.id, "fence": job.fence, **values}).rowcount:
         raise LeaseLostError(LOST)
 
 
 class LedgerPart:
-    """One concern of a ledger: what it promises, on the ledger's database."""
+    """One part of a ledger: its operations on the ledger's database."""
 
     def __init__(self, context: LedgerContext) -> None:
         self._context = context
@@ -122,29 +122,29 @@ class LedgerPart:
         return list(map(self._paths.real, stored))
 
     def _walk(self, statement: str, ranges: Iterable[tuple[bytes, bytes]], page: int) -> Iterator[Row]:
-        """Return the rows of a statement in ranges of its key, `page` at a time; the key is their first column.
+        """Return the rows of a statement in ranges of its key, `page` at a time; the key is the first column.
 
-        The statement's values are the ends of a range, both outside, and the number of rows. Raises StateError where a page
-        cannot be read. `next` may then be called again: it goes on where it was.
+        The statement's values are the two ends of a range, both excluded, and the number of rows. `next` raises StateError if a page
+        cannot be read; it may then be called again, and continues where it was.
         """
         return itertools.chain.from_iterable(
             _RowPages(self._database.query, statement, first, behind, page) for first, behind in ranges
         )
 
     def _walk_below(self, statement: str, folder: bytes, page: int) -> Iterator[Row]:
-        """Walk what lies below a folder of this host."""
+        """Walk the rows whose key lies below a folder of this host."""
         return self._walk(statement, map(below, self._paths.below(folder)), page)
 
 
 def below(folder: bytes) -> tuple[bytes, bytes]:
-    """Return the ends, both outside, of the range of paths that lie below a folder."""
+    """Return the two ends, both excluded, of the range of paths that lie below a folder."""
     first = folder.rstrip(b"/") + b"/"
-    # The byte after the slash: everything below lies between the two.
+    # The second end has the byte after the slash: all paths below the folder sort between the two.
     return first, first[:-1] + b"0"
 
 
 class _RowPages(Iterator[Row]):
-    """Rows, read a page at a time. Not a generator: an error would end it, and nobody could wait for a ledger's return."""
+    """Rows, read a page at a time. It is no generator: an error would end it, and the caller could not try again later."""
 
     def __init__(self, query: Callable[[str, Values], list[Row]], statement: str, after: object, *rest: object) -> None:
         self._query = query

@@ -7,10 +7,10 @@ from watcher.ledger.part import Connection, LedgerPart
 
 
 class Purchases(LedgerPart):
-    """What was bought."""
+    """Sums of bought seconds."""
 
     def buy(self, endpoint: str, day: str, seconds: float) -> float:
-        """Add audio seconds bought on `day` (YYYY-MM-DD) to it and to the tally; return the day's sum. 0 only asks. Cheap."""
+        """Add audio seconds bought on `day` (YYYY-MM-DD) to the day's sum and to the tally; return the day's sum; 0: only return it. Cheap."""
         if not seconds:
             return self._of_day(endpoint, day)
 
@@ -25,9 +25,9 @@ class Purchases(LedgerPart):
         return self._database.change(buy, durable=False)
 
     def bought(self, endpoint: str | None, first: str, last: str) -> float:
-        """Return the audio seconds bought from one day (YYYY-MM-DD) to another, both included; 0 where `last` is before.
+        """Return the audio seconds bought from one day (YYYY-MM-DD) to another, both included; 0 if `last` is before `first`.
 
-        `endpoint` None: at all of them.
+        `endpoint` None: of all endpoints.
         """
         if endpoint is None:
             return float(self._database.query(_BOUGHT_IN_ALL, (first, last))[0][0])
@@ -39,7 +39,7 @@ class Purchases(LedgerPart):
 
 _BOUGHT: Final = "SELECT coalesce(sum(seconds), 0) FROM bought WHERE endpoint = ? AND day >= ? AND day <= ?"
 _BOUGHT_IN_ALL: Final = "SELECT coalesce(sum(seconds), 0) FROM bought WHERE day >= ? AND day <= ?"
-#: Adds to what was bought of an endpoint on a day; gives the sum.
+#: Adds to the sum of an endpoint and day; returns the new sum.
 _BUY: Final = """
 INSERT INTO bought (endpoint, day, seconds) VALUES (?, ?, ?)
 ON CONFLICT (endpoint, day) DO UPDATE SET seconds = bought.seconds + excluded.seconds

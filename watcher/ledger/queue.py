@@ -1,8 +1,8 @@
 """The durable queue: sources found, claimed, concluded.
 
-A claim lasts until it is concluded: its owner is a thread of the process that holds the state's lock, and what a dead
-process had is queued again at the next start. A lease that lapses would only harm: a process that stood still for a minute
-(SIGSTOP, a frozen container) would take its own jobs for abandoned, and run them twice. Where hosts share a ledger, it has
+A claim lasts until it is concluded: its owner is a thread of the process that holds the state's lock, and the jobs of a dead
+process are queued again at the next start. A lease that lapses would only do harm: a process that was stopped for a minute
+(SIGSTOP, a frozen container) would think its own jobs abandoned, and run them twice. A ledger that hosts share has
 leases for them (`watcher.ledger.postgres.queue`).
 
 `put`, `claim` and `drop` do not wait for the disk, which would take milliseconds: if power loss undoes a claim, the job is
@@ -30,7 +30,7 @@ _T = TypeVar("_T")
 class Queue(Claims, Suspects, Requeue):
     """Sources and their states."""
 
-    #: Adds to what was done in a minute.
+    #: Adds to the seconds done in a minute.
     KEEP_PACE: ClassVar[str] = """
     INSERT INTO pace (minute, seconds) VALUES (?, ?)
     ON CONFLICT (minute) DO UPDATE SET seconds = pace.seconds + excluded.seconds
@@ -39,12 +39,12 @@ class Queue(Claims, Suspects, Requeue):
     # Finding.
 
     def put(self, found: Iterable[FoundRecording]) -> list[PutResult]:
-        """Queue what is new or changed, all in one transaction; the answers are in the order given.
+        """Queue new and changed files, all in one transaction; return the results in the same order.
 
-        A changed one starts anew (attempts 0, due now), whatever its state was, and its fence is raised; what was asked for
-        (`queue_again`) is forgotten if it had failed. A source dropped with an open `again` request is queued as new. The same
-        content under a new fingerprint is found out by the worker, through `Job.content`. An inode of 0, known or new,
-        is not compared. Cheap: what power loss takes, the scan at the next start finds again.
+        A changed source starts anew (attempts 0, due now), whatever its state was, and its fence is raised; if it had failed, a
+        request of `queue_again` is forgotten. A source dropped with an open `again` request is queued as new. If the content is the
+        same under a new fingerprint, the worker finds that out, through `Job.content`. An inode of 0, old or new,
+        is not compared. Cheap: after power loss, the scan at the next start finds the files again.
         """
         now, stored = self._clock(), list(map(self._paths.found, found))
         answers = self._database.change(
@@ -55,18 +55,18 @@ class Queue(Claims, Suspects, Requeue):
         return answers
 
     def skip(self, found: Iterable[FoundRecording]) -> None:
-        """Note files that are left alone (``backlog = false``), unless they are known already. Cheap."""
+        """Record files that are not to be transcribed (``backlog = false``), unless they are known already. Cheap."""
         now = self._clock()
         values = [columns(one, now) for one in map(self._paths.found, found)]
-        # On PostgreSQL wait for the commit: after a crash of the server this process would believe the row exists.
+        # On PostgreSQL wait for the disk: if the server crashed and lost the row, this process would still believe that it exists.
         durable = self._database.remote
         self._database.change(lambda connection: connection.executemany(SKIP, values), durable=durable)
 
     def relocate(self, path: bytes, found: FoundRecording) -> bool:
-        """Know a source that was moved away after it was done (`Outcome.moved_to`) by the place where it was found.
+        """Give a source that was moved away after it was done (`Outcome.moved_to`) the path under which it was found now.
 
-        The path by which it came stays known (`History.moved`). False if the source was not moved: `path` has no such source, or
-        one is known at that place already.
+        Its former path stays known (`History.moved`). Return False if `path` has no source that was moved away, or if the new path
+        is known already.
         """
         values = {
             "former": self._paths.stored(path),
@@ -77,7 +77,7 @@ class Queue(Claims, Suspects, Requeue):
         return self._database.change(lambda connection: connection.execute(_RELOCATE, values).rowcount == 1)
 
     def forget(self, path: bytes) -> None:
-        """Drop a source that is gone, or must be inspected and found again; its answers and outputs stay known. Cheap."""
+        """Delete a source that is gone, or that must be found and inspected again; its answers and outputs stay stored. Cheap."""
         values = (self._paths.stored(path),)
         self._database.change(
             lambda connection: connection.execute("DELETE FROM sources WHERE path = ?", values), durable=False
@@ -87,27 +87,27 @@ class Queue(Claims, Suspects, Requeue):
     # Working.
 
     def renew(self, job: Job, *, lease: float) -> None:  # noqa: ARG002 - nobody shares it
-        """Extend the lease; LeaseLostError when it is somebody else's by now. Cheap."""
+        """Extend the lease; raise LeaseLostError if another worker has it now. Cheap."""
         if not self._database.query(_RUNS, {"id": job.id, "fence": job.fence}):
             raise LeaseLostError(LOST)
 
     def holds(self, job: Job) -> bool:
-        """Return whether the job is still under this claim; or concluded by this claim, and nothing came after."""
+        """Return whether the job is still under this claim, or was concluded by this claim and not changed since."""
         return bool(self._database.query(HOLDS, {"id": job.id, "fence": job.fence}))
 
     def done(self, job: Job, outcome: Outcome, *, hook: str = "") -> None:
-        """Conclude; `hook`: the JSON payload of an on_done hook, kept in the same transaction. LeaseLostError.
+        """Conclude as done; `hook`: the JSON payload of an on_done hook, stored in the same transaction. Raises LeaseLostError.
 
-        `outcome.content` becomes `Job.content` of the next claim. A source that was moved away has no fingerprint any more:
-        what is found under its path from now on is another file, however alike. The content of the source's former outcome, done
-        once more without a purchase (a file that was only touched, or renamed), adds nothing to the tally. What the source was called before it was
-        renamed is forgotten, and `job.again` is carried out.
+        `outcome.content` becomes `Job.content` of the next claim. A source that was moved away has no fingerprint any more: a file
+        found under its path from now on is another file, even with the same stat. If the content is the same as in the former
+        outcome and nothing was bought (a file that was only touched or renamed), the tally does not change. The source's name
+        before it was renamed is forgotten, and the request `job.again` is completed.
         """
         self._conclude(job, lambda connection: self._store_outcome(connection, job, outcome, hook))
         self._concluded(hook)
 
     def fail(self, job: Job, error: JobError, *, hook: str = "") -> None:
-        """Conclude as failed for good, with the error's reason, message and hint. LeaseLostError.
+        """Conclude as failed for good, with the error's reason, message and hint. Raises LeaseLostError.
 
         A quarantined job may be failed once more, so that its hook runs; the first caller wins.
         """
@@ -121,19 +121,19 @@ class Queue(Claims, Suspects, Requeue):
         self._concluded(hook)
 
     def retry(self, job: Job, error: JobError, *, run_at: float) -> None:
-        """Put back, due at `run_at`, or at once where that is over two hours away; the attempt stays counted. LeaseLostError."""
+        """Put back, due at `run_at`, or now if that is over two hours away; the attempt stays counted. Raises LeaseLostError."""
         self._back(job, run_at, error, given_back=0)
 
     def release(self, job: Job, *, run_at: float = 0.0, error: JobError | None = None) -> None:
-        """Put back, due at `run_at`, and give the attempt back: it was not the file's fault. LeaseLostError."""
+        """Put back, due at `run_at`, and do not count the attempt: it was not the file's fault. Raises LeaseLostError."""
         self._back(job, run_at, error, given_back=1)
 
     def drop(self, job: Job) -> None:
-        """Forget a job's source, if the job is still under this claim. LeaseLostError. Cheap.
+        """Delete a job's source, if the job is still under this claim. Raises LeaseLostError. Cheap.
 
-        One that was done before stays known as that, so that it is recognised under another name.
-        One that a person asked for (`Job.again`) stays known as done, and the request with it: it is carried out once a file
-        is found (`put`) under the path, or the same file, by inode and stamp, under another one. Durable then.
+        A source that was done before stays stored as done, so that it is recognised under another name.
+        So does one with a person's request (`Job.again`): the request is carried out once a file is found (`put`) under the
+        path, or the same file, by inode and stamp, under another path. Durable in this case.
         """
         if job.again is not None:
             self._drop_and_keep_request(job)
@@ -141,14 +141,14 @@ class Queue(Claims, Suspects, Requeue):
         values = {"id": job.id, "fence": job.fence, "now": self._clock(), **why(DROPPED)}
 
         def drop(connection: Connection) -> None:
-            if not connection.execute(_SET_DOWN, values).rowcount:
+            if not connection.execute(_AWAIT_DONE, values).rowcount:
                 held(connection, _DROP, job)
 
         self._conclude(job, drop, back=True, durable=False)
         self._concluded()
 
     def progress(self, job: Job, *, piece: int, pieces: int, seconds_done: float) -> None:
-        """Note how far a running job is. A lost lease is ignored. Cheap."""
+        """Store how far a running job is. A lost lease is ignored. Cheap."""
         values = {"piece": piece, "pieces": pieces, "seconds_done": rows.seconds(seconds_done)}
         values |= {"id": job.id, "fence": job.fence}
         self._database.change(lambda connection: connection.execute(_PROGRESS, values), durable=False)
@@ -163,7 +163,7 @@ class Queue(Claims, Suspects, Requeue):
         back: bool = False,  # noqa: ARG002
         durable: bool = True,
     ) -> _T | None:
-        """Make the change that ends a claim; `back`: one after which the claim may not be held any more."""
+        """Make the change that ends a claim; `back`: afterwards the claim does not hold any more (see `holds`)."""
         return self._database.change(make, durable=durable)
 
     def _store_outcome(self, connection: Connection, job: Job, outcome: Outcome, hook: str) -> None:
@@ -189,7 +189,7 @@ class Queue(Claims, Suspects, Requeue):
         same = former is not None and bool(content) and content == outcome.content
         again = (same or bool(outcome.renamed_from)) and not outcome.paid_seconds
         if outcome.audio_seconds and not again:
-            # A file that was only touched, or renamed, is no work done twice.
+            # A file that was only touched or renamed does not count twice.
             seconds = rows.seconds(outcome.audio_seconds)
             connection.execute(self._context.add, (seconds, "audio_seconds"))
             saved = min(rows.seconds(outcome.saved_seconds), seconds)
@@ -203,7 +203,7 @@ class Queue(Claims, Suspects, Requeue):
             connection.execute(HOOK, values)
 
     def _drop_and_keep_request(self, job: Job) -> None:
-        """Keep what a person asked for with the same file under another name, else until it is found again."""
+        """Move a person's request to the same file under another name; if there is none, keep it until the file is found again."""
         now = self._clock()
         values = {"id": job.id, "now": now, "path": self._paths.stored(job.path), **_stat(job.fingerprint)}
 
@@ -222,7 +222,7 @@ class Queue(Claims, Suspects, Requeue):
     def _back(self, job: Job, run_at: float, error: JobError | None, *, given_back: int) -> None:
         now = self._clock()
         due = self._ledger_time(run_at) if run_at else 0.0
-        # A time by another clock: it was set back while the caller waited for a ledger that took no changes.
+        # The caller's clock was set back while it waited for a ledger that took no changes.
         due = due if due <= now + LONGEST_DELAY else now
         state = State.DELAYED if due > now else State.READY
         values = {"state": state, "run_at": due, "now": now, "given_back": given_back, **why(error)}
@@ -244,7 +244,7 @@ DROPPED: Final = JobError(
 
 _KNOWN: Final = "SELECT id, root, size, mtime_ns, inode FROM sources WHERE path = ?"
 REROOT: Final = "UPDATE sources SET root = ? WHERE id = ?"
-# A file that was renamed before a person's request was carried out (`_AWAIT`) comes with the request; a hard link in another
+# A file that was renamed before a person's request was carried out (`_AWAIT`) takes the request along; a hard link in another
 # root, which somebody else may have made, does not.
 _QUEUE: Final = """
 INSERT INTO sources (
@@ -290,7 +290,7 @@ UPDATE sources SET
     crashes = 0, reached = 0
 WHERE id = :id AND fence = :fence AND state = 'running'
 """
-# No file has this fingerprint, so one that comes under the path again is taken for what it is: another one.
+# No file has this fingerprint, so a file that is found under the path later counts as another one.
 MOVED_SIZE: Final = -1
 _MOVED_AWAY: Final = f"UPDATE sources SET size = {MOVED_SIZE}, mtime_ns = 0, inode = 0 WHERE id = ?"  # noqa: S608 - our own number
 _RELOCATE: Final = f"""
@@ -299,7 +299,7 @@ UPDATE sources SET
 WHERE path = :former AND state = 'done' AND size = {MOVED_SIZE}
 AND NOT EXISTS (SELECT 1 FROM sources AS other WHERE other.path = :path)
 """  # noqa: S608 - our own number
-# If a file gets this name again it counts as new.
+# A file that gets this name later counts as new.
 _RENAMED: Final = "DELETE FROM sources WHERE path = ? AND state IN ('done', 'delayed', 'ready')"
 _FORGET: Final = "DELETE FROM memory WHERE key = ?"
 _FAIL: Final = """
@@ -314,18 +314,18 @@ UPDATE sources SET
     reason = :reason, message = :message, hint = :hint
 WHERE id = :id AND fence = :fence AND state = 'running'
 """
-# Done before, and asked for once more, but not to be found now. No file has a negative size, so whatever is found under the
-# path is queued, and the request with it; and the rest of the fingerprint tells a file that was renamed.
+# For a source that is to be transcribed again, but cannot be found now. No file has a negative size, so any file found under the
+# path is queued, with the request; and the rest of the fingerprint recognises the file if it was renamed.
 _AWAIT: Final = """
 UPDATE sources SET
     state = 'done', size = -1 - size, fence = fence + 1, alone = 0, crashes = 0, reached = 0, updated_at = :now,
     reason = :reason, message = :message, hint = :hint
 WHERE id = :id AND fence = :fence AND state = 'running'
 """
-# One that was done before stays known as that: under another name its outputs follow it (`namesakes`).
-_SET_DOWN: Final = f"{_AWAIT} AND outcome IS NOT NULL AND content <> ''"
+# The same for a source that was done before: if the file is found under another name, its outputs follow it (`namesakes`).
+_AWAIT_DONE: Final = f"{_AWAIT} AND outcome IS NOT NULL AND content <> ''"
 _HANDED_OVER: Final = "UPDATE sources SET again = '', reason = '', message = '', hint = '' WHERE id = ?"
-# The file is known under another name already, and may be worked on there as if nobody had asked.
+# Gives the request to the same file under another name, which may be running there without the request.
 _HAND_OVER: Final = """
 UPDATE sources SET
     state = 'ready', attempts = 0, fence = fence + 1, backlog = 0, run_at = :now, queued_at = :now, updated_at = :now,
@@ -340,7 +340,7 @@ WHERE id = (
 )
 """
 _DROP: Final = "DELETE FROM sources WHERE id = :id AND fence = :fence AND state = 'running'"
-# Past the point where it crashed, others may run beside it.
+# Once it has got further than in the crash, other jobs may run beside it.
 _PROGRESS: Final = """
 UPDATE sources SET
     piece = :piece, pieces = :pieces, seconds_done = :seconds_done,

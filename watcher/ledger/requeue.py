@@ -1,4 +1,4 @@
-"""Queue sources once more because somebody asks for it: those that failed, and those that are done."""
+"""Queue sources again on a person's request: failed ones, and done ones."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -14,14 +14,13 @@ from watcher.ledger.waiting import WorkSignal
 
 
 class Requeue(WorkSignal):
-    """What a person asks for."""
+    """Requests of a person."""
 
     def put_back(self, paths: Iterable[bytes] | None = None) -> list[bytes]:
-        """Queue failed sources anew with fresh attempts (all of them, or those at or below `paths`); give their paths.
+        """Queue failed sources again, with all their attempts (all sources, or those at or below `paths`); return their paths.
 
-        At or below `paths` those that wait for a time are due now, too, with fresh attempts.
-
-        For those that failed with the reason ``garbled`` this is remembered for 30 days, under the key RETRIED followed by the source's id.
+        With `paths`, delayed sources are due now, too, with all their attempts. For sources that failed with the
+        reason ``garbled`` this is stored for 30 days, under the memory key RETRIED followed by the source's id.
         """
         stored = None if paths is None else [place for path in paths for place in self._paths.below(path)]
 
@@ -35,11 +34,11 @@ class Requeue(WorkSignal):
         return self._requeue(put_back, stored)
 
     def queue_again(self, paths: Iterable[bytes], again: AgainRequest | None = None) -> list[bytes]:
-        """Queue known sources once more, with fresh attempts; return the paths that were.
+        """Queue known sources again, with all their attempts; return the paths that were queued.
 
-        `again`: they are to be transcribed once more, whatever is stored; not those that are running, or were moved away. One
-        that waits for the same keeps its token, so that what was paid for it is used. Without: those that are done, and
-        nothing is asked for what is stored.
+        With `again`: sources are transcribed again, whatever answers are stored, unless they are running or were moved away. A
+        source that already waits for the same request keeps its token, so that answers paid for it are used. Without: only done
+        sources, and stored answers are used.
         """
         stored = self._stored(paths)
 
@@ -51,9 +50,9 @@ class Requeue(WorkSignal):
         return self._requeue(lambda connection, now: [path for path in stored if queue(connection, path, now)], stored)
 
     def _requeue(self, make: Callable[[Connection, float], list[bytes]], stored: list[bytes] | None) -> list[bytes]:
-        """Queue sources in one transaction, and offer them; return their paths, as `make` returns them for a Unix time.
+        """Queue sources in one transaction, and announce them. `make` queues them, for a Unix time, and returns their paths.
 
-        `stored`: what is asked for, None: all.
+        `stored`: the stored paths asked for; None: all.
         """
         queued = self._in_one(make, stored)
         if queued:
@@ -65,7 +64,7 @@ class Requeue(WorkSignal):
         make: Callable[[Connection, float], list[bytes]],
         stored: list[bytes] | None,  # noqa: ARG002 - where a commit can go unheard, it tells what is asked for
     ) -> list[bytes]:
-        """Return what `make` returns in a transaction."""
+        """Run `make` in a transaction, and return what it returns."""
         return self._database.change(lambda connection: make(connection, self._clock()))
 
 
@@ -74,14 +73,14 @@ _FAILED_AT: Final = "SELECT id, path FROM sources WHERE path = ? AND state IN ('
 _FAILED_BELOW: Final = (
     "SELECT id, path FROM sources WHERE path > ? AND path < ? AND state IN ('failed', 'delayed') ORDER BY path"
 )
-# What was set aside for its crashes is a suspect again: nobody has shown yet that it is harmless.
+# A quarantined source is a suspect again: nothing has shown yet that it is harmless.
 _PUT_BACK: Final = f"""
 UPDATE sources SET
     state = 'ready', attempts = 0, crashes = 0, run_at = ?, updated_at = ?, reason = '', message = '', hint = '',
     alone = CASE WHEN reason = '{CRASHED.reason}' THEN 1 ELSE alone END
 WHERE id = ? AND state = 'failed'
 """  # noqa: S608 - our own word
-# What crashed keeps its count: it only has to wait no longer.
+# The count of crashes stays; only the waiting ends.
 _DUE_NOW: Final = "UPDATE sources SET state = 'ready', attempts = 0, run_at = ? WHERE id = ? AND state = 'delayed'"
 _QUEUE_DONE: Final = """
 UPDATE sources SET
@@ -102,14 +101,14 @@ INSERT INTO memory (key, value, expires)
 SELECT '{RETRIED}' || id, '{{}}', ? FROM sources WHERE id = ? AND state = 'failed' AND reason = '{GarbledError.code}'
 ON CONFLICT (key) DO UPDATE SET expires = excluded.expires
 """  # noqa: S608 - our own words
-#: Seconds that a person's wish for one request more is remembered, as the unreadable answers are (`gate.garbled`).
+#: Seconds for which a person's request for one more try is stored; as long as the notes on garbled answers (`gate.garbled`).
 _RETRIED_KEPT: Final = 30 * 86_400.0
 
 
 def _ask_again(connection: Connection, path: bytes, again: AgainRequest, now: float) -> int:
-    """Queue a source to be transcribed once more; return the rows that were changed."""
+    """Queue a source to be transcribed again; return the number of changed rows."""
     for id_, words in connection.execute(_WAITS, (path,)).fetchall():
-        # Asked for once more before the former request was carried out: what was paid for it meanwhile is still wanted.
+        # The same request again, before the former one was carried out: answers paid for meanwhile are still used.
         former = rows.again_from(words)
         wish = again if former is None else replace(again, token=former.token or again.token)
         return connection.execute(_QUEUE_AGAIN, {"id": id_, "again": rows.again_text(wish), "now": now}).rowcount
@@ -117,7 +116,7 @@ def _ask_again(connection: Connection, path: bytes, again: AgainRequest, now: fl
 
 
 def _failed(connection: Connection, paths: Iterable[bytes] | None) -> dict[int, bytes]:
-    """Return what failed; or what failed or is delayed at or below `paths`: id and path."""
+    """Return id and path of failed sources; with `paths`: of those at or below them that are failed or delayed."""
     if paths is None:
         return dict(connection.execute(_FAILED).fetchall())
     failed: dict[int, bytes] = {}

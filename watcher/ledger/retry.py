@@ -1,7 +1,7 @@
-"""Wrap a ledger so that a call it cannot take now (a full disk) is repeated until it passes.
+"""Wrap a ledger so that a call that fails for now (a full disk) is repeated until it succeeds.
 
-A worker that failed instead would take an answer with it that was paid for, and a daemon that ended would buy it again at
-every start. No job runs while a call waits, and nothing is lost.
+If a worker failed instead, an answer that was paid for would be lost, and a daemon that ended would buy it again at
+every start. While a call waits, no job runs, and nothing is lost.
 """
 
 import copy
@@ -19,18 +19,18 @@ from watcher.ledger.part import LedgerPart
 
 _log = structlog.get_logger()
 
-#: Seconds between two tries, and between two lines that say that it still waits.
+#: Seconds between two tries, and between two log lines about a call that still waits.
 _PAUSE: Final = 1.0
 _REMIND: Final = 600.0
 
-#: What is behind the last row of a walk.
+#: Marks the end of a walk.
 _END: Final = object()
 
 _Result = TypeVar("_Result")
 
 
 class LedgerRetry:
-    """Repeats calls until they pass, and knows why calls wait. Any thread may use it."""
+    """Repeats calls until they succeed, and knows why calls wait. Any thread may use it."""
 
     def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
@@ -38,13 +38,13 @@ class LedgerRetry:
         self._waiting = 0
         self._since = 0.0
         self._told = -math.inf
-        #: Why somebody waits; None when nobody does.
+        #: Why a call waits; None if none does.
         self.trouble: StateBusyError | None = None
 
     def until_it_passes(self, call: Callable[[], _Result], given_up: threading.Event) -> _Result:
-        """Return what `call` gives, as soon as the ledger takes it, or raise StateBusyError once `given_up` is set.
+        """Repeat `call` until it succeeds, and return its result; raise StateBusyError once `given_up` is set.
 
-        Raises what else `call` raises.
+        Other exceptions of `call` are raised at once.
         """
         try:
             return call()
@@ -62,7 +62,7 @@ class LedgerRetry:
                         raise
                     continue
                 except JobError:
-                    # It takes changes again, though not this one.
+                    # The ledger takes changes again, though not this one.
                     passed = True
                     raise
                 passed = True
@@ -71,7 +71,7 @@ class LedgerRetry:
             self._end(passed=passed)
 
     def note(self, error: StateError) -> None:
-        """Log that the ledger did not take a change; not each time."""
+        """Log that the ledger did not take a change; not every time."""
         with self._lock:
             now = self._monotonic()
             if now - self._told < _REMIND:
@@ -99,9 +99,9 @@ class LedgerRetry:
 
 
 def retrying(ledger: Ledger, ledger_retry: LedgerRetry, given_up: threading.Event) -> Ledger:
-    """Return the same ledger; every method of its parts waits with `ledger_retry` until `given_up`, and every step of a walk.
+    """Return the ledger in a form in which all methods of its parts, and all steps of walks, wait with `ledger_retry` until `given_up`.
 
-    What is handed to a method may be handed to it again: lists, no iterators.
+    Arguments may be passed to a method again: give lists, not iterators.
     """
     waiting = copy.copy(ledger)
     for name, part in vars(ledger).items():
@@ -111,7 +111,7 @@ def retrying(ledger: Ledger, ledger_retry: LedgerRetry, given_up: threading.Even
 
 
 class _RetryingPart:
-    """Passes every call on."""
+    """A part whose methods are repeated until they succeed."""
 
     def __init__(self, part: LedgerPart, ledger_retry: LedgerRetry, given_up: threading.Event) -> None:
         self._part = part
@@ -125,7 +125,7 @@ class _RetryingPart:
             result = self._ledger_retry.until_it_passes(lambda: method(*values, **named), self._given_up)
             return self._walk(result) if isinstance(result, Iterator) else result
 
-        # Found there from now on, without a detour through here.
+        # Store it as an attribute, so that this method is not called for it again.
         self.__dict__[name] = call
         return call
 

@@ -1,6 +1,6 @@
-"""Values to columns and back.
+"""Convert values to columns and back.
 
-`real` and `stored` carry paths over: from what is stored to what this host has, and back; see `watcher.ledger.paths`.
+`real` converts stored paths to this host's paths, and `stored` converts back; see `watcher.ledger.paths`.
 """
 
 import json
@@ -16,7 +16,7 @@ from watcher.ledger.values import HookCall, SourceRecord
 
 Carry: TypeAlias = Callable[[bytes], bytes]
 
-#: Seconds: no recording and no day's purchases are longer (31 years), and sums of many such are still exact to the second.
+#: Seconds: no recording and no day's purchases are longer (31 years), and sums of many such values are still exact to the second.
 LONGEST: Final = 1e9
 #: Fields of an outcome that hold a path, beside those of its outputs.
 _PATHS: Final = ("moved_to", "renamed_from")
@@ -33,7 +33,7 @@ RECORD: Final = (
 
 
 def job(row: Row, real: Carry) -> Job:
-    """Make the job of a row of JOB's columns."""
+    """Return the job of a row with JOB's columns."""
     (
         id_,
         root,
@@ -71,7 +71,7 @@ def job(row: Row, real: Carry) -> Job:
 
 
 def record(row: Row, real: Carry) -> SourceRecord:
-    """Make the record of a row of RECORD's columns."""
+    """Return the record of a row with RECORD's columns."""
     (id_, root, path, state, attempts, run_at, queued_at, updated_at, size, mtime_ns, inode, *rest) = row
     (reason, message, hint, piece, pieces, seconds_done, outcome, fence, content, alone) = rest
     return SourceRecord(
@@ -98,12 +98,12 @@ def record(row: Row, real: Carry) -> SourceRecord:
 
 
 def again_text(again: AgainRequest | None) -> str:
-    """Write a request to transcribe once more, as JSON in ASCII; "": there is none."""
+    """Write a request to transcribe again as JSON in ASCII; "": there is none."""
     return "" if again is None else json.dumps(asdict(again), separators=(",", ":"))
 
 
 def again_from(words: str) -> AgainRequest | None:
-    """Read a request to transcribe once more; fields of a newer version are left out."""
+    """Read a request to transcribe again; fields of a newer version are left out."""
     if not words:
         return None
     fields = json.loads(words)
@@ -127,20 +127,20 @@ def unsigned(number: int) -> int:
 
 
 def text(words: str) -> str:
-    """Make a sentence storable: it may quote a file name that is no UTF-8, or a server's odd bytes."""
+    """Make a sentence storable: it may quote a file name that is no UTF-8, or unusual bytes of a server."""
     return words.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def seconds(value: float) -> float:
-    """Return a duration that can be stored: 0 instead of what is no number, at most LONGEST, or it would spoil every sum.
+    """Return a duration that can be stored: 0 if it is not finite, and at most LONGEST; other values would falsify every sum.
 
-    Negative ones take something back.
+    Negative values correct an earlier one.
     """
     return max(-LONGEST, min(value, LONGEST)) if math.isfinite(value) else 0.0
 
 
 def outcome_text(outcome: Outcome, stored: Carry = AS_STORED.stored) -> str:
-    """Write an outcome as JSON, in ASCII; paths that are no UTF-8 come back as they were."""
+    """Write an outcome as JSON in ASCII; `outcome_from` restores paths that are no UTF-8."""
     fields: dict[str, Any] = asdict(outcome)
     fields |= {name: seconds(value) for name, value in fields.items() if name.endswith("_seconds")}
     fields["outputs"] = [
@@ -180,7 +180,7 @@ def warnings_from(words: str) -> tuple[ResultWarning, ...]:
 def _warnings(items: list[Any]) -> tuple[ResultWarning, ...]:
     known = ResultWarning.__dataclass_fields__
     return tuple(
-        # The first version kept sentences alone.
+        # The first version stored only sentences.
         ResultWarning("other", item)
         if isinstance(item, str)
         else ResultWarning(**{name: value for name, value in item.items() if name in known})

@@ -1,11 +1,11 @@
-"""Open a ledger even if its file is damaged: copy what can be read of it into a new one, and keep the old one.
+"""Open a ledger even if its file is damaged: copy the readable rows into a new one, and keep the old file.
 
-A daemon that refuses to start over a damaged file would do nothing until somebody looks. What is lost with the damage is
-found anew: sources by the next scan, and files that have their outputs are recognised by them.
+A daemon that refuses to start with a damaged file would do nothing until somebody looks. Lost rows are found again:
+sources by the next scan, and files that were done are recognised by their outputs.
 
-The new ledger is made in a directory of its own, and renamed when it is complete. Up to then a crash means to begin again, and
-from then on to go on: set the old files aside, the log beside the damaged one included (the new one would take it for its own);
-remove the mark of damage; give the new one its place.
+The new ledger is made in a separate directory, and renamed when it is complete. A crash before that means to begin again; a crash
+after it means to continue with these steps: rename the damaged files, its write-ahead log included (SQLite would apply it to the
+new ledger); remove the mark of damage; move the new ledger to the final path.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ from watcher.ledger.part import Connection
 from watcher.ledger.rows import again_from, cuts_from, outcome_from, warnings_from
 from watcher.ledger.sqlite import NAME, SqliteLedger
 
-#: Where the new ledger is made, below the state directory, and its name once it is complete.
+#: Directory below the state directory in which the new ledger is made, and its name once it is complete.
 _WORKSHOP: Final = "salvage"
 _COMPLETE: Final = f"{NAME}.salvaged"
 #: SQLite's files beside a database.
@@ -44,14 +44,14 @@ class Salvage:
 
     #: The damaged file, kept under a new name.
     backup: Path
-    #: Rows that were taken over, by table.
+    #: Number of copied rows, by table.
     rows: Mapping[str, int]
 
 
 def open_or_salvage(
     directory: Path, url: str = "", *, roots: Mapping[str, str] | None = None, clock: Callable[[], float] = time.time
 ) -> tuple[Ledger, Salvage | None]:
-    """Open a ledger to work on it, as `open_ledger` does; a damaged SQLite file is set aside first, and taken over."""
+    """Open a ledger exclusively, as `open_ledger` does; if the SQLite file is damaged, first make a new one of its readable rows."""
     if url:
         return open_ledger(directory, url, roots=roots, clock=clock), None
     if not _is_to_be_salvaged(directory):
@@ -88,7 +88,7 @@ def _salvaged(directory: Path, clock: Callable[[], float]) -> Salvage:
 
 
 def _make_new(damaged: Path, workshop: Path, clock: Callable[[], float]) -> Path:
-    """Fill a new ledger with what can be read of the damaged one; return its one file."""
+    """Fill a new ledger with the readable rows of the damaged one; return its file."""
     shutil.rmtree(workshop, ignore_errors=True)
     ledger = SqliteLedger(workshop, clock=clock)
     try:
@@ -97,7 +97,7 @@ def _make_new(damaged: Path, workshop: Path, clock: Callable[[], float]) -> Path
         ledger.close()
     made = workshop / NAME
     if Path(f"{made}-wal").exists():
-        # The last connection puts everything into the one file, unless that finds no room.
+        # The last connection moves the log into the one file, unless the disk is full.
         raise StateError(
             f"no space is left for a new ledger in {workshop}",
             hint="free some space on its disk; the damaged one is as it was",
@@ -106,14 +106,14 @@ def _make_new(damaged: Path, workshop: Path, clock: Callable[[], float]) -> Path
 
 
 def _backup(directory: Path, clock: Callable[[], float]) -> Path:
-    """Return the name under which the damaged file is kept, and its log beside it: one name for both, also after a crash."""
+    """Return the new name of the damaged file and its log: the same for both, also if a crash comes between the two renames."""
     if not (directory / NAME).exists() and (kept := sorted(directory.glob(f"{NAME}.*.damaged"))):
         return kept[-1]
     return directory / f"{NAME}.{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(clock()))}.damaged"
 
 
 def _counted(complete: Path) -> dict[str, int]:
-    """Count the rows of the new ledger by table, and leave no file of SQLite's beside it."""
+    """Count the rows of the new ledger by table; afterwards no file of SQLite is beside it."""
     reading = sqlite3.connect(f"file:{quote(os.fsencode(complete.absolute()))}?immutable=1", uri=True)
     with contextlib.closing(reading):
         return {table.name: reading.execute(_COUNT.format(table.name)).fetchone()[0] for table in TABLES}
@@ -123,7 +123,7 @@ _COUNT: Final = "SELECT count(*) FROM {}"
 
 
 def _take_over(damaged: Path, ledger: SqliteLedger) -> None:
-    """Fill an empty ledger with every row that can be read and makes sense."""
+    """Fill an empty ledger with every row that can be read and is plausible."""
     try:
         giving = sqlite3.connect(f"file:{quote(os.fsencode(damaged.absolute()))}?mode=ro", uri=True)
     except sqlite3.Error:
@@ -172,7 +172,7 @@ def _take(table: Table, values: dict[str, Any], taking: Connection) -> None:
 
 
 def _is_sound(values: Mapping[str, Any]) -> bool:
-    """Return whether a row of a damaged file can be worked with: nonsense in it would end the daemon later."""
+    """Return whether all values of a damaged file's row are plausible: others could end the daemon later."""
     if not all(_has_type(column, value) for column, value in values.items()):
         return False
     if "state" in values and values["state"] not in set(State):

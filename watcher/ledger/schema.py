@@ -1,7 +1,7 @@
-"""The ledger's tables, as the numbered steps that lead to them; a ledger is brought forward by the steps it lacks.
+"""The ledger's tables, as numbered steps; a ledger of an older version is updated by the steps that it lacks.
 
-A step that was released is never edited: what it left behind exists on other people's disks. `PRAGMA user_version` is
-the number of steps a file has behind it, changed in the same transaction as the step's work.
+A released step is never edited: its tables exist on other people's disks. `PRAGMA user_version` is
+the number of steps that were applied to a file; it changes in the same transaction as the tables.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ INDEX_TRIALS: Final = f"CREATE INDEX sources_trials ON sources (path) WHERE stat
 
 _FIRST: Final = (
     f"PRAGMA application_id = {APPLICATION}",
-    # One row per source. AUTOINCREMENT: an id never comes back, so a late worker cannot meet a stranger under its own.
+    # One row per source. AUTOINCREMENT: no id is used twice, so a late worker cannot change another source's row.
     """
     CREATE TABLE sources (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -61,20 +61,20 @@ _FIRST: Final = (
         outcome TEXT                            -- JSON; of the last time it was done
     )
     """,
-    # One index per state and question. Two that cover the same state tempt the planner to take the wrong one (measured:
-    # ten times slower at 100,000 rows); hence one for all claims, searched four times by its first two columns.
+    # One index per state and query. With two for the same state, the planner may take the wrong one (measured:
+    # ten times slower at 100,000 rows); so there is one for all claims, searched four times by its first two columns.
     "CREATE INDEX sources_ready ON sources (alone, small, backlog, queued_at, id) WHERE state = 'ready'",
     "CREATE INDEX sources_delayed ON sources (run_at) WHERE state = 'delayed'",
     "CREATE INDEX sources_running ON sources (lease_until, alone) WHERE state = 'running'",
     "CREATE INDEX sources_done ON sources (updated_at) WHERE state = 'done'",
     "CREATE INDEX sources_failed ON sources (updated_at) WHERE state = 'failed'",
     "CREATE INDEX sources_skipped ON sources (updated_at) WHERE state = 'skipped'",
-    # Finds a file again that was moved.
+    # For finding a file that was moved.
     """
     CREATE INDEX sources_moved ON sources (inode, size, mtime_ns)
     WHERE state = 'done' AND inode <> 0 AND content <> ''
     """,
-    # Sums that would take a walk over the whole ledger: sources by state, and what `tally` gives.
+    # Sums that would otherwise need a query over the whole ledger: sources by state, and the values of `tally`.
     "CREATE TABLE totals (name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID",
     """
     INSERT INTO totals VALUES
@@ -170,20 +170,20 @@ _FIRST: Final = (
     """,
 )
 
-# Since when a finished source is known to be gone; 0: it is there.
+# Unix time since when a finished source is known to be gone; 0: it exists.
 _SECOND: Final = ("ALTER TABLE sources ADD COLUMN gone_at REAL NOT NULL DEFAULT 0",)
 
-# What was not transcribed of a content, as JSON.
+# Warnings: what was not transcribed of a content, as JSON.
 _THIRD: Final = ("ALTER TABLE contents ADD COLUMN warnings TEXT NOT NULL DEFAULT '[]'",)
 
-# An answer that a source used which was set aside for its crashes: it may be the cause, and is not used again.
+# 1 for an answer that a quarantined source used: it may have caused the crashes, and is not used again.
 _FOURTH: Final = ("ALTER TABLE answers ADD COLUMN aside INTEGER NOT NULL DEFAULT 0",)
 
 # Audio seconds done in each minute (Unix time / 60) of the last hour; older rows go with the next `prune`.
 _FIFTH: Final = ("CREATE TABLE pace (minute INTEGER PRIMARY KEY, seconds REAL NOT NULL)",)
 
-# A person's request to transcribe a source once more (JSON), and the model that was asked for what is done. What the embedded
-# engine had done by an earlier version is recognised by the answers that its newest content came from.
+# A person's request to transcribe a source again (JSON), and the model of a done source. Sources that the embedded
+# engine has done with an earlier version are recognised by the answers of their newest content.
 _SIXTH: Final = (
     "ALTER TABLE sources ADD COLUMN again TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE sources ADD COLUMN model TEXT NOT NULL DEFAULT ''",
@@ -191,7 +191,7 @@ _SIXTH: Final = (
     INDEX_TRIALS,
 )
 
-# How often a hook has failed, when it is due again (Unix time), and what its last run met.
+# How often a hook has failed, when it is due again (Unix time), and the message of its last failure.
 _SEVENTH: Final = (
     "ALTER TABLE hooks ADD COLUMN failures INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE hooks ADD COLUMN run_at REAL NOT NULL DEFAULT 0",
@@ -205,7 +205,7 @@ INDEX_TURNS: Final = (
     "CREATE INDEX sources_ready ON sources (alone, small, root, backlog, queued_at, id) WHERE state = 'ready'",
 )
 
-# Of a hook's calls, those that never failed and those that did are looked for apart, and neither look walks over what waits.
+# Hook calls that never failed and those that did are queried separately; neither query reads through the rows that wait.
 _NINTH: Final = (
     "DROP INDEX hooks_failed",
     "CREATE INDEX hooks_fresh ON hooks (id) WHERE failures = 0",
@@ -213,7 +213,7 @@ _NINTH: Final = (
     "CREATE INDEX hooks_behind ON hooks (source) WHERE failures > 0",
 )
 
-# The id of the recording that a call is about, whatever it is called meanwhile; 0: not known.
+# The id of the recording that a call is about, which stays the same when it is renamed; 0: not known.
 _TENTH: Final = (
     "ALTER TABLE hooks ADD COLUMN recording INTEGER NOT NULL DEFAULT 0",
     "CREATE INDEX hooks_behind_recording ON hooks (recording) WHERE failures > 0",
@@ -221,7 +221,7 @@ _TENTH: Final = (
 
 INDEX_CAME_AS: Final = "CREATE INDEX sources_came_as ON sources (came_as, id) WHERE came_as IS NOT NULL"
 
-# The path that a source had before it was known by the place to which it was moved; NULL: it was not.
+# The path of a source before it was moved (`Queue.relocate`); NULL: it was not moved.
 _ELEVENTH: Final = (
     "ALTER TABLE sources ADD COLUMN came_as BLOB",
     INDEX_CAME_AS,
@@ -244,9 +244,9 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
 
 
 def migrate(connection: sqlite3.Connection, path: Path, steps: tuple[tuple[str, ...], ...] = STEPS) -> None:
-    """Bring the ledger forward, all steps in one transaction. Raises StateError where it is not ours, or newer.
+    """Update the tables to the newest version, all steps in one transaction. Raises StateError if they are not ours, or newer.
 
-    One, because others look at the same time: between two transactions they would see a ledger of an older watcher.
+    One transaction, because others read at the same time: between two they would see the ledger of an older version.
     """
     version = _version(connection, path, steps)
     if version == len(steps):
@@ -258,14 +258,14 @@ def migrate(connection: sqlite3.Connection, path: Path, steps: tuple[tuple[str, 
         connection.execute(f"PRAGMA user_version = {len(steps)}")
         connection.execute("COMMIT")
     except BaseException:
-        # A failure of the disk may have undone it already.
+        # A failure of the disk may have rolled it back already.
         with contextlib.suppress(sqlite3.Error):
             connection.execute("ROLLBACK")
         raise
 
 
 def check(connection: sqlite3.Connection, path: Path) -> bool:
-    """Refuse a ledger this program cannot read: a looker changes nothing, so it brings nothing forward. False: empty."""
+    """Raise StateError for a ledger that this version cannot read; a process that only looks does not update it. False: empty."""
     version = _version(connection, path, STEPS)
     if 0 < version < len(STEPS):
         raise StateError(

@@ -1,4 +1,4 @@
-"""The ledger on SQLite: one file in the state directory, one process that works on it, any number that look."""
+"""The ledger on SQLite: one file in the state directory; one process claims jobs, any number of others look."""
 
 import time
 from collections.abc import Callable
@@ -34,7 +34,7 @@ class SqliteLedger(Ledger):
         exclusive: bool = True,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Open. Raises StateLockedError when another process works on it, StateError when it can't be used."""
+        """Open. Raises StateLockedError if another process has the state's lock, StateError if the file cannot be used."""
         with ExitStack() as stack:
             if exclusive:
                 stack.callback(Lock(directory).release)

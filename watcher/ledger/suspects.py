@@ -1,4 +1,4 @@
-"""What becomes of the sources that were running when the process ended: suspects, and those that are set aside."""
+"""Recovery of sources that were running when the process ended: suspects, and quarantined ones."""
 
 from typing import ClassVar, Final
 
@@ -8,54 +8,54 @@ from watcher.ledger import rows
 from watcher.ledger.part import Connection, LedgerPart, Row
 from watcher.ledger.values import SourceRecord
 
-#: Starts that ended while a source was running (a crash, a watchdog, a kill), without getting further in between, after which
-#: it is set aside. The first may have had other jobs beside it; the source was alone in the others.
+#: A source is quarantined after this many crashes while it was running (or kills, also by a watchdog), if it got no further in
+#: between. Other jobs may have run beside it in the first; in the others it was alone.
 CRASHES: Final = 3
-#: Delay after the second crash, in seconds. The others' work goes on meanwhile, and the service manager does not
-#: take the daemon for one that cannot start.
+#: Delay after the second crash, in seconds. Other jobs run meanwhile, and the service manager does not
+#: think that the daemon cannot start.
 _CRASH_DELAY: Final = 10.0
 
 
 class Suspects(LedgerPart):
-    """Recovery after a crash, which is any end of the process while sources were running.
+    """Recovery after a crash. A crash is any end of the process while sources were running.
 
     1. Each source that was running is a suspect (`Job.alone`). It is queued again; a crash costs no attempt.
     2. A suspect is claimed in its turn, but runs alone: it waits until the others have ended, and nothing begins beside it. On
        PostgreSQL that holds for its host.
-    3. It is no suspect any more once it got further (`Queue.progress`) than in the crash.
+    3. It is no longer a suspect once it has got further (`Queue.progress`) than in the crash.
     4. A crash counts if nothing else was running. The first one counts, too, if others were running and the next one counts.
-    5. After `CRASHES` counted crashes without getting further in between, the source is `quarantined`.
+    5. After `CRASHES` counted crashes, if it got no further in between, the source is `quarantined`.
     6. When a suspect is done, one crash is taken off every other suspect.
     """
 
-    #: A job that had crashed is done, so its crashes came from outside. One crash is taken off every other suspect; a
+    #: A suspect is done, so something else caused its crashes. Every other suspect has one crash less then; a
     #: job that crashes each time still reaches the limit.
     EXONERATE: ClassVar[str] = """
     UPDATE sources SET crashes = crashes - 1 WHERE alone = 1 AND crashes > 0 AND state IN ('ready', 'delayed')
     """
 
-    #: Puts aside the answers that a source used since it was claimed, which are all that were used since: it ran alone.
+    #: Puts aside all answers used since the source was claimed: it ran alone, so it was the one that used them.
     ANSWERS_ASIDE: ClassVar[str] = """
     UPDATE answers SET aside = 1 WHERE used_at >= (SELECT updated_at FROM sources WHERE id = :id)
     """
 
     def quarantined(self) -> tuple[SourceRecord, ...]:
-        """Return the sources that were failed because of their crashes (reason ``crashed``), and not reported yet.
+        """Return the quarantined sources (failed, with the reason ``crashed``) that were not reported yet.
 
-        The answers that such a source used in its last run are put aside: kept, but not recalled until they are paid for anew.
+        The answers that such a source used in its last run are put aside: they stay stored, but are not used until paid for again.
 
-        Their log line, note and hook are still to be made, through `SourceRecord.job`; `fail` says that this is done.
+        The caller makes log line, note and hook, with `SourceRecord.job`, and then calls `fail`.
         """
-        return tuple(rows.record(row, self._paths.real) for row in self._database.query(_ASIDE))
+        return tuple(rows.record(row, self._paths.real) for row in self._database.query(_QUARANTINED))
 
     def recover(self) -> None:
-        """Queue what a dead process was running, at once: the lock says that nobody works on it."""
+        """Queue the jobs of a dead process at once: this process has the lock, so nobody else runs them."""
 
         def requeue(connection: Connection) -> None:
             running = self._left_running(connection)
             now = self._clock()
             for id_, piece, crashes, reached, suspect in running:
-                # Alone means with nothing beside it, whether it was meant so or just happened so.
+                # Alone means that no other job was running, whether by the rule or by chance.
                 alone = len(running) == 1
                 if piece > reached:
                     counted = 1 if alone else min(crashes, 1)
@@ -65,7 +65,7 @@ class Suspects(LedgerPart):
                 values = {"id": id_, "now": now, "crashes": counted, "reached": max(piece, reached)}
                 if alone and counted >= CRASHES:
                     connection.execute(self.ANSWERS_ASIDE, {"id": id_})
-                    connection.execute(_SET_ASIDE, {**values, **why(CRASHED)})
+                    connection.execute(_QUARANTINE, {**values, **why(CRASHED)})
                 elif alone and counted > 1:
                     connection.execute(_RECOVER, {**values, "state": State.DELAYED, "run_at": now + _CRASH_DELAY})
                 else:
@@ -76,8 +76,8 @@ class Suspects(LedgerPart):
     # Within a transaction.
 
     def _left_running(self, connection: Connection) -> list[Row]:
-        """Return what the dead process was running: id, piece, crashes, reached, alone."""
-        # Ordered here: by id, SQLite walks through all rows.
+        """Return the sources that the dead process was running: id, piece, crashes, reached, alone."""
+        # Sort in Python: with ORDER BY id, SQLite reads through all rows.
         return sorted(connection.execute(_LEFT_RUNNING).fetchall())
 
 
@@ -104,12 +104,12 @@ UPDATE sources SET
     crashes = :crashes, reached = :reached
 WHERE id = :id
 """
-_SET_ASIDE: Final = """
+_QUARANTINE: Final = """
 UPDATE sources SET
     state = 'failed', updated_at = :now, alone = 1, crashes = :crashes, reached = :reached,
     reason = :reason, message = :message, hint = :hint
 WHERE id = :id
 """
-# The caller that reports it fails it once more, as an ordinary file. In the order of the index: by id alone SQLite
-# walks all rows.
-_ASIDE: Final = f"SELECT {rows.RECORD} FROM sources WHERE state = 'failed' AND alone = 1 ORDER BY updated_at, id"  # noqa: S608 - our own column names
+# The caller that reports it fails it once more, as an ordinary file. In the order of the index: by id alone, SQLite
+# reads through all rows.
+_QUARANTINED: Final = f"SELECT {rows.RECORD} FROM sources WHERE state = 'failed' AND alone = 1 ORDER BY updated_at, id"  # noqa: S608 - our own column names

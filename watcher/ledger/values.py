@@ -1,4 +1,4 @@
-"""Values that the ledger takes and gives."""
+"""Values that the ledger takes and returns."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,25 +18,25 @@ class PutResult(StrEnum):
     KNOWN = "known"
 
 
-#: Before a source's id: the key under which the memory knows that a person wants it to be tried once more.
+#: Start of the memory key, followed by a source's id, of a person's request to try it once more.
 RETRIED: Final = "retried:"
-#: Begins the key under which the memory has what a job has cost so far; its id follows.
+#: Start of the memory key, followed by a job's id, of what the job has cost so far.
 SPENT: Final = "spent:"
 
-#: The key under which the memory knows whom the last process asked: `name` and `party` of the endpoint; see `watcher.ledger.hosts.Hosts.fleet`.
+#: Memory key of the endpoint that the last process used: its `name` and `party`; see `watcher.ledger.hosts.Hosts.fleet`.
 ENDPOINT: Final = "endpoint"
 #: Memory key: hook failures of the last run (`problems`), for `status`.
 HOOKS: Final = "hooks"
 
 
 def unreadable(digest: str) -> str:
-    """Return under what an answer about a sound is kept that could not be read."""
+    """Return the memory key under which the notes about the garbled answers for a sound are stored."""
     return f"{digest} garbled"
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A recording known by its bytes, whatever its name: how it was cut, and what it sounded like."""
+    """A recording identified by its bytes, whatever its name: how it was cut, and its loudness."""
 
     #: SHA-256 (hex) of all its bytes.
     digest: str
@@ -48,21 +48,21 @@ class Content:
     cuts: tuple[Cut, ...]
     #: Loudness for the guard: one unsigned byte per 0.1 s, minus dBFS (0 loudest, 255 silence); b"" if not measured.
     loudness: bytes = b""
-    #: What was not transcribed of these bytes, or is in doubt: true again for every copy of them.
+    #: What was not transcribed of these bytes, or is in doubt; the same for every copy of them.
     warnings: tuple[ResultWarning, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class OwnedOutput:
-    """An output path that is ours."""
+    """A path of an output that Watcher wrote or is about to write."""
 
     path: bytes
     source: bytes
     kind: str
     digest: str
-    #: False from the moment it is entered until `placed` is called: a crash may have fallen in between.
+    #: False from the moment it is entered until `placed` is called; a crash may come in between.
     placed: bool
-    #: Digest of the file that stood there when it was entered anew; "" once `placed` was called, or if there was none.
+    #: Digest of the file that was there when it was entered again; "" once `placed` was called, or if there was none.
     former: str = ""
 
 
@@ -83,11 +83,11 @@ class SourceRecord:
     reason: str = ""
     message: str = ""
     hint: str = ""
-    #: Of a running job: pieces done and planned, seconds done; of a done one: what came out.
+    #: Of a running job: pieces done and planned, and seconds done.
     piece: int = 0
     pieces: int = 0
     seconds_done: float = 0.0
-    #: Of the last time it was done; kept while it is worked on again.
+    #: Of the last time it was done; kept while the source is transcribed again.
     outcome: Outcome | None = None
     #: As in `Job`.
     fence: int = 0
@@ -96,7 +96,7 @@ class SourceRecord:
 
     @property
     def job(self) -> Job:
-        """The source as its last claim left it: who only has outputs to place (`watcher render`) needs no claim.
+        """The source as a job, as its last claim left it, for callers that only place outputs (`watcher render`) and need no claim.
 
         See `Queue.holds` and `Outputs.enter`.
         """
@@ -114,31 +114,31 @@ class SourceRecord:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Sums since the ledger was made: what `status` says of money and work."""
+    """Sums since the ledger was made, for `status`."""
 
-    #: Of all sources that were done.
+    #: Audio of all sources that were done.
     audio_seconds: float
-    #: All that was bought, of every endpoint and on every day (`Purchases.buy`), whatever came of it.
+    #: Everything that was bought, from all endpoints on all days (`Purchases.buy`), whether or not it was of use.
     paid_seconds: float
-    #: Stored now.
+    #: Number of answers stored now.
     answers: int
-    #: Of `audio_seconds`: those whose answers were stored when the source was claimed for the last time.
+    #: Part of `audio_seconds` whose answers were stored already when the source was claimed for the last time.
     saved_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class FinishedSource:
-    """What is needed to decide whether a finished source (done, failed or skipped) is kept."""
+    """A finished source (done, failed or skipped), with what decides whether its row is kept."""
 
     path: bytes
     root: bytes
-    #: Unix time since when it is known to be gone; 0: it is there, as far as anybody knows.
+    #: Unix time since when it is known to be gone; 0: it exists, as far as is known.
     gone_at: float
 
 
 @dataclass(frozen=True, slots=True)
 class HookCall:
-    """A hook that has to be run at least once: kept until `Hooks.done`."""
+    """A hook call that must be run at least once: stored until `Hooks.done`."""
 
     id: int
     kind: str

@@ -1,8 +1,8 @@
-"""Wait for work without polling, and without missing any.
+"""Wait for work without polling, and without missing any change.
 
 Every change that may make work claimable gets a number. A thread whose claim found nothing remembers the number from
-before that claim, so its wait returns at once when something happened in between. One of the waiting threads looks, once
-a second, for what nobody in this process announces: a delayed job that falls due, and changes by other processes.
+before that claim, so its wait returns at once if something changed in between. One of the waiting threads looks, once
+a second, for changes that no thread of this process announces: a delayed job that falls due, and changes by other processes.
 """
 
 import math
@@ -12,8 +12,8 @@ from typing import Final
 
 from watcher.ledger.part import Connection, LedgerContext, LedgerPart
 
-#: Nothing waits longer than this, whatever the clock does; seconds. The longest wait anybody asks for is an hour (a
-#: server's Retry-After); a `run_at` further away than this was written under a wrong clock, and is due.
+#: Longest wait of a job, in seconds. The longest wait that is requested is an hour (a
+#: server's Retry-After); a `run_at` further in the future was stored while the clock was wrong, and is due.
 LONGEST_DELAY: Final = 2 * 3600.0
 #: Seconds between two looks.
 _LOOK: Final = 1.0
@@ -29,12 +29,12 @@ class WorkSignal(LedgerPart):
         self._looking = False
         self._seen = threading.local()
         self._version = context.database.version()
-        #: A claim found work that has to wait until other jobs have ended; and how many times one of them may have.
+        #: A claim found work that has to wait until other jobs have ended.
         self._held_back = False
         self._conclusions = 0
 
     def wait(self, seconds: float) -> None:
-        """Return when work may be due, when `wake` is called, or after `seconds`.
+        """Return as soon as work may be due or `wake` is called, or after `seconds`.
 
         Nothing is missed between a claim that found nothing and the wait of the same thread. Changes by another process
         are noticed within a second or so.
@@ -59,7 +59,7 @@ class WorkSignal(LedgerPart):
             if leads:
                 with self._changes:
                     self._looking = False
-                    # Somebody else has to look from now on.
+                    # Another thread has to look from now on.
                     self._changes.notify_all()
 
     def wake(self) -> None:
@@ -67,7 +67,7 @@ class WorkSignal(LedgerPart):
         self._announce()
 
     def next_due(self) -> float | None:
-        """Unix time at which the earliest delayed job falls due; None when none waits."""
+        """Return the Unix time at which the earliest delayed job falls due; None if none is delayed."""
         due = self._database.query("SELECT min(run_at) FROM sources WHERE state = 'delayed'")[0][0]
         return None if due is None else float(due)
 
@@ -82,7 +82,7 @@ class WorkSignal(LedgerPart):
         self._announce()
 
     def _concluded(self, hook: str = "") -> None:
-        """Announce that a job ended (or is no suspect any more), if anybody may wait for that."""
+        """Announce that a job ended (or is no longer a suspect), if a thread may wait for that."""
         with self._changes:
             self._conclusions += 1
             awaited = self._held_back or bool(hook)
@@ -95,7 +95,7 @@ class WorkSignal(LedgerPart):
             self._seen.change, self._seen.conclusions = self._change, self._conclusions
 
     def _hold_back(self) -> None:
-        """Note that this thread's claim has to wait for the end of other jobs, which may have come since it looked."""
+        """Note that this thread's claim has to wait until other jobs end; one may have ended since it looked."""
         with self._changes:
             self._held_back = True
             missed = self._conclusions != self._seen.conclusions
@@ -103,7 +103,7 @@ class WorkSignal(LedgerPart):
             self._announce()
 
     def _look(self) -> float:
-        """Announce what nobody else does; give the seconds until the next look."""
+        """Announce changes that no other thread announces; return the seconds until the next look."""
         version = self._database.version()
         changed, self._version = version != self._version, version
         pause = self._due_in() if self._context.exclusive else math.inf
@@ -115,7 +115,7 @@ class WorkSignal(LedgerPart):
         return max(0.0, min(_LOOK, pause))
 
     def _due_in(self) -> float:
-        """Return the seconds until a delayed job falls due; infinity when none will."""
+        """Return the seconds until a delayed job falls due; infinity if none is delayed."""
         now = self._clock()
         ((first, last),) = self._database.query(_DUE)
         if last is not None and last > now + LONGEST_DELAY:
@@ -123,11 +123,11 @@ class WorkSignal(LedgerPart):
         return math.inf if first is None else float(first) - now
 
     def _promote(self, connection: Connection, *, now: float) -> None:
-        """Make ready what is due."""
+        """Make due jobs ready."""
         connection.execute(_PROMOTE, {"now": now, "horizon": now + LONGEST_DELAY})
 
 
-# min() and max() in one SELECT would walk through all rows; each alone takes one end of the index.
+# min() and max() in one SELECT would read through all rows; each alone reads one end of the index.
 _DUE: Final = """
 SELECT
     (SELECT min(run_at) FROM sources WHERE state = 'delayed'),

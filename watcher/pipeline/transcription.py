@@ -74,8 +74,9 @@ class Transcription:
         #: Settings that the server did not take; and whether more than the encoding had to change for an answer.
         self._warnings: dict[ResultWarning, None] = {}
         self._simplified = False
-        #: The result of sending the file as it is, if that is not good enough: no text although there is sound, or text of timecode.
-        self._unheard: TranscriptionResult | None = None
+        #: The result of sending the file as it is, used only if every other form is refused: it has no text although there is sound,
+        #: or the server heard timecode.
+        self._fallback: TranscriptionResult | None = None
         self._measurement = Measurement(descriptor, tools, self._limits, beat)
 
     def transcribe(self) -> TranscriptionResult:
@@ -93,10 +94,10 @@ class Transcription:
         try:
             return self._heard()
         except FileError:
-            if self._unheard is None:
+            if self._fallback is None:
                 raise
             # Every other form was refused: this result is all there is, and its warning says so.
-            return self._unheard
+            return self._fallback
 
     def _heard(self) -> TranscriptionResult:
         if (known := self._known()) is not None:
@@ -180,11 +181,11 @@ class Transcription:
         )
         if measured is not None and has_timecode(measured):
             # Do not store this answer: the one without the timecode will be stored, also after a restart in between.
-            self._unheard = heard
+            self._fallback = heard
             raise RemedyError("the server heard timecode beside the voice", remedy=Remedy.RECODE, reason="timecode")
         self._keep_content(content)
         if not heard.answered:
-            self._unheard, self._question = heard, replace(self._question, insistent=True)
+            self._fallback, self._question = heard, replace(self._question, insistent=True)
             # A recording that cannot be decoded cannot be sent in another form.
             raise self._measurement.undecodable or no_text()
         return heard
@@ -326,7 +327,7 @@ class Transcription:
         """
         if question.insistent:
             # A file that was sent as it is and answered without text has been sent in two encodings already.
-            may_differ = self._unheard is None or self._unheard.answered
+            may_differ = self._fallback is None or self._fallback.answered
             other = Remedies(form.options, whole=False).next(no_text()) if may_differ else None
             if other is None:
                 return None

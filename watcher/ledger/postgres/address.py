@@ -1,4 +1,4 @@
-"""Address of the database: the url of the settings, with what a service needs on top; a password is never shown."""
+"""Address of the database: the url of the settings, and defaults that a service needs; a password is never shown."""
 
 from typing import Any, Final
 
@@ -7,10 +7,10 @@ from psycopg import conninfo
 
 from watcher.errors import ConfigError
 
-#: Seconds; a host that cannot be reached must not hold a worker up for minutes (libpq's own default is to wait on).
+#: Seconds; a server that cannot be reached must not delay a worker for minutes (libpq's default is to wait on).
 _CONNECT: Final = "5"
-#: Milliseconds that sent data may stay unacknowledged, and seconds between signs of life: a connection that a cable or a
-#: firewall has cut is noticed before a lease lapses.
+#: Milliseconds that sent data may stay unacknowledged, and seconds between keepalives: a broken connection (cable,
+#: firewall) is noticed before a lease lapses.
 _UNACKNOWLEDGED: Final = "10000"
 _DEFAULTS: Final = {
     "application_name": "watcher",
@@ -24,14 +24,14 @@ _DEFAULTS: Final = {
 
 
 class Address:
-    """A libpq connection string or url; what it leaves out, libpq takes from PGPASSFILE, PGSERVICE and so on."""
+    """A libpq connection string or url; libpq takes missing values from PGPASSFILE, PGSERVICE and so on."""
 
     def __init__(self, url: str) -> None:
-        """Read it. Raises ConfigError."""
+        """Parse the url. Raises ConfigError."""
         try:
             given = {key: str(value) for key, value in conninfo.conninfo_to_dict(url).items()}
         except psycopg.ProgrammingError as exc:
-            # libpq quotes the string it could not read, password and all.
+            # libpq's message quotes the whole string, password included.
             raise ConfigError(
                 "[state] url is no PostgreSQL url",
                 hint="write it like postgresql://watcher@db.example.org/watcher; odd characters as %XX",

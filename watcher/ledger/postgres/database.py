@@ -1,7 +1,7 @@
 """PostgreSQL under the ledger: a few connections for all threads, statements in the ledger's dialect, errors with a remedy.
 
-A cheap change commits without waiting for the server's disk (synchronous_commit = off): the server writes its log in
-order, so whatever was committed before a durable change is durable with it, on whichever connection.
+A cheap change commits without waiting for the server's disk (synchronous_commit = off). The server writes its log in
+order, so everything committed before a durable change is durable with it, whichever connection made it.
 """
 
 import contextlib
@@ -24,11 +24,11 @@ from watcher.ledger.postgres.pool import ConnectionPool, Raw
 
 _T = TypeVar("_T")
 
-#: Pauses between two tries while the database is away; seconds.
+#: Pauses between two tries while the database cannot be reached; seconds.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
-#: Seconds between two looks at the database's clock.
+#: Seconds between two readings of the database's clock.
 _SYNC: Final = 60.0
-#: What every connection begins with. A host that was stopped in the middle of a transaction must not hold its locks for
+#: Settings of every connection. A host that was stopped in the middle of a transaction must not keep its locks for
 #: long, and none of our statements takes long.
 _SETTINGS: Final = (
     b"SET idle_in_transaction_session_timeout = '10s'; SET statement_timeout = '60s'; SET lock_timeout = '30s'"
@@ -36,7 +36,7 @@ _SETTINGS: Final = (
 
 
 class PostgresConnection:
-    """A transaction under way, for statements in the dialect the engines share."""
+    """An open transaction, for statements in the dialect that both engines share."""
 
     def __init__(self, raw: Raw) -> None:
         self._raw = raw
@@ -62,7 +62,7 @@ class PostgresDatabase:
     ) -> None:
         """Connect; `create`: bring the schema up to date. Raises StateError and ConfigError.
 
-        `host` is who we are. `patience`: seconds that a database that went away is waited for. `clock` replaces the
+        `host`: this host's name. `patience`: seconds to wait for a database that cannot be reached. `clock` replaces the
         database's own.
         """
         self._address = Address(url)
@@ -71,7 +71,7 @@ class PostgresDatabase:
         self._patience = patience
         self._clock = clock
         self._pool = ConnectionPool(self.connect)
-        #: The database's time at a moment of our own clock, which goes on while a machine sleeps.
+        #: The database's time, and the time of our own clock at that moment; our clock goes on while the machine sleeps.
         self._moment = (0.0, 0.0)
         try:
             self.patiently(self._open)
@@ -92,7 +92,7 @@ class PostgresDatabase:
 
     @property
     def name(self) -> str:
-        """Return which database it is, for people; without a password."""
+        """Return the database's name for people, without a password."""
         return self._address.name
 
     def now(self) -> float:
@@ -102,7 +102,7 @@ class PostgresDatabase:
         theirs, ours = self._moment
         passed = _boot_time() - ours
         if passed > _SYNC:
-            # Clocks differ by millionths: what was right a minute ago does while the database is away, or busy.
+            # Clocks drift by millionths: while the database is away or busy, a reading that is a minute old is good enough.
             self._sync_at_leisure()
             theirs, ours = self._moment
             passed = _boot_time() - ours
@@ -110,7 +110,7 @@ class PostgresDatabase:
 
     @contextmanager
     def transaction(self, *, durable: bool = True) -> Iterator[PostgresConnection]:
-        """See part.Store; StateBusyError where the same may pass in a moment."""
+        """See part.Store; raises StateBusyError if the same change may succeed in a moment."""
         with self._begun(durable=durable) as raw, _errors(self._address.name):
             yield PostgresConnection(raw)
             raw.execute(b"COMMIT")
@@ -136,7 +136,7 @@ class PostgresDatabase:
         return self.patiently(ask, patience=patience)
 
     def patiently(self, call: Callable[[], _T], *, patience: float | None = None) -> _T:
-        """Do something again until the database is there to do it, but not for longer than our patience."""
+        """Repeat a call until the database can be reached, for `patience` seconds at most."""
         deadline, pause = time.monotonic() + (self._patience if patience is None else patience), _FIRST_PAUSE
         while True:
             try:
@@ -147,9 +147,9 @@ class PostgresDatabase:
                 pause = min(2 * pause, _LONGEST_PAUSE)
 
     def version(self) -> int:
-        """See part.Store: made of the sums, which every change of a source's state moves.
+        """See part.Store: made of the sums, which change with every change of a source's state.
 
-        Always the same for a host that works: it is notified of new work, and of nothing else.
+        It never changes for a host that claims jobs: such a host is notified of new work, and needs to know nothing else.
         """
         if self._works:
             return 0
@@ -157,23 +157,23 @@ class PostgresDatabase:
 
     def shrink(self) -> bool:
         """See part.Store; all at once, beside what others do."""
-        # Only the tables' owner may; where the hosts' role is another one, the server's autovacuum does it in time.
+        # Only the tables' owner may do this; if the hosts' role is not the owner, the server's autovacuum does it later.
         with contextlib.suppress(StateError), self._pool.lent() as raw, _errors(self._address.name):
             raw.execute(b"VACUUM (TRUNCATE) answers, contents, cuts")
         return False
 
     def size(self) -> int:
-        """See part.Store; may be asked of a closed one, too."""
+        """See part.Store; works on a closed database, too."""
         with self._pool.lent() as raw, _errors(self._address.name):
             return int(raw.execute(_SIZE).fetchall()[0][0])
 
     def say(self, channel: str, word: str) -> None:
-        """Notify all that listen on a channel; a host that is not reached looks by itself."""
+        """Notify all listeners of a channel; a host that is not reached looks by itself."""
         with contextlib.suppress(StateError), self._pool.lent() as raw, _errors(self._address.name):
             raw.execute(b"SELECT pg_notify(%s, %s)", (channel, word))
 
     def connect(self) -> Raw:
-        """Make a connection of one's own. Raises StateError."""
+        """Open a connection outside the pool. Raises StateError."""
         with _errors(self._address.name):
             raw = self._address.connect()
             try:
@@ -187,7 +187,7 @@ class PostgresDatabase:
         return raw
 
     def _sync_at_leisure(self) -> None:
-        """Look at the database's clock if a connection lies idle: who asks may have one already, so nobody waits for one."""
+        """Read the database's clock if a connection is idle. Do not wait for one: the caller may hold one itself."""
         with self._pool.idle() as raw, contextlib.suppress(StateError), _errors(self._address.name):
             if raw is not None:
                 self._sync(raw)
@@ -199,14 +199,14 @@ class PostgresDatabase:
 
     @contextmanager
     def _begun(self, *, durable: bool) -> Iterator[Raw]:
-        """Yield a connection on which a transaction has begun; it is undone unless it was committed."""
+        """Yield a connection with an open transaction; it is rolled back unless it was committed."""
         begin = b"BEGIN" if durable else b"BEGIN; SET LOCAL synchronous_commit = off"
         with contextlib.ExitStack() as stack:
             raw = stack.enter_context(self._pool.lent())
             try:
                 raw.execute(begin, prepare=False)
             except psycopg.OperationalError:
-                # It broke while it lay idle, and so did the others, if the server was restarted: nothing was done yet.
+                # It broke while it was idle; if the server was restarted, so did the other idle ones. Nothing was done yet.
                 stack.close()
                 self._pool.forget_idle()
                 raw = stack.enter_context(self._pool.lent())
@@ -217,7 +217,7 @@ class PostgresDatabase:
 
 @lru_cache(maxsize=512)
 def translated(sql: str) -> bytes:
-    """Write ? and :name the way psycopg does."""
+    """Replace ? and :name by psycopg's placeholders."""
     return _PLACE.sub(lambda match: f"%({match[1]})s" if match[1] else "%s", sql.replace("%", "%%")).encode()
 
 
@@ -230,7 +230,7 @@ WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'
 
 
 class _Flag(Dumper):
-    """A truth value as the number the tables have for it."""
+    """Sends a truth value as the number that the tables store."""
 
     oid = 21
 
@@ -240,7 +240,7 @@ class _Flag(Dumper):
 
 @contextmanager
 def _errors(name: str) -> Iterator[None]:
-    """Raise our errors for PostgreSQL's."""
+    """Raise PostgreSQL's errors as our own."""
     try:
         yield
     except psycopg.Error as exc:
@@ -292,5 +292,5 @@ _ERRORS: Final[tuple[tuple[tuple[type[psycopg.Error], ...], type[StateError], st
 
 
 def _boot_time() -> float:
-    """Return seconds that never jump, and go on while the machine sleeps."""
+    """Return the seconds of a clock that never jumps and goes on while the machine sleeps."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)

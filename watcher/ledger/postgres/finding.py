@@ -11,7 +11,7 @@ from watcher.ledger.values import PutResult
 
 
 def distinct(found: Iterable[FoundRecording]) -> Iterator[list[FoundRecording]]:
-    """Split what was found so that no path comes twice in a run: one statement sees each row once."""
+    """Split the found files into runs without equal paths: one statement can change each row only once."""
     run: dict[bytes, FoundRecording] = {}
     for one in found:
         if one.path in run:
@@ -47,7 +47,7 @@ def put_distinct(connection: Connection, found: list[FoundRecording], now: float
 
 
 def _differs(new: Fingerprint, size: int, mtime_ns: int, inode: int) -> bool:
-    # An inode of 0 says nothing: the file system came to be mounted another way.
+    # An inode of 0 means that the file system has no stable inodes: do not compare it.
     return (size, mtime_ns) != (new.size, new.mtime_ns) or bool(inode and new.inode and inode != rows.signed(new.inode))
 
 

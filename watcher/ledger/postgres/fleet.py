@@ -1,7 +1,7 @@
-"""The fleet in front of one endpoint, kept in PostgreSQL; see `watcher.fleet.Fleet`.
+"""The state that all hosts share about one endpoint, in PostgreSQL; see `watcher.fleet.Fleet`.
 
-A limit costs one round trip when a host's share changes, none while it lasts. Whatever goes wrong is a StateError at once (but for bought minutes, see `purchases`): the gate goes on with
-what it has in hand, and asks again.
+A limit costs one round trip when a host's share changes, none while it lasts. Every failure is a StateError at once (except for
+bought minutes, see `purchases`): the gate continues with the share it has, and asks again.
 """
 
 import json
@@ -18,12 +18,12 @@ from watcher.ledger.postgres.shared import GATE_CHANNEL
 
 _T = TypeVar("_T")
 
-#: Starts within any 60 s are counted, but none comes at its very moment: by so much may it be late, in seconds.
+#: Seconds by which a request may start late, without more starts within any 60 s than allowed.
 LATE: Final = 0.5
 
 
 class PostgresFleet:
-    """One host's way to the fleet."""
+    """One host's access to the shared state of an endpoint."""
 
     def __init__(
         self,
@@ -36,9 +36,9 @@ class PostgresFleet:
         sender: str,
         listen: Callable[[Callable[[], None]], None],
     ) -> None:
-        """`party`: who comes with the same key and model; a hold is theirs, limits are everybody's.
+        """`party`: all hosts with the same key and model share a hold; all hosts share the limits.
 
-        `host`: whose the places are. `sender`: what is said of changes of the door, so that all others hear of it.
+        `host`: the host that gets the places. `sender`: the text of notifications about the door, so that all others react to them.
         """
         self._database = database
         self._endpoint = rows.text(endpoint)
@@ -49,7 +49,7 @@ class PostgresFleet:
         self._listen = listen
 
     def share(self, need: LimitDemand, *, lease: float) -> LimitShare:
-        """Request places, starts and minutes; what the last call granted and this one does not ask for is returned."""
+        """Request places, starts and minutes; what the last call was granted and this one does not request goes back."""
         spacing = (60.0 + LATE) / need.per_minute if need.per_minute else 0.0
         values = (
             *(self._endpoint, self._host, lease, need.limit, need.wanted, need.used, need.starts, spacing),
@@ -60,11 +60,11 @@ class PostgresFleet:
         return LimitShare(places, counted, contended, starts, BudgetCredit(credit))
 
     def spend(self, day: str, seconds: float) -> float:
-        """Turn seconds of audio in flight into bought ones; return the day's sum. 0 seconds only asks. As cheap as `Purchases.buy`."""
+        """Count seconds of audio in flight as bought; return the day's sum. 0 seconds: only return the sum. Cheap, as `Purchases.buy`."""
         return self._purchases.buy(self._endpoint, day, seconds)
 
     def leave(self) -> None:
-        """Return all shares to the fleet."""
+        """Give all shares back."""
         key = (self._endpoint, self._host)
 
         def leave(connection: Connection) -> None:
@@ -75,7 +75,7 @@ class PostgresFleet:
         self._change(leave, durable=False)
 
     def door(self) -> SharedHold:
-        """Return the hold or pause."""
+        """Return the shared hold or pause."""
         found = self._database.query(_DOOR, (self._endpoint, self._party), patience=0.0)
         if not found:
             return SharedHold()
@@ -89,7 +89,7 @@ class PostgresFleet:
         )
 
     def shut(self, hold: Mapping[str, object], *, wait: float) -> int:
-        """Hold the door for all, unless it is held for the same `reason`; return the hold's number. A probe is due in `wait` seconds."""
+        """Begin a hold for all, unless there is one for the same `reason`; return its number. A probe is due in `wait` seconds."""
         key = (self._endpoint, self._party)
 
         def shut(connection: Connection) -> int:
@@ -102,7 +102,7 @@ class PostgresFleet:
         return self._change(shut)
 
     def put_off(self, number: int, hold: Mapping[str, object], *, wait: float) -> None:
-        """Store that this hold lasts, and that the next probe is due in `wait` seconds; nothing, where it is over."""
+        """Store that this hold goes on, and that the next probe is due in `wait` seconds; do nothing if it is over."""
         self._tell(_PUT_OFF, (_json(hold), wait, self._endpoint, self._party, number))
 
     def open(self, number: int) -> None:
@@ -120,7 +120,7 @@ class PostgresFleet:
         self._change(lambda connection: connection.execute(_GIVE_BACK, values), durable=False)
 
     def pause(self, pause: Mapping[str, object], *, seconds: float) -> None:
-        """Pause all hosts for so long."""
+        """Pause all hosts for `seconds`."""
         self._tell(_PAUSE, (self._endpoint, self._party, _json(pause), seconds), durable=False)
 
     def resume(self) -> None:
@@ -148,7 +148,7 @@ class PostgresFleet:
 
 
 def _json(value: Mapping[str, object]) -> str:
-    """Write a hold or a pause as JSON that the database reads: it may quote whatever a server said."""
+    """Write a hold or a pause as JSON that the database accepts: it may quote any text of a server."""
     return json.dumps({key: _storable(one) for key, one in value.items()}, separators=(",", ":"))
 
 

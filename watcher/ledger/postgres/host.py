@@ -1,4 +1,4 @@
-"""Identity of a host: one state directory, known by a name that stays the same from start to start."""
+"""The name of a host: it belongs to one state directory, and stays the same from start to start."""
 
 import os
 import secrets
@@ -13,10 +13,10 @@ NAME: Final = "host"
 
 
 def host_of(directory: Path, *, make: bool) -> str:
-    """Return the name of the host with this state directory; `make`: keep a new one there where there is none.
+    """Return the name of the host with this state directory; `make`: if there is none, make one and store it there.
 
-    The machine's name, for people, and a few random letters: two daemons on one machine are two hosts, and a copied
-    machine that was renamed is another host than its twin as soon as its state directory is its own. Raises StateError.
+    It is the machine's name, for people, with a few random letters: two daemons on one machine are two hosts, and a copied
+    machine is another host as soon as it has its own state directory. Raises StateError.
     """
     path = directory / NAME
     try:
@@ -27,7 +27,7 @@ def host_of(directory: Path, *, make: bool) -> str:
         raise StateError(f"{path} cannot be read: {exc.strerror}") from exc
     name = f"{socket.gethostname()}-{secrets.token_hex(3)}"
     if make:
-        # Its holder has the state's lock, so nobody else makes it at the same time.
+        # The caller has the state's lock, so nobody else makes the file at the same time.
         temporary = path.with_suffix(".tmp")
         try:
             with temporary.open("w", encoding="utf-8") as file:

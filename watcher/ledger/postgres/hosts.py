@@ -18,7 +18,7 @@ _FORGOTTEN: Final = 86_400.0
 
 
 class PostgresHosts(Hosts):
-    """The hosts of a ledger, one of which is ours."""
+    """The hosts of a ledger, as one of them sees them."""
 
     _database: PostgresDatabase
 
@@ -31,7 +31,7 @@ class PostgresHosts(Hosts):
         sender: str,
         listen: Callable[[Callable[[], None]], None],
     ) -> None:
-        """`host` is who we are; `purchases`, `sender` and `listen` are for `PostgresFleet`."""
+        """`host`: this host's name; `purchases`, `sender` and `listen` are for `PostgresFleet`."""
         super().__init__(context)
         self._name = host
         self._host = rows.text(host)
@@ -71,7 +71,7 @@ class PostgresHosts(Hosts):
         return facts
 
     def leave(self) -> None:
-        """Report that this host ends."""
+        """Store that this host ends."""
 
         def leave(connection: Connection) -> None:
             connection.execute("DELETE FROM hosts WHERE host = ?", (self._host,))
@@ -111,7 +111,7 @@ class PostgresHosts(Hosts):
 
     def release_scan(self, root: bytes, rules: str) -> None:
         values = (self._paths.stored(root), rows.text(rules), self._host)
-        # At once, or not at all: it lapses by itself.
+        # Try only once: the lease also lapses by itself.
         self._database.change(lambda connection: connection.execute(_RELEASE, values), durable=False, patience=0.0)
 
 

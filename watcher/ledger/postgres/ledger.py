@@ -1,8 +1,8 @@
-"""The ledger on PostgreSQL, as one host sees it: with this host's paths, clock and own memory, and the other hosts.
+"""The ledger on PostgreSQL, as one host sees it: with this host's paths, clock and memory, and the other hosts.
 
-While the database restarts or fails over, a change or a read is made again for a little while (`PostgresDatabase.patiently`);
-then it is a StateBusyError, and a caller that can wait longer may repeat it. All changes may be: what was committed without our
-hearing of it is either done once more to the same effect, or refused by the fence and recognised as our own doing.
+While the database restarts or fails over, changes and reads are repeated for a short time (`PostgresDatabase.patiently`);
+after that they raise StateBusyError, and a caller that can wait longer may repeat them. Every change may be repeated: if the first
+commit succeeded without being confirmed, the second has the same effect, or the fence refuses it and the first is recognised.
 """
 
 import time
@@ -29,24 +29,24 @@ from watcher.ledger.postgres.shared import ADD
 from watcher.ledger.postgres.takeover import Takeover
 from watcher.ledger.values import HookCall
 
-#: Seconds a change waits for a database that went away: a restart takes no longer.
+#: Seconds that a change waits for a database that cannot be reached: a restart takes no longer.
 PATIENCE: Final = 2.0
-#: Seconds after a start of the server in which no lease is taken over: longer than between two renewals.
+#: Seconds after a start of the server in which no lease is taken over: longer than the time between two renewals.
 GRACE: Final = 15.0
-#: Seconds between two looks at the hooks of dead hosts.
+#: Seconds between two queries for hooks of dead hosts.
 _INHERIT: Final = 5.0
-#: Keys under which each host remembers something of its own; what its daemon tells of itself all others may see.
+#: Memory keys of which each host has its own value.
 _OWN: Final = frozenset({"history", "pause-notes"})
 _TOLD: Final = "service"
 
 
 class PostgresAnswers(Answers):
-    """Answers know which host used them last."""
+    """Answers, with the host that used them last."""
 
     KEEP: ClassVar[str] = f"{Answers.KEEP}, host = excluded.host"
     RECALL: ClassVar[str] = Answers.RECALL.replace("SET ", "SET host = current_setting('watcher.host'), ")
 
-    # Two hosts may hear copies of one recording at the same time: the second one finds what the first one entered.
+    # Two hosts may transcribe copies of one recording at the same time: then the second finds the row of the first.
     KEEP_CONTENT: ClassVar[str] = f"""
     {Answers.KEEP_CONTENT}
     ON CONFLICT (digest, parameters) DO UPDATE SET
@@ -56,7 +56,7 @@ class PostgresAnswers(Answers):
 
 
 class PostgresOutputs(Outputs):
-    """Temporaries of hosts that died are there, too."""
+    """Outputs, with the temporaries of dead hosts."""
 
     def __init__(self, context: LedgerContext, *, takeover: Takeover) -> None:
         super().__init__(context)
@@ -67,7 +67,7 @@ class PostgresOutputs(Outputs):
 
 
 class PostgresMemory(Memory):
-    """Some of it is each host's own, and what the daemon tells of itself is in the list of hosts."""
+    """Memory, in which some values belong to one host, and the daemon's facts for `status` are in the list of hosts."""
 
     def __init__(self, context: LedgerContext, *, hosts: PostgresHosts, host: str) -> None:
         super().__init__(context)
@@ -94,12 +94,12 @@ class PostgresMemory(Memory):
 
 
 class PostgresHooks(Hooks):
-    """Only this host's own calls are due, and those of dead ones."""
+    """Hook calls; only those of this host and of dead hosts are due."""
 
     def __init__(self, context: LedgerContext, *, takeover: Takeover) -> None:
         super().__init__(context)
         self._takeover = takeover
-        #: Monotonic time from which on it is worth another look at what dead hosts have left to run.
+        #: Monotonic time of the next query for hooks of dead hosts.
         self._inherits_at = 0.0
 
     def due(self, limit: int, *, heir_of: Collection[str] = ()) -> Sequence[HookCall]:
@@ -110,14 +110,14 @@ class PostgresHooks(Hooks):
 
 
 class PostgresHistory(History):
-    """History that also folds the per-connection sums; each connection has its own, so that hosts do not wait for each other."""
+    """History that also merges the sums: each connection has rows of its own, so that hosts do not wait for each other."""
 
     def tidy(self) -> bool:
         self.fold()
         return super().tidy()
 
     def fold(self) -> None:
-        """Add up the sums of connections that are no more."""
+        """Merge the sums of connections that are closed."""
         self._database.change(lambda connection: connection.execute(_FOLD), durable=False)
 
 
@@ -142,13 +142,13 @@ class PostgresLedger(Ledger):
     ) -> None:
         """Open. Raises StateLockedError when another process is the host of this directory, StateError, ConfigError.
 
-        `lock`: false where the caller holds the directory's lock himself. `clock`: this host's, in which callers say
-        when. `database_clock`: what replaces the database's own, to date what is stored and to time leases.
+        `lock`: False if the caller holds the directory's lock already. `clock`: this host's clock, for the times that callers
+        give. `database_clock`: replaces the database's clock, for stored times and leases.
         """
         with ExitStack() as stack:
             if exclusive and lock:
                 stack.callback(Lock(directory).release)
-            #: Who we are among the hosts.
+            #: This host's name.
             self.host = host = host_of(directory, make=exclusive)
             self._roots = RootMap(roots or {}, host=host)
             now, tick = database_clock or (None, None)
@@ -159,7 +159,7 @@ class PostgresLedger(Ledger):
             queue = PostgresQueue(context, host=host, grace=grace, tick=tick)
             stack.callback(queue.signals.close)
             purchases = PostgresPurchases(context, host=host)
-            # A command beside the daemon is heard by it; the daemon need not hear itself.
+            # The daemon ignores its own notifications; those of a command on the same host must reach it, so they have another sender.
             sender = host if exclusive else queue.signals.sender
             hosts = PostgresHosts(
                 context, host=host, purchases=purchases, sender=sender, listen=queue.signals.gates.append
@@ -183,7 +183,7 @@ class PostgresLedger(Ledger):
 
     def mount(self, roots: Mapping[str, str]) -> None:
         self._roots.mount(roots)
-        # What could not be claimed here may be now.
+        # Some jobs may be claimable here only now.
         self.queue.wake()
 
 
@@ -195,14 +195,14 @@ def _context(
         exclusive=exclusive,
         clock=database.now,
         paths=roots,
-        # The database's clock may be ahead of this host's.
+        # The database's clock may differ from this host's.
         ledger_time=lambda moment: moment + database.now() - clock(),
         add=ADD,
         own="host = current_setting('watcher.host')",
     )
 
 
-#: Sums of connections that are no more go into one row each.
+#: Merges the sums of closed connections into one row each.
 _FOLD: Final = """
 WITH old AS (
     DELETE FROM sums WHERE backend <> 0 AND backend NOT IN (SELECT pid FROM pg_stat_activity) RETURNING name, value

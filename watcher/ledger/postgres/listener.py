@@ -1,4 +1,4 @@
-"""Listen for notifications of other hosts: LISTEN on a connection of its own, in a thread of its own."""
+"""Listen for notifications of other hosts: LISTEN on a separate connection, in a separate thread."""
 
 import contextlib
 import os
@@ -14,19 +14,19 @@ from watcher.ledger.postgres.database import PostgresDatabase
 from watcher.ledger.postgres.pool import Raw
 from watcher.ledger.postgres.shared import GATE_CHANNEL
 
-#: Channel on which hosts say that there is new work.
+#: Channel on which hosts announce new work.
 _WORK: Final = "watcher"
 #: Seconds between two tries to reach the database.
 _AGAIN: Final = 1.0
-#: Seconds without a word after which the connection is asked for a sign of life.
+#: Seconds without a notification after which the connection is checked.
 _SILENCE: Final = 30.0
 
 
 class NotificationListener:
-    """Calls back for each notification that others sent on its channels; without a connection, once a second."""
+    """Calls a function for each notification of others on its channels; without a connection, once a second."""
 
     def __init__(self, database: PostgresDatabase, callbacks: Mapping[str, tuple[str, Callable[[], None]]]) -> None:
-        """Listen from now on. `callbacks`: by channel, the word that we say, which needs no call; and who is called.
+        """Listen from now on. `callbacks`: by channel, our own sender name, whose notifications are ignored, and the function to call.
 
         Raises StateError.
         """
@@ -61,7 +61,7 @@ class NotificationListener:
             with contextlib.suppress(StateError, psycopg.Error, OSError):
                 if raw is None:
                     raw = self._connect()
-                    # Whatever was said before nobody heard.
+                    # Notifications sent before this moment were lost.
                     self._heard(self._callbacks)
                 self._listen(raw)
             if raw is not None:
@@ -71,7 +71,7 @@ class NotificationListener:
                 self._heard(self._callbacks)
 
     def _listen(self, raw: Raw) -> None:
-        # Not `select`: it takes no descriptor from 1024 on.
+        # Not `select`: it does not accept descriptors from 1024 on.
         poll = select.poll()
         for descriptor in (raw.fileno(), self._wake_reader):
             poll.register(descriptor, select.POLLIN)
@@ -81,7 +81,7 @@ class NotificationListener:
                 return
             if not readable:
                 raw.execute(b"SELECT 1")
-                # It may have brought a word along that went unread.
+                # The check may have received a notification that was not read yet.
                 self._heard(self._callbacks)
             raw.pgconn.consume_input()
             words = [(word.relname.decode(), word.extra.decode()) for word in iter(raw.pgconn.notifies, None)]
@@ -93,22 +93,22 @@ class NotificationListener:
 
 
 class HostSignals:
-    """What one opening of the ledger says to the other hosts, and hears of them."""
+    """The notifications that one opening of the ledger sends to other hosts and receives from them."""
 
     def __init__(self, database: PostgresDatabase, *, host: str, work: Callable[[], None]) -> None:
-        """`work` is called when others have new work."""
+        """`work` is called when other hosts announce new work."""
         self._database = database
         self._host = host
         self._work = work
-        #: Those who want to hear of what other hosts change about a gate.
+        #: Functions to call when another host changes something about a gate.
         self.gates: list[Callable[[], None]] = []
-        #: Name of this opening in what is said to others: a daemon and a command beside it are two of one host.
+        #: Sender name of this opening: a daemon and a command beside it, on the same host, have different ones.
         self.sender = f"{host}:{id(self)}"
         self._starting = threading.Lock()
         self._listener: NotificationListener | None = None
 
     def listen(self) -> None:
-        """Listen from now on, if that is not done yet. Raises StateError."""
+        """Start listening, unless that was done before. Raises StateError."""
         self._database.patiently(self._start)
 
     def offer(self) -> None:

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL that threads lend and return."""
+"""Connections to PostgreSQL that threads borrow and return."""
 
 import contextlib
 import threading
@@ -11,12 +11,12 @@ from psycopg.pq import TransactionStatus
 
 Raw: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 
-#: Connections at most, beside the one that listens: more threads than that take turns, a statement takes a millisecond.
+#: Connections at most, beside the one that listens. More threads than that take turns; a statement takes a millisecond.
 _CONNECTIONS: Final = 6
 
 
 class ConnectionPool:
-    """Connections that are made as they are needed, up to a number; then threads wait for one. Any thread may use it."""
+    """Opens connections when they are needed, up to a limit; above it, threads wait for one. Any thread may use it."""
 
     def __init__(self, connect: Callable[[], Raw]) -> None:
         self._connect = connect
@@ -27,7 +27,7 @@ class ConnectionPool:
         self.closed = threading.Event()
 
     def close(self) -> None:
-        """Close all connections that lie idle now, and the others as they are returned. May be called again."""
+        """Close all idle connections now, and the others when they are returned. May be called again."""
         self.closed.set()
         with self._changed:
             while self._idle:
@@ -36,7 +36,7 @@ class ConnectionPool:
 
     @contextmanager
     def lent(self) -> Iterator[Raw]:
-        """Lend a connection; a transaction that it is left in is undone. Raises what `connect` raises."""
+        """Lend a connection; a transaction that is open when it is returned is rolled back. Raises what `connect` raises."""
         raw = self._take()
         try:
             yield raw
@@ -45,7 +45,7 @@ class ConnectionPool:
 
     @contextmanager
     def idle(self) -> Iterator[Raw | None]:
-        """Lend a connection that lies idle; None where none does."""
+        """Lend an idle connection, or None if there is none."""
         with self._changed:
             raw = self._idle.pop() if self._idle else None
         try:
@@ -55,7 +55,7 @@ class ConnectionPool:
                 self._give(raw)
 
     def forget_idle(self) -> None:
-        """Close the connections that lie idle: they may be broken, as another one was."""
+        """Close the idle connections: another one was broken, so these may be, too."""
         with self._changed:
             broken, self._idle = self._idle, []
         for raw in broken:

@@ -1,4 +1,4 @@
-"""Audio seconds that were bought, added to two sums: once, also where the database goes away before it says that it has."""
+"""Audio seconds that were bought, added to two sums exactly once, even if the database's reply to the commit is lost."""
 
 import secrets
 import threading
@@ -11,7 +11,7 @@ from watcher.ledger.part import Connection, LedgerContext
 from watcher.ledger.postgres.database import PostgresDatabase
 from watcher.ledger.purchases import Purchases
 
-#: Seconds for which the last booking of a process is kept; what is still unknown after that may count twice.
+#: Seconds for which the last booking of a process is stored; a booking that is still unconfirmed after that may count twice.
 _KEPT: Final = 7 * 86_400.0
 
 
@@ -21,12 +21,12 @@ class PostgresPurchases(Purchases):
     _database: PostgresDatabase
 
     def __init__(self, context: LedgerContext, *, host: str) -> None:
-        """`host`: whose seconds in flight become bought ones."""
+        """`host`: the host whose seconds in flight count as bought."""
         super().__init__(context)
         self._host = host
         self._process = secrets.token_hex(8)
         self._numbers = count(1)
-        #: By endpoint and day: number and seconds of each booking whose outcome is not known. One of them was made, or none.
+        #: By endpoint and day: number and seconds of each unconfirmed booking. At most one of them was made.
         self._unknown: dict[tuple[str, str], dict[int, float]] = {}
         self._lock = threading.Lock()
 
@@ -43,7 +43,7 @@ class PostgresPurchases(Purchases):
             try:
                 total = self._database.change(book, durable=False, patience=0.0)
             except StateBusyError:
-                # However long it took to fail, it is waited for as long as ever.
+                # Wait for the database as long as for any change, however long the first try took to fail.
                 total = self._database.change(book, durable=False)
             del self._unknown[endpoint, day]
         return total
@@ -59,7 +59,7 @@ class PostgresPurchases(Purchases):
 
         rest = seconds
         if unknown:
-            # This waits for the row that an earlier booking has locked: once it is ours, that one is made, or never will be.
+            # This waits for the row that an earlier booking may have locked. Once we have it, the earlier one is made or failed for good.
             spend(0.0)
             found = connection.execute("SELECT value FROM memory WHERE key = ?", (key,)).fetchall()
             rest -= unknown.get(int(found[0][0]), 0.0) if found else 0.0

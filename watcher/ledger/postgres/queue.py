@@ -1,7 +1,7 @@
-"""The queue on PostgreSQL: what it does in another way than SQLite, for hosts that share it.
+"""The queue on PostgreSQL: what differs from SQLite because hosts share it.
 
-A lease is a promise to the other hosts: only they take a job over when it lapses. To the host that made the claim it does not
-lapse, as on SQLite: what is in work there is known to its workers, however long it stood still.
+A lease matters only to the other hosts: they take a job over when it lapses. For the host that made the claim it does not
+lapse, as on SQLite: its workers know which jobs they run, however long the process was stopped.
 """
 
 import math
@@ -21,7 +21,7 @@ from watcher.ledger.postgres.finding import distinct, put_distinct
 from watcher.ledger.postgres.listener import HostSignals
 from watcher.ledger.postgres.roots import RootMap
 from watcher.ledger.postgres.schema import LOCKS, PUTTING
-from watcher.ledger.postgres.unheard import UnheardQueueing, below_any
+from watcher.ledger.postgres.unconfirmed import UnconfirmedQueueing, below_any
 from watcher.ledger.queue import HOLDS, Queue
 from watcher.ledger.suspects import CRASHED, CRASHES, why
 from watcher.ledger.values import PutResult, SourceRecord
@@ -29,7 +29,7 @@ from watcher.ledger.waiting import LONGEST_DELAY
 
 _T = TypeVar("_T")
 
-#: Seconds for which a claim relies on what was made ready before: those that wait look as soon as something is due.
+#: Seconds for which claims do not look again for jobs that fall due: threads that wait do that as soon as one is due.
 _PROMOTED: Final = 0.5
 
 
@@ -54,7 +54,7 @@ class PostgresQueue(Queue):
     def __init__(
         self, context: LedgerContext, *, host: str, grace: float, tick: Callable[[], float] | None = None
     ) -> None:
-        """`host`: who we are among the hosts.
+        """`host`: this host's name.
 
         `grace`: seconds after a start of the server in which no lease is taken over, because nobody could renew any while
         it was away. `tick` replaces its clock.
@@ -62,22 +62,22 @@ class PostgresQueue(Queue):
         self._host = host
         self._grace = grace
         self._tick = tick
-        #: One claim of this host at a time: the rule about suspects counts this host's running jobs.
+        #: Allows one claim of this host at a time: the rule about suspects counts this host's running jobs.
         self._claiming = threading.Lock()
-        #: Owners whose last claim failed: the database may have made it, and gone before it said so.
+        #: Owners whose last claim failed: the database may have made the claim although its reply was lost.
         self._unsure: set[str] = set()
-        #: Claims whose conclusion may have been committed without our hearing of it.
-        self._unheard: set[tuple[int, int]] = set()
-        self._unheard_queueing = UnheardQueueing()
-        #: When the last look began that found nothing, by `small`; monotonic.
-        self._barren = {False: -math.inf, True: -math.inf}
-        #: When what is due was last made ready, by the database's clock.
+        #: Claims whose conclusion may have been committed although the reply was lost.
+        self._unconfirmed: set[tuple[int, int]] = set()
+        self._unconfirmed_queueing = UnconfirmedQueueing()
+        #: When the last claim that found nothing began, by `small`; monotonic.
+        self._found_nothing_since = {False: -math.inf, True: -math.inf}
+        #: When due jobs were last made ready, by the database's clock.
         self._promoted_at = -math.inf
         super().__init__(context)
         self.signals = HostSignals(self._database, host=host, work=self._announce)
 
     def start(self) -> None:
-        """Listen, and recover; before the first claim, so that nothing is missed after it."""
+        """Start to listen, and recover from a crash. Call it before the first claim, so that no change is missed after it."""
         self.signals.listen()
         self.recover()
         self.signals.offer()
@@ -92,19 +92,19 @@ class PostgresQueue(Queue):
         asked = frozenset(paths).__contains__
 
         def put(connection: Connection) -> list[PutResult]:
-            # Hosts that find the same files take turns, or each would wait for a row of the other.
+            # Hosts that find the same files take turns: otherwise each could wait for a row that the other has locked.
             connection.execute("SELECT pg_advisory_xact_lock(?, ?)", (LOCKS, PUTTING))
             now = self._clock()
             answers = [answer for run in runs for answer in put_distinct(connection, run, now)]
             queued = {
                 path: answer for path, answer in zip(paths, answers, strict=True) if answer is not PutResult.KNOWN
             }
-            earlier = self._unheard_queueing.note(connection, queued, now, asked)
+            earlier = self._unconfirmed_queueing.note(connection, queued, now, asked)
             return [earlier.pop(path, answer) for path, answer in zip(paths, answers, strict=True)]
 
-        # Durably, unlike on SQLite: the server may die and we live on, and what we think is known nobody puts again.
+        # Durable, unlike on SQLite: the server may crash while we go on, and files that we believe to be stored are not put again.
         answers = self._database.change(put)
-        self._unheard_queueing.heard(asked)
+        self._unconfirmed_queueing.confirmed(asked)
         if any(answer is not PutResult.KNOWN for answer in answers):
             self._offer()
             if PutResult.CHANGED in answers:
@@ -117,11 +117,11 @@ class PostgresQueue(Queue):
         def requeue(connection: Connection) -> list[bytes]:
             now = self._clock()
             queued = make(connection, now)
-            earlier = self._unheard_queueing.note(connection, dict.fromkeys(queued, PutResult.QUEUED), now, asked)
+            earlier = self._unconfirmed_queueing.note(connection, dict.fromkeys(queued, PutResult.QUEUED), now, asked)
             return [*earlier, *queued]
 
         queued = self._database.change(requeue)
-        self._unheard_queueing.heard(asked)
+        self._unconfirmed_queueing.confirmed(asked)
         return queued
 
     # Working.
@@ -147,12 +147,12 @@ class PostgresQueue(Queue):
         self._about_to_claim()
         self._for_small[rows.text(owner)] = wanted.small
         came = time.monotonic()
-        # Nobody waits in here for a database that is away: the others would wait one after the other.
+        # Do not wait for the database while holding this lock: the other threads would wait one after the other.
         with self._claiming:
-            # A change wakes all that wait. Where another thread's claim began after this call and found nothing, there
-            # is nothing to find.
+            # A change wakes all waiting threads. If another thread's claim began after this call and found nothing, this one
+            # finds nothing either.
             unsure = owner in self._unsure
-            if not unsure and max(self._barren[False], self._barren[wanted.small]) > came:
+            if not unsure and max(self._found_nothing_since[False], self._found_nothing_since[wanted.small]) > came:
                 return None
             begun = time.monotonic()
             self._unsure.add(owner)
@@ -160,11 +160,11 @@ class PostgresQueue(Queue):
             job = job or self._claim(owner, wanted, lease=lease)
             self._unsure.discard(owner)
             if job is None and not (wanted.reserved or wanted.without):
-                self._barren[wanted.small] = begun
+                self._found_nothing_since[wanted.small] = begun
         return job
 
     def _claimed(self, owner: str, *, lease: float) -> Job | None:
-        """Return the job that this owner has without knowing it; an owner has one at a time."""
+        """Return the job that this owner claimed without getting the reply; an owner has one job at a time."""
         values = {"host": self._host, "owner": rows.text(owner), "lease": float(lease)}
         found = self._database.change(
             lambda connection: self._timed(connection, _CLAIMED, values), durable=False, patience=0.0
@@ -188,7 +188,7 @@ class PostgresQueue(Queue):
                     "lease": float(lease),
                     "now": self._clock(),
                 }
-                # Another host may be claiming it: then the next one of its kind, or the next head.
+                # Another host may be claiming it: then take the next one of its group, or the next head.
                 if claimed := self._timed(connection, _CLAIM, values):
                     return head.root, rows.job(claimed[0], self._paths.real)
             return None
@@ -206,25 +206,25 @@ class PostgresQueue(Queue):
     def _conclude(
         self, job: Job, make: Callable[[Connection], _T], *, back: bool = False, durable: bool = True
     ) -> _T | None:
-        """See Queue; where a commit went unheard, the second one finds what the first one did."""
+        """See Queue; if the reply to a commit was lost, the second run recognises what the first one did."""
         claim, runs = (job.id, job.fence), count(1)
 
         def conclude(connection: Connection) -> _T | None:
-            unheard = next(runs) > 1 or claim in self._unheard
+            unconfirmed = next(runs) > 1 or claim in self._unconfirmed
             try:
                 return make(connection)
             except LeaseLostError:
                 values = {"id": job.id, "fence": job.fence}
-                if unheard and (back or connection.execute(HOLDS, values).fetchall()):
+                if unconfirmed and (back or connection.execute(HOLDS, values).fetchall()):
                     return None
                 raise
 
         try:
             result = self._database.change(conclude, durable=durable)
         except StateBusyError:
-            self._unheard.add(claim)
+            self._unconfirmed.add(claim)
             raise
-        self._unheard.discard(claim)
+        self._unconfirmed.discard(claim)
         return result
 
     # Waiting.
@@ -241,8 +241,8 @@ class PostgresQueue(Queue):
     # After a crash.
 
     def quarantined(self) -> tuple[SourceRecord, ...]:
-        """See Suspects; only of what this host can reach."""
-        found = self._database.query(_ASIDE, {"mounts": self._paths.mounts})
+        """See Suspects; only sources in roots of this host."""
+        found = self._database.query(_QUARANTINED, {"mounts": self._paths.mounts})
         return tuple(rows.record(row, self._paths.real) for row in found)
 
     # Within a transaction.
@@ -265,11 +265,11 @@ class PostgresQueue(Queue):
         return sorted(QueueHead(*row) for row in connection.execute(_HEADS, values).fetchall())
 
     def _running(self, connection: Connection) -> list[RunningJob]:
-        # A crash is a process's, so a suspect has nothing beside it on its own host. Other hosts go on, and workers are a host's.
+        # A crash ends one process, so a suspect runs alone only on its own host, and only that host's workers are counted.
         return [RunningJob(*row) for row in connection.execute(_RUNNING, (self._host,)).fetchall()]
 
     def _promote(self, connection: Connection, *, now: float) -> None:
-        """Make ready what is due, and what other hosts were running under a lease that has lapsed."""
+        """Make jobs ready that are due, or that another host was running under a lease that has lapsed."""
         self._promoted_at = now
         connection.execute(_PROMOTE, {"now": now, "horizon": now + LONGEST_DELAY})
         values = {"host": self._host, "grace": self._grace, "crashes": CRASHES, **why(CRASHED)}
@@ -278,7 +278,7 @@ class PostgresQueue(Queue):
                 connection.execute(self.ANSWERS_ASIDE, {"id": id_})
 
     def _due_in(self) -> float:
-        """Return the seconds until a delayed job falls due or another host's lease lapses; infinity when neither will."""
+        """Return the seconds until a delayed job falls due or another host's lease lapses; infinity if there is neither."""
         now = self._clock()
         values = {"grace": self._grace, "host": self._host}
         ((first, last, lapse),) = self._database.query(*self._with_tick(_DUE, values))
@@ -288,7 +288,7 @@ class PostgresQueue(Queue):
         return min(due, math.inf if lapse is None else lapse)
 
     def _timed(self, connection: Connection, statement: str, values: dict[str, object]) -> list[Row]:
-        """Run a statement that asks for the database's clock, and give its rows."""
+        """Run a statement that uses the database's clock, and return its rows."""
         return connection.execute(*self._with_tick(statement, values)).fetchall()
 
     def _with_tick(self, statement: str, values: dict[str, object]) -> tuple[str, dict[str, object]]:
@@ -319,13 +319,13 @@ SELECT head.* FROM turn CROSS JOIN {_GROUPS} CROSS JOIN LATERAL (
     ORDER BY backlog, queued_at, id LIMIT 1
 ) AS head
 """  # noqa: S608 - our own names and numbers
-_ASIDE: Final = f"""
+_QUARANTINED: Final = f"""
 SELECT {rows.RECORD} FROM sources
 WHERE state = 'failed' AND alone = 1 AND mount = ANY(:mounts::bytea[]) ORDER BY id
 """  # noqa: S608 - our own column names
 _RUNNING: Final = "SELECT owner, root, alone FROM sources WHERE state = 'running' AND host = ?"
-# A server that dies may forget the last claims, but their workers live on: fences grow with the time, so that none is given
-# out twice.
+# A server that crashes may lose the last claims while their workers go on. So a fence is never less than the time: no number is
+# used twice.
 _CLAIM: Final = f"""
 WITH chosen AS MATERIALIZED (
     SELECT id AS number FROM sources
@@ -351,14 +351,14 @@ UPDATE sources SET lease_until = :tick + :lease WHERE id = :id AND fence = :fenc
 _LEFT_RUNNING: Final = """
 SELECT id, piece, crashes, reached, alone FROM sources WHERE state = 'running' AND host = ? ORDER BY id FOR UPDATE
 """
-# Statements that change several sources skip those that another one is changing: none waits for two at once.
+# Statements that change several sources skip those that another statement is changing: so two never wait for each other.
 _PROMOTE: Final = """
 UPDATE sources SET state = 'ready' WHERE id IN (
     SELECT id FROM sources WHERE state = 'delayed' AND (run_at <= :now OR run_at > :horizon) FOR UPDATE SKIP LOCKED
 )
 """
-# What another host let lapse may have killed it: it goes on as a suspect, so that it cannot take one host after the other
-# and innocent files with them. A crash there that nobody recovered counts as one here, by the rule of Suspects.recover.
+# A job whose lease lapsed on another host may have killed that host: it is a suspect now, so that it cannot kill one host after
+# the other while other files run beside it. It counts as a crash by the rule of Suspects.recover.
 _LAPSE: Final = """
 WITH lapsed AS MATERIALIZED (
     SELECT id AS number, CASE

@@ -1,8 +1,8 @@
-"""Paths as the fleet knows them: the name of a root and what lies below it, whatever the host has it mounted at.
+"""Paths that mean the same on all hosts: the name of a root and the path below it, wherever a host has it mounted.
 
-A stored path is ``mount:/path below it``. The mount is a root's name, the same on every host; or ``@host``, for what lies
-below no named root: then it is visible to that host alone. In names, what
-is no plain letter is written %XX, so that the first colon always ends the mount. Stored paths sort and nest as paths do.
+A stored path is ``mount:/path below it``. The mount is a root's name, the same on every host; or ``@host``, for paths outside
+all named roots: only that host sees them. In names, every
+character that is no plain letter is written %XX, so that the first colon always ends the mount. Stored paths sort and nest as paths do.
 """
 
 import os
@@ -19,7 +19,7 @@ _COLON: Final = b":"
 
 
 class RootMap(LedgerPaths):
-    """One host's map of named roots to places."""
+    """Maps the named roots to paths of one host."""
 
     def __init__(self, roots: Mapping[str, str], *, host: str) -> None:
         """`roots`: absolute path of each named root, on this host."""
@@ -27,24 +27,24 @@ class RootMap(LedgerPaths):
         self.mount(roots)
 
     def mount(self, roots: Mapping[str, str]) -> None:
-        """Use other roots from now on."""
-        # As the settings have them, which is how sources are found; and where links lead, which is how people may name them.
+        """Replace the roots."""
+        # Both as in the settings, which is how sources are found, and with links resolved, which is how people may name them.
         named = [(os.path.abspath(os.fsencode(path)), _mount(name)) for name, path in roots.items()]  # noqa: PTH100 - bytes
         spelled = [(prefix.rstrip(b"/"), mount) for prefix, mount in named]
-        # The main thread comes by here: a mount that hangs is not waited for.
+        # The main thread calls this, so it must not wait for a mount that hangs.
         there = real_paths(prefix for prefix, _ in named)
         real = [(there[prefix].rstrip(b"/"), mount) for prefix, mount in named if prefix in there]
-        #: The longest first: of nested roots, the nearest owns what lies below it.
+        #: The longest first: of nested roots, the inner one owns its paths.
         self._prefixes = sorted(dict.fromkeys(spelled + real), key=lambda prefix: -len(prefix[0]))
         self._by_mount = {mount: prefix for prefix, mount in spelled} | {self._own: b""}
 
     @property
     def mounts(self) -> list[bytes]:
-        """What this host has, and may work on."""
+        """The mounts that this host has and may work on."""
         return list(self._by_mount)
 
     def stored(self, path: bytes) -> bytes:
-        """Return the fleet's name of a path of this host."""
+        """Return the stored form of a path of this host."""
         for prefix, mount in self._prefixes:
             if path == prefix or path.startswith(prefix + b"/"):
                 return mount + path[len(prefix) :]
@@ -55,13 +55,13 @@ class RootMap(LedgerPaths):
         return replace(found, root=self.stored(found.root), path=self.stored(found.path))
 
     def real(self, stored: bytes) -> bytes:
-        """Return this host's path; of what this host does not have, ``name:/path`` for people."""
+        """Return this host's path; if this host does not have the root, ``name:/path`` for people."""
         mount, colon, below = stored.partition(_COLON)
         prefix = self._by_mount.get(mount + colon)
         return unquote_to_bytes(mount) + colon + below if prefix is None else prefix + below or b"/"
 
     def own(self, stored: bytes) -> bytes | None:
-        """Return this host's path; None for another host's own. ValueError, with the name, for a root this host lacks."""
+        """Return this host's path, or None if it belongs to another host alone. ValueError with the name of a root this host lacks."""
         if self.has(stored):
             return self.real(stored)
         mount = stored.partition(_COLON)[0]
@@ -75,7 +75,7 @@ class RootMap(LedgerPaths):
         return mount + colon in self._by_mount
 
     def below(self, folder: bytes) -> Iterator[bytes]:
-        """Yield the stored folders that together hold all that lies below a folder of this host."""
+        """Yield the stored folders that together contain everything below a folder of this host."""
         yield self.stored(folder)
         inside = folder.rstrip(b"/") + b"/"
         found = (

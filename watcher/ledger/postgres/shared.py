@@ -1,11 +1,11 @@
-"""What hosts share beside the queue, as tables and functions: limits, holds (`doors`), scan leases (`rounds`), and the hosts.
+"""Tables and functions for what hosts share besides the queue: limits, holds (`doors`), scan leases (`rounds`), and the hosts.
 
-The functions make one round trip, and hold no lock while a host might be stopped. All times are the database's.
+Each call is one round trip, so that no lock is held while a host is stopped. All times are the database's.
 """
 
 from typing import Final
 
-#: Channel on which hosts say that something about a gate has changed, with their name.
+#: Channel on which hosts announce a change about a gate, with their sender name.
 GATE_CHANNEL: Final = "watcher_gate"
 #: Adds a value to the total of a name; see `watcher.ledger.part.LedgerContext`.
 ADD: Final = """
@@ -14,7 +14,7 @@ ON CONFLICT (backend, name) DO UPDATE SET value = sums.value + excluded.value
 """
 
 COMMONS: Final = (
-    # When a host was last heard of, and what it tells of itself (JSON).
+    # When a host last sent a heartbeat, and its facts for `status` (JSON).
     """
     CREATE TABLE hosts (
         host TEXT PRIMARY KEY,
@@ -22,7 +22,7 @@ COMMONS: Final = (
         facts TEXT NOT NULL DEFAULT '{}'
     ) WITH (fillfactor = 50)
     """,
-    # Who scans a root by these rules.
+    # Which host scans a root by these rules.
     """
     CREATE TABLE rounds (
         root BYTEA NOT NULL,
@@ -32,7 +32,7 @@ COMMONS: Final = (
         PRIMARY KEY (root, rules)
     ) WITH (fillfactor = 50)
     """,
-    # The row that hosts take turns at, and when the next request may start.
+    # The row that hosts lock to take turns, and when the next request may start.
     """
     CREATE TABLE gates (
         endpoint TEXT PRIMARY KEY,
@@ -51,7 +51,7 @@ COMMONS: Final = (
         PRIMARY KEY (endpoint, host)
     ) WITH (fillfactor = 50)
     """,
-    # A hold or a pause, of all who come with the same key and model.
+    # A hold or a pause, shared by all hosts with the same key and model.
     """
     CREATE TABLE doors (
         endpoint TEXT NOT NULL,
@@ -66,9 +66,9 @@ COMMONS: Final = (
         PRIMARY KEY (endpoint, party)
     )
     """,
-    # Places go to the hosts by need: a host that wants less than an equal part gets it, the others share the rest.
-    # Where there are more hosts than places, those that wait the longest have the next ones. Nobody takes what another
-    # one still has: who has more than its part hears of it, and lets go as its requests end.
+    # Places are given by need: a host that wants less than an equal part gets all it wants, and the others share the rest.
+    # If there are more hosts than places, the hosts that wait longest get the next ones. No host takes a place that another
+    # still uses: a host with more than its part is told so, and gives places back as its requests end.
     """
     CREATE FUNCTION gate_share(
         _endpoint TEXT, _host TEXT, _lease FLOAT8, _limit INTEGER, _wanted INTEGER, _used INTEGER,

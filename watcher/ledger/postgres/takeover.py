@@ -1,8 +1,8 @@
 """Take over the pending hooks and the temporary files of hosts that stopped sending heartbeats.
 
-A host counts as dead after two heartbeats that did not come, so that with the next look around all of it is done
-within one lease. That is no proof: it may come back, and then a hook was run twice, or a temporary is gone under its hands
-and the file is written anew. Its jobs are another matter; they have leases.
+A host counts as dead after two missing heartbeats, so that everything is taken over within one lease. This is no proof: if the host
+comes back, a hook may have run twice, or a temporary was deleted while it was being written, and the file is
+written again. Its jobs are not concerned: they have leases.
 """
 
 import json
@@ -13,30 +13,30 @@ from watcher.ledger.part import Connection
 from watcher.ledger.postgres.database import PostgresDatabase
 from watcher.ledger.postgres.roots import RootMap
 
-#: Seconds without a heartbeat. The rest of a lease is for those that take over.
+#: Seconds without a heartbeat. The rest of a lease is time for the hosts that take over.
 SILENT: Final = 20.0
 #: Hooks taken over at a time.
 _SOME: Final = 50
 
 
 class Takeover:
-    """One host's view of what others left."""
+    """Finds and takes what dead hosts left, for one host."""
 
     def __init__(self, database: PostgresDatabase, *, roots: RootMap, grace: float) -> None:
-        """`roots`: what this host has; only of that it takes anything over.
+        """`roots`: this host's roots; it takes over only what lies in them.
 
-        `grace`: seconds after a start of the server in which nobody counts as dead: no heartbeat could be stored
-        before.
+        `grace`: seconds after a start of the server in which no host counts as dead, because none could store a heartbeat
+        while the server was away.
         """
         self._database = database
         self._roots = roots
         self._grace = grace
 
     def take_hooks(self, kinds: Collection[str]) -> int:
-        """Make hooks of those kinds ours, some at a time, with this host's paths; give their number."""
+        """Assign some hooks of those kinds to this host, with its paths; return their number."""
         values = {"mounts": self._roots.mounts, "kinds": list(kinds), **self._dead()}
         if not self._database.query(f"{_HOOKS} LIMIT 1", values):
-            # Nearly always: not even a transaction.
+            # There are none, nearly always: then do without a transaction.
             return 0
 
         def take(connection: Connection) -> int:
@@ -47,7 +47,7 @@ class Takeover:
         return self._database.change(take, durable=False)
 
     def temporaries(self) -> tuple[bytes, ...]:
-        """Return temporaries that nobody else will clear, by this host's paths."""
+        """Return temporaries of dead hosts, as this host's paths."""
         values = {"mounts": self._roots.mounts, **self._dead()}
         return tuple(self._roots.real(path) for (path,) in self._database.query(_TEMPORARIES, values))
 
@@ -55,7 +55,7 @@ class Takeover:
         return {"silent": SILENT, "grace": self._grace}
 
     def _here(self, source: bytes, payload: bytes) -> bytes:
-        """Return a payload with this host's paths in place of the writing host's; unchanged where it is about no file."""
+        """Return a payload with this host's paths instead of those of the host that wrote it; unchanged if it is about no file."""
         if not source:
             return payload
         facts = json.loads(payload.decode("utf-8", "surrogatepass"))
@@ -80,7 +80,7 @@ def _strings(facts: Any) -> list[str]:
 
 
 def _moved(facts: Any, theirs: str, ours: str) -> Any:
-    """Return facts whose paths below one place lie below another."""
+    """Return the facts with all paths below `theirs` replaced by paths below `ours`."""
     match facts:
         case str() if facts == theirs or facts.startswith(f"{theirs}/"):
             return ours + facts.removeprefix(theirs)
@@ -93,7 +93,7 @@ def _moved(facts: Any, theirs: str, ours: str) -> Any:
 
 
 def _text(path: bytes) -> str:
-    # As payloads have paths: as they are where they are UTF-8, else with odd bytes escaped.
+    # As in payloads: bytes that are no UTF-8 are escaped.
     return path.decode("utf-8", "backslashreplace")
 
 
