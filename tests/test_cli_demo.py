@@ -4,9 +4,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
+import watcher
+from watcher.cli.called import called
 from watcher.cli.demo import await_line, end, lines
 from watcher.errors import StateError
 
@@ -50,3 +53,25 @@ def test_lines_come_whole_and_each_once_however_they_are_written(capsys: pytest.
             await_line(log, "five")
 
     assert capsys.readouterr().err == "  one\n  two\n  three\n"
+
+
+def test_the_demo_names_the_next_step_by_the_program_as_it_was_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind `.venv/bin/watcher demo`, a plain `watcher` is not found."""
+    program, elsewhere = tmp_path / "a venv" / "watcher", tmp_path / "bin"
+    program.parent.mkdir()
+    elsewhere.mkdir()
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(elsewhere))
+    monkeypatch.chdir(tmp_path)
+    names = []
+    for argument in ("a venv/watcher", str(program), str(Path(watcher.__file__).parent / "__main__.py")):
+        monkeypatch.setattr(sys, "argv", [argument, "demo"])
+        names.append(called())
+    (elsewhere / "watcher").symlink_to(program)
+    monkeypatch.setattr(sys, "argv", [str(elsewhere / "watcher"), "demo"])
+
+    assert names == ["'a venv/watcher'", f"'{program}'", f"{sys.executable} -m watcher"]
+    assert called() == "watcher"

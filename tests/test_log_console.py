@@ -88,6 +88,14 @@ def test_what_is_there_at_the_first_start_is_told_with_its_true_length(
     assert shown("folder.backlog", path=b"/srv/in", **keys) == f"found: /srv/in ({said})"
 
 
+def test_what_the_backlog_costs_is_told_as_the_most_that_it_may_be() -> None:
+    keys: dict[str, Any] = {"files": 1, "seconds": 60.0, "untimed": 0, "left_alone": False, "most_cost": 0.5}
+
+    said = shown("folder.backlog", path=b"/srv/in", **keys)
+
+    assert said == "found: /srv/in (1 recording, 1 min 00 s, at most 0.50 by api.price_per_minute)"
+
+
 def test_where_something_is_wrong_the_whole_path_stands_with_reason_and_remedy() -> None:
     trouble: dict[str, Any] = {"path": PATH, "reason": "undecodable", "message": "it is no sound", "hint": "play it"}
 

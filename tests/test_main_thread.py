@@ -62,6 +62,7 @@ NOT_WATCHED = "no watched folder: settings, state, credentials, what the command
 ALLOWED = {
     ("cli/demo.py", "demo"): NOT_WATCHED,
     ("cli/demo.py", "_arrive"): NOT_WATCHED,
+    ("cli/called.py", "called"): NOT_WATCHED,
     ("cli/options.py", "silence"): NOT_WATCHED,
     ("cli/options.py", "write"): NOT_WATCHED,
     ("config/environment.py", "config_file"): NOT_WATCHED,
@@ -78,6 +79,9 @@ ALLOWED = {
     ("cli/forget.py", "_forget"): BOUNDED,
     ("cli/forget.py", "_sketched"): BOUNDED,
     ("service/again.py", "ask_again"): BOUNDED,
+    ("service/estimate.py", "_queued"): BOUNDED,
+    ("service/estimate.py", "_is_complete"): BOUNDED,
+    ("service/estimate.py", "_is_stored"): BOUNDED,
     ("service/again.py", "lacking"): OWN_THREAD,
     ("service/again.py", "_renamed_trials"): OWN_THREAD,
     ("service/again.py", "_files_below"): OWN_THREAD,

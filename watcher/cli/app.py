@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from watcher import __version__
-from watcher.cli.options import ConfigFile, Given, InterruptError, Json, Offline, media_path
+from watcher.cli.options import ConfigFile, Given, InterruptError, Json, Offline, Unasked, media_path
 from watcher.errors import UsageError
 from watcher.output_kinds import OUTPUT_KINDS
 
@@ -78,15 +78,18 @@ def run(
     offline: Offline = False,
     no_watch: Annotated[bool, typer.Option("--no-watch", help="Only work, on what other hosts find.")] = False,
     no_work: Annotated[bool, typer.Option("--no-work", help="Only find, for other hosts to work on.")] = False,
+    yes: Unasked = False,
 ) -> int:
     """Watch folders and transcribe what arrives.
 
     SIGTERM or Ctrl-C: requests in flight may finish, then it ends with exit 0; Ctrl-C again ends it now. SIGHUP: the settings
-    are read anew.
+    are read anew. A terminal asks before more than an hour of audio is sent at the start.
     """
     from watcher.cli.run import run as verb  # noqa: PLC0415 - see the module's docstring
 
-    return verb(folders or [], config=config, given=given, offline=offline, watch=not no_watch, work=not no_work)
+    return verb(
+        folders or [], config=config, given=given, offline=offline, watch=not no_watch, work=not no_work, yes=yes
+    )
 
 
 @app.command()
@@ -98,17 +101,22 @@ def once(
     config: ConfigFile = None,
     given: Given = None,
     offline: Offline = False,
+    estimate: Annotated[
+        bool,
+        typer.Option("--estimate", help="Only say how many files and hours that is, and what it costs; send nothing."),
+    ] = False,
+    yes: Unasked = False,
     as_json: Json = False,
 ) -> int:
     """Transcribe what is there, and exit.
 
-    Without PATH, the configured folders. What was transcribed before costs nothing. Ctrl-C: requests in flight may finish;
-    Ctrl-C again ends it now. Exit 0: all done; 1: some files failed, or one that
+    Without PATH, the configured folders. What was transcribed before costs nothing. A terminal asks before more than an hour
+    of audio is sent. Ctrl-C: requests in flight may finish; Ctrl-C again ends it now. Exit 0: all done; 1: some files failed, or one that
     was named was not taken; 4: the server holds everything up; 130: interrupted.
     """
     from watcher.cli.once import once as verb  # noqa: PLC0415 - see the module's docstring
 
-    return verb(paths or [], config=config, given=given, offline=offline, as_json=as_json)
+    return verb(paths or [], config=config, given=given, offline=offline, estimate=estimate, yes=yes, as_json=as_json)
 
 
 @app.command()

@@ -12,6 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
+from watcher.cli.called import called
 from watcher.errors import StateError
 
 _CLIP = "demo.flac"
@@ -25,12 +26,13 @@ def demo() -> int:
     """Drop the clip into a temporary folder, wait for its subtitles, show them; give the exit code."""
     from watcher.cli.run import engine_settings  # noqa: PLC0415 - its extra may be missing: say so before anything starts
 
+    program = called()
     with engine_settings(offline=True):
         pass
     with tempfile.TemporaryDirectory(prefix="watcher-demo-") as name:
         folder = Path(name) / "recordings"
         folder.mkdir()
-        say(f"A folder, and the daemon that watches it:\n  $ watcher run {folder} --offline")
+        say(f"A folder, and the daemon that watches it:\n  $ {program} run {folder} --offline")
         daemon = _start(folder, state=Path(name) / "state")
         try:
             log = lines(daemon, seconds=_PATIENCE)
@@ -48,7 +50,10 @@ def demo() -> int:
             sys.stdout.write(output.read_text(encoding="utf-8"))
             sys.stdout.flush()
     say("That is all there is to it: drop recordings in, find text and subtitles beside them.")
-    say("With recordings of your own, and this engine for trying out:\n  $ watcher run FOLDER --offline")
+    say(
+        "Next, a folder with recordings of your own. This engine is for trying out: expect many wrong words.\n"
+        f"  $ {program} once FOLDER --offline"
+    )
     return 0
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from watcher.cli.estimate import estimated, may_send, nothing_sent
 from watcher.cli.options import INTERRUPTED, configured, show, surroundings
 from watcher.cli.run import engine_settings
 from watcher.config import Config, Settings
@@ -32,11 +33,23 @@ _LONG: Final = 10.0
 
 
 def once(
-    paths: Sequence[Path], *, config: Path | None, given: Sequence[str] | None, offline: bool, as_json: bool
+    paths: Sequence[Path],
+    *,
+    config: Path | None,
+    given: Sequence[str] | None,
+    offline: bool,
+    estimate: bool,
+    yes: bool,
+    as_json: bool,
 ) -> int:
-    """Run the batch and print what came of it."""
+    """Run the batch and print what came of it; `estimate`: only say what it would send. `yes`: ask nobody."""
     with engine_settings(offline=offline) as extra:
-        return run_and_show("once", configured(config, given, extra=extra), paths, as_json=as_json)
+        loaded = configured(config, given, extra=extra)
+        if estimate:
+            return show(estimated(loaded, paths), as_json=as_json)
+        if not (yes or as_json or may_send(loaded, paths)):
+            return nothing_sent()
+        return run_and_show("once", loaded, paths, as_json=as_json)
 
 
 def run_and_show(

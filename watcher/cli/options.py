@@ -37,6 +37,8 @@ Offline = Annotated[
     bool, typer.Option("--offline", help="Use the embedded engine: no key, no network, English, far below Whisper.")
 ]
 
+Unasked = Annotated[bool, typer.Option("--yes", help="Ask nothing at a terminal.")]
+
 
 def media_path(given: str) -> Path:
     """Read a path of the command line; it may be spelled in another normalisation.

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from watcher import reach
+from watcher.cli.estimate import may_send, nothing_sent
 from watcher.cli.options import configured, surroundings
 from watcher.config import Config
 from watcher.errors import ConfigError, UsageError
@@ -22,8 +23,9 @@ def run(
     offline: bool,
     watch: bool = True,
     work: bool = True,
+    yes: bool = False,
 ) -> int:
-    """Watch and transcribe (or only one of the two) until asked to stop; return the exit code."""
+    """Watch and transcribe (or only one of the two) until asked to stop; return the exit code. `yes`: ask nobody."""
     if not watch and not work:
         raise UsageError("--no-watch and --no-work cannot be combined", hint="leave one of the two out")
     there = reach.ask_all({os.fsencode(folder): folder.exists for folder in folders})
@@ -36,7 +38,10 @@ def run(
         def load() -> Config:
             return configured(config, given, folders=folders, extra=extra)
 
-        return Service(load(), reload=load, surroundings=surroundings(), watches=watch, works=work).run()
+        loaded = load()
+        if not yes and watch and work and not may_send(loaded, watched=True):
+            return nothing_sent()
+        return Service(loaded, reload=load, surroundings=surroundings(), watches=watch, works=work).run()
 
 
 @contextmanager

@@ -4,7 +4,7 @@ Events are hints to look at a path, scans are the truth, `settle` judges. All lo
 has a thread of its own.
 """
 
-from watcher.folders.collection import NotTaken, ScanResult, collect
+from watcher.folders.collection import NotTaken, ScanResult, collect, unknown_recordings
 from watcher.folders.doubles import DOUBLE_HINT
 from watcher.folders.finder import Finder, is_double
 from watcher.folders.folder import Folder
@@ -32,4 +32,5 @@ __all__ = [
     "collect",
     "is_double",
     "probe",
+    "unknown_recordings",
 ]

@@ -3,14 +3,15 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Final
 
 from watcher import reach
 from watcher.folders import notes as notes_of_failures
+from watcher.folders.census import unknown, unknown_file
 from watcher.folders.doubles import distinct, inside, report
 from watcher.folders.folder import Folder
 from watcher.folders.mounts import Mounts
@@ -79,17 +80,29 @@ def collect(
     mounts = Mounts()
     try:
         collection = _Collection(ledger, mounts, clock=clock, monotonic=monotonic)
-        for folder in folders:
-            collection.add(folder)
-        for folder, path in parts:
-            collection.add_part(folder, os.fsencode(path))
-        for folder, path in files:
-            collection.add_file(folder, os.fsencode(os.path.abspath(path)))  # noqa: PTH100  keeps symbolic links
+        collection.look_at(folders, files, parts)
         collection.heed_notes()
         collection.scan(stop)
         while not stop.is_set() and (wait := collection.check_due()) is not None:
             stop.wait(min(wait, _TICK))
         return collection.result()
+    finally:
+        mounts.close()
+
+
+def unknown_recordings(
+    folders: Sequence[Folder],
+    files: Sequence[tuple[Folder, str]],
+    ledger: Ledger,
+    *,
+    parts: Sequence[tuple[Folder, str]] = (),
+) -> Iterator[FoundRecording]:
+    """Yield what `collect` would find at the same places and queue, without changing anything; whole or not."""
+    mounts = Mounts()
+    try:
+        collection = _Collection(ledger, mounts, clock=time.time, monotonic=time.monotonic)
+        collection.look_at(folders, files, parts)
+        yield from collection.unknown()
     finally:
         mounts.close()
 
@@ -116,6 +129,17 @@ class _Collection:
         self._files: list[tuple[Root, bytes]] = []
         self._queued: list[bytes] = []
         self._began = monotonic()
+
+    def look_at(
+        self, folders: Sequence[Folder], files: Sequence[tuple[Folder, str]], parts: Sequence[tuple[Folder, str]]
+    ) -> None:
+        """Have folders, files, and of folders single directories looked at; see `collect`."""
+        for folder in folders:
+            self.add(folder)
+        for folder, path in parts:
+            self.add_part(folder, os.fsencode(path))
+        for folder, path in files:
+            self.add_file(folder, os.fsencode(os.path.abspath(path)))  # noqa: PTH100  keeps symbolic links
 
     def add(self, folder: Folder) -> None:
         """Have a folder scanned, unless its mount hangs, nothing is there, or it may not be listed."""
@@ -176,6 +200,13 @@ class _Collection:
         for root, path in self._files:
             root.inspect(path, asked=True)
         self._flush()
+
+    def unknown(self) -> Iterator[FoundRecording]:
+        """Yield the recordings that the ledger does not know."""
+        self._part_roots()
+        places = [*((root, root.path) for root in self._roots), *self._parts]
+        found = (one for root, path in places for one in unknown(root, path))
+        yield from filter(None, chain(found, (unknown_file(root, path) for root, path in self._files)))
 
     def _part_roots(self) -> None:
         """Assign each file to one root: what lies in a root inside another one, also through links, belongs to the inner root."""

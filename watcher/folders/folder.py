@@ -27,6 +27,8 @@ class Folder:
     #: Directories never entered, as paths below this one: where finished sources are moved to.
     prune: tuple[str, ...] = ()
     incomplete_after: float = 600.0
+    #: What a minute of audio costs, for the log; 0: not known, or nothing.
+    price_per_minute: float = 0.0
 
     def names(self) -> Names:
         """Compile the name rules; ValueError when a glob cannot be understood."""

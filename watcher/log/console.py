@@ -161,7 +161,9 @@ def _backlog(event: Mapping[str, Any]) -> _Facts:
     timed = [hours(float(event.get("seconds") or 0.0))] if files > untimed else []
     parts = [*timed, *([f"{untimed} of unknown length" if timed else "of unknown length"] if untimed else [])]
     count = counted(files, "recording") + (", " if timed else " ")
-    return f"{count}{' and '.join(parts)}{alone}", frozenset({"files", "hours", "seconds", "untimed", "left_alone"})
+    cost = f", at most {money(event['most_cost'])} by api.price_per_minute" if event.get("most_cost") else ""
+    told = {"files", "hours", "seconds", "untimed", "left_alone", "most_cost"}
+    return f"{count}{' and '.join(parts)}{cost}{alone}", frozenset(told)
 
 
 def _paused(event: Mapping[str, Any]) -> _Facts:

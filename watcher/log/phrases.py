@@ -139,6 +139,7 @@ _OF_KEYS: Final[Mapping[str, _Write]] = {
     "bytes": _size,
     "cached_pieces": lambda value: f"{said(value)} from stored answers" if _number(value) else "",
     "cost": lambda value: f"for {money(_number(value))} at api.price_per_minute",
+    "most_cost": lambda value: f"at most {money(_number(value))} by api.price_per_minute",
     "count": _count_as("recording"),
     "directories": _count_as("directory", "directories"),
     "elapsed": _duration_as("took {}"),

@@ -5,6 +5,7 @@ where several pieces can be asked for) or settings (a callable says what is want
 the moment it arrives, so whatever ends a run, the next one asks only for what is missing.
 """
 
+from watcher.pipeline.heard import is_stored
 from watcher.pipeline.keyed_locks import KeyedLocks
 from watcher.pipeline.remedies import ExhaustedForms
 from watcher.pipeline.stages import can_render, render, run
@@ -18,6 +19,7 @@ __all__ = [
     "Submit",
     "Tools",
     "can_render",
+    "is_stored",
     "render",
     "run",
 ]

@@ -1,20 +1,24 @@
 """A recording's transcript from its answers: those that are stored, and all of them joined."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
+from watcher import media
 from watcher.client import Request, parse
 from watcher.errors import GarbledError, JobError
 from watcher.job import Cut, ResultWarning
 from watcher.join import join
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.values import Content
+from watcher.media import SoundChoice
 from watcher.pipeline import empty
 from watcher.pipeline.language import resolve
 from watcher.pipeline.question import Question
+from watcher.pipeline.tools import JobSettings
 from watcher.transcript import PieceTranscript, Transcript
 
 _log = structlog.get_logger()
@@ -64,6 +68,23 @@ def stored(
         parts, content.loudness, question, lambda index, again: answered(content.cuts[index], again)
     )
     return joined(parts, content, warnings, cached=frozenset(cut.index for cut in content.cuts), alive=alive)
+
+
+def is_stored(descriptor: int, wanted: JobSettings, ledger: Ledger, *, model: str) -> bool:
+    """Return whether an open recording will most likely cost nothing, as it looks like one whose answers are stored."""
+    parameters = wanted.request.parameters(model)
+    content = ledger.answers.content(sketch=sketch_of(descriptor, wanted.choice), parameters=parameters)
+    heard = stored(content, ledger, wanted.request) if content is not None else None
+    return heard is not None and heard.answered
+
+
+def sketch_of(descriptor: int, choice: SoundChoice) -> str:
+    """Return the sketch of an open recording and of the choice of its sound."""
+    sketch = media.sketch(descriptor)
+    if choice.is_plain:
+        return sketch
+    # With another track or channel it is another recording; answers that were paid for are found by the pieces' digests.
+    return hashlib.sha256(f"{sketch} {choice.track} {choice.channel}".encode()).hexdigest()
 
 
 def recalled(ledger: Ledger, cut: Cut, question: Question) -> Transcript | None:

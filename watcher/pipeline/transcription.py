@@ -23,7 +23,16 @@ from watcher.pipeline.as_is import upload_form
 from watcher.pipeline.asker import Asker
 from watcher.pipeline.cuttings import logged, samples
 from watcher.pipeline.empty import has_timecode, silence
-from watcher.pipeline.heard import TranscriptionResult, checked, joined, part_of, recalled, stored, understood
+from watcher.pipeline.heard import (
+    TranscriptionResult,
+    checked,
+    joined,
+    part_of,
+    recalled,
+    sketch_of,
+    stored,
+    understood,
+)
 from watcher.pipeline.measurement import Measurement, Weighed, weighed
 from watcher.pipeline.question import Question
 from watcher.pipeline.remedies import Remedies, UploadForm, given_up, no_text
@@ -59,11 +68,7 @@ class Transcription:
         wish = job.again
         self._question = Question(wanted.request, self._parameters, token=wish.token if wish is not None else "")
         self._limits = media.SHORT_LIMITS if job.small else media.ChildLimits()
-        self._sketch = media.sketch(descriptor)
-        if not wanted.choice.is_plain:
-            # With another track or channel it is another recording; answers that were paid for are found by the pieces' digests.
-            key = f"{self._sketch} {wanted.choice.track} {wanted.choice.channel}"
-            self._sketch = hashlib.sha256(key.encode()).hexdigest()
+        self._sketch = sketch_of(descriptor, wanted.choice)
         #: Keys under which the cuts of this run are stored: hashes of the parameters of the request and of the cutting.
         self._cut_keys: list[str] = []
         #: Seconds paid for abandoned cuttings.

@@ -243,6 +243,7 @@ def folder_for(settings: Settings, folder: FolderSettings) -> Folder:
         max_upload_bytes=int(settings.api.max_upload_mb * _MEBIBYTE),
         piece_seconds=settings.media.piece_seconds,
         prune=(done,) if done else (),
+        price_per_minute=0.0 if settings.api.model == TRIAL_MODEL else settings.api.price_per_minute,
     )
 
 

@@ -1,0 +1,37 @@
+"""Questions to a person at a terminal; nobody else is asked."""
+
+import os
+import sys
+from typing import Final
+
+from watcher.cli.options import write
+
+_YES: Final = frozenset({"y", "yes"})
+
+
+def is_person() -> bool:
+    """Return whether a person can be asked: stdin and stderr are a terminal, and this is its foreground process.
+
+    One in the background would be stopped by the kernel when it reads.
+    """
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    try:
+        return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except OSError:
+        # It is not the terminal of this process.
+        return False
+
+
+def ask(question: str) -> str:
+    """Return the line that a person types, without blanks around it; "" at the end of the input."""
+    # On stderr: stdout is data.
+    write(sys.stderr, question)
+    sys.stderr.write("> ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip()
+
+
+def agreed(question: str) -> bool:
+    """Return whether a person answers yes; anything else is no."""
+    return ask(f"{question} [y/N]").lower() in _YES

@@ -1,0 +1,19 @@
+"""How this program was called: what a person can type to call it again."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from watcher.log import quoted
+
+
+def called() -> str:
+    """Return the program as it is called here, for a shell: its name where PATH leads to it, else its path."""
+    program = sys.argv[0]
+    if not os.access(program, os.X_OK) or Path(program).name == "__main__.py":
+        return f"{quoted(sys.executable)} -m watcher"
+    found = shutil.which("watcher")
+    if found is not None and Path(found).samefile(program):
+        return "watcher"
+    return quoted(program)

@@ -1,0 +1,131 @@
+"""What a run would send, and the question about that before a large one."""
+
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from watcher import reach
+from watcher.cli.asking import agreed, is_person
+from watcher.cli.looking import open_looker
+from watcher.cli.options import INTERRUPTED, write
+from watcher.config import Config
+from watcher.errors import ConfigError, StateError
+from watcher.ledger import holder
+from watcher.report import Result
+from watcher.service import Plan, plan
+from watcher.service.estimate import Estimate, estimate
+from watcher.service.search_places import SearchPlaces, search_places
+from watcher.status.values import PriceTerms
+from watcher.text import counted, exact_money, hours, money
+
+#: Seconds of audio from which on a person is asked first.
+_ASKED: Final = 3600.0
+#: Seconds in which everything has to be counted: of an archive of 100,000 files each header is read.
+_PATIENCE: Final = 3600.0
+_UNCOUNTED: Final = f"What is there could not be counted within {hours(_PATIENCE)}."
+
+
+def estimated(loaded: Config, paths: Sequence[Path]) -> Result:
+    """Return what `once` would send. Raises ConfigError and StateError."""
+    made = plan(loaded, keyless=True)
+    found = _counted(loaded, made, search_places(made, _absolute(paths)))
+    if found is None:
+        raise StateError(f"what is there could not be counted within {hours(_PATIENCE)}", hint="name fewer folders")
+    return Result("once", data=_data(found, made), text=_text(found, made))
+
+
+def may_send(loaded: Config, paths: Sequence[Path] = (), *, watched: bool = False) -> bool:
+    """Return whether to begin: True but where a person at the terminal says no to a large amount of audio.
+
+    `watched`: it is for `run`, which leaves what is there already alone in folders with ``backlog = false``. What keeps the
+    amount from being counted is said by the run itself.
+    """
+    if not is_person() or holder(loaded.state_directory) is not None:
+        return True
+    with suppress(ConfigError, StateError):
+        made = plan(loaded)
+        if watched:
+            places = SearchPlaces(tuple(folder for folder in made.folders if folder.backlog))
+        else:
+            places = search_places(made, _absolute(paths))
+        if made.is_trial:
+            return True
+        found = _counted(loaded, made, places)
+        if found is None or found.guessed_seconds > _ASKED:
+            write(sys.stderr, _UNCOUNTED if found is None else _text(found, made))
+            return agreed(f"Send this to {made.endpoint.name} now? (--yes: do not ask)")
+    return True
+
+
+def _counted(loaded: Config, made: Plan, places: SearchPlaces) -> Estimate | None:
+    """Return what is there, counted in a helper thread, as a mount may hang; None where that takes too long."""
+    with open_looker(loaded) as ledger, suppress(reach.SilentError):
+        return reach.ask(b"estimate", partial(estimate, made, ledger, places), seconds=_PATIENCE)
+    return None
+
+
+def nothing_sent() -> int:
+    """Confirm that nothing was sent after a no; return the exit code."""
+    write(sys.stderr, "Nothing was sent.")
+    return INTERRUPTED
+
+
+def _absolute(paths: Sequence[Path]) -> list[str]:
+    return [os.path.abspath(path) for path in paths]  # noqa: PTH100 - resolve() would follow links
+
+
+def _cost(found: Estimate, made: Plan) -> float | None:
+    """Return what all of known length costs; None where there is no price."""
+    price = PriceTerms.of(made.settings).price_per_minute
+    return found.seconds / 60 * price if price else None
+
+
+def _text(found: Estimate, made: Plan) -> str:
+    """Return an estimate for people."""
+    if not found.files:
+        first = "Nothing to transcribe"
+    else:
+        length = hours(found.seconds) + (" of audio" if found.files > found.untimed else "")
+        parts = [length] if found.files > found.untimed else []
+        parts += [f"{found.untimed} of unknown length"] if found.untimed else []
+        first = f"To transcribe: {counted(found.files, 'recording')}, {', and '.join(parts)}"
+    lines = [first]
+    free = (
+        (found.stored, "stored already: their answers are used again"),
+        (found.complete, "complete: they have all their outputs, from another program"),
+        (found.done, "done before"),
+    )
+    lines += [f"Nothing is sent for {count} {why}" for count, why in free if count]
+    lines += [_money(found, made)] if found.files else []
+    return "\n".join(lines)
+
+
+def _money(found: Estimate, made: Plan) -> str:
+    """Return the line about cost."""
+    if made.is_trial:
+        return "Cost: none, the embedded engine sends nothing"
+    cost = _cost(found, made)
+    if cost is None:
+        return "Cost: not known, as no price is set (api.price_per_minute)"
+    rest = f", and what the {found.untimed} of unknown length cost" if found.untimed else ""
+    price = f"{made.settings.api.price_per_minute:g} a minute (api.price_per_minute)"
+    return f"Cost: at most {money(cost)} at {price}{rest}"
+
+
+def _data(found: Estimate, made: Plan) -> dict[str, Any]:
+    """Return an estimate for scripts."""
+    cost = _cost(found, made)
+    return {
+        "model": made.endpoint.model,
+        "files": found.files,
+        "audio_seconds": round(found.seconds, 3),
+        "unknown_length": found.untimed,
+        "stored": found.stored,
+        "complete": found.complete,
+        "done_before": found.done,
+        "most_cost": None if cost is None else exact_money(cost),
+    }

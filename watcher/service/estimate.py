@@ -1,0 +1,124 @@
+"""What a run would send to the server: counted by headers and the ledger, without a request and without a change."""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain
+from typing import Final
+
+from watcher import container, sidecar, tree
+from watcher.errors import JobError
+from watcher.folders import unknown_recordings
+from watcher.job import FoundRecording, Job, State
+from watcher.ledger import Ledger
+from watcher.pipeline import JobSettings, is_stored
+from watcher.service.earlier import BatchScope, known_below
+from watcher.service.failures import stands
+from watcher.service.plan import Plan, wanted_by_folder
+from watcher.service.search_places import SearchPlaces
+
+#: Queued recordings that are looked at, at most.
+_QUEUED: Final = 100_000
+#: States of what is still to be worked on.
+_UNFINISHED: Final = (State.READY, State.DELAYED, State.RUNNING)
+#: Bytes per second of a recording whose header tells no length: sound of 64 kbit/s, on the low side.
+_BYTES_PER_SECOND: Final = 8_000
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What is to be transcribed, and what will cost nothing; lengths are those of the headers."""
+
+    #: Recordings to transcribe, and the seconds of those whose header tells them.
+    files: int = 0
+    seconds: float = 0.0
+    #: How many of them tell no length, and their bytes.
+    untimed: int = 0
+    untimed_bytes: int = 0
+    #: New recordings whose answers are stored already, and those that have all their outputs, from another program.
+    stored: int = 0
+    complete: int = 0
+    #: Recordings at these places that were done before.
+    done: int = 0
+
+    @property
+    def guessed_seconds(self) -> float:
+        """All seconds, with a guess at those that no header tells: for the question whether a person should be asked."""
+        return self.seconds + self.untimed_bytes / _BYTES_PER_SECOND
+
+
+def estimate(made: Plan, ledger: Ledger, places: SearchPlaces) -> Estimate:
+    """Count what `once` would send for these places, the queue included. Raises StateError."""
+    scope = BatchScope(places.below, frozenset(os.fsencode(path) for _, path in places.files))
+    wanted_of = wanted_by_folder(made)
+    found = list(unknown_recordings(places.folders, places.files, ledger, parts=places.parts))
+    adopted = {one.path for one in found if _is_complete(one, ledger, wanted_of)}
+    stored = {one.path for one in found if one.path not in adopted and _is_stored(one, made, ledger, wanted_of)}
+    rest = [one for one in found if one.path not in adopted | stored]
+    trials = _trials(made, ledger, places, scope)
+    lengths = [*((one.seconds, one.fingerprint.size) for one in chain(rest, _queued(ledger))), *trials]
+    return Estimate(
+        files=len(lengths),
+        seconds=sum(seconds or 0.0 for seconds, _ in lengths),
+        untimed=sum(seconds is None for seconds, _ in lengths),
+        untimed_bytes=sum(size for seconds, size in lengths if seconds is None),
+        stored=len(stored),
+        complete=len(adopted),
+        done=_done(ledger, places) - len(trials),
+    )
+
+
+def _queued(ledger: Ledger) -> Iterable[FoundRecording]:
+    """Yield what an earlier call has left in the queue."""
+    for record in ledger.history.records(*_UNFINISHED, limit=_QUEUED):
+        seconds = None
+        with suppress(OSError, ValueError):
+            descriptor = tree.open_file(record.root, record.path)
+            try:
+                seconds = container.inspect(descriptor, record.fingerprint.size, quick=True).seconds
+            finally:
+                os.close(descriptor)
+        yield FoundRecording(record.root, record.path, record.fingerprint, seconds=seconds)
+
+
+def _trials(made: Plan, ledger: Ledger, places: SearchPlaces, scope: BatchScope) -> Sequence[tuple[float, int]]:
+    """Return the lengths of what only the engine for trying out has transcribed, which is sent once more."""
+    if made.is_trial:
+        return ()
+    found = dict(chain.from_iterable(map(ledger.history.trials, places.roots)))
+    return [(seconds, 0) for path, seconds in found.items() if path in scope and stands(path) is not False]
+
+
+def _done(ledger: Ledger, places: SearchPlaces) -> int:
+    """Count what was done before and is still there."""
+    named = filter(None, (ledger.history.lookup(os.fsencode(path)) for _, path in places.files))
+    done = {path for path, state in known_below(ledger, places.below) if state is State.DONE}
+    done |= {record.path for record in named if record.state is State.DONE}
+    return sum(stands(path) is not False for path in done)
+
+
+def _is_complete(found: FoundRecording, ledger: Ledger, wanted_of: Callable[[Job], JobSettings]) -> bool:
+    """Return whether a recording has all its outputs, and Watcher wrote none of them."""
+    with suppress(JobError):
+        wanted = wanted_of(_job(found))
+        return sidecar.adopted(found.root, found.path, wanted.formats, wanted.output, ledger)
+    return False
+
+
+def _is_stored(found: FoundRecording, made: Plan, ledger: Ledger, wanted_of: Callable[[Job], JobSettings]) -> bool:
+    """Return whether the answers about a recording are stored, as it was copied, moved or renamed."""
+    with suppress(OSError, ValueError, JobError):
+        descriptor = tree.open_file(found.root, found.path)
+        try:
+            return is_stored(descriptor, wanted_of(_job(found)), ledger, model=made.endpoint.model)
+        finally:
+            os.close(descriptor)
+    return False
+
+
+def _job(found: FoundRecording) -> Job:
+    """Return a recording as a job that nobody has claimed."""
+    return Job(
+        id=0, root=found.root, path=found.path, fingerprint=found.fingerprint, attempts=0, fence=0, queued_at=0.0
+    )
