@@ -106,6 +106,13 @@ def test_lines_that_make_no_sense_are_left_out() -> None:
     assert parse(b"1 2 0:1 / /x\\777 rw - ext4 x rw\n") == []
 
 
+def test_whoever_mounts_chooses_names_of_any_bytes() -> None:
+    """The kernel escapes blanks, line feeds and backslashes alone."""
+    (mount,) = parse(b"1 2 0:1 / /in/a\rb\x85c rw - fuse.\xff\r x\ry rw\n")
+
+    assert (mount.point, mount.kind) == (b"/in/a\rb\x85c", MountKind.NETWORK)
+
+
 def test_a_table_that_cannot_be_read_means_local(tmp_path: Path) -> None:
     mounts = Mounts(str(tmp_path / "missing"))
 

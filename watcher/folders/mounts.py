@@ -160,14 +160,16 @@ def _leads(path: bytes, to: bytes) -> bool:
 def parse(table: bytes) -> list[Mount]:
     """Read the lines of a mountinfo file; what cannot be understood is left out."""
     mounts = []
-    for line in table.splitlines():
+    # The kernel escapes a line feed in a path, but no carriage return, at which splitlines breaks a line, too.
+    for line in table.split(b"\n"):
         fields = line.split(b" ")
         try:
             dash = fields.index(b"-", 6)
             point, root = _unescape(fields[4]), _unescape(fields[3])
             source = os.fsdecode(fields[dash + 2])
-            mounts.append(Mount(point, fields[dash + 1].decode(), source, device=fields[2], root=root))
-        except (ValueError, IndexError, UnicodeDecodeError):
+            # Whoever mounts a FUSE file system may give it a name of any bytes.
+            mounts.append(Mount(point, os.fsdecode(fields[dash + 1]), source, device=fields[2], root=root))
+        except (ValueError, IndexError):
             continue
     return mounts
 
