@@ -977,22 +977,22 @@ def test_a_file_deleted_while_its_directory_is_listed_is_no_matter(base: Path, m
     assert queued(root, log) == set()
 
 
-def test_a_directory_whose_stat_is_refused_is_listed_to_learn_why(
+def test_a_directory_that_could_not_be_opened_is_listed_to_learn_why(
     base: Path, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(base / "d" / "a.wav")
     root = make()
     end(root.full())
     settled(root)
-    real = os.stat
+    real, refused = os.open, iter([b"d"])
 
-    def refuse(path: Any, **keys: Any) -> os.stat_result:
-        if path == os.fsencode(base / "d"):
+    def refuse_once(path: Any, *flags: Any, **keys: Any) -> int:
+        if path == b"d" and next(refused, None):
             raise PermissionError(13, "Permission denied")
-        return real(path, **keys)
+        return real(path, *flags, **keys)
 
     with monkeypatch.context() as patch:
-        patch.setattr("watcher.folders.root.os.stat", refuse)
+        patch.setattr("os.open", refuse_once)
         stats = end(root.changed())
 
     assert stats.directories == 1

@@ -532,8 +532,29 @@ def test_the_kernel_s_list_names_the_device_as_stat_does(root: Path, inbox: Inbo
 
 
 def test_the_kernel_says_why_a_directory_is_not_watched(root: Path) -> None:
-    assert diagnose(os.fsencode(root)) == 0
-    assert diagnose(os.fsencode(root / "missing")) == errno.ENOENT
+    (root / "link").symlink_to(root.parent / "archive")
+
+    assert diagnose(bytes(root), bytes(root)) == 0
+    assert diagnose(bytes(root), bytes(root / "missing")) == errno.ENOENT
+    assert diagnose(bytes(root), bytes(root / "link")) == errno.ENOTDIR
+
+
+@pytest.mark.parametrize("comes_as", ["made", "moved"])
+def test_a_link_that_takes_the_place_of_a_directory_is_not_followed(
+    root: Path, inbox: Inbox, watch: Watch, comes_as: str
+) -> None:
+    outside = root.parent / "archive" / "outside"
+    (outside / "below").mkdir(parents=True)
+    (root.parent / "empty").mkdir()
+    with watch._group._lock:
+        (root / "x").mkdir() if comes_as == "made" else (root.parent / "empty").rename(root / "x")
+        (root / "x").rmdir()
+        (root / "x").symlink_to(outside)
+    heard(inbox, lambda event: event.path == str(root / "x"))
+    made(root / "y")
+
+    assert not is_watched(outside)
+    assert not is_watched(outside / "below")
 
 
 def test_a_thousand_directories_inside_each_other_end_nobody(root: Path, inbox: Inbox) -> None:

@@ -37,6 +37,16 @@ def directory(root: bytes, path: bytes) -> Iterator[int]:
         os.close(descriptor)
 
 
+@contextmanager
+def directory_in(descriptor: int, name: bytes) -> Iterator[int]:
+    """Yield a descriptor of a directory in an open one; `name` has no slash. Raises OSError, also where it is a link."""
+    below = os.open(name, _DIRECTORY, dir_fd=descriptor)
+    try:
+        yield below
+    finally:
+        os.close(below)
+
+
 def levels(root: bytes, path: bytes) -> Iterator[tuple[bytes, int]]:
     """Yield path and descriptor of every directory from `root` down to `path`, which is `root` or lies below it.
 
@@ -88,6 +98,24 @@ def open_file(root: bytes, path: bytes) -> int:
 def open_below(descriptor: int, name: bytes) -> int:
     """Open a file in an open directory, as `open_file` does; `name` has no slash."""
     return os.open(name, FILE, dir_fd=descriptor)
+
+
+def stands(root: bytes, path: bytes) -> bool | None:
+    """Return whether something has that name below a root; None where nobody can know: its folder cannot be looked into.
+
+    By its name in its open folder: a path may be longer than any that a program can name (PATH_MAX), or lead through a link to
+    a mount that hangs.
+    """
+    parent, name = os.path.split(path)
+    try:
+        with directory(root, parent) as folder:
+            try:
+                os.stat(name, dir_fd=folder, follow_symlinks=False)
+            except FileNotFoundError:
+                return False
+    except (OSError, ValueError):
+        return None
+    return True
 
 
 class PathLink:
@@ -142,12 +170,16 @@ _PENDING: Final = 150
 
 
 def walk(
-    top: bytes, *, deepest: int | None = None, named: Callable[[bytes], bool] = lambda _: True
+    top: bytes,
+    *,
+    root: bytes | None = None,
+    deepest: int | None = None,
+    named: Callable[[bytes], bool] = lambda _: True,
 ) -> Iterator[tuple[bytes, list[bytes], list[bytes]]]:
     """Yield every directory from `top` down, each before those in it: its path, the names of directories in it, and others.
 
-    Directories that cannot be listed are left out, and those beyond MOST_PENDING; links are not followed. `deepest`: of
-    directories whose path has so many slashes, those in them are left out. `named`: which of the other names are kept, as
+    Directories that cannot be listed are left out, and those beyond MOST_PENDING; links are not followed, of a `top` below a
+    `root` none on the way to it either. `deepest`: of directories whose path has so many slashes, those in them are left out. `named`: which of the other names are kept, as
     anybody may make a million of them. Unlike `os.walk` before Python 3.12 it does not call itself, so that no number of
     directories inside each other exhausts the interpreter's stack.
     """
@@ -158,13 +190,14 @@ def walk(
         others: list[bytes] = []
         entered = deepest is None or path.count(b"/") < deepest
         try:
-            with os.scandir(path) as entries:
+            with directory(top if root is None else root, path) as opened, os.scandir(opened) as entries:
                 for entry in entries:
+                    name = os.fsencode(entry.name)
                     if entry.is_dir(follow_symlinks=False):
-                        if entered and pending.push(link, entry.name):
-                            directories.append(entry.name)
-                    elif named(entry.name):
-                        others.append(entry.name)
+                        if entered and pending.push(link, name):
+                            directories.append(name)
+                    elif named(name):
+                        others.append(name)
         except OSError:
             continue
         yield path, directories, others

@@ -9,6 +9,8 @@ from typing import Final
 
 from watchdog.observers.inotify_c import InotifyConstants, inotify_add_watch, inotify_init
 
+from watcher import tree
+
 #: Inode and device of a watch, in a line of fdinfo.
 _WATCHED: Final = re.compile(rb"^inotify wd:\w+ ino:(\w+) sdev:(\w+)", re.MULTILINE)
 
@@ -32,8 +34,21 @@ def kernel_device(device: int) -> int:
     return os.major(device) << 20 | os.minor(device)
 
 
-def diagnose(directory: bytes) -> int:
-    """Find out from the kernel why a directory has no watch: 0 when it gives one now, else the errno."""
+def path_of(directory: int) -> bytes:
+    """Return a path that leads to an open directory, and nowhere else; links at its end need not be followed (IN_DONT_FOLLOW)."""
+    return b"/proc/self/fd/%d/." % directory
+
+
+def diagnose(root: bytes, path: bytes) -> int:
+    """Find out from the kernel why a directory below a root has no watch: 0 when it gives one now, else the errno."""
+    try:
+        with tree.directory(root, path) as directory:
+            return _refusal(path_of(directory))
+    except OSError as error:
+        return error.errno or 0
+
+
+def _refusal(directory: bytes) -> int:
     descriptor = inotify_init()
     if descriptor < 0:
         return ctypes.get_errno()

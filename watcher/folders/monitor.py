@@ -429,7 +429,7 @@ class FolderMonitor:
     # The audit: has every directory its watch?
 
     def _look_at_watches(self, now: float) -> None:
-        found = self._audit.look(self.root, self._real_of)
+        found = self._audit.look(self.root)
         if found.verdict is AuditVerdict.UNSURE:
             self._audit_at = now + _CONFIRM
             return
@@ -444,6 +444,3 @@ class FolderMonitor:
                 hint=REMEDIES.get(found.refusal, "they are looked at every few seconds instead"),
             )
         self.schedule.polled = found.missing | self.root.remote_directories()
-
-    def _real_of(self, path: bytes) -> bytes:
-        return self.real_prefix + path[len(self.root.path.rstrip(b"/")) + 1 :]

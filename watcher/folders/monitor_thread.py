@@ -11,7 +11,7 @@ from typing import Final
 
 import structlog
 
-from watcher import reach
+from watcher import reach, tree
 from watcher.folders import notes as notes_of_failures
 from watcher.folders.folder import Folder
 from watcher.folders.folder_state import FolderState
@@ -265,8 +265,15 @@ class MonitorThread:
 
     def _maybe_note(self, path: str) -> None:
         """Have the notes looked at soon where one, or a recording with one, is gone."""
-        if self._concerned or path.endswith(NOTE_SUFFIX) or (path and os.path.lexists(path + NOTE_SUFFIX)):
+        if self._concerned or path.endswith(NOTE_SUFFIX) or self._has_note(os.fsencode(path)):
             self._next_notes = 0.0
+
+    def _has_note(self, path: bytes) -> bool:
+        note = path + os.fsencode(NOTE_SUFFIX)
+        return any(
+            monitor.present and path.startswith(monitor.real_prefix) and tree.stands(monitor.real_prefix, note)
+            for monitor in self.monitors
+        )
 
     def _check_notes(self) -> None:
         """Put back the sources whose failure note a person deleted, and forget the failures of recordings that are gone.

@@ -31,9 +31,9 @@ def heed(
     forgotten: list[bytes] = []
     for note in [note for note in notes if note.placed]:
         root = root_of(note.path)
-        if root is None or (os.path.lexists(note.path) and os.path.lexists(note.source)):
+        if root is None:
             continue
-        looks = _stands(root, note.path), _stands(root, note.source)
+        looks = tree.stands(root, note.path), tree.stands(root, note.source)
         if looks not in {(True, False), (False, True)} or not intact(note):
             continue
         if looks == (False, True):
@@ -47,23 +47,6 @@ def heed(
     for path in forgotten:
         _log.info("service.tidied", path=os.fsdecode(path), reason="recording_deleted")
     return put_back, forgotten
-
-
-def _stands(root: bytes, path: bytes) -> bool | None:
-    """Return whether something has that name below a root; None where nobody can know: its folder cannot be looked into.
-
-    By its name in its open folder, as a path may be longer than any that a program can name (PATH_MAX), or lead elsewhere.
-    """
-    parent, name = os.path.split(path)
-    try:
-        with tree.directory(root, parent) as folder:
-            try:
-                os.stat(name, dir_fd=folder, follow_symlinks=False)
-            except FileNotFoundError:
-                return False
-    except (OSError, ValueError):
-        return None
-    return True
 
 
 def _forgotten(ledger: Ledger, note: OwnedOutput) -> bool:

@@ -1,4 +1,3 @@
-# ruff: noqa: PTH116  paths are bytes here, and pathlib takes text only
 """Scans of a root: subtrees, changed directories, everything.
 
 Scans are generators: they yield every few dozen files, so that a scan of a hundred thousand never holds up an event.
@@ -146,7 +145,9 @@ class Scanner:
     def _changed(self, directory: ListedDirectory, path: bytes) -> bool:
         """Return whether a directory has to be listed again; forget one that is gone."""
         try:
-            status = os.stat(path, follow_symlinks=path == self._location.path)
+            # Not by its path, in which a link to a mount that hangs may have taken the place of a folder.
+            with tree.directory(self._location.path, path) as opened:
+                status = os.fstat(opened)
         except (FileNotFoundError, NotADirectoryError):
             self._forget(directory)
             return False

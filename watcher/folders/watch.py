@@ -20,6 +20,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from enum import StrEnum
 from typing import Final
 
@@ -40,6 +41,7 @@ from watchdog.observers.inotify_move_event_grouper import InotifyMoveEventGroupe
 
 from watcher import tree
 from watcher.folders.inbox import Event, EventKind, Inbox
+from watcher.folders.kernel_watches import path_of
 from watcher.folders.watch_books import WatchBooks
 from watcher.settle import DEEPEST
 
@@ -289,11 +291,15 @@ class _Group(InotifyWatchGroup):
     def _add_callback(self, path: bytes) -> None:
         """Watch a directory; one that cannot be watched is left out, but for the root: OSError."""
         try:
-            watch = self._inotify_fd.add_callback(path, self.event_mask, self, self._id)
+            with tree.directory(self.path, path) as opened:
+                self._watch(path, opened)
         except OSError:
             if path == self.path:
                 raise
-            return
+
+    def _watch(self, path: bytes, opened: int) -> None:
+        """Watch an open directory: in its path, a link may have taken the place of a directory. Raises OSError."""
+        watch = self._inotify_fd.add_callback(path_of(opened), self.event_mask, self, self._id)
         displaced = self.books.add(path, watch)
         if displaced is not None and isinstance(self._inotify_fd, _Reader):
             # It was moved to where nobody sees it, and what is heard of it would be taken for news of this one.
@@ -320,17 +326,23 @@ class _Group(InotifyWatchGroup):
     def _add_below(self, path: bytes) -> None:
         """Watch what lies below a directory; an unreadable or unwatchable one is left out.
 
-        As watchdog does, but with a walk that does not call itself for every level, keeps no file's name, ends where nobody
-        looks any more, and ends with the watch.
+        As watchdog does, but with a walk that follows no link, does not call itself for every level, keeps no file's name, ends
+        where nobody looks any more, and ends with the watch.
         """
         if not self.is_recursive:
             return
-        for directory, names, _ in tree.walk(path, deepest=_DEEPEST_WALK, named=lambda _: False):
-            for name in names:
-                if self._closed:
-                    return
-                self.met += 1
-                self._add_callback(os.path.join(directory, name))  # noqa: PTH118 - bytes
+        for directory, names, _ in tree.walk(path, root=self.path, deepest=_DEEPEST_WALK, named=lambda _: False):
+            with suppress(OSError), tree.directory(self.path, directory) as opened:
+                for name in names:
+                    if self._closed:
+                        return
+                    self.met += 1
+                    self._watch_in(directory, opened, name)
+
+    def _watch_in(self, directory: bytes, opened: int, name: bytes) -> None:
+        """Watch a directory in an open one; one that cannot be watched is left out."""
+        with suppress(OSError), tree.directory_in(opened, name) as below:
+            self._watch(os.path.join(directory, name), below)  # noqa: PTH118 - bytes
 
     def _recursive_simulate(self, src_path: bytes) -> list[InotifyEvent]:  # noqa: ARG002  as watchdog calls it
         """Make no events for what lies in a new directory already: its own event has all of it scanned."""

@@ -1,6 +1,5 @@
 """Audit a watch: find the directories of a root that the kernel does not watch for us."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -43,14 +42,14 @@ class WatchAudit:
         #: Building the watch anew did not help.
         self._rebuild_useless = False
 
-    def look(self, root: Root, real: Callable[[bytes], bytes]) -> AuditFinding:
-        """Compare the kernel's watches with the directories; `real`: gives the real path of one."""
+    def look(self, root: Root) -> AuditFinding:
+        """Compare the kernel's watches with the directories."""
         missing = _missing(root)
         confirmed = missing & self._suspects
         self._suspects = missing
         if missing and not confirmed:
             return AuditFinding(AuditVerdict.UNSURE, confirmed, news=False, refusal=0)
-        refusal = diagnose(real(next(iter(confirmed)).path)) if confirmed else 0
+        refusal = diagnose(root.path, next(iter(confirmed)).path) if confirmed else 0
         watchable = bool(confirmed) and refusal == 0
         if watchable and not self._rebuild_useless:
             self._rebuild_useless = True
