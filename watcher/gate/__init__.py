@@ -4,9 +4,9 @@ Every request goes through `Gate.run` (or `Gate.enter`); a worker asks `Gate.adm
 exception of a request tells the gate how it ended. `stored_state`, `ask_resume` and `request_resume` are for other
 processes (the command line), by way of the ledger's memory.
 
-The parts, each above those it uses: `gate` (enter, run, leave), `request_queue` and `tickets` (who waits, and who may probe),
-`door` (hold, pause, probe) with `history` (what outcomes mean together), `reports` and `record` (who hears of a hold), and `limits`
-(places, pace, minutes). What differs where hosts share an endpoint is in `peers`, `shared` (limits) and `fleet_record` (holds).
+The modules, each before those it uses: `gate` (enter, run, leave), `request_queue` (waiting requests) and `tickets` (permission to
+claim or probe), `door` (hold, pause, probe) with `history` (what outcomes mean together), `reports` and `record` (log and store a
+hold), and `limits` (places, pace, minutes). If hosts share an endpoint: `peers`, `shared` (limits) and `fleet_record` (holds).
 """
 
 from watcher.gate.admission import Receipt

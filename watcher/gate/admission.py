@@ -8,13 +8,13 @@ from typing import Final
 
 from watcher.gate.hold import Hold
 
-#: Of four places given while both kinds wait, large files get one.
+#: While both kinds wait, one of four places goes to a large file.
 _SMALL_IN_A_ROW: Final = 3
 
 
 @dataclass(slots=True)
 class Receipt:
-    """What a request was booked with: seconds of audio, and the day on which they count; "": nothing was bought."""
+    """The seconds of audio counted for a request, and the day on which they count; "": nothing was bought."""
 
     seconds: float = 0.0
     day: str = ""
@@ -22,7 +22,7 @@ class Receipt:
 
 @dataclass(slots=True, eq=False)
 class GateRequest:
-    """One request on its way in."""
+    """One request that waits or is in flight."""
 
     signal: threading.Condition
     seconds: float
@@ -31,15 +31,15 @@ class GateRequest:
     #: The watched folder that the file lies in.
     root: bytes = b""
     granted: bool = False
-    #: It has left its place, though what it met is not concluded yet.
+    #: It has given its place back, though its outcome is not counted yet.
     left: bool = False
-    #: The hold that it probes, and the number of `resume` calls before this request.
+    #: The hold that it probes, and the number of `resume` calls until its start.
     probe: Hold | None = None
     resumes: int = 0
     #: The window's epoch at its start, and the day on which its seconds count.
     epoch: int = 0
     day: str = ""
-    #: Where what was bought is noted.
+    #: Gets what was bought.
     receipt: Receipt | None = None
 
 
@@ -78,7 +78,7 @@ class AdmissionQueue:
         (self._small if request.small else self._large).append(request)
 
     def quit(self, request: GateRequest) -> None:
-        """Remove a request that was not started; nothing, if it does not wait any more."""
+        """Remove a request that was not started; do nothing if it no longer waits."""
         queue = self._small if request.small else self._large
         if request in queue:
             queue.remove(request)
@@ -86,8 +86,8 @@ class AdmissionQueue:
     def head(self, limit: int, *, reserve: int) -> GateRequest | None:
         """Return the next request if `limit` may be in flight; None: none may start now.
 
-        `reserve`: places kept free for small files. Every fourth place goes to a large file, so that an endless row of small
-        ones does not starve it.
+        `reserve`: places kept free for small files. Every fourth place goes to a large file, so that small files without end
+        do not keep it waiting forever.
         """
         if self.inside >= limit:
             return None
@@ -99,7 +99,7 @@ class AdmissionQueue:
         return self._large[0] if large else None
 
     def enter(self, request: GateRequest) -> None:
-        """Start a request, from wherever it waits."""
+        """Start a request, whatever its position in the queue."""
         self.quit(request)
         self.inside += 1
         self._inside_of[request.root] += 1
@@ -114,6 +114,6 @@ class AdmissionQueue:
         self._large_inside -= not request.small
 
     def rouse(self) -> None:
-        """Wake all waiting requests, so that they look again."""
+        """Wake all waiting requests, so that they check again whether they may start."""
         for request in (*self._small, *self._large):
             request.signal.notify()

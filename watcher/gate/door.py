@@ -17,16 +17,16 @@ from watcher.gate.record import HoldRecord, Pause, pause_from
 from watcher.gate.reports import HoldReports
 from watcher.gate.state import GateState, GateStatus, ResumeOutcome
 
-#: After a failed probe its file is left alone this long, where there are others.
+#: Seconds for which the file of a failed probe is not used again, if there are others.
 ANOTHER_FILE_SECONDS: Final = 60.0
 #: Seconds after an answer during which outages reported by other hosts are ignored.
 _HEARD_SECONDS: Final = 60.0
-#: A station without a channel for this long is reported once more, to the operator.
+#: Seconds without a channel after which a relay station is reported to the operator once more.
 _ESCALATION_SECONDS: Final = 3 * 3600.0
 
 
 class GateDoor:
-    """The hold or the pause of one endpoint, if there is one; the gate's lock guards it, but for `sync`."""
+    """The hold or the pause of one endpoint, if there is one. The gate's lock guards it, except in `sync`."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class GateDoor:
         self._recall()
 
     def _recall(self) -> None:
-        """Take the hold or pause of the time before a restart; a hold is probed as soon as the server allows."""
+        """Use the hold or pause that was stored before a restart; a hold is probed as soon as the server allows."""
         now, wall = self._clock.now(), self._clock.wall()
         found = self.record.read(now=now, wall=wall)
         if isinstance(found, Hold):
@@ -84,14 +84,14 @@ class GateDoor:
         try:
             gone = self.record.is_gone()
         except StateError:
-            return  # a thread that needs the ledger for more than a look reports it
+            return  # a thread that needs the ledger for its work reports the error
         with self._lock:
             if not gone or hold is not self.hold or pause is not self.pause:
                 return  # nothing was removed, or one of our own threads did it
             # An operator or another daemon ended it.
             if hold is not None and hold.kind is not HoldKind.BUDGET:
                 hold.begin_again(now)
-            elif pause is not None and pause.noted > self._clock.wall():  # else its entry came to its end
+            elif pause is not None and pause.noted > self._clock.wall():  # else its entry has expired
                 pause.until = now
             self.changed.notify_all()
 
@@ -126,15 +126,15 @@ class GateDoor:
         ):
             self._release(hold)
 
-    # What requests met.
+    # Outcomes of requests.
 
     def entered(self) -> None:
-        """Note that a request went in."""
+        """Note that a request has started."""
         if self._entry_tells and self.hold is None:
             self.outcome = ResumeOutcome.OPEN
 
     def postpone(self, request: GateRequest, now: float) -> None:
-        """Allow other probes while the answer to this one is read again; it counts as any other request then."""
+        """Allow other probes while the answer to this one is read again; it then counts as an ordinary request."""
         if (hold := self.hold) is not None and request.probe is hold and request.resumes == hold.resumes:
             hold.probing = False
             hold.step += 1
@@ -176,9 +176,9 @@ class GateDoor:
         if self.hold is None or not concerns_all:
             return verdict.instead
         # Such a failure costs the job no attempt. The next probe uses another file, so that one file that always fails does
-        # not keep the gate closed. A held queue may therefore send one file more often than the file has attempts, but
-        # nothing is bought twice: a readable answer is kept, an unreadable one counts for its sound (`garbled`), and a request
-        # that may be charged without an answer is finally repeated only every half hour (`Hold.interval`).
+        # not keep the gate closed. While the queue is held, a file may therefore be sent more often than it has attempts, but
+        # nothing is bought twice: a readable answer is stored, a garbled one counts for its sound (`garbled`), and a request
+        # that may cost something without an answer is in the end repeated only every half hour (`Hold.interval`).
         return self.hold.error(retry_after=ANOTHER_FILE_SECONDS if request.probe is self.hold else 0.0)
 
     def _doubted(
@@ -195,8 +195,8 @@ class GateDoor:
         """Count the outcome of a probe, or of a request that was in flight when the hold began."""
         answered = trouble is None and is_answer(error)
         if request.probe is not hold:
-            # A request from before the hold cannot end a hold of the account, as the key may have failed since. Its answer
-            # ends an outage, and a readable answer also ends a hold because all files were refused or all answers garbled.
+            # A request from before the hold cannot end a hold of the account: the key may have failed since. But its answer
+            # ends an outage, and a readable answer also ends a hold that began because all files were refused or garbled.
             if answered and (hold.kind is HoldKind.OUTAGE or (error is None and hold.reason in MANY_FILES_REASONS)):
                 self._release(hold)
             return
@@ -204,10 +204,10 @@ class GateDoor:
             self._release(hold)
             return
         if request.resumes != hold.resumes:
-            # A person has resumed since: the probe made after that counts.
+            # A person has used `resume` since: only a probe made after that counts.
             return
         if isinstance(error, PassingError) and error.crowded and _is_answered_otherwise(hold, request):
-            # It refuses for another reason now.
+            # The server refuses for another reason now.
             self.hold_for(trouble or error, now, cause=error)
             return
         hold.probing = False
@@ -230,12 +230,12 @@ class GateDoor:
             self.reports.probed(hold, now)
 
     def _tell(self, hold: Hold, trouble: JobError | None, error: BaseException | None) -> None:
-        """Set what a hold says of its last probe: the same refusal again, or what prevents an answer now."""
+        """Set the message about a hold's last probe: the same refusal again, or another error."""
         if isinstance(trouble, AccountError | NoChannelError):
-            # What to do may have changed: the key of this process may come from another place.
+            # The hint may have changed: the key of this process may come from another source.
             hold.message, hold.met, hold.hint = trouble.message, "", trouble.hint
             if trouble is error:
-                # Another file met the same, so no single file is its cause.
+                # Another file got the same error, so no single file is its cause.
                 hold.files.clear()
         elif isinstance(error, JobError):
             hold.met = "" if error.message in hold.message else error.message
@@ -247,7 +247,7 @@ class GateDoor:
     def hold_for(
         self, error: JobError, now: float, *, cause: BaseException | None = None, files: set[Witness] | None = None
     ) -> None:
-        """Hold the queue for an error; `cause`: the outcome of the request that led to it, `files`: those that may have caused it."""
+        """Hold the queue for an error; `cause`: the outcome of the request that led to it; `files`: the files that may have caused it."""
         error.hint = self._advise(error)
         hold = hold_for(error, since=self._clock.wall())
         hold.files = files or set()
@@ -286,12 +286,12 @@ class GateDoor:
         self.history.remember_failed(path)
 
     def _release(self, hold: Hold, *, known: bool = False, paused: bool = False) -> None:
-        """End a hold; `known`: the other hosts know that it is over. Its `former` hold becomes active and is probed.
+        """End a hold; `known`: the other hosts know that already. Its `former` hold becomes active and is probed.
 
-        `paused`: a pause replaces it, so work does not go on yet.
+        `paused`: a pause replaces it, so no request starts yet.
         """
         if hold.kind is HoldKind.BUDGET and self.outcome is ResumeOutcome.HELD:
-            # The hold is over, and no request was made since.
+            # The hold is over, and there was no request since.
             self.outcome = ResumeOutcome.UNKNOWN
         if hold.former is not None:
             self.hold, now = hold.former, self._clock.now()
@@ -316,7 +316,7 @@ class GateDoor:
         self.changed.notify_all()
 
     def _pause_for(self, seconds: float, request: GateRequest, error: PassingError, now: float) -> None:
-        """Start no request for `seconds`; if the probe of a hold met that, the pause may replace the hold."""
+        """Start no request for `seconds`; if the request was the probe of a hold, the pause may replace the hold."""
         if (hold := self.hold) is not None and _is_answered_otherwise(hold, request):
             self._release(hold, paused=True)
             self.outcome = ResumeOutcome.PAUSED
@@ -335,16 +335,16 @@ class GateDoor:
             self.pause = Pause(until, self._clock.wall(), error.reason, error.message, error.hint)
             self.reports.paused(self.pause, now, asked=error.asked)
         self.pause.until = max(self.pause.until, until)
-        if longer and hold is None:  # what is stored of a hold says more
+        if longer and hold is None:  # the stored hold says more than a pause
             self.reports.note_pause(self.pause, now)
         if begins:
             self._line.rouse()
 
-    # What people wish.
+    # Requests of a person.
 
     def expect_outcome(self, now: float) -> None:
         """Forget the outcome of the last `resume`: a new one follows."""
-        # No request is made as long as api.daily_minutes or api.monthly_minutes is reached: the outcome is known.
+        # While api.daily_minutes or api.monthly_minutes is reached, no request is made: the outcome is known.
         self.outcome = ResumeOutcome.HELD if self._is_spent(now) else ResumeOutcome.UNKNOWN
         self._entry_tells = self.hold is not None and self.hold.kind is HoldKind.BUDGET
 
@@ -360,7 +360,7 @@ class GateDoor:
                 self._release(hold)
         elif hold is not None:
             if not self.record.needs_permission:
-                # A probe in flight may take minutes (as long as its audio), so make another one.
+                # A probe in flight may take minutes (as long as its audio), so allow another one.
                 hold.probing, hold.resumes = False, hold.resumes + 1
             hold.begin_again(now)
             probed = hold
@@ -369,7 +369,7 @@ class GateDoor:
         self.changed.notify_all()
 
     def _is_spent(self, now: float) -> bool:
-        """Return whether the hold is a BUDGET hold, and the audio that exceeded the limit still exceeds it."""
+        """Return whether this is a BUDGET hold and the audio that exceeded the limit still exceeds it."""
         hold = self.hold
         return hold is not None and hold.kind is HoldKind.BUDGET and self._limits.is_reached(hold.seconds, now)
 
@@ -379,15 +379,15 @@ class GateDoor:
             self._release(self.hold)
 
     def reconsider_budget(self, now: float) -> None:
-        """End a hold for a limit of the operator's own if less was bought than was counted, and what did not fit may fit now."""
+        """End a BUDGET hold if less was bought than was counted, so that the audio that exceeded the limit may fit now."""
         hold = self.hold
         if hold is not None and hold.kind is HoldKind.BUDGET and self._limits.may_fit(hold.seconds, now):
             self._release(hold)
 
-    # What other hosts found out.
+    # Changes by other hosts.
 
     def clear(self, now: float) -> None:
-        """Drop the hold and the pause: they belong to the former key or model."""
+        """Remove the hold and the pause: they belong to the former key or model."""
         if self.hold is not None and self.hold.kind is not HoldKind.BUDGET:
             self._release(self.hold, known=True)
             # No request was made with the new key or model yet.
@@ -397,10 +397,10 @@ class GateDoor:
             self.lapse(now)
 
     def take_over(self, door: SharedHold, found: Hold | None, now: float) -> None:
-        """Take over the fleet's hold (`found`) or pause."""
+        """Use the shared hold (`found`) or pause from now on."""
         hold = self.hold
         if hold is not None and (hold.kind is HoldKind.BUDGET or hold.probing or hold.ticket is not None):
-            # It belongs to this host alone; or this host probes it, and tells the others the result.
+            # The hold is this host's alone; or this host probes it, and will store the result for the others.
             return
         if found is not None:
             if hold is not None and hold.number == found.number:
@@ -430,7 +430,7 @@ def _file(request: GateRequest) -> Witness:
 
 
 def _is_answered_otherwise(hold: Hold, request: GateRequest) -> bool:
-    """Return whether this request's answer may replace the hold: it was the probe of a hold that a single refusal began."""
+    """Return whether the answer to this request may replace the hold: it was the probe of a hold that began with one refusal."""
     return (
         request.probe is hold
         and hold.kind in {HoldKind.ACCOUNT, HoldKind.NO_CHANNEL}

@@ -1,4 +1,4 @@
-"""Holds and pauses that several hosts share: what this host has to tell the fleet, and its permission to probe."""
+"""Holds and pauses that several hosts share: this host's changes to them, and its permission to probe."""
 
 import math
 import threading
@@ -12,14 +12,14 @@ from watcher.gate.clock import GateClock
 from watcher.gate.hold import Hold, HoldKind, hold_from
 from watcher.gate.record import Pause
 
-#: Seconds between two looks at the fleet's door, for changes that this host was not notified of.
+#: Seconds between two readings of the shared door, in case a notification was lost.
 _LOOK: Final = 30.0
 #: Seconds after which a host looks again at a hold that another one is probing.
 _AGAIN: Final = 1.0
 
 
 class FleetHoldRecord:
-    """The door of a fleet as one host changes it: changes are queued under the gate's lock, and sent by `send` without it."""
+    """One host's changes of the shared door: they are queued under the gate's lock, and `send` stores them without it."""
 
     needs_permission = True
     shortest_pause = 0.0
@@ -30,7 +30,7 @@ class FleetHoldRecord:
         self._clock = clock
         self._wake = wake
         self._lease = lease
-        #: Changes that the fleet does not have yet.
+        #: Changes that are not stored in the database yet.
         self._unsent: deque[Callable[[], None]] = deque()
         #: The door may have changed.
         self._stale = True
@@ -39,7 +39,7 @@ class FleetHoldRecord:
         self._probe: Hold | None = None
         self._probe_until = -math.inf
 
-    # What there is to send; see HoldRecord.
+    # Changes to send; see HoldRecord.
 
     def note_hold(self, hold: Hold, *, next_probe: float) -> None:  # noqa: ARG002 - each host has its own clock
         """See HoldRecord.note_hold. BUDGET holds are not sent: each host notices a reached limit itself."""
@@ -52,38 +52,38 @@ class FleetHoldRecord:
         self._queue(lambda: _send_pause(self._fleet, pause, self._clock.now()))
 
     def forget(self, hold: Hold) -> None:
-        """Remove what is stored: the hold is over."""
+        """Remove the stored entry: the hold is over."""
         if hold.kind is not HoldKind.BUDGET:
             self._queue(lambda: _open(self._fleet, hold))
 
     def resume(self, hold: Hold | None, *, next_probe: float) -> None:  # noqa: ARG002 - see below
-        """See HoldRecord.resume. One change for pause and hold: a second one would take back the permission given after the first."""
+        """See HoldRecord.resume. It is one change for pause and hold: a second one would cancel the permission granted after the first."""
         self._queue(self._fleet.resume)
 
     def give_back(self, hold: Hold) -> None:
-        """Return a permission to probe that was not used."""
+        """Give back a permission to probe that was not used."""
         self._queue(lambda: self._fleet.give_back(hold.number))
         self._probe = None
 
     def look_again(self) -> None:
-        """Look soon at what other hosts have stored."""
+        """Read soon what other hosts have stored."""
         self._stale = True
         self._wake.notify()
 
     def needs_check(self, now: float, *, noted: bool) -> bool:  # noqa: ARG002 - see below
-        """See HoldRecord.needs_check: the fleet is looked at by a thread of its own."""
+        """See HoldRecord.needs_check: another thread reads the shared door."""
         return False
 
     def is_gone(self) -> bool:
-        """Return whether what was stored is not there any more. Called without the lock. Raises StateError."""
+        """Return whether the stored entry is gone. Called without the lock. Raises StateError."""
         return False
 
     def read(self, *, now: float, wall: float) -> Hold | Pause | None:  # noqa: ARG002 - see below
-        """See HoldRecord.read: what holds the fleet is looked at by a thread of its own."""
+        """See HoldRecord.read: another thread reads the shared door."""
         return None
 
     def may_probe(self, hold: Hold, *, before_due: bool = False) -> bool:
-        """See HoldRecord.may_probe; False as well where the fleet cannot be asked."""
+        """See HoldRecord.may_probe; False also if the database cannot be reached."""
         now = self._clock.now()
         try:
             granted = bool(hold.number) and self._fleet.probe(hold.number, lease=self._lease, before_due=before_due)
@@ -93,37 +93,37 @@ class FleetHoldRecord:
             self._probe, self._probe_until = hold, now + self._lease
         return granted
 
-    # For the thread that talks to the fleet.
+    # For the thread that exchanges with the database.
 
     def use_fleet(self, fleet: Fleet) -> None:
-        """Use the door of another key or model; what was not sent concerned the former one."""
+        """Use the door of another key or model; unsent changes concern the former one, and are discarded."""
         self._fleet = fleet
         self._unsent.clear()
         self._probe = None
 
     def is_due(self, now: float) -> bool:
-        """Return whether there is something to send, or to look at; `now`: monotonic."""
+        """Return whether to send or read something now; `now`: monotonic."""
         self._stale = self._stale or now >= self._looked + _LOOK
         return bool(self._unsent or self._stale) or now >= self._renewal
 
     def wait(self, now: float) -> float:
-        """Return the seconds until something is due, if nothing happens before."""
+        """Return the seconds until something is due, if nothing changes before."""
         return min(-math.inf if self._unsent or self._stale else self._looked + _LOOK, self._renewal) - now
 
     @property
     def sent(self) -> bool:
-        """Whether the fleet has all changes."""
+        """Whether all changes are stored."""
         return not self._unsent
 
     def begin_look(self) -> bool:
-        """Return whether to look at the door once all is sent."""
+        """Return whether to read the door once all changes are sent."""
         looks, self._stale = self._stale or bool(self._unsent), False
         return looks
 
     def send(self) -> None:
         """Send the queued changes in their order, and renew the permission to probe. Called without the lock.
 
-        Raises StateError; what was not sent stays queued.
+        Raises StateError; unsent changes stay queued.
         """
         while self._unsent:
             change = self._unsent[0]
@@ -139,14 +139,14 @@ class FleetHoldRecord:
                 self._probe_until = now + self._lease
 
     def look(self) -> SharedHold:
-        """Return how the door is now. Called without the lock. Raises StateError."""
+        """Return the shared door. Called without the lock. Raises StateError."""
         door = self._fleet.door()
         self._looked = self._clock.now()
         return door
 
     @property
     def _renewal(self) -> float:
-        """When to renew the permission to probe; infinity: there is none."""
+        """Return when to renew the permission to probe (monotonic); infinity: there is none."""
         return math.inf if self._probe is None else self._probe_until - self._lease * 2 / 3
 
     def _queue(self, change: Callable[[], None]) -> None:
@@ -159,7 +159,7 @@ def hold_of(door: SharedHold, *, now: float) -> Hold | None:
     hold = hold_from(door.hold or {})
     if hold is not None:
         hold.number, hold.step = door.number, _count(door.hold or {})
-        # The host that probes tells how it went.
+        # The host that probes stores the result.
         hold.next_probe = now + max(door.due, _AGAIN if door.probing else 0.0)
     return hold
 

@@ -1,7 +1,7 @@
-"""Count in the ledger's memory how many answers about a sound could not be read.
+"""Count in the ledger's memory how many answers about a sound were garbled.
 
-An answer is paid for whether it can be read or not, so a sound is asked for once more, and then not again: not in another
-attempt, nor after a restart, nor under another name. What a person does about it (`resume`, `retry`) allows one request more.
+A garbled answer is paid for, too. So a sound is sent once more, and then not again: not in another attempt, nor after a restart, nor
+under another name. A person's command (`resume`, `retry`) allows one more request.
 """
 
 import contextlib
@@ -15,56 +15,56 @@ from watcher.memory import KeyedMemory
 
 _T = TypeVar("_T")
 
-#: Sounds whose counts are kept in memory because the ledger did not take them.
+#: Number of sounds whose counts are kept here because the ledger did not take them.
 _OWED: Final = 1000
 
-#: Answers about one sound that may be unreadable before it is not asked for again.
+#: Number of garbled answers after which a sound is not sent again.
 MOST: Final = 2
-#: Seconds that the ledger keeps what is known of a sound, and that this server gave readable answers.
+#: Seconds for which the ledger keeps the count of a sound, and the fact that this server gave readable answers.
 _KEPT: Final = 30 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
 class GarbledAnswers:
-    """The unreadable answers about one sound: how many, and what was said of the last one.
+    """The garbled answers about one sound: how many, and the message about the last one.
 
-    `resumes`: how often `resume` had been used by then. A counter, because clocks can change.
+    `resumes`: how often `resume` had been used by then. It is a counter, because clocks can be set.
     """
 
     times: int
     message: str
     resumes: int = 0
-    #: A person wants it to be asked for once more.
+    #: A person wants it to be sent once more.
     wanted: bool = False
 
     @property
     def spent(self) -> bool:
-        """Whether it is not to be asked for any more."""
+        """Whether the sound may not be sent any more."""
         return self.times >= MOST and not self.wanted
 
 
 class GarbledCounts:
-    """The memory of one endpoint; not locked, since a sound is asked for by one thread at a time."""
+    """The counts of one endpoint. They are not locked: only one thread at a time sends a sound."""
 
     def __init__(self, memory: KeyedMemory, endpoint_name: str, *, clock: Callable[[], float]) -> None:
-        """`clock` gives Unix time."""
+        """`clock` returns Unix time."""
         self._memory = memory
         self._name = endpoint_name
         self._clock = clock
-        #: Entries that could not be written yet (full disk), by sound: the last `_OWED`.
+        #: Entries that could not be stored yet (full disk), by sound: the last `_OWED`.
         self._owed: dict[str, GarbledAnswers] = {}
-        #: Some answer of this server could be read, also before a restart.
+        #: At least one answer of this server was readable, perhaps before a restart.
         self.readable = False
         self._noted = False
-        #: How often `resume` was used, when the ledger could last be asked.
+        #: How often `resume` had been used when the ledger was last read.
         self._counted = 0
         with contextlib.suppress(StateError):
             self.readable = self._noted = memory.remembered(self._key()) is not None
 
     def about(self, sound: str, *, retried: str = "") -> GarbledAnswers | None:
-        """Return what is known of a sound, if it is anything. Raises StateError.
+        """Return the garbled answers about a sound; None: there were none. Raises StateError.
 
-        After `resume` it may be asked for once more, and so where the memory has something under the key `retried`.
+        It may be sent once more after `resume`, or if the memory has a value under the key `retried`.
         """
         known = self._owed.get(sound) or _known(self._memory.remembered(self._key(sound)))
         if known is None or known.times < MOST:
@@ -73,9 +73,9 @@ class GarbledCounts:
         return replace(known, wanted=resumed or (retried != "" and self._memory.remembered(retried) is not None))
 
     def read(self, call: Callable[[], _T], sound: str, known: GarbledAnswers | None, *, retried: str = "") -> _T:
-        """Make a request about a sound, and store first of all whether its answer can be read; `known`: from `about`.
+        """Make a request about a sound, and at once store whether its answer is readable; `known`: from `about`.
 
-        Raises what `call` raises; a GarbledError has the number of unreadable answers then.
+        Raises what `call` raises; a GarbledError then has the number of garbled answers.
         """
         try:
             answer = call()
@@ -86,9 +86,9 @@ class GarbledCounts:
         return answer
 
     def _note(self, sound: str, message: str, *, before: int, retried: str) -> int:
-        """Count an unreadable answer about a sound, of which `before` were known; return their number.
+        """Count a garbled answer about a sound, which had `before` garbled answers; return the new number.
 
-        What the memory has under the key `retried` is removed: it allowed one request.
+        The value under the memory key `retried` is removed: it allowed one request.
         """
         self._keep(sound, GarbledAnswers(before + 1, message, self._resumes()))
         if retried:
@@ -97,12 +97,12 @@ class GarbledCounts:
         return before + 1
 
     def resume(self) -> None:
-        """Allow one more request for every sound, unless the ledger cannot store that."""
+        """Allow one more request for every sound, if the ledger can store that."""
         with contextlib.suppress(StateError):
             allow_again(self._memory, self._name)
 
     def _note_readable(self, sound: str, known: GarbledAnswers | None) -> None:
-        """Store that an answer could be read."""
+        """Store that an answer was readable."""
         self.readable = True
         with contextlib.suppress(StateError):
             if not self._noted:
@@ -122,7 +122,7 @@ class GarbledCounts:
             self._owed.pop(sound, None)
 
     def _resumes(self) -> int:
-        """Return how often `resume` was used, as far as the ledger can be asked."""
+        """Return how often `resume` was used, as far as the ledger can be read."""
         with contextlib.suppress(StateError):
             self._counted = resumes(self._memory, self._name)
         return self._counted
@@ -132,7 +132,7 @@ class GarbledCounts:
 
 
 def given_up(message: str, times: int) -> FileError:
-    """Return the failure of a file whose sound was asked for in vain, though others get answers that can be read."""
+    """Return the error of a file whose answers are garbled although others get readable ones."""
     hint = "others get answers that can be read; once the server's log has shown why, `watcher retry` asks once more"
     return FileError(f"{message}; it was asked for {times} times", reason="garbled", hint=hint)
 

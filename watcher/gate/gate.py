@@ -1,7 +1,7 @@
 """The gate of one endpoint: a request enters, runs and leaves, and its outcome counts for all others.
 
-The parts share one lock; a request costs two short holds of it. Nothing is written to the ledger but changes of a hold, long
-pauses, answers that cannot be read, and the seconds that were bought.
+The parts share one lock; a request takes it twice, for a short time. Only changes of a hold, long
+pauses, counts of garbled answers, and the seconds that were bought are written to the ledger.
 """
 
 import contextlib
@@ -33,13 +33,13 @@ from watcher.memory import KeyedMemory
 _log = structlog.get_logger()
 _T = TypeVar("_T")
 
-#: Seconds for which a grant of the fleet is valid; it is renewed after a third of them.
+#: Seconds for which a share of the limits is granted; it is renewed after a third of them.
 LEASE: Final = 15.0
-#: Waits of one refused request: a fraction of a second, doubled each time, up to this.
+#: Longest wait of a refused request, in seconds: the first is a fraction of a second, and each is twice as long as the last.
 _LONGEST_REST: Final = 16.0
-#: A request is given up after more than so many refusals (429, 503) and failed connections, if more than so many others passed.
+#: A request is given up after more than this many refusals (429, 503) and failed connections, if more than this many others passed.
 _TURNED_AWAY: Final = 10
-#: Seconds for which a file that was not sent is left alone.
+#: Seconds until a file that was not sent may be tried again.
 _PASSED_OVER_SECONDS: Final = 2.0
 
 
@@ -63,12 +63,12 @@ class Gate:
         on_held: Callable[[Mapping[str, object]], None] = lambda _: None,
         advise: Callable[[JobError], str] = lambda error: error.hint,
     ) -> None:
-        """Begin with the hold or pause that is stored: a hold is probed at once, unless the server asked for more time.
+        """Begin with the stored hold or pause: a hold is probed at once, unless the server asked for more time.
 
-        `buy` is the ledger's, and so is `bought`: without it a month begins with today. `jitter` gives numbers in [0, 1).
-        `fleet`: other hosts use the same endpoint; then limits, holds, pauses and minutes are shared with them, and a thread has
-        to call `attend` all the time; `memory` keeps only what is known of answers. A grant of the fleet is valid for `lease`
-        seconds.
+        `buy` and `bought` are methods of the ledger; without `bought`, a month begins today. `jitter` returns numbers in [0, 1).
+        `fleet`: other hosts use the same endpoint; then limits, holds, pauses and minutes are shared with them, a thread has
+        to call `attend` all the time, and `memory` keeps only the counts of garbled answers. A share of the limits is granted for
+        `lease` seconds.
         `on_held` is called for each hold that begins here, not for those of other hosts, and must not wait. `advise` returns
         what to do about an error that holds the queue; it may be called twice.
         """
@@ -115,10 +115,10 @@ class Gate:
         self._peers.begin(self._door, self._requests.dispatch)
 
     def admit(self, *, timeout: float) -> Ticket | None:
-        """Return a ticket to claim a job; None when the gate stays closed for `timeout` seconds, or on stop.
+        """Return a ticket to claim a job; None if the gate stays closed for `timeout` seconds, or on stop.
 
-        On a held gate one worker gets a ticket when a probe is due: its first request is the probe. If only a few files
-        failed, they may be at fault: then another file gets a ticket before a probe is due.
+        While the gate is held, one worker gets a ticket when a probe is due: its first request is the probe. If only a few files
+        failed, they may be the cause: then a worker may get a ticket for another file before a probe is due.
         """
         return self._tickets.issue(timeout=timeout)
 
@@ -141,17 +141,17 @@ class Gate:
 
         `announce` is called again and again while it waits, with the seconds until the next call at the latest.
 
-        Being turned away (429, 503) and not reaching the server cost nothing: it waits and asks again, until the gate
-        holds or the daemon stops. Other passing failures are tried `tries` times in all, a quarter of a second and more apart,
-        except those after which the server may want to be paid. Raises what `call` raises, HeldError, StoppedError and StateError.
+        Refusals because of too many requests (429, 503) and failed connections cost nothing: it waits and tries again, until the gate
+        holds or the daemon stops. After other passing failures there are `tries` tries in all, a quarter of a second and more
+        apart, unless the failed one may cost something. Raises what `call` raises, HeldError, StoppedError and StateError.
 
-        `sound` names what is asked for, and how. Once two answers about it could not be read it is not asked for any more: that
-        is the file's failure (FileError) where others get readable answers, and else holds the queue. `retried` is the key under
-        which the memory knows that a person wants this file to be tried once more.
+        `sound` names the sound and the question. After two garbled answers about it, it is not sent any more: this is
+        the file's failure (FileError) if others get readable answers, and else it holds the queue. `retried`: memory key of a
+        person's request to try this file once more.
 
-        `reread` is called, outside of the request's place, about an answer that holds more than the sound can (`GarbledError.excess`).
-        It returns what the answer means after all, or raises what the request met; until then nothing counts for or against the
-        server. `receipt` gets what was booked for the request: see `correct`.
+        `reread` is called, after the place was given back, for an answer with more text than the sound can have
+        (`GarbledError.excess`). It returns the answer's corrected meaning, or raises the error of the request; until then the outcome
+        does not count. `receipt` gets what was counted for the request: see `correct`.
         """
         known = self._known_of(sound, Witness(path, root), retried) if sound else None
         turned_away = failures = 0
@@ -196,10 +196,10 @@ class Gate:
         root: bytes = b"",
         announce: Callable[[float], None] = lambda _: None,
     ) -> Iterator[GateRequest]:
-        """Occupy a place for one request; its exception tells the gate how it ended. `announce`: see `run`.
+        """Take a place for one request; the exception of the block tells the gate how it ended. `announce`: see `run`.
 
-        Blocks for a place, the pace and short pauses. Raises HeldError when the gate holds (also instead of the error
-        that made it hold an outage), StoppedError on stop, and StateError where the ledger cannot be read and that does not pass.
+        Waits for a place, the pace and short pauses. Raises HeldError while the gate holds (also instead of the error
+        that began an outage), StoppedError on stop, and StateError if the ledger cannot be read and waiting does not help.
         """
         request = self._requests.enter(seconds=seconds, small=small, path=path, root=root, announce=announce)
         error: BaseException | None = None
@@ -218,7 +218,7 @@ class Gate:
                 raise instead from error
 
     def charge(self, seconds: float) -> None:
-        """Count a request more inside `enter`, with so many seconds of audio, that may be paid for; beside the one that is counted anyway."""
+        """Count one more request, made inside `enter`, that may be paid for, with its seconds of audio; the first is counted anyway."""
         with self._lock:
             day = self._limits.start(seconds, self._clock.now())
             self._limits.end(seconds, day, bought=True)
@@ -226,7 +226,7 @@ class Gate:
         self._limits.flush()
 
     def correct(self, receipt: Receipt, seconds: float) -> None:
-        """Count that a request bought so many seconds of audio, as is known by now, and not those that it was booked with."""
+        """Correct the seconds of audio that a request has bought to `seconds`; `receipt` has what was counted before."""
         more = seconds - receipt.seconds
         if not receipt.day or not more:
             return
@@ -246,7 +246,7 @@ class Gate:
             return self._door.state(self._clock.now())
 
     def asking(self) -> dict[bytes, float]:
-        """Return the files that the server is being asked about, and since when without a break (Unix time)."""
+        """Return the files of requests in flight, and since when each has had any without a break (Unix time)."""
         with self._lock:
             return self._requests.files()
 
@@ -257,16 +257,16 @@ class Gate:
 
     @property
     def paid_seconds(self) -> float:
-        """Seconds of audio that were sent since this gate was made, as in the ledger's sums: whatever came of it."""
+        """Seconds of audio counted as bought since this gate was made, as in the ledger's sums, whatever the outcome."""
         with self._lock:
             return self._paid
 
     def places(self) -> int:
-        """Return how many large files' requests may be in flight now: all, less what is kept free for small ones."""
+        """Return how many requests for large files may be in flight now: all places but those reserved for small files."""
         with self._lock:
             return self._limits.large_places
 
-    # What people wish.
+    # Requests of a person.
 
     @property
     def outcome(self) -> ResumeOutcome:
@@ -280,7 +280,7 @@ class Gate:
             self._door.expect_outcome(self._clock.now())
 
     def resume(self) -> None:
-        """Probe at once, because an operator asked for it or the key changed; end a pause. `outcome` becomes the result."""
+        """Probe at once, because a person asked for it or the key changed; end a pause. `outcome` becomes the result."""
         self._garbled.resume()
         with self._lock:
             now = self._clock.now()
@@ -288,7 +288,7 @@ class Gate:
             self._requests.dispatch(now)
 
     def reload(self, options: GateOptions) -> None:
-        """Take new options; requests in flight stay."""
+        """Use new options; requests in flight go on."""
         with self._lock:
             if self._limits.resize(options):
                 self._door.end_budget()
@@ -298,31 +298,31 @@ class Gate:
 
     @property
     def shared(self) -> bool:
-        """Whether other hosts ask the same endpoint, so that `attend` has to be called."""
+        """Whether other hosts use the same endpoint, so that `attend` has to be called."""
         return self._peers.shared
 
     @property
     def trouble(self) -> StateError | None:
-        """Why the fleet cannot be asked, if so."""
+        """Why the database of the fleet cannot be reached; None: it can."""
         return self._peers.trouble
 
     def attend(self, timeout: float) -> None:
-        """Exchange with the fleet for `timeout` seconds at most; a thread of its own calls it again and again."""
+        """Exchange with the fleet for `timeout` seconds at most; a separate thread calls it again and again."""
         self._peers.attend(timeout)
 
     def use_fleet(self, fleet: Fleet | None) -> None:
-        """Use the hold and pause of another key or model; the current ones are dropped, for they belong to the former credentials."""
+        """Use the hold and pause of another key or model; the current ones are removed, as they belong to the former one."""
         if fleet is not None:
             self._peers.use_fleet(fleet)
 
     def leave(self) -> None:
-        """Return this host's shares to the fleet, if it answers; no request may go in any more."""
+        """Give this host's shares back, if the database can be reached; no request may start any more."""
         self._peers.leave()
 
     # Requests.
 
     def _reread(self, request: GateRequest, call: Callable[[], _T], reread: Callable[[GarbledError], _T]) -> _T:
-        """Make a request; of an answer that holds too much, return what `reread` makes of it, outside of the request's place."""
+        """Make a request; if its answer has too much text, give the place back and return the result of `reread`."""
         try:
             return call()
         except GarbledError as error:
@@ -349,7 +349,7 @@ class Gate:
                 receipt.seconds, receipt.day = request.seconds, request.day
 
     def _conclude(self, request: GateRequest, error: BaseException | None) -> JobError | None:
-        """Count a request that ended; returns an error to raise instead."""
+        """Count a request that ended; return an error to raise instead, or None."""
         error = counted_as(error)
         bought = error is None or isinstance(error, GarbledError) or is_maybe_paid(error)
         with self._lock:
@@ -363,15 +363,15 @@ class Gate:
         return instead
 
     def _rest(self, error: PassingError, times: int) -> float:
-        """Return the seconds that a refused request waits by itself, beside what all have to wait."""
+        """Return the seconds that a refused request waits by itself, in addition to pauses for all."""
         first = 0.5 if error.crowded else 0.25
-        # A request that never arrived was no burden to anybody, and a link may be back any moment.
+        # A request that did not arrive was no load for the server, and the connection may work again at any moment.
         most = _LONGEST_REST / 16 if error.reason == "unreachable" else _LONGEST_REST
         rest = min(first * 2.0 ** min(times - 1, 16), most) * (1 + 0.25 * self._clock.jitter())
         return rest if error.crowded else max(rest, error.retry_after or 0.0)
 
     def _known_of(self, sound: str, file: Witness, retried: str) -> GarbledAnswers | None:
-        """Return what is known of a sound. Raises FileError or HeldError when it is not to be asked for any more."""
+        """Return the garbled answers about a sound. Raises FileError or HeldError if it may not be sent any more."""
         while True:
             try:
                 known = self._garbled.about(sound, retried=retried)

@@ -23,57 +23,57 @@ from watcher.gate.window import ConcurrencyWindow
 
 #: Outcomes that say something about the endpoint.
 TELLING: Final = (PassingError, AccountError, NoChannelError, FileError, RemedyError)
-#: Failures after which the server may have worked, and charged, all the same.
+#: Failures after which the server may nevertheless have done the work, and charged for it.
 MAYBE_PAID: Final = {"timeout", "truncated", "connection", "oversized_answer", "internal"}
-#: A second failure of a file is the file's own fault if others passed since the first, the last of them within so many seconds
+#: A second failure of a file is the file's fault if others passed since the first, and the last of them within this many seconds
 #: (about as long as ten attempts take).
 _OWN_SECONDS: Final = 900.0
-#: Number of files that met a firewall's page since a request passed, from which on the firewall blocks in general, not one file.
+#: If this many files got a firewall's page since a request passed, the firewall blocks all requests, not one file.
 _SEVERAL: Final = 2
-#: Failed files that are remembered.
+#: Number of failed files that are remembered.
 _FAILED_KEPT: Final = 1000
-#: The longest pause that the gate makes of its own, where a server refuses even one request at a time without a Retry-After; seconds.
+#: Longest pause, in seconds, if a server refuses even one request at a time and sends no Retry-After.
 _LONGEST_OWN_PAUSE: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class RequestVerdict:
-    """What the outcome of one request means for all requests."""
+    """What the outcome of one request means for the other requests."""
 
-    #: The error that concerns every file; None: the outcome concerns its own file alone.
+    #: An error that concerns all files; None: the outcome concerns only its own file.
     trouble: JobError | None = None
     #: Seconds for which no request may start.
     pause: float = 0.0
-    #: The error to raise instead: the failure of one file, where the server's words are about the key or the account.
+    #: The error to raise instead: the failure of one file, although the server's message is about the key or the account.
     instead: PassingError | None = None
 
 
 class RequestHistory:
-    """The outcomes of requests until now; the gate's lock guards it."""
+    """The outcomes of requests so far. The gate's lock guards it."""
 
     def __init__(self, window: ConcurrencyWindow, garbled: GarbledCounts, clock: GateClock) -> None:
         """`window` shrinks and grows with the outcomes."""
-        #: Requests that passed.
+        #: Number of requests that passed.
         self.passed = 0
         self._window = window
         self._garbled = garbled
         self._clock = clock
         self._streak = FailureStreak()
-        #: Files that the server failed on or refused since they passed, and how many requests had passed at the first time.
+        #: Files that failed or were refused since they last passed, and how many requests had passed at the first failure.
         self._failed_files: dict[bytes, int] = {}
         self._last_passed = -math.inf
-        #: Files that met a firewall's page since a request passed.
+        #: Files that got a firewall's page since a request passed.
         self._challenged: set[bytes] = set()
-        #: Pauses of the gate's own in a row.
+        #: Number of pauses in a row without a Retry-After.
         self._pauses = 0
 
     @property
     def files(self) -> set[Witness]:
-        """The files of the failures in a row."""
+        """The files of the current row of failures."""
         return self._streak.files
 
     def passes(self, now: float) -> bool:
-        """Return whether other requests passed lately, so that a refusal of the key or the account may be about one file."""
+        """Return whether requests passed lately, so that a refusal of the key or the account may be due to one file."""
         return now - self._last_passed <= _OWN_SECONDS
 
     def has_failed(self, path: bytes) -> bool:
@@ -87,7 +87,7 @@ class RequestHistory:
             del self._failed_files[next(iter(self._failed_files))]
 
     def begin_streak(self) -> None:
-        """Count failures in a row from 0."""
+        """Begin a new row of failures."""
         self._streak = FailureStreak()
 
     def count(
@@ -103,10 +103,10 @@ class RequestHistory:
     ) -> RequestVerdict:
         """Count the outcome of a request for a file; None: it passed. `present`: the roots that have other requests now.
 
-        As long as others have requests, what only files of one root meet is no matter of the server: who may write into that root
-        may have made them so.
+        If only files of one root fail while other roots have requests, the server is not the cause: somebody who can write into
+        that root may have made such files.
 
-        `epoch`: that of the window when the request started; `in_flight`: how many other requests there are; `probes`: it was
+        `epoch`: the window's epoch at the start of the request; `in_flight`: how many other requests there are; `probes`: it was
         the probe of a hold.
         """
         path = file.path
@@ -115,7 +115,7 @@ class RequestHistory:
                 own = isinstance(error, AccountError) and not probes and self._is_own(path, now)
                 self.remember_failed(path)
                 if own:
-                    # Others pass, as beside a filter that refuses what one recording says: nothing is wrong with key or account.
+                    # Others pass, so nothing is wrong with key or account: perhaps a filter refuses the content of this recording.
                     return RequestVerdict(instead=PassingError(error.message, hint=error.hint, reason=error.reason))
                 return RequestVerdict(error)
             case GarbledError():
@@ -148,14 +148,14 @@ class RequestHistory:
     def _failed(
         self, file: Witness, error: PassingError, *, epoch: int, in_flight: int, now: float, present: AbstractSet[bytes]
     ) -> RequestVerdict:
-        """Slow down after a passing failure; it is everybody's where it makes an outage."""
+        """Slow down after a passing failure; if it makes an outage, return it as the trouble of all."""
         path = file.path
         if error.reason == "challenge":
             self.remember_failed(path)
             if len(self._challenged) < _SEVERAL:
                 self._challenged.add(path)
             if self.passes(now) and self._challenged == {path}:
-                # A firewall that minds what one recording holds would have all others wait for five minutes, each time.
+                # If a firewall blocks the content of one recording, all others would have to wait for five minutes each time.
                 return RequestVerdict(instead=PassingError(error.message, hint=error.hint, reason=error.reason))
         if error.crowded or error.reason == "timeout":
             self._window.crowded(epoch, staying=in_flight, all_wait=bool(error.retry_after))
@@ -172,28 +172,28 @@ class RequestHistory:
         if error.retry_after:
             pause = error.retry_after * (1 + 0.05 * self._clock.jitter())
         elif self._window.limit == 1 and epoch == self._window.epoch - 1 and in_flight == 0:
-            # Even one at a time is too many: the only thing left to slow down is everybody.
+            # Even one request at a time is too many: all have to wait.
             pause = min(2.0 ** min(self._pauses, 16), _LONGEST_OWN_PAUSE)
             self._pauses += 1
         return RequestVerdict(error if self._streak.crowded(file, now) else None, pause)
 
     def _is_own(self, path: bytes, now: float) -> bool:
-        """Return whether a further failure is due to the file, not to the server: others passed meanwhile, and still do."""
+        """Return whether a further failure is the file's fault, not the server's: others passed meanwhile, and still do."""
         before = self._failed_files.get(path, self.passed)
         return self.passed > before and self.passes(now)
 
 
 def counted_as(error: BaseException | None) -> BaseException | None:
-    """Return what an outcome counts as: an error of Watcher itself, or of a library, counts as a failure that may be paid for."""
+    """Return the error that an outcome counts as: an error in Watcher or a library counts as a failure that may be paid for."""
     if isinstance(error, WatcherError) or not isinstance(error, Exception):
-        # Also what breaks off a request from outside, such as GeneratorExit.
+        # Also exceptions that end a request from outside, such as GeneratorExit.
         return error
     message = f"an unexpected error in Watcher itself: {type(error).__name__}"
     return PassingError(message, hint="please report it with the traceback in the log", reason="internal")
 
 
 def is_maybe_paid(error: BaseException | None) -> bool:
-    """Return whether the server may have worked, and charged, though no answer came: also where a stop gave a request up."""
+    """Return whether the server may have done the work, and charged for it, without an answer; also if a stop ended the request."""
     if isinstance(error, StoppedError):
         return error.in_flight
     if isinstance(error, JobError) and error.maybe_paid:
@@ -207,17 +207,17 @@ def may_pass(error: BaseException | None) -> bool:
 
 
 def is_answer(error: BaseException | None) -> bool:
-    """Return whether the server worked: a failure that may pass is no answer, unless it is one that cannot be read."""
+    """Return whether the server answered: a passing failure is no answer, unless it is a garbled answer."""
     return isinstance(error, GarbledError) or not may_pass(error)
 
 
 def may_be_files_fault(error: BaseException | None) -> bool:
-    """Return whether a failure may be the file's fault: not where all are turned away, or no connection came about."""
+    """Return whether a failure may be the file's fault: not if there were too many requests, or no connection."""
     return isinstance(error, PassingError) and not error.crowded and error.reason != "unreachable"
 
 
 def all_garbled(message: str) -> AccountError:
-    """Return the error of a server of which no answer can be read."""
+    """Return the error of a server whose answers are all garbled."""
     return AccountError(
         f"every answer is like this one: {message}",
         reason="garbled",

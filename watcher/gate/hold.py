@@ -47,16 +47,16 @@ class Hold:
     hint: str
     since: float
     next_probe: float
-    #: What the last probe met, where that says something else than `message`; `hint` is then about that.
+    #: The error of the last probe, if it differs from `message`; `hint` is then about this error.
     met: str = ""
     #: Probes that failed.
     step: int = 0
     #: Its number in the fleet; 0: it is not stored there.
     number: int = 0
-    #: BUDGET: when it ends by itself, if no clock is set; and the day (YYYY-MM-DD) or month (YYYY-MM) that is spent.
+    #: BUDGET: when it ends by itself, unless the clock is set; and the day (YYYY-MM-DD) or month (YYYY-MM) whose limit is reached.
     ends_at: float = 0.0
     day: str = ""
-    #: BUDGET: seconds of audio that exceeded the limit; and the hold that is replaced for this time and becomes active again.
+    #: BUDGET: seconds of audio that exceeded the limit; and the hold that it replaces, which becomes active again afterwards.
     seconds: float = 0.0
     former: "Hold | None" = None
     #: The ticket of a worker that may probe and has not done so yet; `before_due`: no probe is due yet, so only a file that has not
@@ -67,12 +67,12 @@ class Hold:
     ask_fleet_from: float = -math.inf
     #: No job was found for the last ticket.
     no_job: bool = False
-    #: A probe is in flight; and the number of `resume` calls: an older probe has a smaller number.
+    #: A probe is in flight; and the number of `resume` calls, which is smaller for an older probe.
     probing: bool = False
     resumes: int = 0
     #: It was reported a second time.
     escalated: bool = False
-    #: The server wants no request before this time (monotonic); and the same in Unix time, 0: it asked for nothing.
+    #: The server wants no request before this time (monotonic); and the same as Unix time, 0: it named no time.
     not_before: float = -math.inf
     asked_until: float = 0.0
     #: Files whose failures caused the hold.
@@ -80,7 +80,7 @@ class Hold:
 
     @property
     def why(self) -> str:
-        """Why it is held, and what the last probe met."""
+        """Why it is held, and the error of the last probe."""
         return why_held(self.message, self.met)
 
     @property
@@ -112,7 +112,7 @@ class Hold:
         return min(first * 2.0 ** min(self.step, 16), _LONGEST_IF_PAID if maybe_paid else most)
 
     def schedule(self, now: float, clock: GateClock, *, asked: float = 0.0, maybe_paid: bool = False) -> None:
-        """Set the time of the next probe; `asked`: seconds that the server wants to be left alone, `maybe_paid`: see `interval`."""
+        """Set the time of the next probe; `asked`: seconds without requests that the server asked for; `maybe_paid`: see `interval`."""
         self.next_probe = now + self.interval(maybe_paid=maybe_paid) * (1 + 0.1 * clock.jitter())
         self.put_off(max(self.not_before, now + min(asked, LONGEST_PAUSE) if asked else -math.inf), clock)
 
@@ -133,7 +133,7 @@ class Hold:
         return HeldError(message, reason=self.reason, hint=self.hint, retry_after=retry_after)
 
     def record(self, *, next_probe: float) -> dict[str, object]:
-        """Return what the ledger's memory keeps; `next_probe`: Unix time."""
+        """Return the value for the ledger's memory; `next_probe`: Unix time."""
         return {
             "status": "held",
             "kind": self.kind.value,
@@ -150,7 +150,7 @@ class Hold:
 
 
 def why_held(message: str, met: str) -> str:
-    """Return why the queue is held, and what the last probe met, if that is something else."""
+    """Return why the queue is held, and the error of the last probe if it differs."""
     return joined(message, met and f"the last try met: {met}")
 
 
@@ -163,7 +163,7 @@ def hold_for(error: JobError, *, since: float) -> Hold:
 
 
 def hold_from(record: Mapping[str, object]) -> Hold | None:
-    """Return the hold that another process, or this one before a restart, stored; None: there is none."""
+    """Return the hold of a stored record, from another process or from before a restart; None: it has none."""
     kind = record.get("kind")
     if record.get("status") != "held" or kind not in set(HoldKind) - {HoldKind.BUDGET}:
         return None
@@ -181,7 +181,7 @@ def hold_from(record: Mapping[str, object]) -> Hold | None:
 
 
 def failed_roots(files: Iterable[Witness]) -> set[bytes]:
-    """Return the roots of which several files have failed: any root may have one that is damaged."""
+    """Return the roots of which several files have failed: a single damaged file may be in any root."""
     return {root for root, count in Counter(file.root for file in files).items() if count >= _SEVERAL}
 
 
@@ -189,7 +189,7 @@ def failed_roots(files: Iterable[Witness]) -> set[bytes]:
 _SEVERAL: Final = 2
 #: Reasons of account holds that follow from the failures of many files, never from a single answer.
 MANY_FILES_REASONS: Final = frozenset({"refused", "garbled"})
-#: So many files do not all fail by chance.
+#: If this many files failed, it is not by chance.
 _FEW_FILES: Final = 8
 #: Longest time between probes that may be charged for, and first and longest time between others; seconds.
 _LONGEST_IF_PAID: Final = 1800.0
@@ -203,15 +203,15 @@ _INTERVALS: Final = {
 
 @dataclass(slots=True)
 class FailureStreak:
-    """Failures in a row, over all files: one file that always fails is not an outage, and neither is one bad burst.
+    """A row of failures, over all files: one file that always fails is not an outage, and neither is one bad burst.
 
-    It ends with a success; then a new one is made.
+    The row ends with a success; then a new object is made.
     """
 
     #: An outage: this many failures in a row, over at least this many files.
     FAILURES: ClassVar[int] = 8
     FILES: ClassVar[int] = 3
-    #: So many different files with the same refusal in a row: the server is at fault, not the files.
+    #: If this many different files in a row are refused in the same way, the server is at fault, not the files.
     ALIKE: ClassVar[int] = 5
     #: A refusal because of too many requests counts as a failure only after this long without a success, in seconds.
     CROWDED_SECONDS: ClassVar[float] = 60.0
@@ -240,7 +240,7 @@ class FailureStreak:
         self._failures += 1
         _add(self._files, file)
         self._unreachable = self._unreachable + 1 if reason == "unreachable" else 0
-        # Where no connection came about, no file can be at fault.
+        # If there was no connection, no file can be at fault.
         return self._unreachable >= self.FAILURES or (
             self._failures >= self.FAILURES and len(self._files) >= self.FILES
         )
@@ -257,12 +257,12 @@ class FailureStreak:
         )
 
     def garbled(self, file: Witness) -> bool:
-        """Count an answer that cannot be read; True: it is like that for every file."""
+        """Count a garbled answer; True: the answers of all files are garbled."""
         _add(self._garbled, file)
         return len(self._garbled) >= self.FILES
 
     def refused(self, file: Witness, reason: str) -> bool:
-        """Count a refusal of a file by a server that works; True: every file is refused like this.
+        """Count a refusal of a file by a server that works; True: all files are refused like this.
 
         Only refusals that name nothing about the file count, and any other answer in between ends the row.
         """

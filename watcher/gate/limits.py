@@ -1,6 +1,6 @@
 """The limits of requests: how many may be in flight, when the next one may start, and how much audio may be bought.
 
-Where a host works alone, it keeps them itself; where hosts share an endpoint, see `watcher.gate.shared`.
+This module is for a host that works alone; for hosts that share an endpoint see `watcher.gate.shared`.
 """
 
 import math
@@ -16,17 +16,17 @@ from watcher.text import counted
 
 
 class GateLimits(ABC):
-    """The limits of one endpoint; the gate's lock guards them, but for `begin_day`, `book` and `flush`, which wait for the ledger."""
+    """The limits of one endpoint. The gate's lock guards them, except in `begin_day`, `book` and `flush`, which wait for the ledger."""
 
     def __init__(self, options: GateOptions, budget: Budget, clock: GateClock) -> None:
         self.options = options
-        #: How many requests the server takes, as its answers show.
+        #: How many requests at a time the server takes, learned from its answers.
         self.window = ConcurrencyWindow(options.concurrency)
         self.budget = budget
         self._clock = clock
 
     def resize(self, options: GateOptions) -> bool:
-        """Take new options; requests in flight stay. Returns whether the minutes of the day or month are other ones."""
+        """Use new options; requests in flight go on. Return whether the limit of minutes per day or month has changed."""
         minutes = (options.daily_minutes, options.monthly_minutes)
         is_other = minutes != (self.options.daily_minutes, self.options.monthly_minutes)
         self.options = options
@@ -39,7 +39,7 @@ class GateLimits(ABC):
 
     @abstractmethod
     def granted(self, now: float) -> float:
-        """Return how many requests of this host may be in flight, whatever the server takes; infinity: no limit."""
+        """Return how many requests of this host the limits allow in flight, without regard to the window; infinity: no limit."""
 
     def places(self, now: float) -> int:
         """Return how many requests may be in flight; `now`: monotonic."""
@@ -51,7 +51,7 @@ class GateLimits(ABC):
 
     @property
     def large_places(self) -> int:
-        """How many requests of large files may be in flight: all, less what is kept free for small ones."""
+        """Return how many requests for large files may be in flight: all places but those reserved for small files."""
         most = min(self.window.limit, self.options.fleet_concurrency or self.window.limit)
         return max(1, most - self.options.reserve)
 
@@ -64,28 +64,28 @@ class GateLimits(ABC):
     # Minutes.
 
     def begin_day(self) -> None:
-        """Read what was bought on this day, if that is not known yet. Raises StateError."""
+        """Read from the ledger what was bought on this day, unless it is known. Raises StateError."""
         self.budget.begin_day(self._clock.wall())
 
     def credit(self, seconds: float, now: float) -> BudgetCredit:
-        """Return whether the limits of day and month allow so many seconds of audio."""
+        """Return whether the limits of day and month allow `seconds` of audio."""
         if not self.budget.is_current(self._clock.wall()):
             return BudgetCredit.WAIT
         if not self.budget.fits(seconds):
-            # They exceed the rest of the month, whatever is bought today.
+            # The seconds exceed the rest of the month, whatever is bought today.
             return BudgetCredit.SPENT
         return self._credit(seconds, now)
 
     @abstractmethod
     def _credit(self, seconds: float, now: float) -> BudgetCredit:
-        """Return whether what was bought and what is in flight leave so many seconds of audio."""
+        """Return whether `seconds` of audio still fit beside what was bought and what is in flight."""
 
     @abstractmethod
     def is_reached(self, seconds: float, now: float) -> bool:
-        """Return whether so many seconds of audio, which did not fit when a hold began, still do not, as far as this host knows."""
+        """Return whether `seconds` of audio, which did not fit when a hold began, still do not fit, as far as this host knows."""
 
     def may_fit(self, seconds: float, now: float) -> bool:
-        """Return whether so many seconds of audio, which did not fit when a hold began, may fit after a correction."""
+        """Return whether `seconds` of audio, which did not fit when a hold began, may fit after a correction."""
         return not self.is_reached(seconds, now)
 
     def exhausted(self, seconds: float, *, former: Hold | None = None) -> Hold:
@@ -100,7 +100,7 @@ class GateLimits(ABC):
         else:
             period, minutes, key = "day", budget.daily_minutes, "api.daily_minutes"
             until, day, end = midnight_after(now), budget.day, "midnight"
-        # All recordings wait: otherwise short ones would always pass the long one, and a recording would be bought in part.
+        # All recordings wait: otherwise short ones would always go before a long one, or a recording would be bought in part.
         message = (
             f"{key} is reached: {counted(minutes, 'minute')} of audio a {period}; "
             "all recordings wait, even one that would still fit"
@@ -127,23 +127,23 @@ class GateLimits(ABC):
 
     @abstractmethod
     def book(self) -> None:
-        """Write that a request is about to be made, where that costs no round trip. Called without the lock."""
+        """Write to the ledger that a request is about to start, if that costs no round trip. Called without the lock."""
 
     def end(self, seconds: float, day: str, *, bought: bool) -> None:
         """Count a request that ended; call `flush` afterwards, without the lock, unless it is made again soon."""
         self.budget.end(seconds, day, bought=bought)
 
     def correct(self, seconds: float, day: str) -> None:
-        """Count that so many seconds of audio more (less than 0: fewer) were bought on a day; call `flush` afterwards."""
+        """Add `seconds` of audio (may be negative) to what was bought on a day; call `flush` afterwards."""
         self.budget.correct(seconds, day)
 
     def flush(self) -> None:
-        """Write what was bought to the ledger, if it takes it."""
+        """Write what was bought to the ledger; if it takes no changes now, keep it for the next call."""
         self.budget.flush()
 
     @abstractmethod
     def ask(self) -> None:
-        """Request soon what waiting requests need, if others have to grant it."""
+        """Request soon what waiting requests need, if it has to be granted by the fleet."""
 
 
 class LocalLimits(GateLimits):
@@ -154,12 +154,12 @@ class LocalLimits(GateLimits):
         self.pace = Pace(options.requests_per_minute)
 
     def resize(self, options: GateOptions) -> bool:
-        """Take new options; requests in flight stay. Returns whether the minutes of the day or month are other ones."""
+        """Use new options; requests in flight go on. Return whether the limit of minutes per day or month has changed."""
         self.pace.resize(options.requests_per_minute)
         return super().resize(options)
 
     def granted(self, now: float) -> float:  # noqa: ARG002 - see GateLimits
-        """Return how many requests of this host may be in flight, whatever the server takes; infinity: no limit."""
+        """Return how many requests of this host the limits allow in flight, without regard to the window; infinity: no limit."""
         return math.inf
 
     def delay(self, now: float) -> float:
@@ -170,7 +170,7 @@ class LocalLimits(GateLimits):
         return self.budget.credit(seconds)
 
     def is_reached(self, seconds: float, now: float) -> bool:
-        """Return whether so many seconds of audio, which did not fit when a hold began, still do not, as far as this host knows."""
+        """Return whether `seconds` of audio, which did not fit when a hold began, still do not fit, as far as this host knows."""
         return self.credit(seconds, now) is BudgetCredit.SPENT
 
     def start(self, seconds: float, now: float) -> str:

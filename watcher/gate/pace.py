@@ -1,7 +1,7 @@
 """Limit how fast requests start, and how much audio is bought in a day and a month.
 
-The pace is guarded by the gate's lock; the budget by its own, since it waits for the ledger, which the gate never does
-under its lock.
+The gate's lock guards the pace. The budget has a lock of its own, because it waits for the ledger, and the gate never waits for the
+ledger while it holds its lock.
 """
 
 import contextlib
@@ -17,15 +17,15 @@ from watcher.fleet import BudgetCredit
 
 
 class Pace:
-    """Never more than so many starts within any 60 s, and evenly spread; a token bucket would allow bursts."""
+    """Limits the starts within any 60 s, and spreads them evenly; a token bucket would allow bursts."""
 
     def __init__(self, per_minute: int) -> None:
-        """0: no limit."""
+        """`per_minute` 0: no limit."""
         self._most = per_minute
         self.starts: deque[float] = deque(maxlen=max(per_minute, 1))
 
     def resize(self, per_minute: int) -> None:
-        """Take a new limit; the starts of the last minute still count."""
+        """Use a new limit; the starts of the last minute still count."""
         self._most = per_minute
         self.starts = deque(self.starts, maxlen=max(per_minute, 1))
 
@@ -47,9 +47,9 @@ class Pace:
 class Budget:
     """Seconds of audio bought on a day and in a month (local time), kept in the ledger; those in flight count as well.
 
-    A request counts on the day on which it started. It counts also without a limit, because a limit may be set later. It
-    counts as bought from its start, and is subtracted if it cost nothing: so a killed process has counted what the server
-    may charge for. One lock guards the sums.
+    A request counts on the day on which it started. It also counts without a limit, because a limit may be set later. It
+    counts as bought from its start, and is subtracted if it cost nothing: so a process that is killed has counted everything that
+    the server may charge for. One lock guards the sums.
     """
 
     def __init__(
@@ -62,10 +62,10 @@ class Budget:
         monthly_minutes: float = 0.0,
         shared: bool = False,
     ) -> None:
-        """0 minutes: no limit. `buy` and `bought` are the ledger's.
+        """0 minutes: no limit. `buy` and `bought` are methods of the ledger.
 
-        `shared`: others share the limits. They have to know what is bought for good, so what is in flight is written only
-        where there is no limit.
+        `shared`: other hosts share the limits. For them the ledger must have only what is really bought, so requests in flight are
+        written to it only if there is no limit.
         """
         self.daily_minutes = daily_minutes
         self.monthly_minutes = monthly_minutes
@@ -74,14 +74,14 @@ class Budget:
         self._sum = bought
         self.day = ""
         self._sums = threading.Lock()
-        #: Bought as the ledger has it, on `day`; and on the days of its month before that.
+        #: Bought seconds stored in the ledger: on `day`, and on the earlier days of its month.
         self._bought = 0.0
         self._earlier = 0.0
         self._shared = shared
         #: By day: seconds in flight; and the difference to write to the ledger (may be negative).
         self._flying: dict[str, float] = {}
         self._owed: dict[str, float] = {}
-        #: One change of the ledger after the other: the last sum it gave is the newest.
+        #: Allows one change of the ledger at a time, so that the last sum it returned is the newest.
         self._writing = threading.Lock()
 
     @property
@@ -91,7 +91,7 @@ class Budget:
 
     @property
     def booked(self) -> float:
-        """Seconds that the ledger does not have yet, of all days: in flight, or bought just now."""
+        """Seconds, over all days, that are not in the ledger yet: in flight, or bought just now."""
         with self._sums:
             return max(0.0, sum(self._owed.values()))
 
@@ -102,9 +102,9 @@ class Budget:
 
     @property
     def seconds(self) -> float:
-        """Seconds of audio that may be bought on this day, what was bought of them included; 0: no limit.
+        """Seconds of audio that may be bought on this day, including those bought already; 0: no limit.
 
-        Where nothing of the month is left, `fits` says so.
+        If nothing is left of the month, `fits` is False.
         """
         least = min(self.daily_minutes * 60.0 or math.inf, self._left_of_month)
         return 0.0 if math.isinf(least) else max(least, _GRAIN)
@@ -114,17 +114,17 @@ class Budget:
         return self.monthly_minutes * 60.0 - self._earlier if self.monthly_minutes else math.inf
 
     def is_current(self, now: float) -> bool:
-        """Return whether the sums are those of the day that it is; `now`: Unix time."""
+        """Return whether the sums are those of today; `now`: Unix time."""
         return not self.limited or self.day == day_of(now)
 
     def resize(self, *, daily_minutes: float, monthly_minutes: float) -> None:
-        """Take new limits; what was bought is read anew, for it was not needed if there was none."""
+        """Use new limits; read again what was bought, because without a limit it was not needed."""
         with self._sums:
             self.daily_minutes, self.monthly_minutes = daily_minutes, monthly_minutes
             self.day = ""
 
     def begin_day(self, now: float) -> None:
-        """Read what was bought on this day from the ledger, if that is not known yet; `now`: Unix time. Raises StateError."""
+        """Read from the ledger what was bought on this day, unless it is known; `now`: Unix time. Raises StateError."""
         if self.is_current(now):
             return
         with self._writing:
@@ -137,16 +137,16 @@ class Budget:
                 self.day, self._bought, self._earlier = day, bought, earlier
 
     def fits(self, seconds: float, spent: float = 0.0) -> bool:
-        """Return whether so many seconds more fit, where so many are `spent` on this day.
+        """Return whether `seconds` more fit if `spent` seconds were bought on this day.
 
-        What is longer than a whole day's minutes goes as the first of the day, and likewise of the month.
+        Audio longer than the limit of a whole day is allowed as the first of the day, and likewise for the month.
         """
         return not self.limited or (
             _fits(seconds, spent, self.daily_minutes) and _fits(seconds, self._earlier + spent, self.monthly_minutes)
         )
 
     def credit(self, seconds: float) -> BudgetCredit:
-        """Return ALL if so many seconds more fit, WAIT while that depends on what is in flight, else SPENT."""
+        """Return ALL if `seconds` more fit, WAIT while that depends on requests in flight, else SPENT."""
         if not self.limited:
             return BudgetCredit.ALL
         with self._sums:
@@ -157,7 +157,7 @@ class Budget:
         return BudgetCredit.WAIT if self.fits(seconds, spent - flying) else BudgetCredit.SPENT
 
     def start(self, seconds: float, now: float) -> str:
-        """Count a request that goes out; return the day it counts on, for `end`. `now`: Unix time."""
+        """Count a request that starts; return the day on which it counts, for `end`. `now`: Unix time."""
         day = self.day if self.limited else day_of(now)
         with self._sums:
             _add(self._flying, day, seconds)
@@ -165,19 +165,19 @@ class Budget:
         return day
 
     def end(self, seconds: float, day: str, *, bought: bool) -> None:
-        """Count a request that came back."""
+        """Count a request that ended."""
         with self._sums:
             _add(self._flying, day, -seconds)
             if not bought:
                 _add(self._owed, day, -seconds)
 
     def correct(self, seconds: float, day: str) -> None:
-        """Count that so many seconds more, or fewer, were bought on a day than came back from it."""
+        """Add `seconds` (may be negative) to what was bought on a day."""
         with self._sums:
             _add(self._owed, day, seconds)
 
     def flush(self) -> None:
-        """Write what the ledger lacks, or has too much; what a busy ledger does not take is written with the next.
+        """Write the differences to the ledger; if it is busy, they are written with the next call.
 
         Never raises StateError: the answer that was bought is worth more than the note of its price.
         """
@@ -205,7 +205,7 @@ def day_of(moment: float) -> str:
 
 
 def _add(sums: dict[str, float], day: str, seconds: float) -> None:
-    """Add to a day's sum; a day of which nothing is left is dropped."""
+    """Add to a day's sum; remove a day whose sum is 0."""
     sums[day] = sums.get(day, 0.0) + seconds
     if abs(sums[day]) <= _GRAIN:
         del sums[day]
@@ -216,7 +216,7 @@ def _fits(seconds: float, spent: float, minutes: float) -> bool:
 
 
 def midnight_after(now: float) -> float:
-    """Return the Unix time at which the local day ends; the system knows about summer time."""
+    """Return the Unix time at which the local day ends; summer time is considered."""
     today = time.localtime(now)
     return time.mktime((today.tm_year, today.tm_mon, today.tm_mday + 1, 0, 0, 0, 0, 0, -1))
 

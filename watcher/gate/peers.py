@@ -1,4 +1,4 @@
-"""The exchange of one host with its fleet: it asks for limits, sends holds and pauses, and takes over those of other hosts."""
+"""The exchange of one host with its fleet: it requests limits, stores its holds and pauses, and takes over those of other hosts."""
 
 import contextlib
 import math
@@ -19,12 +19,12 @@ from watcher.gate.shared import SharedLimits
 from watcher.gate.state import GateOptions
 from watcher.memory import KeyedMemory
 
-#: Seconds between two tries, where the database does not answer.
+#: Seconds between two tries while the database cannot be reached.
 _AGAIN: Final = 1.0
 
 
 class GatePeers(Protocol):
-    """The hosts that send requests to one endpoint, if there are others: their limits, and their hold. Methods take the lock."""
+    """The other hosts that use one endpoint, if there are any: shared limits and hold. Methods take the lock."""
 
     #: Whether other hosts send requests to the same endpoint.
     shared: bool
@@ -42,17 +42,17 @@ class GatePeers(Protocol):
     def begin(self, door: GateDoor, dispatch: Callable[[float], float]) -> None:
         """Take over the hold or pause of the other hosts.
 
-        `dispatch` starts the requests that may start, and returns the seconds until time alone allows another one.
+        `dispatch` starts the requests that may start, and returns the seconds until another one may start if nothing else changes.
         """
 
     def attend(self, timeout: float) -> None:
-        """Exchange with the other hosts for `timeout` seconds at most; called again and again by a thread of its own."""
+        """Exchange with the other hosts for `timeout` seconds at most; a separate thread calls it again and again."""
 
     def use_fleet(self, fleet: Fleet) -> None:
-        """Use the door of another key or model from now on; limits are those of the endpoint, and stay."""
+        """Use the door of another key or model from now on; the limits belong to the endpoint, and do not change."""
 
     def leave(self) -> None:
-        """Return what was granted, if the fleet answers; no request may start any more."""
+        """Give granted shares back, if the database can be reached; no request may start any more."""
 
 
 class NoPeers:
@@ -69,13 +69,13 @@ class NoPeers:
         """Take over the hold or pause of the other hosts."""
 
     def attend(self, timeout: float) -> None:
-        """Exchange with the other hosts for `timeout` seconds at most; called again and again by a thread of its own."""
+        """Exchange with the other hosts for `timeout` seconds at most; a separate thread calls it again and again."""
 
     def use_fleet(self, fleet: Fleet) -> None:
         """See GatePeers.use_fleet."""
 
     def leave(self) -> None:
-        """Return what was granted, if the fleet answers; no request may start any more."""
+        """Give granted shares back, if the database can be reached; no request may start any more."""
 
 
 class FleetPeers:
@@ -94,7 +94,7 @@ class FleetPeers:
         lock: threading.Lock,
         lease: float,
     ) -> None:
-        """`lease`: seconds for which a grant of the fleet is valid; `line`: the requests that wait here, `lock`: the gate's."""
+        """`lease`: seconds for which a share is granted; `line`: the requests that wait here; `lock`: the gate's lock."""
         #: Notified when there is something to exchange.
         self._wake = threading.Condition(lock)
         self.record = FleetHoldRecord(fleet, clock, wake=self._wake, lease=lease)
@@ -124,7 +124,7 @@ class FleetPeers:
                 self.record.note_hold(door.hold, next_probe=0.0)
 
     def attend(self, timeout: float) -> None:
-        """Exchange with the other hosts for `timeout` seconds at most; called again and again by a thread of its own."""
+        """Exchange with the other hosts for `timeout` seconds at most; a separate thread calls it again and again."""
         deadline = self._clock.now() + timeout
         with self._wake:
             while True:
@@ -168,16 +168,16 @@ class FleetPeers:
             self.record.look_again()
 
     def leave(self) -> None:
-        """Return what was granted, if the fleet answers; no request may start any more."""
+        """Give granted shares back, if the database can be reached; no request may start any more."""
         if self.trouble is None:
             with contextlib.suppress(StateError):
                 self.record.send()
                 self._fleet.leave()
 
     def _failed(self, error: StateError, *, asked: bool) -> None:
-        """Go on with what was granted until its lease ends: the database did not answer.
+        """Use the granted share until its lease ends: the database did not answer.
 
-        `asked`: it was asked for limits, and may have lowered them although its answer was lost. No new request before it answers.
+        `asked`: it was asked for limits, and may have lowered them although its reply was lost; no request starts before it replies.
         """
         self.trouble = error
         if not asked:
@@ -186,7 +186,7 @@ class FleetPeers:
         self._retry = self._clock.now() + _AGAIN
 
     def _changed(self) -> None:
-        """Look again, and ask again: another host has changed something. Called by a thread of the ledger's."""
+        """Read the door and request limits again: another host has changed something. A thread of the ledger calls it."""
         with self._wake:
             self.limits.again()
             self.record.look_again()
@@ -205,7 +205,7 @@ def peers_of(
     fleet: Fleet | None,
     lease: float,
 ) -> GatePeers:
-    """Return the other hosts of a `fleet`, or that there are none; see `Gate` for the arguments."""
+    """Return FleetPeers for a `fleet`, else NoPeers; see `Gate` for the arguments."""
     daily, monthly = options.daily_minutes, options.monthly_minutes
     if fleet is None:
         budget = Budget(endpoint_name, buy=buy, bought=bought, daily_minutes=daily, monthly_minutes=monthly)

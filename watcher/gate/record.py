@@ -1,4 +1,4 @@
-"""What the gate stores of holds and pauses in the ledger's memory: for a restart, for other daemons, and for the command line."""
+"""The holds and pauses that the gate stores in the ledger's memory: for a restart, for other daemons, and for the command line."""
 
 import contextlib
 import time
@@ -15,24 +15,24 @@ from watcher.memory import KeyedMemory
 
 #: Pauses shorter than this are not stored, in seconds.
 _MEMORABLE_SECONDS: Final = 5.0
-#: Under this key the ledger counts what `request_resume` asks for.
+#: Memory key of the number of `request_resume` calls.
 _REQUESTS: Final = "resume-requests"
 
 
 @dataclass(slots=True)
 class Pause:
-    """No request starts until then (monotonic); `since` is Unix time."""
+    """A pause: no request starts before `until` (monotonic); `since` is Unix time."""
 
     until: float
     since: float
     reason: str
     message: str
     hint: str
-    #: Until when it is stored in the ledger, too (Unix time); 0: it is not.
+    #: The end that is stored in the ledger (Unix time); 0: it is not stored.
     noted: float = 0.0
 
     def record(self) -> dict[str, object]:
-        """Return what the ledger keeps of it, beside its end."""
+        """Return the values that the ledger stores, without its end."""
         return {
             "status": "paused",
             "reason": self.reason,
@@ -43,9 +43,9 @@ class Pause:
 
 
 class HoldRecord(Protocol):
-    """Where the gate stores its hold or pause, so that others know of it. The gate's lock guards it, unless a method says otherwise."""
+    """Stores the gate's hold or pause, for other processes. The gate's lock guards it, unless a method says otherwise."""
 
-    #: Whether a probe needs the permission of others (`may_probe`), because several hosts are held by the same hold.
+    #: Whether a probe needs permission (`may_probe`), because several hosts share the hold.
     needs_permission: bool
     #: Pauses shorter than this are not stored, in seconds.
     shortest_pause: float
@@ -57,32 +57,32 @@ class HoldRecord(Protocol):
         """Store a pause for as long as it lasts; `until`: Unix time."""
 
     def forget(self, hold: Hold) -> None:
-        """Remove what is stored: the hold is over."""
+        """Remove the stored entry: the hold is over."""
 
     def resume(self, hold: Hold | None, *, next_probe: float) -> None:
-        """Store that an operator wants the server to be asked now; `hold`: what is probed, if it is held."""
+        """Store that a person wants the server to be tried now; `hold`: the hold to probe, if there is one."""
 
     def may_probe(self, hold: Hold, *, before_due: bool = False) -> bool:
         """Return whether this process may probe now; `before_due`: though no probe is due. Called without the lock."""
 
     def give_back(self, hold: Hold) -> None:
-        """Return a permission to probe that was not used."""
+        """Give back a permission to probe that was not used."""
 
     def look_again(self) -> None:
-        """Look soon at what other hosts have stored."""
+        """Read soon what other hosts have stored."""
 
     def needs_check(self, now: float, *, noted: bool) -> bool:
-        """Return whether it is time to ask `is_gone`; `noted`: something should be stored. `now`: monotonic."""
+        """Return whether it is time to call `is_gone`; `noted`: an entry should be stored. `now`: monotonic."""
 
     def is_gone(self) -> bool:
-        """Return whether what was stored is not there any more. Called without the lock. Raises StateError."""
+        """Return whether the stored entry is gone. Called without the lock. Raises StateError."""
 
     def read(self, *, now: float, wall: float) -> Hold | Pause | None:
-        """Return what this process left behind before a restart."""
+        """Return the hold or pause that was stored before a restart."""
 
 
 class LocalHoldRecord:
-    """The entry of one endpoint. A write that the ledger refuses now is repeated later: no paid answer is lost because of it."""
+    """The entry of one endpoint. If the ledger takes no changes now, they are repeated later, so that no paid answer is lost."""
 
     needs_permission = False
     shortest_pause = _MEMORABLE_SECONDS
@@ -108,12 +108,12 @@ class LocalHoldRecord:
         pause.noted = until
 
     def forget(self, hold: Hold) -> None:  # noqa: ARG002 - there is one entry; a fleet has to know which hold
-        """Remove what is stored: the hold is over."""
+        """Remove the stored entry: the hold is over."""
         self._entry, self.dirty = None, True
         self.flush()
 
     def resume(self, hold: Hold | None, *, next_probe: float) -> None:
-        """Store that an operator wants the server to be asked now; `hold`: what is probed, if it is held."""
+        """Store that a person wants the server to be tried now; `hold`: the hold to probe, if there is one."""
         if hold is not None:
             self.note_hold(hold, next_probe=next_probe)
 
@@ -149,7 +149,7 @@ class LocalHoldRecord:
     def read(self, *, now: float, wall: float) -> Hold | Pause | None:
         """See HoldRecord.read. Its times are on the monotonic clock, which shows `now` while Unix time is `wall`.
 
-        A wall clock that was set back since then makes no pause longer than the longest one.
+        If the wall clock was set back since then, a pause is still no longer than the longest one.
         """
         record: Mapping[str, object] = self._memory.remembered(self._key) or {}
         if record.get("kind") == HoldKind.BUDGET:
@@ -167,14 +167,14 @@ class LocalHoldRecord:
         return self._memory.remembered(self._key) is None
 
     def state(self) -> GateState | None:
-        """Return what is stored as `status` shows it."""
+        """Return the stored entry as `status` shows it."""
         record = self._memory.remembered(self._key)
         return None if record is None else _state(record)
 
     def _without_budget(self, record: Mapping[str, object], wall: float) -> Mapping[str, object]:
         """End a BUDGET hold, and return the hold that could not be probed because of it.
 
-        By now the limit may be another one, or none: the next request finds out.
+        The limit may have changed since, or be gone: the next request finds out.
         """
         former = record.get("former")
         if not isinstance(former, Mapping):
@@ -198,7 +198,7 @@ def pause_from(record: Mapping[str, object], *, until: float, since: float, note
 
 
 def stored_state(memory: KeyedMemory, endpoint_name: str, fleet: Fleet | None = None) -> GateState | None:
-    """Return the hold or pause that a running daemon has stored in the ledger, or in the fleet; None: it has stored none."""
+    """Return the hold or pause that a running daemon has stored in the ledger, or the fleet has stored; None: there is none."""
     if fleet is None:
         return LocalHoldRecord(memory, endpoint_name).state()
     door = fleet.door()
@@ -208,7 +208,7 @@ def stored_state(memory: KeyedMemory, endpoint_name: str, fleet: Fleet | None = 
 
 
 def ask_resume(memory: KeyedMemory, endpoint_name: str, fleet: Fleet | None = None) -> None:
-    """Request from the daemons on this ledger to end a pause, or to probe at once; they notice within a few seconds."""
+    """Request that the daemons on this ledger end a pause or probe at once; they notice within a few seconds."""
     allow_again(memory, endpoint_name)
     if fleet is None:
         memory.forget(_key(endpoint_name))
@@ -217,7 +217,7 @@ def ask_resume(memory: KeyedMemory, endpoint_name: str, fleet: Fleet | None = No
 
 
 def request_resume(memory: KeyedMemory) -> int:
-    """Request that the daemons on this ledger read their settings anew and try again; return the request's number."""
+    """Request that the daemons on this ledger read their settings again and try again; return the request's number."""
     number = resume_requests(memory) + 1
     memory.remember(_REQUESTS, {"times": number})
     return number
@@ -229,7 +229,7 @@ def resume_requests(memory: KeyedMemory) -> int:
 
 
 def allow_again(memory: KeyedMemory, endpoint_name: str) -> None:
-    """Allow one more request for each sound whose answers could not be read. Raises StateError."""
+    """Allow one more request for each sound with garbled answers. Raises StateError."""
     memory.remember(_resumes_key(endpoint_name), {"times": resumes(memory, endpoint_name) + 1})
 
 

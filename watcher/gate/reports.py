@@ -1,4 +1,4 @@
-"""How others hear of holds and pauses: the log, the record that other processes read, and the operator's hook."""
+"""Report holds and pauses: in the log, in the record that other processes read, and by the operator's hook."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -46,12 +46,12 @@ class HoldReports:
         write("gate.held", **self._facts(hold, now))
 
     def probed(self, hold: Hold, now: float) -> None:
-        """Log and store what came of a probe that ended nothing."""
+        """Log and store the result of a probe after which the hold goes on."""
         _log.info("gate.probed", **self._facts(hold, now))
         self.note(hold, now)
 
     def note(self, hold: Hold, now: float) -> None:
-        """Store how a hold is now."""
+        """Store the current state of a hold."""
         self._record.note_hold(hold, next_probe=self.retry_at(hold, now))
 
     def retry_at(self, hold: Hold, now: float) -> float:
@@ -59,11 +59,11 @@ class HoldReports:
         return hold.ends_at or self._clock.unix(max(hold.next_probe, now))
 
     def probing(self, hold: Hold) -> None:
-        """Log that a request finds out whether a hold is over."""
+        """Log that a request probes a hold."""
         _log.info("gate.probing", reason=hold.reason, since=_iso(hold.since), probes=hold.step + 1)
 
     def paused(self, pause: Pause, now: float, *, asked: bool) -> None:
-        """Log a pause that begins; `asked`: the server said for how long."""
+        """Log the beginning of a pause; `asked`: the server said how long."""
         _log.info(
             "gate.paused",
             reason=pause.reason,
@@ -75,7 +75,7 @@ class HoldReports:
         )
 
     def note_pause(self, pause: Pause, now: float) -> None:
-        """Store a pause, unless it is too short to matter to others."""
+        """Store a pause, unless it is too short to matter to other processes."""
         if pause.until - now >= self._record.shortest_pause:
             self._record.note_pause(pause, until=self._clock.unix(pause.until))
 

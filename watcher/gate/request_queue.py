@@ -15,7 +15,7 @@ from watcher.gate.limits import GateLimits
 
 
 class RequestQueue:
-    """The requests of one gate; its lock guards them, but for `enter`, which takes it."""
+    """The requests of one gate. The gate's lock guards them; only `enter` takes it itself."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class RequestQueue:
     def enter(
         self, *, seconds: float, small: bool, path: bytes, root: bytes, announce: Callable[[float], None]
     ) -> GateRequest:
-        """Wait for a place, and for what else a request needs; see `Gate.enter`. Called without the lock."""
+        """Wait until a request may start; see `Gate.enter`. Called without the lock."""
         request = GateRequest(threading.Condition(self._lock), seconds, small=small, path=path, root=root)
         self._door.sync()
         with self._lock:
@@ -47,7 +47,7 @@ class RequestQueue:
         try:
             while not request.granted:
                 announce(SILENT)
-                with contextlib.suppress(StateBusyError):  # then no request goes in, and it is tried again
+                with contextlib.suppress(StateBusyError):  # then no request starts, and it is tried again
                     self._limits.begin_day()
                 with self._lock:
                     if not request.granted:
@@ -58,7 +58,7 @@ class RequestQueue:
         return request
 
     def dispatch(self, now: float) -> float:
-        """Start the requests that are next; return the seconds until time alone allows another one."""
+        """Start the requests that may start; return the seconds until another one may start if nothing else changes."""
         delay = math.inf
         while self._door.hold is None:
             pause = self._door.pause
@@ -80,13 +80,13 @@ class RequestQueue:
         return delay
 
     def leave(self, request: GateRequest, *, bought: bool) -> None:
-        """Count a request that ended; `bought`: it is paid for, or may be."""
+        """Count a request that ended; `bought`: it is or may be paid for."""
         self._line.leave(request)
         self._in_flight.pop(request, None)
         self._limits.end(request.seconds, request.day, bought=bought)
 
     def files(self) -> dict[bytes, float]:
-        """Return the files that the server is being asked about, and since when without a break (Unix time)."""
+        """Return the files of requests in flight, and since when each has had any without a break (Unix time)."""
         since: dict[bytes, float] = {}
         for request, began in self._in_flight.items():
             since[request.path] = min(began, since.get(request.path, began))
@@ -111,7 +111,7 @@ class RequestQueue:
             self._await_probe(hold, request, now)
 
     def _await_probe(self, hold: Hold, request: GateRequest, now: float) -> None:
-        """Start a request as a probe, or wait until the limits allow that; raises where it may not probe."""
+        """Start a request as a probe, or wait until the limits allow it; raises HeldError if it may not probe."""
         if hold.ticket is None and (hold.next_probe > now or self._door.record.needs_permission):
             raise hold.error()
         if (
@@ -130,7 +130,7 @@ class RequestQueue:
         self._door.reports.probing(hold)
 
     def _probe_delay(self, hold: Hold, request: GateRequest, now: float) -> float:
-        """Return the seconds until the limits allow this probe; raises where that takes long."""
+        """Return the seconds until the limits allow this probe; raises HeldError if that takes long."""
         if hold.not_before > now:
             hold.ticket = None
             hold.next_probe = max(hold.next_probe, hold.not_before, now + hold.interval())

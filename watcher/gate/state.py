@@ -1,4 +1,4 @@
-"""The options of the gate, and its state as others see it."""
+"""The options of the gate, and its state as other modules see it."""
 
 import time
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ OWN_LIMIT: Final = "budget"
 
 
 class GateStatus(StrEnum):
-    """Whether requests may go in."""
+    """Whether requests may start."""
 
     OPEN = "open"
-    #: No request starts until a known time: the server asked for it, or takes no more.
+    #: No request starts before a known time: the server asked for it, or had too many requests.
     PAUSED = "paused"
     #: The queue is held: every file would fail.
     HELD = "held"
@@ -25,15 +25,15 @@ class GateStatus(StrEnum):
 
 
 class ResumeOutcome(StrEnum):
-    """The outcome of a person's wish that the server be asked again."""
+    """The outcome of a person's `resume`."""
 
-    #: Nothing was asked yet, or the answer has not come.
+    #: There was no request since, or its outcome is not known yet.
     UNKNOWN = "unknown"
-    #: Work goes on.
+    #: Requests may start again.
     OPEN = "open"
     #: It is held, or held again.
     HELD = "held"
-    #: The server was asked, and wants to be left alone for a stated time; it is not held any more.
+    #: The server wants no request for a stated time; the hold is over.
     PAUSED = "paused"
 
 
@@ -41,7 +41,7 @@ class ResumeOutcome(StrEnum):
 class GateOptions:
     """Limits of the requests to an endpoint."""
 
-    #: Requests in flight, at most; fewer where the server does not take as many.
+    #: Requests in flight, at most; fewer if the server takes fewer.
     concurrency: int = 4
     #: Starts within any 60 s; 0: no limit.
     requests_per_minute: int = 0
@@ -51,13 +51,13 @@ class GateOptions:
     monthly_minutes: float = 0
     #: Requests in flight of all hosts of a fleet, at most; 0: no limit.
     fleet_concurrency: int = 0
-    #: Places kept free for small files, where there are two or more.
+    #: Places reserved for small files, if there are two or more places.
     reserve: int = 1
-    #: Watched folders whose files the requests are about.
+    #: Number of watched folders that send files.
     folders: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse what cannot work."""
+        """Raise ConfigError for impossible values."""
         if self.concurrency < 1:
             raise ConfigError("api.concurrency must be at least 1", hint="set api.concurrency = 4")
         limits = (self.requests_per_minute, self.daily_minutes, self.monthly_minutes, self.fleet_concurrency)
@@ -88,13 +88,13 @@ class GateState:
 
     @property
     def fact(self) -> str:
-        """Return what is held or paused, since when and why, in one line; nothing of what to do, nor of what comes next."""
+        """Return in one line what is held or paused, since when and why, without what to do and what comes next."""
         word = "paused" if self.status is GateStatus.PAUSED else "held"
         return f"{word} since {wall_clock(self.since)}: {self.message}"
 
     @property
     def sentence(self) -> str:
-        """Return the state in one line: what is held, since when, why, what to do, and what comes next."""
+        """Return in one line what is held, since when and why, what to do, and what comes next."""
         if self.status is GateStatus.OPEN:
             return f"open, {self.in_flight} of {counted(self.limit, 'request')} in flight"
         until = wall_clock(self.next_probe) if self.next_probe is not None else ""
@@ -107,13 +107,13 @@ class GateState:
             return "trying now"
         if not until or self.reason == OWN_LIMIT:
             return until and f"goes on at {until}"
-        # The time is over: it waits for a file to probe with.
+        # The time has come: it waits for a file for the probe.
         due = self.next_probe is not None and self.next_probe <= time.time()
         return "next try with the next file" if due else f"next try at {until}"
 
 
 def facts(state: GateState) -> dict[str, Any]:
-    """Return the state as `status` shows it: values that JSON has."""
+    """Return the state for `status`, as values for JSON."""
     return {
         "status": str(state.status),
         "since": state.since,

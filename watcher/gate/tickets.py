@@ -1,4 +1,4 @@
-"""Who may claim a job: everybody while the gate is open, one worker at a time where a hold is to be probed."""
+"""Permissions to claim a job: for all workers while the gate is open, for one worker at a time to probe a hold."""
 
 import math
 import threading
@@ -59,7 +59,7 @@ class Tickets:
         return None
 
     def _due(self, now: float) -> tuple[float, frozenset[bytes] | None]:
-        """Return when there may be a ticket (monotonic); and, for a probe that is not due then, whose files may not make it."""
+        """Return when there may be a ticket (monotonic); and, for a probe before it is due, the folders whose files may not make it."""
         hold, pause = self._door.hold, self._door.pause
         if hold is None:
             is_long = pause is not None and pause.until - now > PATIENCE_SECONDS

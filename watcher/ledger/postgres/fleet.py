@@ -18,7 +18,7 @@ from watcher.ledger.postgres.shared import GATE_CHANNEL
 
 _T = TypeVar("_T")
 
-#: Seconds by which a request may start late, without more starts within any 60 s than allowed.
+#: Seconds by which a request may start later than the time it was granted; the limit of starts within 60 s still holds.
 LATE: Final = 0.5
 
 
