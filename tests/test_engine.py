@@ -14,8 +14,9 @@ import requests
 from support import sounds
 
 from watcher.engine import INSTALL, EngineError, MissingExtraError, OfflineEngine
-from watcher.engine.recogniser import RecognisedWord, Recogniser
-from watcher.engine.speech import SpeechStretch
+from watcher.engine.recognition import RecognisedWord
+from watcher.engine.sphinx.recogniser import SphinxRecogniser
+from watcher.engine.sphinx.speech import SpeechStretch
 
 DATA = Path(__file__).parent.parent / "watcher" / "data"
 DEMO = DATA / "demo.flac"
@@ -123,13 +124,13 @@ def test_what_is_being_recognised_at_the_stop_is_answered_with_503(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun = threading.Event()
-    recognise = Recogniser._recognise
+    recognise = SphinxRecogniser._recognise
 
-    def noticed(self: Recogniser, stretch: SpeechStretch) -> list[RecognisedWord]:
+    def noticed(self: SphinxRecogniser, stretch: SpeechStretch) -> list[RecognisedWord]:
         begun.set()
         return recognise(self, stretch)
 
-    monkeypatch.setattr(Recogniser, "_recognise", noticed)
+    monkeypatch.setattr(SphinxRecogniser, "_recognise", noticed)
     engine = OfflineEngine(workers=1)
     engine.start()
     path = sounds.encode(np.tile(sounds.decode(DEMO), 20), tmp_path / "long.flac")

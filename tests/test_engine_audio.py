@@ -10,7 +10,7 @@ from support import sounds
 
 from watcher.engine.audio import decode
 from watcher.engine.errors import AudioError
-from watcher.engine.wire import RATE
+from watcher.engine.recognition import RATE
 
 
 def heard(path: Path) -> "np.ndarray[tuple[int, ...], np.dtype[np.int16]]":

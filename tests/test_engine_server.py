@@ -1,19 +1,20 @@
 """The engine's connections: kept, drained, ended; and what is no proper HTTP."""
 
-import io
 import json
 import re
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
 
 import pytest
 import requests
 
 from watcher.engine.protocol import MAX_REQUEST, Api
-from watcher.engine.recogniser import Recogniser, Recognition
+from watcher.engine.recognition import Recognition, RecognitionOptions
 from watcher.engine.server import EngineServer
+from watcher.engine.sphinx.recogniser import SphinxRecogniser
 
 FORM = (
     b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nw\r\n'
@@ -22,7 +23,7 @@ FORM = (
 HEAD = b"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
 
 
-class Ear(Recogniser):
+class Ear(SphinxRecogniser):
     """Hears nothing, but waits as a long recognition does, or fails."""
 
     def __init__(self) -> None:
@@ -32,8 +33,7 @@ class Ear(Recogniser):
         self.gave_up = threading.Event()
         self.failure: Exception | None = None
 
-    def hear(self, file: io.BufferedIOBase, *, abandoned: object) -> Recognition:  # type: ignore[override]  # narrower on purpose
-        assert callable(abandoned)
+    def hear(self, file: BinaryIO, options: RecognitionOptions, *, abandoned: Callable[[], bool]) -> Recognition:
         self.listening.set()
         if self.failure is not None:
             raise self.failure

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watcher.engine import text
-from watcher.engine.recogniser import RecognisedWord, Recognition
+from watcher.engine.recognition import RecognisedWord, Recognition
+from watcher.engine.sphinx import sentences
 
 
 def words(*spans: tuple[str, float, float]) -> tuple[RecognisedWord, ...]:
@@ -15,7 +16,10 @@ def words(*spans: tuple[str, float, float]) -> tuple[RecognisedWord, ...]:
 
 
 TWO = Recognition(
-    words(("hello", 0.0, 0.5), ("there", 0.5, 1.0), ("i'm", 3661.5, 3662.0), ("here", 3662.2, 3662.504)), 3663.0
+    sentences.segments(
+        words(("hello", 0.0, 0.5), ("there", 0.5, 1.0), ("i'm", 3661.5, 3662.0), ("here", 3662.2, 3662.504)), 0.5
+    ),
+    3663.0,
 )
 
 
@@ -29,7 +33,7 @@ def test_silence_is_an_empty_text() -> None:
     assert text.as_json(silence) == {"text": "", "usage": {"type": "duration", "seconds": 2}}
     assert text.as_srt(silence) == ""
     assert text.as_vtt(silence) == "WEBVTT\n\n"
-    assert text.as_verbose_json(silence, task="transcribe", temperature=0, granularities=["segment"])["segments"] == []
+    assert text.as_verbose_json(silence, task="transcribe", granularities=["segment"])["segments"] == []
 
 
 def test_srt_counts_its_cues_and_writes_hours_and_a_comma() -> None:
@@ -47,20 +51,20 @@ def test_vtt_has_its_mark_and_writes_a_point() -> None:
     [("i", "I"), ("i'll", "I'll"), ("friday", "Friday"), ("friday's", "Friday's"), ("may", "may"), ("in", "in")],
 )
 def test_words_that_english_capitalises_are_written_so(word: str, written: str) -> None:
-    assert text.spelled(word) == written
+    assert sentences.spelled(word) == written
 
 
-def test_a_long_sentence_comes_in_several_passages_parted_at_the_longest_pause() -> None:
+def test_a_long_sentence_comes_in_several_segments_parted_at_the_longest_pause() -> None:
     said = [("one", 0.0, 5.0), ("two", 5.1, 9.0), ("three", 9.4, 13.0), ("four", 13.0, 14.0)]
 
-    passages = text.passages(words(*said))
+    segments = sentences.segments(words(*said), 0.0)
 
-    assert [passage.text for passage in passages] == ["One two", "three four."]
+    assert [segment.text for segment in segments] == ["One two", "three four."]
 
 
 def test_granularities_choose_what_is_listed() -> None:
-    both = text.as_verbose_json(TWO, task="translate", temperature=0.5, granularities=["word", "segment"])
-    only = text.as_verbose_json(TWO, task="translate", temperature=0.5, granularities=["word"])
+    both = text.as_verbose_json(TWO, task="translate", granularities=["word", "segment"])
+    only = text.as_verbose_json(TWO, task="translate", granularities=["word"])
 
     assert [word["word"] for word in both["words"]] == ["Hello", "there", "I'm", "here"]
     assert [segment["id"] for segment in both["segments"]] == [0, 1]
@@ -69,7 +73,7 @@ def test_granularities_choose_what_is_listed() -> None:
 
 
 def test_the_metrics_are_those_of_the_words() -> None:
-    segment = text.as_verbose_json(TWO, task="transcribe", temperature=0.5, granularities=["segment"])["segments"][1]
+    segment = text.as_verbose_json(TWO, task="transcribe", granularities=["segment"])["segments"][1]
 
     assert segment["avg_logprob"] == pytest.approx(-0.6931)  # ln 0.5
     assert segment["no_speech_prob"] == pytest.approx(0.2 / 1.004, abs=1e-4)
@@ -79,28 +83,30 @@ def test_the_metrics_are_those_of_the_words() -> None:
 
 
 @st.composite
-def recordings(draw: st.DrawFn) -> Recognition:
-    clock, said = 0.0, []
+def said(draw: st.DrawFn) -> tuple[RecognisedWord, ...]:
+    clock, words = 0.0, []
     for _ in range(draw(st.integers(0, 40))):
         clock += draw(st.floats(0, 3))
         end = clock + draw(st.floats(0.01, 4))
-        said.append(
+        words.append(
             RecognisedWord(
                 draw(st.sampled_from(["i", "a", "monday", "word", "it's"])), clock, end, draw(st.floats(1e-4, 1))
             )
         )
         clock = end
-    return Recognition(tuple(said), clock)
+    return tuple(words)
 
 
-@given(recordings())
-def test_every_word_is_kept_once_and_in_order(recording: Recognition) -> None:
-    passages = text.passages(recording.words)
+@given(said())
+def test_every_word_is_kept_once_and_in_order(said: tuple[RecognisedWord, ...]) -> None:
+    segments = sentences.segments(said, 0.0)
 
-    assert tuple(word for passage in passages for word in passage.words) == recording.words
-    assert [word.lower().rstrip(".") for word in text.as_text(recording).split()] == [
-        word.text for word in recording.words
+    listed = [word for segment in segments for word in segment.words]
+    assert [(word.text.lower(), word.start, word.end) for word in listed] == [
+        (word.text, word.start, word.end) for word in said
     ]
-    assert all(before.end <= after.start for before, after in pairwise(passages))
-    assert all(len(passage.words) == 1 or passage.end - passage.start <= 12.0 for passage in passages)
-    assert text.as_text(recording).endswith("." if recording.words else "")
+    heard = text.as_text(Recognition(segments, 0.0))
+    assert [word.lower().rstrip(".") for word in heard.split()] == [word.text for word in said]
+    assert all(before.end <= after.start for before, after in pairwise(segments))
+    assert all(len(segment.words) == 1 or segment.end - segment.start <= 12.0 for segment in segments)
+    assert heard.endswith("." if said else "")

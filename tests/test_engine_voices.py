@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from support.tools import attempt
 
-from watcher.engine.recogniser import Recogniser
+from watcher.engine.recognition import RecognitionOptions
+from watcher.engine.sphinx.recogniser import SphinxRecogniser
 
 #: Everyday sentences; none was left out for being misunderstood.
 SENTENCES = """
@@ -51,17 +52,18 @@ thank you for your letter and the photographs
 
 
 @pytest.fixture(scope="module")
-def recogniser() -> Iterator[Recogniser]:
-    pool = Recogniser(1)
+def recogniser() -> Iterator[SphinxRecogniser]:
+    pool = SphinxRecogniser(1)
     yield pool
     pool.close()
 
 
-def understood(recogniser: Recogniser, command: Sequence[str], sentence: str, folder: Path) -> list[str]:
+def understood(recogniser: SphinxRecogniser, command: Sequence[str], sentence: str, folder: Path) -> list[str]:
     """Have a program speak (``{text}`` and ``{file}`` in its command are filled in), and listen."""
     path = folder / "voice.wav"
     attempt([part.format(text=sentence + ".", file=path) for part in command])
-    return [word.text for word in recogniser.hear(io.BytesIO(path.read_bytes()), abandoned=lambda: False).words]
+    heard = recogniser.hear(io.BytesIO(path.read_bytes()), RecognitionOptions(), abandoned=lambda: False)
+    return [word.text.lower() for segment in heard.segments for word in segment.words]
 
 
 def by_flite(voice: str) -> list[str]:
@@ -91,7 +93,9 @@ def test_errors_are_counted_as_the_field_does(said: str, heard: str, count: int)
         "the museum is closed on the first monday of every month",
     ],
 )
-def test_a_plain_sentence_by_flites_slt_comes_out_right(recogniser: Recogniser, tmp_path: Path, sentence: str) -> None:
+def test_a_plain_sentence_by_flites_slt_comes_out_right(
+    recogniser: SphinxRecogniser, tmp_path: Path, sentence: str
+) -> None:
     assert understood(recogniser, by_flite("slt"), sentence, tmp_path) == sentence.split()
 
 
@@ -99,7 +103,7 @@ def test_a_plain_sentence_by_flites_slt_comes_out_right(recogniser: Recogniser, 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(("voice", "most"), [("slt", 0.08), ("rms", 0.05), ("awb", 0.05)])
 def test_the_word_error_rate_over_thirty_sentences_is_known(
-    recogniser: Recogniser, tmp_path: Path, voice: str, most: float
+    recogniser: SphinxRecogniser, tmp_path: Path, voice: str, most: float
 ) -> None:
     listen = partial(understood, recogniser, by_flite(voice), folder=tmp_path)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Self
 from watcher.engine.errors import EngineError, MissingExtraError
 
 if TYPE_CHECKING:
-    from watcher.engine.recogniser import Recogniser
+    from watcher.engine.recognition import Recogniser
     from watcher.engine.server import EngineServer
 
 __all__ = ["INSTALL", "EngineError", "MissingExtraError", "OfflineEngine"]
@@ -54,10 +54,10 @@ class OfflineEngine:
         """Load the model and listen; requests are answered when this returns."""
         # Here, not at the top: they load numpy, libav and the recogniser, which only a started engine needs.
         from watcher.engine.protocol import Api  # noqa: PLC0415
-        from watcher.engine.recogniser import Recogniser  # noqa: PLC0415
         from watcher.engine.server import EngineServer  # noqa: PLC0415
+        from watcher.engine.sphinx.recogniser import SphinxRecogniser  # noqa: PLC0415
 
-        recogniser = Recogniser(self._workers)
+        recogniser = SphinxRecogniser(self._workers)
         try:
             recogniser.warm()
             server = EngineServer(self._port, Api(recogniser, key=self._key))

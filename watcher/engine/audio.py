@@ -9,7 +9,7 @@ from av.audio.frame import AudioFrame
 from numpy.typing import NDArray
 
 from watcher.engine.errors import AudioError
-from watcher.engine.wire import RATE
+from watcher.engine.recognition import RATE
 
 #: An upload brings its own bytes. A demuxer that opens what a playlist or a script names has no business here.
 _OPTIONS = {

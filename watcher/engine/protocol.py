@@ -19,7 +19,8 @@ from werkzeug.http import parse_options_header
 
 from watcher.engine import text
 from watcher.engine.errors import ApiError, AudioError, CancelledError, TooShortError
-from watcher.engine.recogniser import MODEL, Recogniser, Recognition
+from watcher.engine.languages import CODES
+from watcher.engine.recognition import Recogniser, Recognition, RecognitionOptions
 
 #: OpenAI's cap, in bytes of the request, not of the file.
 MAX_REQUEST: Final = 26_214_400
@@ -83,7 +84,7 @@ class Api:
             return self._listen(call, "translate", _COMMON)
         if path == "/v1/models" or path.startswith("/v1/models/"):
             self._admit(call, "GET")
-            return _models(path.removeprefix("/v1/models").removeprefix("/"))
+            return _models(path.removeprefix("/v1/models").removeprefix("/"), self._recogniser.model)
         raise ApiError(404, f"Invalid URL ({call.method} {path})")
 
     def _admit(self, call: ApiRequest, method: str) -> None:
@@ -104,9 +105,11 @@ class Api:
     def _listen(self, call: ApiRequest, task: str, known: frozenset[str]) -> ApiResponse:
         form, files = _parse(call)
         try:
-            wish = _read(form, files, known)
+            wish = _read(form, files, known, task=task, languages=self._recogniser.languages)
             try:
-                recording = self._recogniser.hear(cast("BinaryIO", wish.file.stream), abandoned=call.abandoned)
+                recording = self._recogniser.hear(
+                    cast("BinaryIO", wish.file.stream), wish.options, abandoned=call.abandoned
+                )
             except TooShortError as error:
                 raise ApiError(400, error.message, param="file", code="audio_too_short") from error
             except AudioError as error:
@@ -116,7 +119,7 @@ class Api:
                 ) from error  # fmt: skip
             except CancelledError as error:
                 raise ApiError(503, error.message, kind="server_error") from error
-            return _answer(recording, wish, task)
+            return _answer(recording, wish)
         finally:
             for file in files.values():
                 file.close()
@@ -135,7 +138,7 @@ class _CheckedForm:
     file: FileStorage
     response_format: str
     granularities: tuple[str, ...]
-    temperature: float
+    options: RecognitionOptions
 
 
 def _parse(call: ApiRequest) -> tuple[MultiDict[str, str], MultiDict[str, FileStorage]]:
@@ -159,7 +162,14 @@ def _spool(*_: object, **__: object) -> IO[bytes]:
     return tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY, prefix="engine-")
 
 
-def _read(form: MultiDict[str, str], files: MultiDict[str, FileStorage], known: frozenset[str]) -> _CheckedForm:
+def _read(
+    form: MultiDict[str, str],
+    files: MultiDict[str, FileStorage],
+    known: frozenset[str],
+    *,
+    task: str,
+    languages: frozenset[str],
+) -> _CheckedForm:
     for name in (*form, *files):
         if name not in known:
             raise ApiError(400, f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
@@ -176,15 +186,28 @@ def _read(form: MultiDict[str, str], files: MultiDict[str, FileStorage], known: 
             param="response_format",
             code="unsupported_value",
         )
-    language = form.get("language", "").lower()
-    if language not in {"", "en", "english"}:
+    options = RecognitionOptions(
+        task=task,
+        language=_language(form, languages),
+        prompt=form.get("prompt", ""),
+        temperature=_temperature(form),
+    )
+    return _CheckedForm(file, response_format, _granularities(form, response_format), options)
+
+
+def _language(form: MultiDict[str, str], languages: frozenset[str]) -> str:
+    """Return the code of the language that the form names, "" where it names none."""
+    given = form.get("language", "").lower()
+    code = CODES.get(given, given)
+    if code and code not in languages:
+        known = "English ('en') only" if languages == {"en"} else f"{len(languages)} languages, by codes such as 'en'"
         raise ApiError(
             400,
-            f"Invalid language '{language}'. This model understands English ('en') only.",
+            f"Invalid language '{given}'. This model understands {known}.",
             param="language",
             code="unsupported_language",
         )
-    return _CheckedForm(file, response_format, _granularities(form, response_format), _temperature(form))
+    return code
 
 
 def _granularities(form: MultiDict[str, str], response_format: str) -> tuple[str, ...]:
@@ -225,7 +248,7 @@ def _missing(name: str) -> ApiError:
     return ApiError(400, f"Missing required parameter: '{name}'.", param=name, code="missing_required_parameter")
 
 
-def _answer(recording: Recognition, wish: _CheckedForm, task: str) -> ApiResponse:
+def _answer(recording: Recognition, wish: _CheckedForm) -> ApiResponse:
     match wish.response_format:
         case "text":
             return ApiResponse(200, (text.as_text(recording) + "\n").encode(), _TEXT)
@@ -234,19 +257,14 @@ def _answer(recording: Recognition, wish: _CheckedForm, task: str) -> ApiRespons
         case "vtt":
             return ApiResponse(200, text.as_vtt(recording).encode(), _TEXT)
         case "verbose_json":
-            verbose = text.as_verbose_json(
-                recording, task=task, temperature=wish.temperature, granularities=wish.granularities
-            )
+            verbose = text.as_verbose_json(recording, task=wish.options.task, granularities=wish.granularities)
             return ApiResponse(200, _dump(verbose))
         case _:
             return ApiResponse(200, _dump(text.as_json(recording)))
 
 
-def _models(name: str) -> ApiResponse:
-    models = [
-        {"id": model, "object": "model", "created": 1_438_992_000, "owned_by": "cmusphinx"}  # 2015-08-08, the model's
-        for model in (MODEL, "whisper-1")
-    ]
+def _models(name: str, own: str) -> ApiResponse:
+    models = [{"id": model, "object": "model", "created": 0, "owned_by": "watcher"} for model in (own, "whisper-1")]
     if not name:
         return ApiResponse(200, _dump({"object": "list", "data": models}))
     for model in models:

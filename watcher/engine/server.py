@@ -86,7 +86,7 @@ class RequestHandler(BaseHTTPRequestHandler):
     """Reads requests off one connection and writes the answers."""
 
     protocol_version = "HTTP/1.1"
-    server_version = "pocketsphinx-engine"
+    server_version = "watcher-engine"
     sys_version = ""
     timeout = _SILENCE
     #: An answer is two small writes; without this the second would wait for the caller's acknowledgement.

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pocketsphinx import Vad
 
-from watcher.engine.wire import RATE
+from watcher.engine.recognition import RATE
 
 #: Samples in 30 ms, the frame of the voice detector.
 _FRAME = RATE * 30 // 1000

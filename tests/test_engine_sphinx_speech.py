@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 from support import sounds
 
-from watcher.engine.speech import SpeechStretch, stretches
-from watcher.engine.wire import RATE
+from watcher.engine.recognition import RATE
+from watcher.engine.sphinx.speech import SpeechStretch, stretches
 
 
 def cut(*sound: NDArray[np.int16], block: int = 1000) -> list[SpeechStretch]:

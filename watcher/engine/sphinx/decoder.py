@@ -9,7 +9,8 @@ from typing import BinaryIO, Final
 
 from pocketsphinx import Decoder
 
-from watcher.engine.wire import RATE, Heard, read_samples, write_heard
+from watcher.engine.recognition import RATE
+from watcher.engine.sphinx.wire import Heard, read_samples, write_heard
 
 #: Beams wider than the defaults (1e-48, 7e-29, 1e-48): over 120 sentences by three synthetic voices they take a sixth
 #: of the errors away, for two thirds more time. Cepstral means and noise removal are the model's own settings.

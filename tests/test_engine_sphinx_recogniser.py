@@ -19,20 +19,27 @@ import pytest
 from numpy.typing import NDArray
 from support import sounds
 
-from watcher.engine import decoder, wire
 from watcher.engine.audio import decode
 from watcher.engine.errors import AudioError, CancelledError, EngineError, TooShortError
-from watcher.engine.recogniser import RecognisedWord, Recogniser, Recognition, spoken_in
-from watcher.engine.wire import RATE
+from watcher.engine.recognition import RATE, RecognisedWord, Recognition, RecognitionOptions
+from watcher.engine.sphinx import decoder, wire
+from watcher.engine.sphinx.recogniser import SphinxRecogniser, spoken_in
 
 SECOND = Path(__file__).parent.parent / "watcher" / "data" / "second.flac"
 
 
 @pytest.fixture(scope="module")
-def recogniser() -> Iterator[Recogniser]:
-    pool = Recogniser(2)
+def recogniser() -> Iterator[SphinxRecogniser]:
+    pool = SphinxRecogniser(2)
     yield pool
     pool.close()
+
+
+PLAIN = RecognitionOptions()
+
+
+def words(recording: Recognition) -> list[RecognisedWord]:
+    return [word for segment in recording.segments for word in segment.words]
 
 
 def wav(*sound: NDArray[np.int16]) -> io.BytesIO:
@@ -51,21 +58,21 @@ def hello() -> NDArray[np.int16]:
         return np.concatenate(list(decode(file)))
 
 
-def hear(recogniser: Recogniser, *sound: NDArray[np.int16]) -> Recognition:
-    return recogniser.hear(wav(*sound), abandoned=lambda: False)
+def hear(recogniser: SphinxRecogniser, *sound: NDArray[np.int16]) -> Recognition:
+    return recogniser.hear(wav(*sound), PLAIN, abandoned=lambda: False)
 
 
-def test_what_was_heard_before_changes_nothing(recogniser: Recogniser) -> None:
+def test_what_was_heard_before_changes_nothing(recogniser: SphinxRecogniser) -> None:
     first = hear(recogniser, hello())
     hear(recogniser, sounds.noise(0.5), sounds.silence(1.0), hello() // 4)
 
     with ThreadPoolExecutor(2) as pool:
         later = list(pool.map(lambda _: hear(recogniser, hello()), range(2)))
-    assert [word.text for word in first.words] == ["hello", "there"]
+    assert [word.text for word in words(first)] == ["Hello", "there"]
     assert later == [first] * 2
 
 
-def test_words_keep_their_order_and_their_times_far_into_a_recording(recogniser: Recogniser) -> None:
+def test_words_keep_their_order_and_their_times_far_into_a_recording(recogniser: SphinxRecogniser) -> None:
     places = [0.0, 3.0, 61.5, 333.333, 899.0]
     sound = sounds.silence(900.0)
     for place in places:
@@ -74,38 +81,38 @@ def test_words_keep_their_order_and_their_times_far_into_a_recording(recogniser:
 
     heard = hear(recogniser, sound)
 
-    assert [word.text for word in heard.words] == ["hello", "there"] * len(places)
-    starts = [word.start for word in heard.words if word.text == "hello"]
+    assert [word.text for word in words(heard)] == ["Hello", "there"] * len(places)
+    starts = [word.start for word in words(heard) if word.text == "Hello"]
     assert starts == pytest.approx([place + 0.16 for place in places], abs=0.05)
     assert heard.seconds == pytest.approx(900.0)
 
 
-def test_silence_has_no_words(recogniser: Recogniser) -> None:
+def test_silence_has_no_words(recogniser: SphinxRecogniser) -> None:
     assert hear(recogniser, sounds.silence(2.0)) == Recognition((), 2.0)
 
 
 @pytest.mark.parametrize("sound", ["sine", "noise"])
-def test_tones_and_noise_have_no_words(recogniser: Recogniser, sound: str) -> None:
-    assert hear(recogniser, {"sine": sounds.sine(1.0), "noise": sounds.noise(1.0)}[sound]).words == ()
+def test_tones_and_noise_have_no_words(recogniser: SphinxRecogniser, sound: str) -> None:
+    assert hear(recogniser, {"sine": sounds.sine(1.0), "noise": sounds.noise(1.0)}[sound]).segments == ()
 
 
-def test_less_than_a_tenth_of_a_second_is_too_short(recogniser: Recogniser) -> None:
+def test_less_than_a_tenth_of_a_second_is_too_short(recogniser: SphinxRecogniser) -> None:
     with pytest.raises(TooShortError, match=r"Minimum audio length is 0\.1 seconds"):
         hear(recogniser, sounds.sine(0.09))
 
 
-def test_what_is_no_sound_is_refused(recogniser: Recogniser) -> None:
+def test_what_is_no_sound_is_refused(recogniser: SphinxRecogniser) -> None:
     with pytest.raises(AudioError):
-        recogniser.hear(io.BytesIO(b"nothing"), abandoned=lambda: False)
+        recogniser.hear(io.BytesIO(b"nothing"), PLAIN, abandoned=lambda: False)
 
 
-def test_work_that_nobody_waits_for_is_given_up(recogniser: Recogniser) -> None:
+def test_work_that_nobody_waits_for_is_given_up(recogniser: SphinxRecogniser) -> None:
     with pytest.raises(CancelledError, match="Nobody waits"):
-        recogniser.hear(wav(hello(), sounds.silence(2.0), hello()), abandoned=lambda: True)
+        recogniser.hear(wav(hello(), sounds.silence(2.0), hello()), PLAIN, abandoned=lambda: True)
 
 
 def test_closing_gives_up_what_is_being_heard() -> None:
-    recogniser = Recogniser(1)
+    recogniser = SphinxRecogniser(1)
     begun = threading.Event()
 
     def abandoned() -> bool:
@@ -114,7 +121,7 @@ def test_closing_gives_up_what_is_being_heard() -> None:
 
     with ThreadPoolExecutor(1) as pool:
         sound = wav(*[part for _ in range(200) for part in (hello(), sounds.silence(1.0))])
-        future = pool.submit(recogniser.hear, sound, abandoned=abandoned)
+        future = pool.submit(recogniser.hear, sound, PLAIN, abandoned=abandoned)
         begun.wait(30)
         recogniser.close()
 
@@ -123,7 +130,7 @@ def test_closing_gives_up_what_is_being_heard() -> None:
 
 
 def test_a_closed_recogniser_takes_no_work() -> None:
-    recogniser = Recogniser(1)
+    recogniser = SphinxRecogniser(1)
     recogniser.close()
 
     with pytest.raises(CancelledError):
@@ -131,7 +138,7 @@ def test_a_closed_recogniser_takes_no_work() -> None:
 
 
 def test_work_that_begins_while_the_recogniser_closes_makes_no_decoder_any_more() -> None:
-    recogniser = Recogniser(1)
+    recogniser = SphinxRecogniser(1)
     recogniser.close()
 
     with pytest.raises(CancelledError):
@@ -148,13 +155,13 @@ def children(owner: int) -> set[int]:
     return found
 
 
-def decoders(recogniser: Recogniser) -> set[int]:
+def decoders(recogniser: SphinxRecogniser) -> set[int]:
     """Tell a recogniser's own decoder processes; other engines of this process may be making theirs meanwhile."""
     return {decoder._process.pid for decoder in recogniser._decoders}
 
 
 def test_decoders_end_with_their_recogniser() -> None:
-    recogniser = Recogniser(1)
+    recogniser = SphinxRecogniser(1)
     recogniser.warm()
     during = decoders(recogniser)
 
@@ -165,7 +172,7 @@ def test_decoders_end_with_their_recogniser() -> None:
 
 
 def test_decoders_end_with_their_process_however_that_ends() -> None:
-    code = "import sys; from watcher.engine.recogniser import Recogniser; Recogniser(1).warm(); print('up', flush=True); sys.stdin.read()"
+    code = "import sys; from watcher.engine.sphinx.recogniser import SphinxRecogniser; SphinxRecogniser(1).warm(); print('up', flush=True); sys.stdin.read()"
     with subprocess.Popen(
         [sys.executable, "-c", code],
         stdin=subprocess.PIPE,
@@ -184,14 +191,14 @@ def test_decoders_end_with_their_process_however_that_ends() -> None:
 
 
 def test_a_decoder_that_dies_costs_one_request_and_is_replaced() -> None:
-    recogniser = Recogniser(1)
+    recogniser = SphinxRecogniser(1)
     recogniser.warm()
     (process,) = decoders(recogniser)
     os.kill(process, signal.SIGKILL)
 
     with pytest.raises(EngineError, match="A decoder ended with -9: it said nothing"):
         hear(recogniser, hello())
-    assert [word.text for word in hear(recogniser, hello()).words] == ["hello", "there"]
+    assert [word.text for word in words(hear(recogniser, hello()))] == ["Hello", "there"]
 
     recogniser.close()
     assert not decoders(recogniser) & children(os.getpid())
@@ -200,7 +207,7 @@ def test_a_decoder_that_dies_costs_one_request_and_is_replaced() -> None:
 
 def test_a_decoder_that_cannot_begin_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [])
-    recogniser = Recogniser(1)
+    recogniser = SphinxRecogniser(1)
 
     with pytest.raises(EngineError, match="A decoder ended with 1: ModuleNotFoundError"):
         recogniser.warm()
@@ -210,7 +217,7 @@ def test_a_decoder_that_cannot_begin_says_why(monkeypatch: pytest.MonkeyPatch) -
 
 def test_an_interpreter_that_is_gone_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nonexistent/python")
-    recogniser = Recogniser(1)
+    recogniser = SphinxRecogniser(1)
 
     with pytest.raises(EngineError, match="A decoder cannot be started"):
         recogniser.warm()
@@ -237,12 +244,12 @@ def test_a_word_among_noises_is_not_believed() -> None:
 
 
 def test_importing_the_starter_starts_nothing() -> None:
-    assert importlib.import_module("watcher.engine.__main__").__doc__
+    assert importlib.import_module("watcher.engine.sphinx.__main__").__doc__
 
 
 def test_a_decoder_gets_nothing_of_our_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WATCHER_API__KEY", "sk-secret")
-    recogniser = Recogniser(1)
+    recogniser = SphinxRecogniser(1)
     recogniser.warm()
     (process,) = decoders(recogniser)
 

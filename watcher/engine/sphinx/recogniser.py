@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO, Final, cast
 
@@ -19,14 +18,13 @@ from numpy.typing import NDArray
 
 from watcher.engine.audio import decode
 from watcher.engine.errors import CancelledError, EngineError, TooShortError
-from watcher.engine.speech import SpeechStretch, stretches
-from watcher.engine.wire import FRAME_RATE, RATE, Heard, read_heard, write_samples
+from watcher.engine.recognition import RATE, SHORTEST, RecognisedWord, Recognition, RecognitionOptions
+from watcher.engine.sphinx.sentences import segments
+from watcher.engine.sphinx.speech import SpeechStretch, stretches
+from watcher.engine.sphinx.wire import FRAME_RATE, Heard, read_heard, write_samples
 
 #: The name under which the models list offers it.
 MODEL: Final = "pocketsphinx-en-us"
-
-#: Seconds; below it OpenAI answers `audio_too_short`, and so do we.
-SHORTEST: Final = 0.1
 
 #: A decoder gets nothing of the daemon's own environment, where its key may be.
 _ENVIRONMENT: Final = {"LC_ALL": "C.UTF-8"}
@@ -40,28 +38,7 @@ _SILENCES: Final = frozenset({"<s>", "<sil>", "</s>"})
 _LEAST = 1e-4
 
 
-@dataclass(frozen=True, slots=True)
-class RecognisedWord:
-    """One word, lower case as the dictionary has it; seconds from the start of the recording.
-
-    `probability` is the recogniser's own posterior, above 0 and at most 1.
-    """
-
-    text: str
-    start: float
-    end: float
-    probability: float
-
-
-@dataclass(frozen=True, slots=True)
-class Recognition:
-    """The words recognised in one upload; `seconds` is its length."""
-
-    words: tuple[RecognisedWord, ...]
-    seconds: float
-
-
-class Recogniser:
+class SphinxRecogniser:
     """A pool of decoder processes, each with a thread that feeds it; made when needed, and kept.
 
     A decoder takes half a second to make and holds about 100 MB.
@@ -75,18 +52,26 @@ class Recogniser:
         self._decoders: set[_Decoder] = set()
         self._stopped = threading.Event()
 
-    def hear(self, file: BinaryIO, *, abandoned: Callable[[], bool]) -> Recognition:
-        """Recognise a whole upload; any number of threads may ask at once. It is given up once nobody waits for it.
+    @property
+    def model(self) -> str:
+        """The model that pocketsphinx brings along."""
+        return MODEL
+
+    @property
+    def languages(self) -> frozenset[str]:
+        """English alone."""
+        return frozenset({"en"})
+
+    def hear(self, file: BinaryIO, options: RecognitionOptions, *, abandoned: Callable[[], bool]) -> Recognition:
+        """Recognise a whole upload; of the options only the temperature has a part in the answer, where it is repeated.
 
         Memory is bounded: at most two stretches (40 s) per decoder are held, however long the recording is.
-        Raises `AudioError`, `TooShortError` below `SHORTEST`, `CancelledError` when the pool is closed meanwhile, and
-        `EngineError` when a decoder breaks.
         """
         sound = _CountedBlocks(decode(file))
         words = [word for found in self._in_order(stretches(sound), abandoned) for word in found]
         if sound.samples < SHORTEST * RATE:
             raise TooShortError(f"Audio file is too short. Minimum audio length is {SHORTEST} seconds.")
-        return Recognition(tuple(words), sound.samples / RATE)
+        return Recognition(segments(words, options.temperature), sound.samples / RATE)
 
     def warm(self) -> None:
         """Make the first decoder now, so that the first request does not wait for it; raises `EngineError`."""

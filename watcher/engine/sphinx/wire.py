@@ -5,8 +5,6 @@ import struct
 from collections.abc import Iterable
 from typing import BinaryIO, Final
 
-#: Samples per second that the acoustic model was trained on.
-RATE: Final = 16_000
 #: Frames per second; the unit of `Heard`.
 FRAME_RATE: Final = 100
 

@@ -1,0 +1,1 @@
+"""Recognition by pocketsphinx: English, and nothing to download."""
