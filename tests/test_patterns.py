@@ -14,6 +14,7 @@ import pytest
 from support import regex_steps
 
 import watcher
+from watcher.settle.names import PRESETS, Globs
 
 ROOT = Path(watcher.__file__).parent
 #: Used through a loop or a table, by `match` or `fullmatch` alone; of others the code is asked.
@@ -83,6 +84,15 @@ def in_place(node: ast.AST) -> tuple[str, str] | None:
 def test_a_pattern_takes_steps_in_proportion_to_the_text(package: str) -> None:
     for place, pattern, anchored in patterns(package):
         check(pattern, anchored=anchored, place=place)
+
+
+@pytest.mark.parametrize("glob", ["*_*_*_*_draft.wav", "a*b?*[cd]*e", "a/**/b/**/c*d*e/**/f", "@conflicts"])
+def test_a_glob_of_the_settings_takes_steps_in_proportion_to_the_names_that_others_choose(glob: str) -> None:
+    globs = Globs(PRESETS.get(glob, (glob,)))
+
+    for pattern in (globs._files, globs._directories):
+        assert pattern is not None
+        check(pattern, anchored=True)
 
 
 @pytest.mark.parametrize(

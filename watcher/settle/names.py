@@ -324,37 +324,46 @@ def _pattern(glob: str) -> str:
     components = glob.strip("/").split("/")
     if "" in components or ".." in components or "." in components:
         raise ValueError(f"not a glob for paths below a folder: {glob!r}")
-    anchored = "/" in glob.rstrip("/")
-    pieces = [] if anchored else ["(?:[^/]+/)*"]
-    for index, component in enumerate(components):
-        last = index == len(components) - 1
+    runs: list[list[str]] = [[]]
+    for component in components if "/" in glob.rstrip("/") else ["**", *components]:
         if component == "**":
-            pieces.append(".*" if last else "(?:[^/]+/)*")
+            runs.append([])
         else:
-            pieces.append(_component(component) + ("" if last else "/"))
-    return f"(?:{''.join(pieces)})"
+            runs[-1].append(_component(component))
+    first, *others = ["".join(f"{component}/" for component in run) for run in runs]
+    if not others:
+        return f"(?:{first[:-1]})"
+    # What two stars lead to is taken where it is met first. Further on it leaves less for the rest: if that does not match
+    # behind the first place, it does behind no other, and trying them all takes as long as somebody makes a name for it.
+    middle = "".join(f"(?>(?:[^/]+/)*?{run})" for run in others[:-1] if run)
+    return f"(?:{first}{middle}{f'(?:[^/]+/)*{others[-1][:-1]}' if others[-1] else '.*'})"
 
 
 def _component(glob: str) -> str:
     """Translate one path component; nothing in it ever matches a slash."""
-    pieces: list[str] = []
+    runs: list[list[str]] = [[]]
     at = 0
     while at < len(glob):
         character = glob[at]
         at += 1
         end = glob.find("]", at + (2 if glob[at : at + 1] == "!" else 1)) if character == "[" else -1
         if character == "*":
-            pieces.append("[^/]*")
+            runs.append([])
         elif character == "?":
-            pieces.append("[^/]")
+            runs[-1].append("[^/]")
         elif end > 0:
             negated, members = glob[at] == "!", glob[at:end].removeprefix("!")
             members = re.sub(r"([\\\[\]&~|^])", r"\\\1", members)
-            pieces.append(f"[^/{members}]" if negated else f"(?!/)[{members}]")
+            runs[-1].append(f"[^/{members}]" if negated else f"(?!/)[{members}]")
             at = end + 1
         else:
-            pieces.append(re.escape(character))
-    return "".join(pieces)
+            runs[-1].append(re.escape(character))
+    first, *others = ["".join(run) for run in runs]
+    if not others:
+        return first
+    # As behind two stars: each part between two stars is taken where it is met first.
+    middle = "".join(f"(?>[^/]*?{run})" for run in others[:-1] if run)
+    return f"{first}{middle}[^/]*{others[-1]}"
 
 
 _TEMPORARY_NAMES: Final = Globs(_TEMPORARY)
