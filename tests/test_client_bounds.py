@@ -1,12 +1,19 @@
 import json
+import threading
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from support.waiting import PATIENCE
 
-from watcher.client.bounds import check_size
+from watcher.client import reading
+from watcher.client.bounds import PartBudget, check_size
+from watcher.client.connections import ANSWER_BYTES
 from watcher.client.found import NoTranscriptError
 from watcher.client.parse import transcript_of
+from watcher.client.reading import read_answer
+from watcher.client.request import Request
 from watcher.transcript import Transcript
 
 
@@ -136,6 +143,49 @@ def test_an_answer_of_more_parts_than_can_be_meant_is_refused_before_they_are_ma
         assert tracemalloc.get_traced_memory()[1] < 8 << 20
     finally:
         tracemalloc.stop()
+
+
+def test_parts_are_bounded_however_long_the_sound_is() -> None:
+    """An answer about a day of sound had room for 17 million of them: minutes of all threads' time, and gigabytes of memory."""
+    body = b'{"segments": [' + b"{}," * 1_300_000 + b"0]}"
+    tracemalloc.start()
+    try:
+        with pytest.raises(NoTranscriptError, match="too many parts"):
+            transcript_of(body, 86_400.0)
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_all_the_words_of_a_day_that_an_answer_has_bytes_for_fit() -> None:
+    word = '{"word": " about", "start": 12345.67, "end": 12345.78, "probability": 0.98}, '
+    PartBudget(86_400.0).take(word * (ANSWER_BYTES // len(word)))
+
+
+def test_of_large_answers_one_is_read_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each takes up to half a gigabyte meanwhile; small ones wait for nobody."""
+    large = json.dumps({"text": "a" * (1 << 20)}).encode()
+    inside, waits, go_on = threading.Event(), threading.Event(), threading.Event()
+
+    def held(body: bytes, seconds: float, **options: Any) -> Transcript:
+        if body is large:
+            inside.set()
+            assert go_on.wait(PATIENCE)
+        return transcript_of(body, seconds, **options)
+
+    monkeypatch.setattr(reading, "transcript_of", held)
+    monkeypatch.setattr(reading, "_TURN", 0.01)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(read_answer, large, 3_600.0, Request(), plain=False)
+        assert inside.wait(PATIENCE)
+        inside.clear()
+        second = pool.submit(read_answer, large, 3_600.0, Request(), plain=False, waiting=waits.set)
+        assert waits.wait(PATIENCE)
+        assert read_answer(b'{"text": "b"}', 1.0, Request(), plain=False).text == "b"
+        assert not inside.is_set()
+        go_on.set()
+
+        assert first.result(PATIENCE) == second.result(PATIENCE)
 
 
 def test_the_words_of_quick_speech_may_be_written_out_widely() -> None:

@@ -26,6 +26,8 @@ _NAME: Final = 100
 #: Parts of an answer (see `PartBudget`): in all, and for each second of sound. The words of quick speech, written out widely, have 20.
 _PARTS: Final = 5000
 _PARTS_A_SECOND: Final = 200
+#: However long the sound is: a day of words, written out widely, has a million. Each takes some 30 us of all threads' time, and 400 bytes.
+_MOST_PARTS: Final = 1_250_000
 #: Cost of each sign: so many of it make one part. Each costs time and memory, even if nothing is in it.
 _ONE_PART: Final = {**dict.fromkeys(("{", "[", "<|"), 1), **dict.fromkeys(LINE_ENDS, 4), **dict.fromkeys('",', 8)}
 
@@ -46,7 +48,7 @@ class PartBudget:
     def __init__(self, seconds: float) -> None:
         """Begin with what `seconds` of sound can fill."""
         self._seconds = seconds
-        self._left = _PARTS + _PARTS_A_SECOND * seconds
+        self._left = min(_PARTS + _PARTS_A_SECOND * seconds, _MOST_PARTS)
 
     def take(self, text: str) -> None:
         """Count the parts of a text, before anything is made of it. Raises NoTranscriptError when there were too many in all."""

@@ -62,7 +62,7 @@ class Client:
 
         `voices`: at most four speakers to be called by their names, where the server tells speakers apart and knows the field.
 
-        `announce` hears before each exchange for how many seconds it may be silent: a little longer than its deadline.
+        `announce` hears before each exchange, and while a large answer is read, for how many seconds it may be silent.
         `charged` is called for each request that the server may want to be paid for though another one follows it; the outcome tells
         of the last one (`JobError.maybe_paid`).
 

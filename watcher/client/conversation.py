@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 
@@ -44,6 +45,8 @@ _GATEWAY_TIMEOUTS: Final = {504, 524}
 _GATEWAY_SECONDS: Final = 30.0
 #: Seconds around an exchange that its deadline does not bound: a name is looked up, the answer is read.
 _AROUND: Final = 60.0
+#: Seconds to read a large answer on a slow machine with much to do; on a PC the largest takes half a minute.
+_READING: Final = 600.0
 _WORTH: Final = {"text": 0, "segments": 1, "words": 2}
 #: Failures (500) of a form that never worked here, before it is taken for the form's fault.
 _DOUBTS: Final = 2
@@ -186,7 +189,8 @@ class Conversation:
             try:
                 # 204 says in so many words that there is nothing to say.
                 plain = state.form.plain or reply.status == HTTPStatus.NO_CONTENT
-                return read_answer(reply.body, self.upload.seconds, self.request, plain=plain)
+                waiting = partial(self.announce, _READING)
+                return read_answer(reply.body, self.upload.seconds, self.request, plain=plain, waiting=waiting)
             except NoTranscriptError as unfit:
                 if unfit.error is None:
                     raise garbled_error(reply, unfit, secret=self.endpoint.secret) from unfit

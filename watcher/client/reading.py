@@ -1,6 +1,9 @@
 """Reading an answer: the transcript in it, or the error that says why there is none."""
 
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
@@ -22,6 +25,11 @@ _log = structlog.get_logger()
 #: What is shown of an answer that cannot be read; a character has up to four bytes, and blanks are shown as one.
 _SHOWN_CHARACTERS: Final = 200
 _SHOWN_BYTES: Final = 4096
+#: Answers of more bytes are read one at a time. Each may take half a gigabyte meanwhile, and Python reads no two at once anyway.
+_LARGE: Final = 1 << 20
+_large_answer: Final = threading.Lock()
+#: Seconds between signs of life of a thread whose large answer waits for its turn.
+_TURN: Final = 10.0
 
 
 def parse(body: bytes, seconds: float, request: Request | None = None) -> Transcript:
@@ -35,11 +43,17 @@ def parse(body: bytes, seconds: float, request: Request | None = None) -> Transc
         raise _refusal_error(HttpResponse(200, {}, body), unfit, secret="") from unfit
 
 
-def read_answer(body: bytes, seconds: float, request: Request, *, plain: bool) -> Transcript:
-    """Read an answer. Raises NoTranscriptError, also where it provokes an error of our own: it was paid for, and the next may do it again."""
+def read_answer(
+    body: bytes, seconds: float, request: Request, *, plain: bool, waiting: Callable[[], object] = lambda: None
+) -> Transcript:
+    """Read an answer; `waiting` is called every few seconds while a large one waits for its turn.
+
+    Raises NoTranscriptError, also where it provokes an error of our own: it was paid for, and the next may do it again.
+    """
     translated = request.task == "translate"
     try:
-        transcript = transcript_of(body, seconds, language="" if translated else request.language, plain=plain)
+        with _turn(body, waiting):
+            transcript = transcript_of(body, seconds, language="" if translated else request.language, plain=plain)
     except NoTranscriptError:
         raise
     except Exception as error:
@@ -51,6 +65,21 @@ def read_answer(body: bytes, seconds: float, request: Request, *, plain: bool) -
             f"reading it met an unexpected error in Watcher itself ({type(error).__name__})"
         ) from error
     return replace(transcript, language="en") if translated else transcript
+
+
+@contextmanager
+def _turn(body: bytes, waiting: Callable[[], object]) -> Iterator[None]:
+    """Hold the place of the large answer that is read now; a small one takes none."""
+    if len(body) <= _LARGE:
+        yield
+        return
+    while not _large_answer.acquire(timeout=_TURN):
+        waiting()
+    try:
+        waiting()
+        yield
+    finally:
+        _large_answer.release()
 
 
 def _refusal_error(reply: HttpResponse, unfit: NoTranscriptError, *, secret: str) -> JobError:
