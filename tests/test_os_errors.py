@@ -37,7 +37,7 @@ OS = {
 }
 OS_PATH = {"getmtime", "getsize", "realpath", "samefile"}
 ENTRY = {"is_dir", "is_file", "stat"}
-TREE = {"directory", "levels", "made_directory", "open_file", "open_below"}
+TREE = {"directory", "directory_in", "levels", "made_directory", "open_file", "open_below"}
 
 A_JOB = "its callers: `reporting`, which makes a JobError of it"
 LOOKS = "its callers: a look at a file, and a scan of a directory"
@@ -60,7 +60,7 @@ CAUGHT = {
     ("folders/scanner.py", "_pass_over"): "_walk",
     ("folders/watch.py", "close"): NOT_WATCHED,
     ("folders/kernel_watches.py", "watched"): NOT_WATCHED,
-    ("folders/kernel_watches.py", "diagnose"): NOT_WATCHED,
+    ("folders/kernel_watches.py", "_refusal"): NOT_WATCHED,
     ("sidecar/disk.py", "write_new"): A_JOB,
     ("sidecar/disk.py", "replace"): A_JOB,
     ("sidecar/disk.py", "look"): A_JOB,
@@ -72,6 +72,7 @@ CAUGHT = {
     ("sidecar/disk.py", "_link_over"): A_JOB,
     ("settle/candidates.py", "_judge"): "look",
     ("tree.py", "directory"): TREE_ITSELF,
+    ("tree.py", "directory_in"): TREE_ITSELF,
     ("tree.py", "levels"): TREE_ITSELF,
     ("tree.py", "made_directory"): TREE_ITSELF,
     ("tree.py", "open_below"): TREE_ITSELF,
