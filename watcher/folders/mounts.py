@@ -167,7 +167,7 @@ def parse(table: bytes) -> list[Mount]:
             dash = fields.index(b"-", 6)
             point, root = _unescape(fields[4]), _unescape(fields[3])
             source = os.fsdecode(fields[dash + 2])
-            # A FUSE file system may be of a kind whose name has any bytes: whoever mounts it chooses them.
+            # The kind of a FUSE file system may have any bytes: they are chosen when it is mounted.
             mounts.append(Mount(point, os.fsdecode(fields[dash + 1]), source, device=fields[2], root=root))
         except (ValueError, IndexError):
             continue
