@@ -85,4 +85,4 @@ class Recogniser(Protocol):
         """Load what the first request needs; raises `EngineError`."""
 
     def close(self) -> None:
-        """Give up what is being recognised, and end processes and threads."""
+        """Cancel what is being recognised, and end processes and threads."""

@@ -61,7 +61,7 @@ class FleetHoldRecord:
         self._queue(self._fleet.resume)
 
     def give_back(self, hold: Hold) -> None:
-        """Give back a permission to probe that was not used."""
+        """Return a permission to probe that was not used."""
         self._queue(lambda: self._fleet.give_back(hold.number))
         self._probe = None
 

@@ -316,7 +316,7 @@ class Gate:
             self._peers.use_fleet(fleet)
 
     def leave(self) -> None:
-        """Give this host's shares back, if the database can be reached; no request may start any more."""
+        """Return this host's shares, if the database can be reached; no request may start any more."""
         self._peers.leave()
 
     # Requests.

@@ -52,7 +52,7 @@ class GatePeers(Protocol):
         """Use the door of another key or model from now on; the limits belong to the endpoint, and do not change."""
 
     def leave(self) -> None:
-        """Give granted shares back, if the database can be reached; no request may start any more."""
+        """Return granted shares, if the database can be reached; no request may start any more."""
 
 
 class NoPeers:
@@ -75,7 +75,7 @@ class NoPeers:
         """See GatePeers.use_fleet."""
 
     def leave(self) -> None:
-        """Give granted shares back, if the database can be reached; no request may start any more."""
+        """Return granted shares, if the database can be reached; no request may start any more."""
 
 
 class FleetPeers:
@@ -168,7 +168,7 @@ class FleetPeers:
             self.record.look_again()
 
     def leave(self) -> None:
-        """Give granted shares back, if the database can be reached; no request may start any more."""
+        """Return granted shares, if the database can be reached; no request may start any more."""
         if self.trouble is None:
             with contextlib.suppress(StateError):
                 self.record.send()

@@ -66,7 +66,7 @@ class HoldRecord(Protocol):
         """Return whether this process may probe now; `before_due`: though no probe is due. Called without the lock."""
 
     def give_back(self, hold: Hold) -> None:
-        """Give back a permission to probe that was not used."""
+        """Return a permission to probe that was not used."""
 
     def look_again(self) -> None:
         """Read soon what other hosts have stored."""

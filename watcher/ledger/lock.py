@@ -112,7 +112,7 @@ def _way_to_stop(pid: int) -> str:
 
 
 def _give_to_owner(descriptor: int, directory: Path) -> None:
-    """Give a file made by root to the owner of the state directory, so that the service can open it."""
+    """Hand a file made by root over to the owner of the state directory, so that the service can open it."""
     if os.geteuid() == 0:
         owner = directory.stat()
         os.fchown(descriptor, owner.st_uid, owner.st_gid)

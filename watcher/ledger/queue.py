@@ -63,7 +63,7 @@ class Queue(Claims, Suspects, Requeue):
         self._database.change(lambda connection: connection.executemany(SKIP, values), durable=durable)
 
     def relocate(self, path: bytes, found: FoundRecording) -> bool:
-        """Give a source that was moved away after it was done (`Outcome.moved_to`) the path under which it was found now.
+        """Note under which path a source was found now that was moved away after it was done (`Outcome.moved_to`).
 
         Its former path stays known (`History.moved`). Return False if `path` has no source that was moved away, or if the new path
         is known already.

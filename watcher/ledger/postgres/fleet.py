@@ -64,7 +64,7 @@ class PostgresFleet:
         return self._purchases.buy(self._endpoint, day, seconds)
 
     def leave(self) -> None:
-        """Give all shares back."""
+        """Return all shares."""
         key = (self._endpoint, self._host)
 
         def leave(connection: Connection) -> None:

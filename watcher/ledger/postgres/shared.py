@@ -68,7 +68,7 @@ COMMONS: Final = (
     """,
     # Places are given by need: a host that wants less than an equal part gets all it wants, and the others share the rest.
     # If there are more hosts than places, the hosts that wait longest get the next ones. No host takes a place that another
-    # still uses: a host with more than its part is told so, and gives places back as its requests end.
+    # still uses: a host with more than its part learns that, and gives places back as its requests end.
     """
     CREATE FUNCTION gate_share(
         _endpoint TEXT, _host TEXT, _lease FLOAT8, _limit INTEGER, _wanted INTEGER, _used INTEGER,
