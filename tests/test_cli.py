@@ -482,7 +482,7 @@ def test_once_names_folders_that_it_may_not_list(as_json: Json) -> None:
 
     assert (before[0], before[1]["errors"], code) == (0, [], 1)
     assert {(one["code"], one["message"]) for one in document["errors"]} == {
-        ("left", f"{path}: left, it cannot be read (Permission denied)") for path in (whole, below)
+        ("left", f"{path}: not taken, it cannot be read (Permission denied)") for path in (whole, below)
     }
 
 

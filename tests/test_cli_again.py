@@ -269,7 +269,7 @@ def test_a_recording_renamed_meanwhile_is_named_and_done_from_its_answer_by_the_
     assert str(path) in error["message"]
     assert f"watcher once {watcher.folder} finds it" in error["hint"]
     assert counts["done"] == 1
-    assert "it was asked for once more, and was not there any more" in waits
+    assert "it was to be transcribed once more, and was not there any more" in waits
     assert (recent["path"], recent["message"]) == (str(renamed), "")
     assert (after, the_only_one(next_one)["paid_seconds"]) == (0, 0.0)
     assert text(renamed) == "Number 2 by large in any."
@@ -316,7 +316,7 @@ def test_a_file_that_vanishes_from_a_folder_meanwhile_is_named_and_counted(watch
 
     assert (below, code) == (0, 1)
     assert "0 done, 1 gone" in said
-    assert f"{path}: left, it is not there any more: moved, renamed or deleted" in said
+    assert f"{path}: not taken, it is not there any more: moved, renamed or deleted" in said
     assert [(left["path"], left["reason"]) for left in document["data"]["left"]] == [(str(path), "gone")]
 
 
@@ -344,7 +344,7 @@ def test_a_trial_does_not_count_as_done_for_a_server_and_everything_else_does(
     assert (still, code, text(trial)) == (0, 0, "Number 2 by whisper-1 in any.")
     assert "service.trials" in said
     # Nobody is promised what comes too late: it is said what can still be kept from being sent, and how.
-    assert "what is sent already cannot be taken back; to keep the rest from it, stop" in said
+    assert "what is sent already cannot be taken back; to keep the rest from being sent, stop" in said
     assert "watcher check names these recordings" in said
     assert all(part in said for part in ('"files": 1', '"hours": ', '"cost": 0.005', '"model": "whisper-1"'))
     assert [document["data"]["done"] for _, document in once_more] == [[], []]

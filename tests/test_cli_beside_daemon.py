@@ -53,7 +53,7 @@ def test_again_buys_nothing_with_settings_that_are_not_those_of_the_file_any_mor
     assert f"the daemon (pid {pid}) works with the settings that it loaded, which ask small" in problem["message"]
     assert str(settings) in problem["message"]
     assert problem["hint"] == (
-        f"load them first: kill -HUP {pid}; or have it asked as the daemon would: watcher again {path} --model small"
+        f"load them first: kill -HUP {pid}; or ask the daemon's model: watcher again {path} --model small"
     )
     assert problem["hint"] in said
     # With a model that was named it is clear what is bought; the rest is said.
@@ -61,7 +61,7 @@ def test_again_buys_nothing_with_settings_that_are_not_those_of_the_file_any_mor
     ((beside,),) = [with_model["errors"]]
     assert (beside["code"], str(settings) in beside["message"]) == ("settings_not_loaded", True)
     # It was queued: whoever is told to ask for it once more pays twice.
-    assert beside["hint"] == f"to have them loaded for what comes next: kill -HUP {pid}"
+    assert beside["hint"] == f"to load them for what comes next: kill -HUP {pid}"
     assert (queued, taken["data"]["model"], taken["errors"]) == (0, "large", [])
     assert asked_models(watcher) == ["small", "medium", "large"]
 
@@ -160,7 +160,7 @@ def test_a_limit_that_was_raised_in_the_settings_is_told_beside_the_hold_until_t
     assert (problem["path"], problem["message"]) == (str(settings), "these settings changed and are not in use yet")
     assert checked[0] == 1
     assert f"{settings}: these settings changed and are not in use yet" in checked[1]
-    assert "the next start goes by the settings, which say now: 60 minutes a day Start it:" in stopped
+    assert "the next start uses the settings, which now say: 60 minutes a day Start it:" in stopped
     # It was just tried.
     assert "then watcher resume" not in untried
 

@@ -82,7 +82,7 @@ def test_it_says_what_the_next_batch_makes_of_a_recording_that_is_still_there(wa
     assert "the next start or batch counts it as done" in text_alone
     assert "the next start or batch counts it as done" in with_outputs
     assert [done["adopted"] for done in document["data"]["done"]] == [True]
-    assert "is a new one to the next start or batch" in without
+    assert "the next start or batch takes it as a new one" in without
     assert anew["data"]["paid_seconds"] == 0.5
 
 
@@ -213,5 +213,5 @@ def test_it_names_what_takes_up_a_recording_that_was_moved_away(
     said = watcher.said("forget", watcher.folder)[1]
 
     assert f"{moved}: removed 1 stored answer and its history" in said
-    assert f"is a new one to watcher once {moved}" in said
+    assert f"watcher once {moved} takes it as a new one" in said
     assert watcher("once", moved)[1]["data"]["done"][0]["paid_seconds"] == 0.5

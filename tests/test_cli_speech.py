@@ -208,7 +208,10 @@ def test_an_output_that_cannot_be_written_is_said_on_stderr(words: list[str], tm
 
     assert (done.returncode, done.stderr.splitlines()) == (
         4,
-        ["watcher: the output cannot be written: No space left on device", "  -> look after where it is sent"],
+        [
+            "watcher: the output cannot be written: No space left on device",
+            "  -> check the disk, or the program that it is sent to",
+        ],
     )
 
 
@@ -256,9 +259,9 @@ def test_lint_says_what_it_was_given_and_counts_as_people_do(here: Commands) -> 
 
 
 def test_check_counts_directories_as_people_do(here: Commands) -> None:
-    assert "folder: 1 directory to watch, of" in here.said("check", here.folder)[1]
+    assert "folder: 1 directory to watch;" in here.said("check", here.folder)[1]
     (here.folder / "below").mkdir()
-    assert "folder: 2 directories to watch, of" in here.said("check", here.folder)[1]
+    assert "folder: 2 directories to watch;" in here.said("check", here.folder)[1]
 
 
 def test_check_names_a_key_that_is_set_and_not_used(

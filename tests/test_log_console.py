@@ -153,7 +153,7 @@ def test_what_is_said_of_every_piece_is_left_out_unless_asked_for() -> None:
     assert (
         shown("job.released", path=PATH, reason="gone", message="it is gone") == "put back: interview.wav: it is gone"
     )
-    assert shown("media.child", level="warning", message="it spoke") == "warning: the decoder spoke up: it spoke"
+    assert shown("media.child", level="warning", message="it spoke") == "warning: a message of the decoder: it spoke"
 
 
 def test_what_was_done_before_is_not_said_to_be_transcribed() -> None:
@@ -267,5 +267,5 @@ def test_a_terminal_gets_lines_that_are_broken_at_blanks(width: int) -> None:
     assert len(lines) > 1
     assert max(map(len, lines)) <= width
     assert " ".join(line.strip() for line in lines)[9:] == (
-        f"warning: the decoder spoke up: {words} {words}".replace("every recording", "**********")
+        f"warning: a message of the decoder: {words} {words}".replace("every recording", "**********")
     )

@@ -160,7 +160,7 @@ sys.exit(1)
         with capture_logs() as logs, pytest.raises(PassingError) as caught:
             list(cutting)
 
-        assert caught.value.message == "The media child ended with code 1."
+        assert caught.value.message == "The decoding process ended with code 1."
         assert [log["detail"].splitlines()[-1] for log in logs] == ["no module named av"]
 
 

@@ -125,7 +125,7 @@ def test_a_limit_of_the_operators_own_is_told_by_all_commands_where_an_old_hold_
     ("seconds", "told"),
     [
         (4.0, ("the file to try with is due in", "it works: the queue goes on")),
-        (7199.0, ("the next one, in 1 h 59 min, is the try",)),
+        (7199.0, ("the next one, in 1 h 59 min, shows whether it works",)),
     ],
 )
 def test_a_delayed_file_that_is_due_soon_is_what_resume_waits_for_and_a_later_one_is_named(

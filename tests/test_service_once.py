@@ -107,7 +107,7 @@ def test_a_batch_says_which_of_the_configured_folders_are_not_there(
         errors = [{"code": "config", "message": f"the folder {away} is out of reach", "hint": hint}]
         assert (exit_code, one["errors"]) == (3, errors)
     assert (code, [done["path"] for done in document["data"]["done"]]) == (1, [str(path)])
-    lost = [{"code": "left", "message": f"{away}: left, it is out of reach", "hint": hint}]
+    lost = [{"code": "left", "message": f"{away}: not taken, it is out of reach", "hint": hint}]
     assert (document["errors"], around[0], around[1]["errors"]) == (lost, 1, lost)
     assert (both[0], both[1]["errors"][0]["message"]) == (3, f"the folders {away}, {there} are out of reach")
 

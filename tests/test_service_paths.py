@@ -154,7 +154,7 @@ def test_a_batch_tells_of_a_file_that_changed_under_its_hands(tmp_path: Path, fo
     with serving(script) as server:
         ended = invoke("once", *settings(tmp_path, server, folder), check=False)
 
-    assert "left, it changed" in ended.stderr
+    assert "not taken, it changed" in ended.stderr
 
 
 def test_a_reload_that_leaves_no_folder_or_moves_the_ledger_changes_nothing(
@@ -220,7 +220,7 @@ def test_a_part_that_its_folder_leaves_out_is_left_and_told(tmp_path: Path, serv
 
     # It was named, and nothing came of it.
     assert ended.returncode == 1
-    assert "left, it is excluded" in ended.stderr
+    assert "not taken, it is excluded" in ended.stderr
     assert server.asked == []
 
 

@@ -336,9 +336,9 @@ def test_a_file_that_is_named_and_not_taken_is_told_in_a_sentence_and_ends_with_
     said = capsys.readouterr().err
 
     assert codes == [1, 1]
-    assert "left, it is a symbolic link" in said
+    assert "not taken, it is a symbolic link" in said
     assert "-> symbolic links are not followed" in said
-    assert "left, it is empty so far" in said
+    assert "not taken, it is empty so far" in said
 
 
 def test_once_says_beside_its_bar_what_it_waits_for() -> None:

@@ -183,7 +183,7 @@ class TestOpening:
         schema = url.rpartition("%3D")[2]
         cluster.sql(f"GRANT USAGE ON SCHEMA {schema} TO guest")
 
-        with pytest.raises(StateError, match="does not let us") as told:
+        with pytest.raises(StateError, match="refuses access") as told:
             open_ledger(tmp_path / "guest", cluster.url(schema, user="guest"))
         assert "SELECT" in told.value.hint
 

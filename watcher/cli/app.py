@@ -70,14 +70,18 @@ def options(
 def run(
     folders: Annotated[
         list[Path] | None,
-        typer.Argument(parser=media_path, metavar="FOLDER", help="Watched beside the configured ones."),
+        typer.Argument(parser=media_path, metavar="FOLDER", help="Folders to watch, beside those of the settings."),
     ] = None,
     *,
     config: ConfigFile = None,
     given: Given = None,
     offline: Offline = False,
-    no_watch: Annotated[bool, typer.Option("--no-watch", help="Only work, on what other hosts find.")] = False,
-    no_work: Annotated[bool, typer.Option("--no-work", help="Only find, for other hosts to work on.")] = False,
+    no_watch: Annotated[
+        bool, typer.Option("--no-watch", help="Watch no folder; only transcribe what other hosts find.")
+    ] = False,
+    no_work: Annotated[
+        bool, typer.Option("--no-work", help="Transcribe nothing; only find recordings for other hosts.")
+    ] = False,
     yes: Unasked = False,
 ) -> int:
     """Watch folders and transcribe what arrives.
@@ -248,10 +252,10 @@ def forget(
 
 @app.command()
 def resume(*, config: ConfigFile = None, given: Given = None, as_json: Json = False) -> int:
-    """Try again now what is held.
+    """End a hold or a pause: try the server again now.
 
-    The daemon reads its settings anew and asks the server again at once, with one file. Exit 0: it works, or the
-    outcome is not known yet; 4: it is still held; 3: the daemon did not take its settings.
+    The daemon reads its settings again and asks the server again at once, with one file. Exit 0: it works, or the
+    outcome is not known yet; 4: it is still held; 3: the daemon does not accept the settings.
     """
     from watcher.cli.repair import resume as verb  # noqa: PLC0415 - see the module's docstring
 
@@ -262,11 +266,15 @@ def resume(*, config: ConfigFile = None, given: Given = None, as_json: Json = Fa
 def check(
     folders: Annotated[
         list[Path] | None,
-        typer.Argument(parser=media_path, metavar="FOLDER", help="Looked at beside the configured ones."),
+        typer.Argument(parser=media_path, metavar="FOLDER", help="Folders to check, beside those of the settings."),
     ] = None,
     *,
     paid: Annotated[
-        bool, typer.Option("--paid", help="Have a one-second clip transcribed, too: formats, times, words.")
+        bool,
+        typer.Option(
+            "--paid",
+            help="Also transcribe a clip of one second, to see formats and times; the server may charge for it.",
+        ),
     ] = False,
     config: ConfigFile = None,
     given: Given = None,
@@ -297,7 +305,7 @@ def render(
     given: Given = None,
     as_json: Json = False,
 ) -> int:
-    """Make outputs anew from stored answers, free of charge.
+    """Write outputs again from stored answers, free of charge.
 
     For other formats, other caption rules, or outputs that were deleted.
     """
@@ -308,7 +316,10 @@ def render(
 
 state = typer.Typer(cls=_Commands, rich_markup_mode=None)
 app.add_typer(
-    state, name="state", help="Move the state: the queue, its history, the paid answers.", short_help="Move the state."
+    state,
+    name="state",
+    help="Copy or convert the state: the queue, its history, the paid answers.",
+    short_help="Copy or convert the state.",
 )
 
 
@@ -317,7 +328,7 @@ def state_copy(
     source: Annotated[
         str, typer.Argument(metavar="FROM", help="A state directory, or postgresql://user@host/database.")
     ],
-    target: Annotated[str, typer.Argument(metavar="TO", help="Likewise, with nothing in it yet.")],
+    target: Annotated[str, typer.Argument(metavar="TO", help="The same, with nothing in it yet.")],
     *,
     config: ConfigFile = None,
     given: Given = None,
@@ -345,7 +356,7 @@ def state_migrate(
     given: Given = None,
     as_json: Json = False,
 ) -> int:
-    """Make a shared ledger's tables, or bring them forward.
+    """Make the tables of a shared ledger, or convert them for this version.
 
     For the role that owns them, where the hosts' role may not: before the first start, and before that of a new version.
     """
@@ -362,7 +373,7 @@ def lint(
     given: Given = None,
     as_json: Json = False,
 ) -> int:
-    """Hold subtitles against the caption rules.
+    """Check subtitles against the caption rules.
 
     Per rule of [subtitles]: how often it is broken, and the worst cases. Exit 1 when one is broken.
     """

@@ -73,10 +73,10 @@ class Daemon:
             return None
         for problem in not_in_use(self.facts):
             message = f"{self} works with the settings that it loaded, which ask {self.model}"
-            hint = f"load them first: {problem['hint']}; or have it asked as the daemon would: {command} --model {self.model}"
+            hint = f"load them first: {problem['hint']}; or ask the daemon's model: {command} --model {self.model}"
             if named:
                 message = f"{self} asks {named}, and works with the settings that it loaded in all else"
-                hint = f"to have them loaded for what comes next: {problem['hint']}"
+                hint = f"to load them for what comes next: {problem['hint']}"
             return ReportedError("settings_not_loaded", f"{message}; since then {problem['path']} has changed", hint)
         return None
 
@@ -88,5 +88,5 @@ class Daemon:
         message, hint = f"{self} asks {theirs[0]}, not {ours[0]}", f"{command} --model {ours[0]} asks for {ours[0]}"
         if theirs[1] != ours[1]:
             message = f"{self} asks {theirs[0]} at {theirs[1]}, not {ours[0]} at {ours[1]}"
-            hint = "the daemon goes by its own settings: change those, and have it load them"
+            hint = "the daemon uses the settings that it loaded: change those, then reload it"
         return ReportedError("settings_not_loaded", message, hint)

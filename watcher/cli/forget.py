@@ -91,8 +91,8 @@ class _Forgotten:
                 f"yours ({delete} to have it transcribed as a new one)"
             )
         if self.daemon and not self.moved:
-            taken += f", and to the daemon that runs once it is touched (touch {name})"
-        return f"the recording is still there, and is a new one to {taken}"
+            taken += f", and the running daemon once you touch it (touch {name}),"
+        return f"the recording is still there: {taken} takes it as a new one"
 
 
 def forget(paths: Sequence[Path], *, config: Path | None, given: Sequence[str] | None, as_json: bool) -> int:

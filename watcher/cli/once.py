@@ -309,9 +309,9 @@ def document(batch: Batch, *, model: str) -> dict[str, Any]:
 def why_left(left: NotTaken) -> str:
     """Return why a file or a folder was not taken."""
     if left.reason in set(WaitReason):
-        return f"left, {sentence(WaitReason(left.reason), left.detail)}"
+        return f"not taken, {sentence(WaitReason(left.reason), left.detail)}"
     words = _LEFT.get(left.reason, left.reason)
-    return f"left, {words}" + (f" ({left.detail})" if left.detail else "")
+    return f"not taken, {words}" + (f" ({left.detail})" if left.detail else "")
 
 
 def _left_hint(left: NotTaken) -> str:
@@ -368,7 +368,7 @@ def _rest(batch: Batch) -> list[tuple[int, str]]:
         (len(_warned(batch)), "with warnings"),
         (batch.known_count, "done before"),
         (batch.failed_before_count, "failed before"),
-        (len(batch.left) - gone, "left"),
+        (len(batch.left) - gone, "not taken"),
         (gone, "gone"),
         (batch.queued, "still queued"),
         (batch.given_up, "requests given up" if batch.given_up > 1 else "request given up"),

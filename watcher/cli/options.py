@@ -32,9 +32,10 @@ Given = Annotated[
         "--set", "-s", metavar="KEY=VALUE", help="One setting, for example api.model=whisper-1.", show_default=False
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Offline = Annotated[
-    bool, typer.Option("--offline", help="Use the embedded engine: no key, no network, English, far below Whisper.")
+    bool,
+    typer.Option("--offline", help="Use the offline engine: no key, no network; English only, far worse than Whisper."),
 ]
 
 Unasked = Annotated[bool, typer.Option("--yes", help="Ask nothing at a terminal.")]
@@ -182,7 +183,8 @@ def _put(stream: TextIO, text: str) -> None:
     except OSError as exc:
         silence(stream)
         raise UnwritableError(
-            f"the output cannot be written: {exc.strerror or exc}", hint="look after where it is sent"
+            f"the output cannot be written: {exc.strerror or exc}",
+            hint="check the disk, or the program that it is sent to",
         ) from exc
 
 

@@ -224,12 +224,12 @@ def _untried(stored: GateState | None, loaded: Config, ledger: Ledger) -> Result
     if stored is None:
         text = f"{'no daemon is running, and ' if away else ''}nothing is held{_meant(ledger, away=away)}"
         return _document("", text)
-    what = "the pause is ended" if stored.status is GateStatus.PAUSED else "the hold is lifted"
+    what = "the pause is ended" if stored.status is GateStatus.PAUSED else "the hold is ended"
     later = "; no daemon is running: the next start takes up what is queued" if away else ""
     text = f"{what}{later}; until now: {stored.message}"
     if stored.reason == OWN_LIMIT:
         hint = HoldAdvice(RunContext.BATCH).about(stored.reason, stored.hint, loaded)
-        text = f"resume does not lift this: {joined(stored.message, hint)}; the next start goes by the settings of then"
+        text = f"resume does not lift this: {joined(stored.message, hint)}; the next start uses the settings as they are then"
     return _document(stored.message, text)
 
 
@@ -378,11 +378,11 @@ _OUTCOMES: Final = {
     str(
         ResumeOutcome.UNKNOWN
     ): "the server is being asked, and has not answered yet: watcher status tells what comes of it",
-    _IDLE: "no file is due to try with: the next one is the try",
+    _IDLE: "no file is due to try the server with: the next one shows whether it works",
 }
 #: Finished recordings of which one that is still there is named.
 _LATEST: Final = 10
-_IDLE_UNTIL: Final = "no file is due to try with: the next one, in {}, is the try"
+_IDLE_UNTIL: Final = "no file is due to try the server with: the next one, in {}, shows whether it works"
 
 
 def _meant(ledger: Ledger, *, away: bool = False) -> str:
@@ -407,6 +407,6 @@ def _meant(ledger: Ledger, *, away: bool = False) -> str:
 def _who(daemon: Daemon | None) -> str:
     """Return when what was put back is taken up, where that is not at once."""
     if daemon is None:
-        return "; no daemon is running: they are taken up at its next start"
-    later = f"; {daemon} is stopping: they are taken up at its next start" if daemon.is_stopping else ""
+        return "; no daemon is running: its next start tries them"
+    later = f"; {daemon} is stopping: the next start tries them" if daemon.is_stopping else ""
     return "\n".join([later, *([daemon.waits] if daemon.waits else [])])

@@ -35,7 +35,7 @@ class Classification:
     def error(self, *, secret: str = "") -> JobError:
         """Return the error to raise; `secret` is taken out of whatever the server wrote."""
         said = scrubbed(self.refusal.message, secret)
-        message = f"{_SENTENCES[self.error_class]}: {said or _NAMES.get(self.refusal.status, 'no reason given')}"
+        message = f"{_SENTENCES[self.error_class]}: {said or _NAMES.get(self.refusal.status, 'it gave no reason')}"
         if self.refusal.status:
             message += f" (HTTP {self.refusal.status})"
         options = {"reason": self.reason, "hint": self.hint}
@@ -105,7 +105,7 @@ _SENTENCES: Final = {
     ErrorClass.SHRINK: "the server takes smaller files only",
     ErrorClass.SPLIT: "the server takes shorter recordings only",
     ErrorClass.RECODE: "the server does not take the file in this form",
-    ErrorClass.FORMAT: "the server offers none of our formats",
+    ErrorClass.FORMAT: "the server offers none of the formats that Watcher understands",
     ErrorClass.FIELD: "the server refuses a field of the form",
     ErrorClass.PROMPT: "the server refuses the prompt",
 }

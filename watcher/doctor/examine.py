@@ -160,14 +160,16 @@ def _seen(hosts: tuple[Host, ...]) -> Finding:
     message = f"{count} host{'s work' if count != 1 else ' works'} on this ledger"
     if not silent:
         return Finding("state", Grade.OK, message)
-    hint = "others have taken over what they had to do; start them again, or forget them: after a day nobody speaks of them"
+    hint = (
+        "others have taken over their files; start them again, or do nothing: after a day they are not listed any more"
+    )
     return Finding("state", Grade.WARN, f"{message}, and {len(silent)} fell silent: {', '.join(silent)}", hint)
 
 
 def _fresh_state(directory: Path) -> Iterator[Finding]:
     nearest = next(path for path in (directory, *directory.parents) if path.exists())
     if os.access(nearest, os.W_OK | os.X_OK):
-        yield Finding("state", Grade.OK, f"{directory}: nothing there yet, and it can be made")
+        yield Finding("state", Grade.OK, f"{directory} does not exist yet, and can be made")
     else:
         hint = f"make it for the user that Watcher runs as, or name another one: state.dir (mkdir -p {quoted(os.fsencode(directory))})"
         yield Finding("state", Grade.FAIL, f"{directory} cannot be made: {nearest} is not writable", hint)

@@ -23,6 +23,11 @@ _FREE_BYTES: Final = 1 * _GIBIBYTE
 _NAMED: Final = 5
 #: Part of the watch limit that one service should not exceed.
 _SHARE: Final = 0.8
+_WATCHED: Final = {WatchMode.EVENTS: "watched by events", WatchMode.SCAN: "scanned every few seconds"}
+_NO_LEASES: Final = (
+    "the kernel does not tell whether a file is still written: one that is not proved complete is taken when it has not "
+    "changed for some seconds"
+)
 
 
 def folder_findings(config: Config, *, named: Collection[str] = ()) -> Iterator[Finding]:
@@ -60,7 +65,7 @@ def folder_findings(config: Config, *, named: Collection[str] = ()) -> Iterator[
         yield from _probed(found, result)
         yield from _overrides(settings, folder.path, result.settings)
     if limit is not None and directories:
-        message = f"{counted(directories, 'directory', 'directories')} to watch, of {limit} that inotify allows"
+        message = f"{counted(directories, 'directory', 'directories')} to watch; inotify allows {limit}"
         crowded = directories > limit * _SHARE
         hint = f"sysctl fs.inotify.max_user_watches={max(524_288, 2 * directories)}" if crowded else ""
         yield Finding("folder", Grade.WARN if crowded else Grade.OK, message, hint)
@@ -79,26 +84,24 @@ def _probed(folder: Folder, result: FolderProbeResult) -> Iterator[Finding]:
     if result.refusal is not None:
         yield Finding("folder", Grade.FAIL, f"no output can be placed: {result.refusal.message}", result.refusal.hint)
     seen = (
-        f"; a probe file's event came after {result.event_after_seconds * 1000:.1f} ms"
+        f"; a new file was seen after {result.event_after_seconds * 1000:.1f} ms"
         if result.event_after_seconds is not None
         else ""
     )
-    watched = f"{name} is watched by {result.how} on {result.filesystem} ({result.why}){seen}"
+    watched = f"{name} is {_WATCHED[result.how]} ({result.why}){seen}"
     yield Finding("folder", Grade.WARN if result.hint else Grade.OK, watched, result.hint)
     leases = {
-        "yes": (Grade.OK, "tell whether a file is still written", ""),
+        "yes": (Grade.OK, "the kernel tells whether a program still writes a file (read leases)", ""),
         "own files": (
             Grade.WARN,
-            "work for our own user's files alone: others are taken after 5 s of quiet",
+            "the kernel does not tell whether files of other users are still written: they are taken after 5 s of quiet",
             "under systemd: AmbientCapabilities=CAP_LEASE",
         ),
     }
-    grade, said, hint = leases.get(
-        result.leases, (Grade.OK, "are not supported here: a file that cannot be proved complete waits for quiet", "")
-    )
+    grade, said, hint = leases.get(result.leases, (Grade.OK, _NO_LEASES, ""))
     if result.refusal is None:
         # Else there was no file to try one on.
-        yield Finding("folder", grade, f"{name}: read leases {said}", hint)
+        yield Finding("folder", grade, f"{name}: {said}", hint)
     for (why, hint), paths in result.obstacles.items():
         yield Finding("folder", Grade.WARN, f"{some_of(paths.some, paths.count)} cannot be read: {why}", hint)
     for why, paths in result.unwatched.items():

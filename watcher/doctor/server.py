@@ -36,7 +36,9 @@ def server_findings(endpoint: Endpoint, *, paid: bool, unused_key: str) -> Itera
     if seen.certificate_days is not None:
         soon = seen.certificate_days < _CERTIFICATE_DAYS
         message = f"its certificate is good for {counted(round(seen.certificate_days), 'day')}"
-        yield Finding("endpoint", Grade.WARN if soon else Grade.OK, message, "tell who runs it" if soon else "")
+        yield Finding(
+            "endpoint", Grade.WARN if soon else Grade.OK, message, "tell the person who runs the server" if soon else ""
+        )
     yield _listed(endpoint, seen, unused_key)
     if seen.clock_ahead is not None:
         wrong = abs(seen.clock_ahead) > _CLOCK_SECONDS
@@ -51,7 +53,7 @@ def server_findings(endpoint: Endpoint, *, paid: bool, unused_key: str) -> Itera
         yield from _paid(endpoint)
     else:
         yield Finding(
-            "endpoint", Grade.OK, "whether it transcribes was not tried: that costs a second of audio (--paid)"
+            "endpoint", Grade.OK, "transcription was not tried: watcher check --paid does, for one second of audio"
         )
 
 

@@ -231,8 +231,8 @@ class Queue(Claims, Suspects, Requeue):
 
 
 AWAITED: Final = JobError(
-    "it was asked for once more, and was not there any more, or changed: that is done when it is found again",
-    hint="put it back, or name it to watcher once as it is called now; answers that came are kept",
+    "it was to be transcribed once more, and was not there any more, or changed: that is done when it is found again",
+    hint="put it back, or name its new path: watcher once PATH; answers that came are kept",
     reason="gone",
 )
 

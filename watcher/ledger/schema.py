@@ -270,7 +270,7 @@ def check(connection: sqlite3.Connection, path: Path) -> bool:
     if 0 < version < len(STEPS):
         raise StateError(
             f"the ledger {path} was written by an older watcher",
-            hint="restart the daemon with this version: it brings the ledger forward",
+            hint="restart the daemon with this version: it converts the ledger",
         )
     return version > 0
 

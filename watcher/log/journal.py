@@ -224,7 +224,7 @@ WORDS: Final = {
     "job.released": "put back",
     "media.planned": "will be cut",
     "media.piece": "cut a piece of",
-    "media.child": "the decoder spoke up",
+    "media.child": "a message of the decoder",
     "api.request": "asking the server",
     "api.response": "the server answered",
     "api.degraded": "the server does less than was asked",

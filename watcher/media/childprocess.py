@@ -113,7 +113,7 @@ class ChildProcess:
         (_log.warning if code >= 0 else _log.debug)("media.child", code=code, detail=words)
         if code >= 0:
             hint = "Check the installation; the log has the last words of it (media.child)."
-            return PassingError(f"The media child ended with code {code}.", hint=hint, reason="child")
+            return PassingError(f"The decoding process ended with code {code}.", hint=hint, reason="child")
         name = _signal_name(-code)
         if -code in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             return PassingError(

@@ -246,7 +246,7 @@ class Cutting:
         if len(sizes) > names + 1 or sum(sizes) > pieces * self._max_bytes + FILE_SIZE:
             self._child.kill()
             raise FileError(
-                "The process that decodes this file wrote more than pieces of it.",
+                "The process that decodes this file wrote more data than its pieces can have.",
                 hint="It is probably damaged, or made to do harm; export it again.",
                 reason="limits",
             )
@@ -291,7 +291,7 @@ class Cutting:
         since = self._clock()
         while True:
             if self._stop.is_set() or self._closed:
-                raise StoppedError("The recording is not cut any further.")
+                raise StoppedError("Stopped before it was finished; it goes on at the next start.")
             self._waiting()
             self._grant()
             self.check_spool()
@@ -315,7 +315,7 @@ class Cutting:
             # Signs of life without sound are none for ever.
             if message is None or self._worked > self._longest_work():
                 raise PassingError(
-                    f"Reading the recording did not get on for {min(spent, self._worked):.0f} s.",
+                    f"Reading the recording made no progress for {min(spent, self._worked):.0f} s.",
                     hint="Check the disk or the network share it lies on.",
                     reason="stalled",
                 )
@@ -323,7 +323,7 @@ class Cutting:
 
     def _death(self) -> JobError:
         death = self._child.death()
-        return StoppedError("The recording is not cut any further.") if self._closed else death
+        return StoppedError("Stopped before it was finished; it goes on at the next start.") if self._closed else death
 
     def _longest_work(self) -> float:
         """Return the seconds in which the slowest disk and the slowest machine have come as far as the child says it is."""

@@ -158,7 +158,7 @@ def _opened(piece: media.Piece) -> int:
             raise media.invalid_message() from exc
         raise OutputError(
             f"A piece cannot be read from the state directory: {exc.strerror or exc}",
-            hint="look after its disk, and let nothing else remove files there",
+            hint="check its disk, and let no other program remove files there",
             reason="spool",
         ) from exc
     status = os.fstat(descriptor)

@@ -94,7 +94,7 @@ def announce_trials(found: Iterable[tuple[bytes, float]], *, model: str, price_p
         **cost,
         model=model,
         # It begins at once: nobody can be quick enough to prevent the first request.
-        hint=f"what is sent already cannot be taken back; to keep the rest from it, stop ({_way_to_stop()}) and "
+        hint=f"what is sent already cannot be taken back; to keep the rest from being sent, stop ({_way_to_stop()}) and "
         "move away what is not to be transcribed; before a start, watcher check names these recordings",
     )
     return sorted(seconds_of)

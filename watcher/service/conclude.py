@@ -118,7 +118,9 @@ class JobConclusions:
         )
 
 
-_REQUEST_KEPT: Final = "it was asked for once more: that is done when it is found again; answers that came are kept"
+_REQUEST_KEPT: Final = (
+    "it was to be transcribed once more: that is done when it is found again; answers that came are kept"
+)
 
 
 def _note_failed(problem: JobError, what: str) -> None:

@@ -276,7 +276,7 @@ def _translate(exc: OSError, folder: bytes, home: bytes) -> JobError:
         return OutputError(message.format(where), hint=hint, reason=reason)
     return OutputError(
         f"{where} does not take the outputs: {exc.strerror or exc}",
-        hint="look after the disk or the mount (dmesg tells more); it goes on by itself",
+        hint="check the disk or the mount (dmesg tells more); it goes on by itself",
     )
 
 

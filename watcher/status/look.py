@@ -136,7 +136,7 @@ def _left_gate(ledger: Ledger, endpoint: Mapping[str, str], terms: PriceTerms) -
         return {}
     if state.reason == OWN_LIMIT:
         # It may have been raised since.
-        state = replace(state, hint=f"the next start goes by the settings, which say now: {terms.limits}")
+        state = replace(state, hint=f"the next start uses the settings, which now say: {terms.limits}")
     # Nobody asks before the next start, and that asks at once.
     left = facts(replace(state, next_probe=None) if state.status is GateStatus.HELD else state)
     # By now the settings may name another one, which nothing holds.

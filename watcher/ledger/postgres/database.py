@@ -287,7 +287,7 @@ _ERRORS: Final[tuple[tuple[tuple[type[psycopg.Error], ...], type[StateError], st
         "the database {name} has no room",
         "free space on the server's disk, or raise max_connections; nothing that was reported as saved is lost",
     ),
-    ((errors.InsufficientPrivilege,), StateError, "the database {name} does not let us", _RIGHTS),
+    ((errors.InsufficientPrivilege,), StateError, "the database {name} refuses access", _RIGHTS),
 )
 
 

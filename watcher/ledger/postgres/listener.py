@@ -53,7 +53,7 @@ class NotificationListener:
                 raw.execute(f'LISTEN "{channel}"'.encode())
         except psycopg.Error as exc:
             raw.close()
-            raise StateError(f"the database {self._database.name} does not let us listen ({exc})") from exc
+            raise StateError(f"the database {self._database.name} refuses to send notifications ({exc})") from exc
         return raw
 
     def _run(self, raw: Raw | None) -> None:

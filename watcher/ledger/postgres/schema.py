@@ -320,7 +320,7 @@ def check(raw: Raw, name: str) -> None:
     if version < len(STEPS):
         raise StateError(
             f"the ledger in the database {name} was written by an older watcher",
-            hint="restart a daemon with this version: it brings the ledger forward",
+            hint="restart a daemon with this version: it converts the ledger",
         )
 
 
