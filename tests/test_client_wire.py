@@ -489,6 +489,18 @@ def test_a_compressed_answer_is_read(encoding: str, compress: Callable[[bytes], 
     assert answer_to(reply).body == b"Hi" * 1000
 
 
+@pytest.mark.parametrize(("encoding", "compress"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+def test_a_compressed_answer_that_is_cut_off_is_not_taken_for_whole(
+    encoding: str, compress: Callable[[bytes], bytes]
+) -> None:
+    whole = compress(bytes(range(256)) * 4)
+    for end in (1, len(whole) // 2, len(whole) - 1):
+        error = failure_of(Reply(whole[:end], headers=[("Content-Encoding", encoding)]))
+        assert told(error) == (PassingError, "connection"), end
+
+    assert answer_to(Reply(b"", headers=[("Content-Encoding", encoding)])).body == b""
+
+
 def test_chunks_of_two_bytes_take_no_more_memory_than_large_ones() -> None:
     """Each was kept by itself: an answer of the largest size took some 150 MB instead of 24."""
     with serving(sequence(stream(CHUNKED, b"2\r\nHi\r\n" * 30_000, b"0\r\n\r\n"))) as server:

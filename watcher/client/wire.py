@@ -152,37 +152,44 @@ class Wire:
 
 def _body(response: requests.Response) -> bytes:
     encoding = response.headers.get("Content-Encoding", "").strip().lower()
-    if encoding in {"", "identity"}:
-        decode: Callable[[bytes], bytes] = bytes
-    elif encoding in {"gzip", "x-gzip", "deflate"}:
-        decode = _inflater()
-    else:
+    if encoding not in {"", "identity", "gzip", "x-gzip", "deflate"}:
         raise http.client.HTTPException(f"the answer is encoded as {encoding!r:.40}, which was not asked for")
+    inflater = _Inflater() if encoding not in {"", "identity"} else None
     # One piece of memory: chunks of two bytes, each kept by itself, would take twenty times what the answer has.
     body = bytearray()
     # A body shorter than its Content-Length raises: urllib3 checks the length itself from version 2 on.
     for chunk in response.raw.stream(BLOCK_BYTES, decode_content=False):
-        body += decode(chunk)
+        body += inflater.inflated(chunk) if inflater else chunk
         if len(body) > ANSWER_BYTES:
             raise AnswerTooLongError
+    if inflater and not inflater.is_whole:
+        # Its beginning may well look like a whole answer: text, or captions.
+        raise http.client.HTTPException("the compressed answer is cut off")
     return bytes(body)
 
 
-def _inflater() -> Callable[[bytes], bytes]:
-    """Return a decoder for gzip and zlib that stops after ANSWER_BYTES: it protects against zip bombs."""
-    inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
-    left = ANSWER_BYTES + 1
+class _Inflater:
+    """A decoder for gzip and zlib that stops after ANSWER_BYTES: it protects against zip bombs."""
 
-    def inflate(chunk: bytes) -> bytes:
-        nonlocal left
-        if inflater.eof:
+    def __init__(self) -> None:
+        self._inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+        self._left = ANSWER_BYTES + 1
+        self._begun = False
+
+    def inflated(self, chunk: bytes) -> bytes:
+        """Return what the next bytes hold."""
+        self._begun = True
+        if self._inflater.eof:
             # What follows is no part of it, and zlib would copy all of it for each chunk more.
             return b""
         try:
-            part = inflater.decompress(chunk, max(left, 1))
+            part = self._inflater.decompress(chunk, max(self._left, 1))
         except zlib.error as exc:
             raise http.client.HTTPException("the compressed answer is broken") from exc
-        left -= len(part)
+        self._left -= len(part)
         return part
 
-    return inflate
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of it has come; nothing at all is an empty answer."""
+        return self._inflater.eof or not self._begun
