@@ -71,7 +71,6 @@ CAUGHT = {
     ("sidecar/disk.py", "_permit"): A_JOB,
     ("sidecar/disk.py", "_link_over"): A_JOB,
     ("settle/candidates.py", "_judge"): "look",
-    ("tree.py", "directory_in"): TREE_ITSELF,
     ("tree.py", "directory"): TREE_ITSELF,
     ("tree.py", "directory_in"): TREE_ITSELF,
     ("tree.py", "levels"): TREE_ITSELF,
