@@ -1,5 +1,6 @@
 """Workers that are hired and dismissed while they work."""
 
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from support.waiting import eventually
 from watcher.errors import JobError
 from watcher.gate import Ticket
 from watcher.heartbeat import Heartbeat
-from watcher.job import Fingerprint, FoundRecording, Job, Outcome
+from watcher.job import Fingerprint, FoundRecording, Job, Outcome, State
 from watcher.ledger import Ledger, open_ledger
 from watcher.service.thread_group import ThreadGroup
 from watcher.service.worker_pool import WorkerPool
@@ -26,7 +27,9 @@ class Office:
         self.thread_group = ThreadGroup(on_death=lambda: None)
         self.worker_pool = WorkerPool(self.thread_group, self.new_worker, wake=ledger.queue.wake)
         self.at_work: set[str] = set()
-        self.go_on = threading.Event()
+        self._ended: set[str] = set()
+        self._all_end = False
+        self._ends = threading.Condition()
         self.concluded: list[bytes] = []
 
     def new_worker(self, name: str) -> Worker:
@@ -45,14 +48,25 @@ class Office:
     def work(self, job: Job, beat: Heartbeat) -> Outcome:
         beat(60)
         self.at_work.add(threading.current_thread().name)
-        assert self.go_on.wait(60)
+        with self._ends:
+            assert self._ends.wait_for(lambda: self._all_end or os.fsdecode(job.path) in self._ended, 60)
         self.at_work.discard(threading.current_thread().name)
         return Outcome()
 
-    def put(self, *names: str) -> None:
+    def end(self, *paths: str) -> None:
+        """Let the work on these recordings end, or all work from now on."""
+        with self._ends:
+            self._ended.update(paths)
+            self._all_end = self._all_end or not paths
+            self._ends.notify_all()
+
+    def put(self, *names: str, root: str = "/in", small: bool = True) -> None:
         self.ledger.queue.put(
-            [FoundRecording(b"/in", f"/in/{name}".encode(), Fingerprint(1, 2), small=True) for name in names]
+            [FoundRecording(root.encode(), f"{root}/{name}".encode(), Fingerprint(1, 2), small=small) for name in names]
         )
+
+    def in_work(self) -> set[str]:
+        return {os.fsdecode(record.path) for record in self.ledger.history.records(State.RUNNING, limit=99)}
 
     def names(self) -> list[str]:
         return [worker.name for worker in self.worker_pool.workers]
@@ -75,7 +89,7 @@ def office(tmp_path: Path) -> Iterator[Office]:
     ledger = open_ledger(tmp_path / "state")
     made = Office(ledger)
     yield made
-    made.go_on.set()
+    made.end()
     made.stop.set()
     ledger.queue.wake()
     assert made.thread_group.join(30) == []
@@ -95,21 +109,80 @@ def test_one_of_several_and_some_more_are_for_short_files(office: Office, count:
 
 
 @pytest.mark.parametrize(
-    ("count", "folders", "reserved"),
+    ("count", "folders", "limits"),
     [
-        (1, 3, [(False, False)]),
-        (2, 1, [(False, False), (True, False), (True, False)]),
-        (2, 2, [(False, False), (True, False), (True, False), (False, True), (True, True)]),
+        (1, 3, [(False, None)]),
+        (2, 1, [(False, None), (True, None), (True, None)]),
+        (2, 2, [(False, 1), (True, 2), (True, 2), (False, 1), (True, 2)]),
     ],
 )
-def test_where_several_folders_are_watched_one_of_each_kind_is_kept_for_those_that_have_nothing_in_work(
-    office: Office, count: int, folders: int, reserved: list[tuple[bool, bool]]
+def test_where_several_folders_are_watched_two_more_are_hired_and_no_folder_may_have_all(
+    office: Office, count: int, folders: int, limits: list[tuple[bool, int | None]]
 ) -> None:
     office.worker_pool.resize(count, folders=folders)
 
-    assert [(worker.small, worker.reserved) for worker in office.worker_pool.workers] == reserved
+    assert [(worker.small, worker.limit and worker.limit.most) for worker in office.worker_pool.workers] == limits
     office.worker_pool.relieve(office.worker_pool.workers[:1])
-    assert [(worker.small, worker.reserved) for worker in office.worker_pool.workers] == reserved
+    assert [(worker.small, worker.limit and worker.limit.most) for worker in office.worker_pool.workers] == limits
+
+
+GREEDY, MODEST = "/greedy", "/modest"
+
+
+def test_a_single_worker_takes_the_recordings_of_folders_by_turns(office: Office) -> None:
+    office.worker_pool.resize(1, folders=2)
+    office.put("0", root=GREEDY, small=False)
+    eventually(lambda: office.in_work() == {"/greedy/0"})
+    office.put("1", root=GREEDY, small=False)
+    office.put("0", root=MODEST, small=False)
+
+    office.end("/greedy/0")
+
+    eventually(lambda: office.in_work() == {"/modest/0"})
+    office.end("/modest/0")
+    eventually(lambda: office.in_work() == {"/greedy/1"})
+
+
+@pytest.mark.parametrize(("count", "greedy"), [(2, 3), (4, 5)])
+def test_a_folder_alone_has_one_worker_of_each_kind_less_than_there_are(
+    office: Office, count: int, greedy: int
+) -> None:
+    office.worker_pool.resize(count, folders=2)
+    office.put(*(f"long{number}" for number in range(9)), root=GREEDY, small=False)
+    office.put(*(f"short{number}" for number in range(9)), root=GREEDY)
+    eventually(lambda: len(office.in_work()) == greedy)
+
+    office.put("long", root=MODEST, small=False)
+    office.put("short", root=MODEST)
+
+    eventually(lambda: {"/modest/long", "/modest/short"} < office.in_work())
+    assert len(office.in_work()) == greedy + 2
+
+
+def test_a_job_that_hangs_takes_none_of_the_workers_that_a_folder_may_have(office: Office) -> None:
+    office.worker_pool.resize(2, folders=2)
+    office.put("0", "1", root=GREEDY, small=False)
+    eventually(lambda: office.in_work() == {"/greedy/0"})
+    (hanging,) = (worker for worker in office.worker_pool.workers if worker.name in office.at_work)
+
+    office.worker_pool.relieve([hanging])
+
+    eventually(lambda: office.in_work() == {"/greedy/0", "/greedy/1"})
+
+
+def test_a_folder_cannot_take_the_last_worker_when_another_folder_leaves_one(office: Office) -> None:
+    office.worker_pool.resize(1, folders=2)
+    office.put("0", root=MODEST, small=False)
+    eventually(lambda: office.in_work() == {"/modest/0"})
+    office.worker_pool.resize(2, folders=2)
+    office.put("0", "1", root=GREEDY, small=False)
+    eventually(lambda: office.in_work() == {"/modest/0", "/greedy/0"})
+
+    office.end("/modest/0")
+    eventually(lambda: office.concluded == [b"/modest/0"])
+    office.put("1", root=MODEST, small=False)
+
+    eventually(lambda: office.in_work() == {"/greedy/0", "/modest/1"})
 
 
 def test_more_are_hired_and_roles_change_with_the_number(office: Office) -> None:
@@ -131,7 +204,7 @@ def test_who_is_dismissed_finishes_his_job_and_takes_no_other(office: Office) ->
     office.worker_pool.resize(1)
     assert [worker.ended for worker in dismissed] == [False] * 3
     assert len(office.at_work) == 4
-    office.go_on.set()
+    office.end()
     eventually(lambda: all(worker.ended for worker in dismissed))
     assert office.names() == ["worker-1"]
     office.put("e")
@@ -155,7 +228,7 @@ def test_a_name_is_free_again_only_when_its_worker_has_ended(office: Office) -> 
 
     office.worker_pool.resize(2)
     assert office.names() == ["worker-1", "worker-4", "worker-5"]
-    office.go_on.set()
+    office.end()
     eventually(lambda: not office.at_work)
     eventually(lambda: all(worker.ended for worker in office.worker_pool._leaving))
     office.worker_pool.resize(4)
@@ -186,6 +259,6 @@ def test_who_hangs_is_relieved_and_ends_after_his_job(office: Office) -> None:
     assert office.names() == ["worker-2"]
     office.put("b")
     eventually(lambda: len(office.at_work) == 2)
-    office.go_on.set()
+    office.end()
     eventually(lambda: hanging.ended)
     assert not office.worker_pool.workers[0].ended

@@ -34,6 +34,7 @@ from watcher.gate import Gate, GateOptions, GateStatus, Ticket
 from watcher.heartbeat import Heartbeat
 from watcher.job import Fingerprint, FoundRecording, Job, Outcome, State
 from watcher.ledger import open_ledger
+from watcher.ledger.claims import RootLimit
 from watcher.ledger.ledger import Ledger
 from watcher.worker import Abandon, Drop, Fail, Leases, NextStep, Release, Retry, Worker, verdict
 
@@ -372,6 +373,23 @@ def test_an_unexpected_error_of_the_loop_itself_escapes(ledger: Ledger) -> None:
 
     with pytest.raises(ZeroDivisionError):
         made.step()
+
+
+def test_a_ticket_for_which_a_job_has_to_wait_is_not_one_without_a_job(ledger: Ledger) -> None:
+    no_job: list[bool] = []
+
+    def take_back(ticket: Ticket) -> None:
+        no_job.append(ticket.no_job)
+        ledger.queue.wake()
+
+    ledger.queue.put([FoundRecording(b"/in", b"/in/other.wav", Fingerprint(1, 2, 3), small=True)])
+    made, _ = worker(ledger, lambda _job, _beat: Outcome(), admit=lambda **_: Ticket(take_back))
+    made.limit = RootLimit(frozenset({"worker-1", "another"}), most=1)
+    for _ in range(2):
+        ledger.queue.claim("another", lease=30.0)
+        assert not made.step()
+
+    assert no_job == [False, True]
 
 
 def test_nothing_is_claimed_without_a_ticket(ledger: Ledger) -> None:

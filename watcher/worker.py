@@ -32,6 +32,7 @@ from watcher.errors import (
 )
 from watcher.heartbeat import Heartbeat
 from watcher.job import Job, Outcome, State
+from watcher.ledger.claims import RootLimit
 from watcher.ledger.ledger import Ledger
 from watcher.output_failures import OutputFailures
 
@@ -219,19 +220,15 @@ class Worker:
         output_failures: OutputFailures | None = None,
         failed_probes: FailedProbes | None = None,
         small: bool = False,
-        reserved: bool = False,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`small`: take only files of a single request, so that they never queue behind long ones.
-
-        `reserved`: take only files of folders in which no worker with the same `small` has a file in work.
-        """
+        """`small`: take only files of a single request, so that they never queue behind long ones."""
         self.name = name
         self.beat = Heartbeat(monotonic)
-        #: Changed by WorkerPool between jobs.
+        #: Changed by WorkerPool between jobs. `limit`: how many workers may run jobs of the same folder.
         self.small = small
-        self.reserved = reserved
+        self.limit: RootLimit | None = None
         #: It was dismissed, and has come to its end.
         self.ended = False
         self._ledger = ledger
@@ -297,12 +294,12 @@ class Worker:
         finally:
             # Such a ticket is for suitable jobs only: without a delay this loop would claim the same others again.
             self._give_back(others, run_at=self._clock() + _ASIDE if ticket.before_due else 0.0)
-        ticket.close(no_job=not (self.small or self.reserved))
+        ticket.close(no_job=not (self.small or self._ledger.queue.held_back))
         return None
 
     def _next(self, ticket: ClaimTicket) -> Job | None:
         return self._ledger.queue.claim(
-            self.name, lease=LEASE, small=self.small, reserved=self.reserved, without=ticket.without
+            self.name, lease=LEASE, small=self.small, limit=self.limit, without=ticket.without
         )
 
     def _best_for_probe(self, ticket: ClaimTicket, jobs: list[Job]) -> Job:

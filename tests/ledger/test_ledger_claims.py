@@ -7,13 +7,14 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.clock import Clock
 from support.ledger_engines import LEASE, claimed, crowded, found, name
 
 from watcher.job import Job, Outcome
 from watcher.ledger import open_ledger
+from watcher.ledger.claims import RootLimit
 from watcher.ledger.ledger import Ledger
 
 ALICE, BOB, CAROL = ROOTS = (b"/srv/alice", b"/srv/bob", b"/srv/carol")
@@ -189,40 +190,94 @@ class TestWithout:
         assert claimed(ledger).root == ALICE
 
 
-class TestReserved:
-    """Some claims are kept for roots that have nothing in work: turns alone let one root have every worker in the end."""
+class TestLimit:
+    """No root gets all of some owners: turns alone let one with long recordings have every worker in the end."""
 
-    def test_a_root_that_has_a_job_in_work_gets_no_other_one(self, ledger: Ledger) -> None:
-        ledger.queue.put([found(f"{number}.wav", root=ALICE) for number in range(3)])
-        first = ledger.queue.claim("one", lease=LEASE)
+    def test_a_root_at_its_limit_is_passed_over_until_one_of_its_jobs_has_ended(self, ledger: Ledger) -> None:
+        limit = limited("one", "two", "three", most=2)
+        ledger.queue.put([found(f"{number}.wav", root=ALICE) for number in range(4)])
+        first, second = (ledger.queue.claim(owner, lease=LEASE, limit=limit) for owner in ("one", "two"))
         assert first is not None
+        assert second is not None
 
-        assert ledger.queue.claim("two", lease=LEASE, reserved=True) is None
-        ledger.queue.put([found(f"{number}.wav", root=root) for root in (BOB, CAROL) for number in range(2)])
-        taken = [ledger.queue.claim(owner, lease=LEASE, reserved=True) for owner in ("two", "three", "four")]
+        missed = ledger.queue.claim("three", lease=LEASE, limit=limit)
+        held_back = ledger.queue.held_back
+        ledger.queue.put([found(root=BOB)])
+        other = ledger.queue.claim("three", lease=LEASE, limit=limit)
         ledger.queue.done(first, Outcome())
+        again = ledger.queue.claim("one", lease=LEASE, limit=limit)
 
-        assert [job and job.root for job in taken] == [BOB, CAROL, None]
-        again = ledger.queue.claim("four", lease=LEASE, reserved=True)
+        assert (missed, held_back) == (None, True)
+        assert other is not None
+        assert other.root == BOB
         assert again is not None
         assert again.root == ALICE
+        assert not ledger.queue.held_back
 
-    def test_a_short_one_in_work_takes_no_place_of_a_long_one(self, ledger: Ledger) -> None:
-        ledger.queue.put([found("short.wav", root=BOB, small=True), found("long.wav", root=BOB)])
-        short = ledger.queue.claim("one", lease=LEASE, small=True)
-        ledger.queue.put([found("short2.wav", root=BOB, small=True)])
+    def test_only_the_jobs_of_its_owners_count(self, ledger: Ledger) -> None:
+        ledger.queue.put([found(f"{number}.wav", root=ALICE) for number in range(3)])
+        ledger.queue.claim("for small ones", lease=LEASE)
+        ledger.queue.claim("dismissed", lease=LEASE)
 
-        assert name(short) == "short.wav"
-        assert ledger.queue.claim("two", lease=LEASE, small=True, reserved=True) is None
-        assert name(ledger.queue.claim("three", lease=LEASE, reserved=True)) == "long.wav"
-        assert ledger.queue.claim("four", lease=LEASE, reserved=True) is None
+        assert ledger.queue.claim("one", lease=LEASE, limit=limited("one", "two", most=1)) is not None
 
-    def test_reserved_claims_move_nobody_elses_turn(self, ledger: Ledger) -> None:
-        ledger.queue.put([found(f"{number}.wav", root=root) for root in (ALICE, BOB) for number in range(4)])
+    def test_an_owner_that_chooses_among_several_jobs_counts_once_and_not_for_itself(self, ledger: Ledger) -> None:
+        limit = limited("chooser", "two", "three", most=2)
+        ledger.queue.put([found(f"{number}.wav", root=ALICE) for number in range(6)])
 
-        taken = [ledger.queue.claim(str(number), lease=LEASE, reserved=number == 1) for number in range(4)]
+        chosen = [ledger.queue.claim("chooser", lease=LEASE, limit=limit) for _ in range(3)]
+        second, third = (ledger.queue.claim(owner, lease=LEASE, limit=limit) for owner in ("two", "three"))
 
-        assert [job and job.root for job in taken] == [ALICE, BOB, BOB, ALICE]
+        assert None not in chosen
+        assert second is not None
+        assert third is None
+
+    def test_a_claim_that_found_nothing_at_all_is_not_held_back(self, ledger: Ledger) -> None:
+        ledger.queue.put([found("0.wav", root=ALICE), found("1.wav", root=ALICE)])
+        ledger.queue.claim("one", lease=LEASE)
+        claims = {
+            "for small ones": {"small": True, "limit": limited("one", "two", most=1)},
+            "without the root": {"without": [ALICE]},
+        }
+
+        for case, wanted in claims.items():
+            assert ledger.queue.claim("two", lease=LEASE, **wanted) is None, case  # type: ignore[arg-type] # a mixture
+            assert not ledger.queue.held_back, case
+
+    @settings(max_examples=settings().max_examples // 4)
+    @given(data=st.data(), workers=st.integers(2, 4))
+    def test_no_root_has_all_workers_and_nobody_waits_for_another_reason(
+        self, ledger: Ledger, data: st.DataObject, workers: int
+    ) -> None:
+        """Whatever arrives, and whatever comes of the jobs in work."""
+        for path, _, _ in list(ledger.history.known(b"/srv")):
+            ledger.queue.forget(path)
+        idle = [f"worker-{number}" for number in range(workers)]
+        limit = limited(*idle, most=workers - 1)
+        waiting: Counter[bytes] = Counter()
+        running: dict[str, Job] = {}
+        arrivals = st.lists(st.tuples(st.sampled_from(ROOTS), st.integers(1, 4)), max_size=3)
+        for step, arrived in enumerate(data.draw(st.lists(arrivals, min_size=3, max_size=12))):
+            for number, (root, count) in enumerate(arrived):
+                ledger.queue.put([found(f"{step}-{number}-{one}.wav", root=root) for one in range(count)])
+                waiting[root] += count
+            for owner in data.draw(st.lists(st.sampled_from(sorted(running)), unique=True) if running else st.just([])):
+                ledger.queue.done(running.pop(owner), Outcome())
+                idle.append(owner)
+            for owner in tuple(idle):
+                if (taken := ledger.queue.claim(owner, lease=LEASE, limit=limit)) is not None:
+                    idle.remove(owner)
+                    running[owner] = taken
+                    waiting[taken.root] -= 1
+
+            in_work = Counter(job.root for job in running.values())
+            assert max(in_work.values(), default=0) < workers
+            assert not idle or all(in_work[root] == workers - 1 for root in +waiting)
+            assert ledger.queue.held_back == bool(idle and +waiting)
+
+
+def limited(*owners: str, most: int) -> RootLimit:
+    return RootLimit(frozenset(owners), most)
 
 
 class TestFleet:
@@ -254,8 +309,9 @@ class TestFleet:
         one.queue.put([found(f"{number}.wav", root=ALICE) for number in range(3)])
         claimed(one)
 
-        assert two.queue.claim("worker", lease=LEASE, reserved=True) is not None
-        assert two.queue.claim("another", lease=LEASE, reserved=True) is None
+        limit = limited("worker", "another", most=1)
+        assert two.queue.claim("worker", lease=LEASE, limit=limit) is not None
+        assert two.queue.claim("another", lease=LEASE, limit=limit) is None
 
     def test_roots_that_a_host_lacks_have_no_turn_there(self, host: Callable[..., Ledger]) -> None:
         one = host("one", alice="/srv/alice", bob="/srv/bob", carol="/srv/carol")

@@ -23,14 +23,14 @@ import watcher
 from watcher.errors import ConfigError, LeaseLostError, StateBusyError, StateError, StateLockedError
 from watcher.job import AgainRequest, Cut, Job, Outcome, Output, State
 from watcher.ledger import open_ledger
+from watcher.ledger.claims import RootLimit, Wanted
 from watcher.ledger.ledger import Ledger
-from watcher.ledger.part import Cursor, Values
+from watcher.ledger.part import Connection, Cursor, Values
 from watcher.ledger.retry import LedgerRetry, retrying
 from watcher.ledger.values import Content, PutResult
 
 pytest.importorskip("psycopg", reason="the extra postgres is not installed")
 
-from watcher.ledger.claims import Wanted
 from watcher.ledger.postgres import PostgresLedger
 from watcher.ledger.postgres.database import PostgresConnection
 from watcher.ledger.postgres.queue import _RUNNING, PostgresQueue
@@ -38,6 +38,7 @@ from watcher.ledger.postgres.queue import _RUNNING, PostgresQueue
 NAS = {"recordings": "/mnt/nas/recordings"}
 DIGEST = "ab" * 32
 DAY = 86_400.0
+_ROWS_READ = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relid = 'sources'::regclass"
 
 
 class Fleet:
@@ -249,10 +250,16 @@ class TestSharing:
         assert len({job.path for job in jobs}) == len(jobs) == 200
         assert hosts[0].history.counts() == {**dict.fromkeys(State, 0), State.RUNNING: 200}
 
+    @pytest.mark.parametrize("passed_over", [False, True])
     def test_those_that_news_wakes_together_do_not_all_look(
-        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch, *, passed_over: bool
     ) -> None:
+        """All look where the first one passed over a root: others may take what is in it."""
         ledger = fleet.host("one")
+        limit = RootLimit(frozenset({"busy", *map(str, range(6))}), most=1)
+        if passed_over:
+            ledger.queue.put([found("a.wav"), found("b.wav")])
+            ledger.queue.claim("busy", lease=LEASE)
         came, looks, gathered = [], [], threading.Event()
         arrive, look = PostgresQueue._about_to_claim, PostgresQueue._claim
 
@@ -260,16 +267,17 @@ class TestSharing:
             came.append(1)
             arrive(queue)
 
-        def count(queue: PostgresQueue, owner: str, wanted: Wanted, *, lease: float) -> Job | None:
-            looks.append(owner)
+        def count(queue: PostgresQueue, wanted: Wanted, *, lease: float) -> Job | None:
+            looks.append(wanted.owner)
             # The others come while this one looks.
             gathered.wait(60)
-            return look(queue, owner, wanted, lease=lease)
+            return look(queue, wanted, lease=lease)
 
         monkeypatch.setattr(PostgresQueue, "_about_to_claim", note)
         monkeypatch.setattr(PostgresQueue, "_claim", count)
         threads = [
-            threading.Thread(target=ledger.queue.claim, args=(str(n),), kwargs={"lease": LEASE}) for n in range(6)
+            threading.Thread(target=ledger.queue.claim, args=(str(n),), kwargs={"lease": LEASE, "limit": limit})
+            for n in range(6)
         ]
         threads[0].start()
         eventually(lambda: bool(looks))
@@ -280,11 +288,39 @@ class TestSharing:
         for thread in threads:
             thread.join()
         first = len(looks)
-        ledger.queue.put([found()])
+        ledger.queue.put([found("b.wav")])
 
         # The first one, and one of those that came while it looked.
-        assert first < 6
-        assert name(ledger.queue.claim("later", lease=LEASE)) == "talk.wav"
+        assert (first == 6) == passed_over
+        assert name(ledger.queue.claim("later", lease=LEASE)) == "b.wav"
+
+    @pytest.mark.parametrize("size", [2_000, pytest.param(100_000, marks=[pytest.mark.slow, pytest.mark.timeout(600)])])
+    def test_a_root_at_its_limit_costs_the_same_however_much_waits_in_it(
+        self, url: str, tmp_path: Path, size: int
+    ) -> None:
+        """Counted in rows that PostgreSQL reads."""
+        ledger = PostgresLedger(tmp_path, url, roots={"one": "/srv/one", "two": "/srv/two"})
+        limit = RootLimit(frozenset({"worker", "idle"}), most=1)
+        wanted = Wanted("idle", limit=limit)
+        ledger.queue.put([found("first.wav", root=b"/srv/one")])
+        claimed(ledger)
+        ledger.queue.put([found("other.wav", root=b"/srv/two")])
+
+        def rows_read(connection: Connection) -> int:
+            before = connection.execute(_ROWS_READ).fetchall()[0][0]
+            heads = list(ledger.queue._claimable(connection, wanted))
+            assert [head.root for head in heads] == [b"two:"]
+            return int(connection.execute(_ROWS_READ).fetchall()[0][0] - before)
+
+        ledger.queue.put([found(f"{number:06}.wav", root=b"/srv/one") for number in range(100)])
+        few = ledger.context.database.change(rows_read)
+        ledger.queue.put([found(f"{number:06}.wav", root=b"/srv/one") for number in range(100, size)])
+        many = ledger.context.database.change(rows_read)
+        held_back = ledger.queue.held_back
+        ledger.close()
+
+        assert 0 < many <= few
+        assert held_back
 
     def test_hosts_that_find_the_same_queue_it_once(self, fleet: Fleet) -> None:
         hosts = [fleet.host(str(number)) for number in range(4)]

@@ -23,6 +23,7 @@ import watcher
 from watcher.errors import ConfigError, FileError, StateError, StateLockedError
 from watcher.job import AgainRequest, Cut, Outcome, Output, State
 from watcher.ledger import holder, open_ledger
+from watcher.ledger.claims import RootLimit
 from watcher.ledger.database import SqliteDatabase
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.part import LedgerPart
@@ -367,6 +368,22 @@ WALKS = {
 }
 
 
+def steps(ledger: SqliteLedger, call: Callable[[], object]) -> int:
+    """Count the steps of SQLite's virtual machine in a call, which no busy computer changes."""
+    count = 0
+
+    def step() -> int:
+        nonlocal count
+        count += 1
+        return 0
+
+    connection = connection_of(ledger)
+    connection.set_progress_handler(step, 1)
+    call()
+    connection.set_progress_handler(None, 0)
+    return count
+
+
 class TestPlans:
     """A ledger of a million rows answers as fast as one of a thousand."""
 
@@ -472,18 +489,7 @@ class TestPlans:
         "size", [10_000, pytest.param(100_000, marks=[pytest.mark.slow, pytest.mark.timeout(600)])]
     )
     def test_many_sources_cost_what_a_thousand_do(self, ledger: SqliteLedger, size: int) -> None:
-        """Counted in steps of SQLite's virtual machine, which no busy computer changes."""
-
-        def cost(first: int) -> int:
-            steps = 0
-
-            def step() -> int:
-                nonlocal steps
-                steps += 1
-                return 0
-
-            connection = connection_of(ledger)
-            connection.set_progress_handler(step, 1)
+        def work(first: int) -> None:
             for number in range(first, first + 20):
                 ledger.queue.put([found(f"new-{number}.wav", inode=number)])
                 job = claimed(ledger)
@@ -492,17 +498,39 @@ class TestPlans:
             ledger.history.tally()
             ledger.history.records(State.DONE, State.READY, limit=3)
             ledger.queue.next_due()
-            connection.set_progress_handler(None, 0)
-            return steps
 
         ledger.queue.put([found(f"{number:06}.wav", backlog=True, inode=10_000 + number) for number in range(1_000)])
-        few = cost(0)
+        few = steps(ledger, lambda: work(0))
         ledger.queue.put(
             [found(f"{number:06}.wav", backlog=True, inode=10_000 + number) for number in range(1_000, size)]
         )
-        many = cost(1_000)
+        many = steps(ledger, lambda: work(1_000))
 
         assert many < 1.1 * few
+
+    @pytest.mark.parametrize(
+        "size", [10_000, pytest.param(100_000, marks=[pytest.mark.slow, pytest.mark.timeout(600)])]
+    )
+    def test_a_root_at_its_limit_costs_the_same_however_much_waits_in_it(self, ledger: SqliteLedger, size: int) -> None:
+        ledger.queue.put([found("first.wav"), found("other.wav", root=b"/srv/some")])
+        claimed(ledger)
+        limit = RootLimit(frozenset({"worker", "idle"}), most=1)
+
+        def look() -> None:
+            job = ledger.queue.claim("idle", lease=LEASE, limit=limit)
+            assert job is not None
+            assert job.root == b"/srv/some"
+            ledger.queue.release(job)
+            assert ledger.queue.claim("idle", lease=LEASE, limit=limit, without=[b"/srv/some"]) is None
+            assert ledger.queue.held_back
+
+        ledger.queue.put([found(f"{number:06}.wav") for number in range(100)])
+        look()
+        few = steps(ledger, look)
+        ledger.queue.put([found(f"{number:06}.wav") for number in range(100, size)])
+        many = steps(ledger, look)
+
+        assert many < 1.02 * few
 
 
 class TestIdling:

@@ -4,13 +4,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 from support.clock import Clock
 from support.ledger_engines import LEASE, Engine, claimed, crowded, found
 
 from watcher.errors import FileError
-from watcher.job import Outcome
+from watcher.job import Job, Outcome
+from watcher.ledger.claims import RootLimit
 from watcher.ledger.ledger import Ledger
 
 #: Seconds. A wait that nobody wakes lasts for ever on SQLite; on PostgreSQL the listener looks by itself after 30 s. What does
@@ -20,12 +22,12 @@ SOON = 20.0
 
 
 @contextmanager
-def waiting(ledger: Ledger, *, threads: int = 1) -> Iterator[Callable[[], None]]:
+def waiting(ledger: Ledger, *, threads: int = 1, limit: RootLimit | None = None) -> Iterator[Callable[[], None]]:
     """Let threads wait that have claimed in vain; what is given joins them, and fails when one is not woken."""
     idle = threading.Barrier(threads + 1)
 
     def wait() -> None:
-        while ledger.queue.claim("idle", lease=LEASE) is not None:
+        while ledger.queue.claim("idle", lease=LEASE, limit=limit) is not None:
             pass
         idle.wait()
         ledger.queue.wait(FOREVER)
@@ -143,7 +145,17 @@ def test_a_clock_that_was_set_ends_a_wait(ledger: Ledger, clock: Clock) -> None:
         woken()
 
 
-@pytest.mark.parametrize("conclusion", ["done", "fail", "drop", "forget", "changed"])
+#: Ways in which a job may end so that it is not put back.
+CONCLUSIONS: dict[str, Callable[[Ledger, Job], object]] = {
+    "done": lambda ledger, job: ledger.queue.done(job, Outcome()),
+    "fail": lambda ledger, job: ledger.queue.fail(job, FileError("no sound in it")),
+    "drop": lambda ledger, job: ledger.queue.drop(job),
+    "forget": lambda ledger, job: ledger.queue.forget(job.path),
+    "changed": lambda ledger, job: ledger.queue.put([replace(found(size=3), path=job.path)]),
+}
+
+
+@pytest.mark.parametrize("conclusion", CONCLUSIONS)
 def test_the_end_of_the_last_job_lets_a_suspect_begin(engine: Engine, ledger: Ledger, conclusion: str) -> None:
     ledger.queue.put([found("a.wav", backlog=True), found("b.wav", backlog=True)])
     claimed(ledger)
@@ -153,18 +165,28 @@ def test_the_end_of_the_last_job_lets_a_suspect_begin(engine: Engine, ledger: Le
     ledger.queue.put([found("c.wav")])
     running = claimed(ledger)
     with waiting(ledger) as woken:
-        match conclusion:
-            case "done":
-                ledger.queue.done(running, Outcome())
-            case "fail":
-                ledger.queue.fail(running, FileError("no sound in it"))
-            case "drop":
-                ledger.queue.drop(running)
-            case "forget":
-                ledger.queue.forget(running.path)
-            case _:
-                ledger.queue.put([found("c.wav", size=2)])
+        CONCLUSIONS[conclusion](ledger, running)
         woken()
+
+
+@pytest.mark.parametrize("conclusion", CONCLUSIONS)
+def test_the_end_of_a_job_of_a_root_at_its_limit_ends_a_wait(ledger: Ledger, conclusion: str) -> None:
+    ledger.queue.put([found(f"{number}.wav", size=2) for number in range(2)])
+    running = claimed(ledger)
+    with waiting(ledger, threads=2, limit=RootLimit(frozenset({"worker", "idle"}), most=1)) as woken:
+        CONCLUSIONS[conclusion](ledger, running)
+        woken()
+
+
+def test_a_root_at_its_limit_lets_no_claim_run_in_circles(ledger: Ledger) -> None:
+    ledger.queue.put([found(f"{number}.wav") for number in range(2)])
+    claimed(ledger)
+    missed = ledger.queue.claim("idle", lease=LEASE, limit=RootLimit(frozenset({"worker", "idle"}), most=1))
+    began = time.monotonic()
+    ledger.queue.wait(0.05)
+
+    assert missed is None
+    assert time.monotonic() - began >= 0.05
 
 
 def test_a_suspect_that_gets_further_lets_others_begin(engine: Engine, ledger: Ledger) -> None:

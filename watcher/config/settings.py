@@ -217,8 +217,8 @@ class StateSettings(_Section):
         4,
         ge=1,
         le=256,
-        description="files in work at once; one worker takes only short files; extra workers prepare further short files; with several "
-        "folders, two more workers serve folders with nothing in work",
+        description="files in work at once; from 2 on: one worker takes only short files, extra workers prepare further short files, "
+        "and with several folders there are two more workers, and one folder never has all of them",
     )
     keep_answers_days: float = Field(
         365.0, ge=1, le=36_500, description="days a paid answer is kept after its last use"

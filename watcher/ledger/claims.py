@@ -4,8 +4,8 @@ Roots take turns, one job each, in the order of their names: however many files 
 them is claimed before the next job of each other root. Within a root, arrivals go before backlog, and the oldest goes first.
 Each process keeps its own turns in memory, and begins with the first root when it starts.
 
-With turns alone, a root with jobs of many hours would in the end occupy every worker. So some workers are reserved: they claim only
-jobs of roots of which no job is running.
+With turns alone, a root with jobs of many hours would in the end occupy every worker. So a claim may come with a limit: how many
+workers may run jobs of the same root. If that is one less than there are workers, one remains for other roots.
 """
 
 import threading
@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import product
 from typing import Final, NamedTuple
 
 from watcher.errors import StateError
@@ -46,17 +45,29 @@ class RunningJob(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class RootLimit:
+    """At most `most` of these owners may run jobs of the same root at a time."""
+
+    owners: frozenset[str]
+    most: int
+
+    def roots_at_limit(self, running: Collection[RunningJob], *, owner: str) -> set[bytes]:
+        """Return the roots of which `owner` may begin no job; its own jobs do not count.
+
+        While it chooses a job for a probe, an owner has several for a moment; they count once.
+        """
+        pairs = {(job.root, job.owner) for job in running if job.owner in self.owners - {owner}}
+        return {root for root, count in Counter(root for root, _ in pairs).items() if count >= self.most}
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """Which jobs a claim may take; see `Claims.claim`."""
 
+    owner: str
     small: bool = False
-    reserved: bool = False
+    limit: RootLimit | None = None
     without: frozenset[bytes] = frozenset()
-
-    @property
-    def kind(self) -> tuple[bool, bool]:
-        """The kind of claims that share one turn."""
-        return self.small, self.reserved
 
 
 class Claims(WorkSignal):
@@ -64,11 +75,9 @@ class Claims(WorkSignal):
 
     def __init__(self, context: LedgerContext) -> None:
         super().__init__(context)
-        #: Root of the last job that was claimed, by `small` and `reserved`. Kept separately: a shared one would let claims of small
-        #: jobs move the turn past a root that has long ones only, again and again.
-        self._served = dict.fromkeys(product((False, True), repeat=2), b"")
-        #: By owner: whether its last claim was for small jobs only.
-        self._for_small: dict[str, bool] = {}
+        #: Root of the last job that was claimed, by `small`. Kept separately: a shared one would let claims of small jobs move the
+        #: turn past a root that has long ones only, again and again.
+        self._served = {False: b"", True: b""}
         #: How many threads are reporting a change of these sources.
         self._unreported: Counter[bytes] = Counter()
         self._reports = threading.Condition()
@@ -99,22 +108,21 @@ class Claims(WorkSignal):
         *,
         lease: float,  # noqa: ARG002 - nobody shares it
         small: bool = False,
-        reserved: bool = False,
+        limit: RootLimit | None = None,
         without: Collection[bytes] = (),
     ) -> Job | None:
         """Claim the next due job, count the attempt, raise the fence. Cheap.
 
         Roots take turns, in the order of their names; within one, arrivals go before backlog, and the oldest first.
-        `small`: only jobs that need one request. `reserved`: only jobs of roots of which no job claimed in the same way (`small` or
-        not) is running here. `without`: no jobs of these roots. If hosts share the ledger, the claim has a lease of `lease` seconds;
-        after that, another host may claim. Returns None if nothing is due, or if what is due must wait until other jobs have ended.
+        `small`: only jobs that need one request. `limit`: only jobs of roots of which fewer of its owners are running a job here.
+        `without`: no jobs of these roots. If hosts share the ledger, the claim has a lease of `lease` seconds; after that, another
+        host may claim. Returns None if nothing is due, or if what is due must wait until other jobs have ended (`held_back`).
         A source that was running in a crash is claimed by the rules in `Suspects`, whatever `small` is.
         """
         if not self._context.exclusive:
             raise StateError("only the process that holds the state's lock may claim jobs")
         self._about_to_claim()
-        self._for_small[rows.text(owner)] = small
-        wanted = Wanted(small, reserved, frozenset(without))
+        wanted = Wanted(owner, small, limit, frozenset(without))
         now = self._clock()
 
         def take(connection: Connection) -> tuple[bytes, Job] | None:
@@ -129,41 +137,44 @@ class Claims(WorkSignal):
         taken = self._database.change(take, durable=False)
         if taken is None:
             return None
-        self._served[wanted.kind], job = taken
+        self._served[small], job = taken
         self._await_report(job)
         return job
 
     # Within a transaction.
 
     def _claimable(self, connection: Connection, wanted: Wanted) -> Iterator[QueueHead]:
-        """Yield the jobs that may be claimed, the one whose turn it is first.
+        """Yield the jobs that may be claimed, the one whose turn it is first; none of roots that are at their limit.
 
         A source that was running in a crash is claimed in its turn, but runs alone: nothing new begins until the others have
         ended, and nothing else begins while it runs.
         """
-        after = self._served[wanted.kind]
+        after = self._served[wanted.small]
         seen: set[bytes] = set()
+        at_limit: set[bytes] = set()
         running: list[RunningJob] = []
-        passed_over = set(map(self._paths.stored, wanted.without))
+        without = set(map(self._paths.stored, wanted.without))
         while heads := self._heads(connection, after, small=wanted.small):
             after = heads[0].root
             if after in seen:
-                return
+                break
             if not seen:
                 running = self._running(connection)
                 if any(job.alone for job in running):
                     self._hold_back()
                     return
-                passed_over |= self._roots_served(running, small=wanted.small) if wanted.reserved else set()
+                at_limit = wanted.limit.roots_at_limit(running, owner=wanted.owner) if wanted.limit else set()
             seen.add(after)
             if heads[0].alone and running:
                 self._hold_back()
                 return
-            if after in passed_over:
+            if after in without | at_limit:
                 continue
             for place, head in enumerate(heads):
                 if place == 0 if head.alone else head.small or not wanted.small:
                     yield head
+        if seen & at_limit:
+            self._hold_back()
 
     def _heads(self, connection: Connection, after: bytes, *, small: bool) -> list[QueueHead]:
         """Return the sorted heads of the next root after `after`; []: no source is ready.
@@ -178,10 +189,6 @@ class Claims(WorkSignal):
     def _running(self, connection: Connection) -> list[RunningJob]:
         """Return the jobs that run here."""
         return [RunningJob(*row) for row in connection.execute(_RUNNING).fetchall()]
-
-    def _roots_served(self, running: list[RunningJob], *, small: bool) -> set[bytes]:
-        """Return the roots of which a job claimed in this way is running."""
-        return {job.root for job in running if self._for_small.get(job.owner, False) == small}
 
 
 def next_name(name: bytes) -> bytes:

@@ -66,6 +66,11 @@ class WorkSignal(LedgerPart):
         """Make every `wait` return now."""
         self._announce()
 
+    @property
+    def held_back(self) -> bool:
+        """Whether this thread's last claim found work that has to wait until other jobs have ended; their end ends its `wait`."""
+        return getattr(self._seen, "held_back", False)
+
     def next_due(self) -> float | None:
         """Return the Unix time at which the earliest delayed job falls due; None if none is delayed."""
         due = self._database.query("SELECT min(run_at) FROM sources WHERE state = 'delayed'")[0][0]
@@ -93,9 +98,11 @@ class WorkSignal(LedgerPart):
     def _about_to_claim(self) -> None:
         with self._changes:
             self._seen.change, self._seen.conclusions = self._change, self._conclusions
+        self._seen.held_back = False
 
     def _hold_back(self) -> None:
         """Note that this thread's claim has to wait until other jobs end; one may have ended since it looked."""
+        self._seen.held_back = True
         with self._changes:
             self._held_back = True
             missed = self._conclusions != self._seen.conclusions

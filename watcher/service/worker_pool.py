@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection
 from typing import Final, Protocol
 
+from watcher.ledger.claims import RootLimit
 from watcher.worker import Worker
 
 
@@ -32,12 +33,13 @@ class WorkerPool:
     def resize(self, count: int, *, folders: int = 1) -> None:
         """Have `count` workers, and some more for short files where there are several. Nobody's job is interrupted.
 
-        Where several `folders` are watched, there are two more, one of them for short files, that take only files of a folder that
-        has nothing in work, so that other folders need not wait for long files.
+        Where several `folders` are watched, there are two more, one of them for short files. No folder may have all workers for
+        short files, nor all others: one of each is free for other folders, or has a file of one. This does not hold for a single worker.
         """
         self._count, self._folders = count, folders
         usual = count + _ahead(count)
-        total = usual + (_RESERVED if count > 1 and folders > 1 else 0)
+        limited = count > 1 and folders > 1
+        total = usual + (_FOR_OTHERS if limited else 0)
         self._leaving = tuple(worker for worker in (*self._leaving, *self.workers[total:]) if not worker.ended)
         for worker in self.workers[total:]:
             worker.retire()
@@ -51,7 +53,12 @@ class WorkerPool:
         for rank, worker in enumerate(self.workers, 1):
             # One of several is kept free for files of a single request, and those beyond their number are for them.
             worker.small = rank >= count > 1 and rank != usual + 1
-            worker.reserved = rank > usual
+        for small in (False, True):
+            # The jobs of those that were dismissed do not count: one may hang for good.
+            alike = [worker for worker in self.workers if worker.small == small]
+            limit = RootLimit(frozenset(worker.name for worker in alike), most=len(alike) - 1)
+            for worker in alike:
+                worker.limit = limit if limited else None
         for worker in hired:
             self._thread_group.start(worker.name, worker.run)
         self._wake()
@@ -78,8 +85,8 @@ class WorkerPool:
         return [worker for worker in self.everybody if not worker.ended and worker.beat.overdue]
 
 
-#: Workers for folders that have nothing in work: one for any file, one for short ones.
-_RESERVED: Final = 2
+#: As many workers more as may have nothing to do while a single folder has files: one for any file, one for short ones.
+_FOR_OTHERS: Final = 2
 
 
 def _ahead(workers: int) -> int:

@@ -14,7 +14,7 @@ from typing import ClassVar, Final, TypeVar
 from watcher.errors import LeaseLostError, StateBusyError, StateError
 from watcher.job import FoundRecording, Job, State
 from watcher.ledger import rows
-from watcher.ledger.claims import GROUPS, QueueHead, RunningJob, Wanted, next_name
+from watcher.ledger.claims import GROUPS, QueueHead, RootLimit, RunningJob, Wanted, next_name
 from watcher.ledger.part import Connection, LedgerContext, Row, held
 from watcher.ledger.postgres.database import PostgresDatabase
 from watcher.ledger.postgres.finding import distinct, put_distinct
@@ -132,20 +132,20 @@ class PostgresQueue(Queue):
         *,
         lease: float,
         small: bool = False,
-        reserved: bool = False,
+        limit: RootLimit | None = None,
         without: Collection[bytes] = (),
     ) -> Job | None:
         if not self._context.exclusive:
             raise StateError("only a host that works on the ledger may claim jobs")
-        wanted = Wanted(small, reserved, frozenset(without))
-        job = self._database.patiently(lambda: self._take(owner, wanted, lease=lease))
+        wanted = Wanted(owner, small, limit, frozenset(without))
+        job = self._database.patiently(lambda: self._take(wanted, lease=lease))
         if job is not None:
             self._await_report(job)
         return job
 
-    def _take(self, owner: str, wanted: Wanted, *, lease: float) -> Job | None:
+    def _take(self, wanted: Wanted, *, lease: float) -> Job | None:
         self._about_to_claim()
-        self._for_small[rows.text(owner)] = wanted.small
+        owner = wanted.owner
         came = time.monotonic()
         # Do not wait for the database while holding this lock: the other threads would wait one after the other.
         with self._claiming:
@@ -157,9 +157,9 @@ class PostgresQueue(Queue):
             begun = time.monotonic()
             self._unsure.add(owner)
             job = self._claimed(owner, lease=lease) if unsure else None
-            job = job or self._claim(owner, wanted, lease=lease)
+            job = job or self._claim(wanted, lease=lease)
             self._unsure.discard(owner)
-            if job is None and not (wanted.reserved or wanted.without):
+            if job is None and not (self.held_back or wanted.without):
                 self._found_nothing_since[wanted.small] = begun
         return job
 
@@ -171,7 +171,7 @@ class PostgresQueue(Queue):
         )
         return rows.job(found[0], self._paths.real) if found else None
 
-    def _claim(self, owner: str, wanted: Wanted, *, lease: float) -> Job | None:
+    def _claim(self, wanted: Wanted, *, lease: float) -> Job | None:
         now = self._clock()
 
         def take(connection: Connection) -> tuple[bytes, Job] | None:
@@ -184,7 +184,7 @@ class PostgresQueue(Queue):
                     "root": head.root,
                     "mounts": self._paths.mounts,
                     "host": self._host,
-                    "owner": rows.text(owner),
+                    "owner": rows.text(wanted.owner),
                     "lease": float(lease),
                     "now": self._clock(),
                 }
@@ -196,7 +196,7 @@ class PostgresQueue(Queue):
         taken = self._database.change(take, durable=False, patience=0.0)
         if taken is None:
             return None
-        self._served[wanted.kind], job = taken
+        self._served[wanted.small], job = taken
         return job
 
     def renew(self, job: Job, *, lease: float) -> None:
