@@ -194,6 +194,18 @@ def test_memory_is_limited(tmp_path: Path) -> None:
     assert "MemoryError" in confined("bytearray(1 << 30)", tmp_path, memory=512 << 20).stderr
 
 
+def test_the_kernel_ends_it_first_when_memory_is_short(tmp_path: Path) -> None:
+    """A score that was higher stays."""
+    inherited = int(Path("/proc/self/oom_score_adj").read_text())
+    higher = max(inherited, 500) + 100
+    look = "print(SCORE.read())"
+    scene = "SCORE = open('/proc/self/oom_score_adj')\n"
+    raised = f"Path('/proc/self/oom_score_adj').write_text('{higher}')\n{scene}"
+
+    assert int(confined(look, tmp_path, scene=scene).stdout) == max(inherited, 500)
+    assert int(confined(look, tmp_path, scene=raised).stdout) == higher
+
+
 def test_files_are_limited_and_no_core_is_left(tmp_path: Path) -> None:
     code = (
         "for kind in 'CORE', 'FSIZE', 'NOFILE': print(kind, *resource.getrlimit(getattr(resource, f'RLIMIT_{kind}')))"
@@ -267,8 +279,9 @@ def in_a_thread(call: Callable[[], object]) -> BaseException | None:
 
 @pytest.fixture
 def set_limits(monkeypatch: pytest.MonkeyPatch) -> dict[int, tuple[int, int]]:
-    """Keep this process's limits; give those that would have been set."""
+    """Keep this process's limits, and its score; give those that would have been set."""
     found: dict[int, tuple[int, int]] = {}
+    monkeypatch.setattr(module, "_raise_oom_score", lambda: None)
     monkeypatch.setattr(resource, "setrlimit", lambda kind, limits: found.update({kind: limits}))
     return found
 

@@ -345,6 +345,7 @@ def test_the_child_has_no_secrets_no_foreign_descriptors_and_no_terminal(
         (signal.SIGABRT, FileError, "crashed"),
         (signal.SIGXCPU, FileError, "limits"),
         (signal.SIGKILL, PassingError, "killed"),
+        (signal.SIGTERM, PassingError, "killed"),
         (signal.SIGRTMIN + 3, FileError, "crashed"),
     ],
 )
@@ -361,6 +362,7 @@ def test_a_child_that_dies_fails_its_job_with_a_reason(
 
         assert caught.value.reason == reason
         assert caught.value.hint
+        assert ("want of memory" in caught.value.message) == (number == signal.SIGKILL)
     assert list(spool.iterdir()) == []
 
 
@@ -733,7 +735,11 @@ def test_a_child_that_falls_silent_and_stays_is_ended(
     child_runs("line.close(); import time; time.sleep(60)")
     monkeypatch.setattr(childprocess, "_FAREWELL", 0.2)
 
-    assert failure(talk, spool) == (PassingError, "killed")
+    with cutting(talk, spool) as running, pytest.raises(PassingError, match="fell silent and did not end") as caught:
+        all_pieces(running)
+
+    # Watcher ended it itself: nobody is to look for a lack of memory.
+    assert caught.value.reason == "killed"
 
 
 def test_a_child_that_cannot_be_started_is_passing(talk: Path, spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,7 +105,12 @@ class ChildProcess:
             code = self.process.wait(_FAREWELL)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            code = self.process.wait()
+            self.process.wait()
+            return PassingError(
+                "The process that decodes the recording fell silent and did not end.",
+                hint="Check the disk or the network share it lies on.",
+                reason="killed",
+            )
         # The child's place in the file is this process's, too.
         end = min(os.lseek(self._words, 0, os.SEEK_CUR), _WORDS)
         words = os.pread(self._words, min(end, 4096), max(0, end - 4096)).decode(errors="replace")
@@ -114,24 +119,36 @@ class ChildProcess:
         if code >= 0:
             hint = "Check the installation; the log has the last words of it (media.child)."
             return PassingError(f"The decoding process ended with code {code}.", hint=hint, reason="child")
-        name = _signal_name(-code)
-        if -code in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            return PassingError(
-                f"The process that decodes the recording was ended from outside ({name}).",
-                hint="Most often the system ran out of memory; see the kernel's log.",
-                reason="killed",
-            )
-        if -code == signal.SIGXCPU:
-            return FileError(
-                "Decoding takes far more processor time than a recording of this length should.",
-                hint="It is probably damaged, or not a recording at all; export it again.",
-                reason="limits",
-            )
-        return FileError(
-            f"The decoder crashed on this file ({name}).",
-            hint="It is probably damaged; export it again, for example as WAV or FLAC.",
-            reason="crashed",
+        return _ended_by(-code)
+
+
+def _ended_by(number: int) -> JobError:
+    """Return the error for a child that a signal ended which this process did not send."""
+    name = _signal_name(number)
+    if number == signal.SIGKILL:
+        return PassingError(
+            f"The process that decodes the recording was ended from outside ({name}), most often for want of memory.",
+            hint="See the kernel's log. If memory ran out, give the machine more or lower state.workers, then `watcher retry`; if "
+            "only this file needs so much, export it again, for example as WAV or FLAC.",
+            reason="killed",
         )
+    if number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        return PassingError(
+            f"The process that decodes the recording was ended from outside ({name}).",
+            hint="Find out what sends signals to it; then `watcher retry`.",
+            reason="killed",
+        )
+    if number == signal.SIGXCPU:
+        return FileError(
+            "Decoding takes far more processor time than a recording of this length should.",
+            hint="It is probably damaged, or not a recording at all; export it again.",
+            reason="limits",
+        )
+    return FileError(
+        f"The decoder crashed on this file ({name}).",
+        hint="It is probably damaged; export it again, for example as WAV or FLAC.",
+        reason="crashed",
+    )
 
 
 def command(descriptor: int, line: int) -> list[str]:

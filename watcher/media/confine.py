@@ -6,6 +6,7 @@ import resource
 import signal
 import struct
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +33,9 @@ _READ: Final = 1 << 2 | 1 << 3
 _WRITE: Final = 1 << 1 | 1 << 8 | 1 << 14
 #: Largest file it may write; an incompressible piece of 1390 s has 44 MB.
 FILE_SIZE: Final = 256 << 20
+#: Its part in `/proc/self/oom_score_adj`, whose range is -1000 to 1000: half of the machine's memory counts as if it had it, so the
+#: kernel ends this process before the daemon and before services of others.
+_OOM_SCORE: Final = 500
 #: Descriptors it may have; it needs two files at a time beside its modules'.
 _DESCRIPTORS: Final = 64
 
@@ -39,7 +43,7 @@ _DESCRIPTORS: Final = 64
 def confine(parent: int, *, memory: int, spool: Path, code: Iterable[Path]) -> None:
     """Bind this process to its parent's life, to `memory` bytes of address space, and to writing below `spool`.
 
-    No core, no new privileges, no process or thread, no large file, few files; only the system calls of `seccomp`, so no socket, no
+    When the machine runs out of memory, the kernel ends it first. No core, no new privileges, no process or thread, no large file, few files; only the system calls of `seccomp`, so no socket, no
     program and no signal to others; and where the kernel has Landlock (5.13), nothing is opened but what lies below `spool`
     and, for reading, below the directories `code` that modules may still be imported from. Descriptors that are open stay
     usable. Call it before any thread starts. Raises ProcessLookupError when the parent is gone already, and OSError when
@@ -50,6 +54,7 @@ def confine(parent: int, *, memory: int, spool: Path, code: Iterable[Path]) -> N
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     if os.getppid() != parent:
         raise ProcessLookupError("the daemon is gone")
+    _raise_oom_score()
     _landlock(libc, spool, code)
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_NPROC, 0)
@@ -93,6 +98,14 @@ def _landlock(libc: ctypes.CDLL, spool: Path, code: Iterable[Path]) -> None:
         os.close(descriptor)
     _checked(libc.syscall(_LANDLOCK_RESTRICT_SELF, ruleset, 0))
     os.close(ruleset)
+
+
+def _raise_oom_score() -> None:
+    """Raise this process's score, never lower it; where /proc cannot be written, the limits hold all the same."""
+    with suppress(OSError):
+        score = Path("/proc/self/oom_score_adj")
+        if int(score.read_text()) < _OOM_SCORE:
+            score.write_text(str(_OOM_SCORE))
 
 
 def _checked(result: int) -> None:
