@@ -57,6 +57,8 @@ _MESSAGES: Final = 4 << 20
 _MESSAGES_A_SECOND: Final = 2 << 10
 #: Bytes a second that the slowest disk or share is read with, twice where the decoder jumps about.
 _READ_A_SECOND: Final = 25_000
+#: What `st_blocks` counts in, on every file system.
+_SECTOR: Final = 512
 
 
 def clear_spool(spool: Path) -> None:
@@ -255,6 +257,9 @@ class Cutting:
 
     def _order(self) -> Order:
         options, limits = self._options, self._limits
+        status = os.fstat(self._descriptor)
+        # Holes hold nothing. Some network and cloud file systems do not say what is on a disk.
+        stored = status.st_blocks * _SECTOR or status.st_size
         return Order(
             spool=str(self._directory),
             codec=options.codec,
@@ -265,7 +270,7 @@ class Cutting:
             max_seconds=self._max_seconds,
             max_bytes=self._max_bytes,
             limit_seconds=limits.seconds,
-            limit_memory=limits.memory,
+            limit_memory=limits.memory_for(stored, options.piece_seconds),
             limit_cpu_base=limits.cpu_base,
             limit_cpu_ratio=limits.cpu_ratio,
             limit_cpu_most=limits.cpu_most,

@@ -129,8 +129,8 @@ TOO_MANY_CHANNELS: Final = Sentence(
 )
 TOO_MUCH_MEMORY: Final = Sentence(
     "limits",
-    "Decoding this file takes more memory than a recording may.",
-    "It is probably damaged, or not a recording at all; export it again.",
+    "Decoding this file takes more memory than Watcher gives to a file of its size.",
+    "It is probably damaged, or not a recording at all; export it again, for example as WAV or FLAC.",
 )
 UPLOADS_TOO_SMALL: Final = Sentence(
     "limits",
