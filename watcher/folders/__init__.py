@@ -1,7 +1,7 @@
-"""Finding: every finished recording below the folders reaches the ledger, whatever the events say.
+"""Find recordings: every complete recording below the folders reaches the ledger, even if events are lost.
 
-Events are hints to look at a path, scans are the truth, `settle` judges. All local folders share one thread; a folder with a network mount
-has a thread of its own.
+An event is a hint to look at a path; a scan finds everything; `settle` decides. All local folders share one thread; each folder
+with a network mount has its own thread.
 """
 
 from watcher.folders.collection import NotTaken, ScanResult, collect, unknown_recordings

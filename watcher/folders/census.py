@@ -1,4 +1,4 @@
-"""The recordings of a root that the ledger does not know, with their lengths by their headers; nothing is queued."""
+"""List the recordings of a root that the ledger does not know, with the lengths of their headers; queue nothing."""
 
 import os
 import stat
@@ -12,14 +12,14 @@ from watcher.folders.root import Root
 from watcher.job import FoundRecording
 from watcher.settle import SHARED_SUFFIXES, NameRuling, fingerprint
 
-#: Entries looked at between two yields: a header takes up to 30 ms to read.
+#: Entries read between two yields: reading a header takes up to 30 ms.
 _ENTRIES: Final = 4
 
 
 def unknown(root: Root, below: bytes) -> Iterator[FoundRecording | None]:
-    """Yield each recording in a directory of a root, and below it, that the ledger does not know.
+    """Yield each recording in and below a directory of a root that the ledger does not know.
 
-    Yields None after every few files, so that other work can go on. What cannot be listed is left out.
+    Yields None after every few files, so that other work can go on. Directories that cannot be listed are left out.
     """
     pending = tree.PendingDirectories(below)
     while (link := pending.pop()) is not None:
@@ -37,7 +37,7 @@ def unknown(root: Root, below: bytes) -> Iterator[FoundRecording | None]:
 
 
 def unknown_file(root: Root, path: bytes) -> FoundRecording | None:
-    """Return the recording at a path below a root, whatever its name; None where the ledger knows it, or it is none."""
+    """Return the recording at a path below a root, whatever its name; None if the ledger knows it, or if it is none."""
     parent, name = os.path.split(path)
     try:
         with tree.directory(root.path, parent) as directory:
@@ -62,7 +62,7 @@ def _is_named(root: Root, parent: bytes, name: str) -> bool:
 
 
 def _looked_at(root: Root, directory: int, parent: bytes, name: str) -> FoundRecording | None:
-    """Return an unknown recording in an open directory; None where it is known, or none."""
+    """Return a recording in an open directory; None if the ledger knows it, or if it is none."""
     try:
         status = os.stat(name, dir_fd=directory, follow_symlinks=False)
     except OSError:
@@ -80,7 +80,7 @@ def _looked_at(root: Root, directory: int, parent: bytes, name: str) -> FoundRec
 
 
 def _inspected(directory: int, name: str, size: int) -> container.Inspection | None:
-    """Return what a file's header says; None where it cannot be read."""
+    """Return what a file's header says; None if it cannot be read."""
     try:
         descriptor = os.open(name, tree.FILE, dir_fd=directory)
     except OSError:

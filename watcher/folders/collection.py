@@ -1,4 +1,4 @@
-"""One scan, for `watcher once`: what is there is judged and handed to the ledger, without watching."""
+"""One scan, for `watcher once`: judge the existing files and queue them, without watching."""
 
 import os
 import threading
@@ -24,12 +24,12 @@ from watcher.tree import is_below
 
 #: A file that changed more often than this while it waited counts as being written.
 _CHANGES: Final = 2
-#: Seconds that a copy which is about to end gets; whatever takes longer is left for the next run.
+#: Seconds to wait for the end of a copy; a longer one is left for the next run.
 _WRITING: Final = 2.0
 #: Seconds between two looks at the clock while waiting.
 _TICK: Final = 0.25
 _LOOKS: Final = 200
-#: Files named at most that look like recordings and are not taken.
+#: Most files to name that look like recordings and are not taken.
 _UNWATCHED: Final = 1000
 
 
@@ -38,11 +38,12 @@ class NotTaken:
     """A file, or a folder, that was not taken."""
 
     path: bytes
-    #: A `settle.WaitReason` for a file that may become whole, else what the thing is: directory, symlink, fifo, missing …;
-    #: "lost" for a folder whose mount hangs (`detail` says so), or that is not there; "closed" for one that may not be listed; "changed" and "gone" for a file to which that happened while it was worked on.
+    #: For a file that may become whole, a `settle.WaitReason`; else the kind of thing: directory, symlink, fifo, missing …;
+    #: "lost" for a folder that does not exist, or whose mount hangs (`detail` says so); "closed" for one that may not be listed;
+    #: "changed" and "gone" for a file to which that happened while it was processed.
     reason: str
     detail: str = ""
-    #: A person named it.
+    #: Whether a person named it.
     named: bool = False
 
 
@@ -52,11 +53,11 @@ class ScanResult:
 
     #: Queued now, in the order found.
     queued: tuple[bytes, ...]
-    #: Named files that the ledger knew already, whatever became of them.
+    #: Named files that the ledger knew already, in any state.
     known: tuple[bytes, ...]
-    #: Files that are being written, empty, unreadable, or no files.
+    #: Paths not taken: being written, empty, unreadable, or no files.
     left: tuple[NotTaken, ...]
-    #: Some of those that look like recordings and are not taken; see `settle.UNWATCHED` for the reasons.
+    #: Some of the files that look like recordings and are not taken; see `settle.UNWATCHED` for the reasons.
     unwatched: tuple[NotTaken, ...] = ()
 
 
@@ -70,12 +71,12 @@ def collect(
     clock: Callable[[], float] = time.time,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> ScanResult:
-    """Scan the folders and look at the named files until nothing is left that quiet alone will settle.
+    """Scan the folders and check the named files, until no file is left that only has to be quiet for longer.
 
-    Of the folders of `parts` only the given directory below them is scanned. A directory that the folder's rules leave out
-    is reported, not scanned. A named file is judged by the rules of its folder, except the rules for names. A file with
-    an incomplete header that nobody writes is taken after the quiet time, and marked as suspect; one that is being
-    written is left. Returns early, with what it has, when `stop` is set. ValueError for a broken glob.
+    Of the folders in `parts`, only the given directory below them is scanned. A directory that the folder's rules exclude
+    is reported, not scanned. A named file is judged by the rules of its folder, except the rules for names. An incomplete file
+    that nobody writes is taken after the quiet time, and marked as suspect; a file that is being
+    written is left. When `stop` is set, returns at once what was found so far. ValueError for a broken glob.
     """
     mounts = Mounts()
     try:
@@ -97,7 +98,7 @@ def unknown_recordings(
     *,
     parts: Sequence[tuple[Folder, str]] = (),
 ) -> Iterator[FoundRecording]:
-    """Yield what `collect` would find at the same places and queue, without changing anything; whole or not."""
+    """Yield the recordings that `collect` would find with these arguments, complete or not, without changing anything."""
     mounts = Mounts()
     try:
         collection = _Collection(ledger, mounts, clock=time.time, monotonic=time.monotonic)
@@ -120,9 +121,9 @@ class _Collection:
         self._known: dict[Folder, Root] = {}
         self._roots: list[Root] = []
         self._parts: list[tuple[Root, bytes]] = []
-        #: Named, and not to be looked into.
+        #: Directories that were named and are excluded.
         self._excluded: list[bytes] = []
-        #: Folders whose mount hangs, or that are not there, and why.
+        #: Folders that do not exist, or whose mount hangs, and why.
         self._lost: list[tuple[bytes, str]] = []
         #: Folders that may not be listed, and why.
         self._closed: list[tuple[bytes, str]] = []
@@ -133,7 +134,7 @@ class _Collection:
     def look_at(
         self, folders: Sequence[Folder], files: Sequence[tuple[Folder, str]], parts: Sequence[tuple[Folder, str]]
     ) -> None:
-        """Have folders, files, and of folders single directories looked at; see `collect`."""
+        """Add folders, single files, and single directories of folders; see `collect`."""
         for folder in folders:
             self.add(folder)
         for folder, path in parts:
@@ -142,7 +143,7 @@ class _Collection:
             self.add_file(folder, os.fsencode(os.path.abspath(path)))  # noqa: PTH100  keeps symbolic links
 
     def add(self, folder: Folder) -> None:
-        """Have a folder scanned, unless its mount hangs, nothing is there, or it may not be listed."""
+        """Add a folder to scan, unless its mount hangs, it does not exist, or it may not be listed."""
         path = os.fsencode(folder.path)
         try:
             reach.ask(path, partial(_list, path), seconds=reach.PATIENT_SECONDS)
@@ -156,7 +157,7 @@ class _Collection:
             self._roots.append(self._root(folder))
 
     def add_part(self, folder: Folder, path: bytes) -> None:
-        """Have a directory of a folder scanned."""
+        """Add a directory of a folder to scan."""
         root = self._root(folder)
         if root.location.names.enters_all(root.location.relative(path)):
             self._parts.append((root, path))
@@ -164,11 +165,11 @@ class _Collection:
             self._excluded.append(path)
 
     def add_file(self, folder: Folder, path: bytes) -> None:
-        """Have one file looked at."""
+        """Add one file."""
         self._files.append((self._root(folder), path))
 
     def heed_notes(self) -> None:
-        """Put back the failed sources whose note was deleted, of those that this call is about."""
+        """Put back failed sources whose note was deleted, among those that this call is about."""
         files = {path for _, path in self._files}
         parts = [path for _, path in self._parts]
 
@@ -185,7 +186,7 @@ class _Collection:
         self._queued += put_back
 
     def scan(self, stop: threading.Event) -> None:
-        """Look at everything once."""
+        """Scan everything once."""
         self._part_roots()
         scans = [
             *((root, root.full()) for root in self._roots),
@@ -209,7 +210,7 @@ class _Collection:
         yield from filter(None, chain(found, (unknown_file(root, path) for root, path in self._files)))
 
     def _part_roots(self) -> None:
-        """Assign each file to one root: what lies in a root inside another one, also through links, belongs to the inner root."""
+        """Make each file belong to one root: of nested roots, also through links, to the inner one."""
         roots = {root.location.folder: root for root in self._roots}
         locations, doubles = distinct(roots, self._mounts)
         for folder, other in doubles:
@@ -220,7 +221,7 @@ class _Collection:
             root.location.foreign = inside(location, root.location.folder, locations, self._mounts)
 
     def check_due(self) -> float | None:
-        """Look at what is due; give the seconds until the next look that may bring something, None when none will."""
+        """Check files that are due; return the seconds until the next check that may take a file, None if none will."""
         now = self._monotonic()
         for root in self._all():
             root.check_due(_LOOKS)
@@ -229,7 +230,7 @@ class _Collection:
         return max(0.0, min(hopeful) - now) if hopeful else None
 
     def result(self) -> ScanResult:
-        """Return what was found."""
+        """Return the result so far."""
         named = {path for _, path in self._files}
         left = [
             NotTaken(candidate.path, str(candidate.reason), candidate.detail, named=candidate.path in named)
@@ -262,7 +263,7 @@ class _Collection:
         return self._known[folder]
 
     def _made(self, folder: Folder) -> Root:
-        # Nobody comes back in ten minutes: a file that looks cut off is taken after the quiet time.
+        # `once` does not wait ten minutes for a file that looks cut off: it is taken after the quiet time.
         patient = replace(folder, incomplete_after=folder.quiet_seconds)
         root = Root(patient, self._ledger, self._mounts, clock=self._clock, monotonic=self._monotonic, told=self._told)
         root.location.set_real_path(reach.real_path(root.path))
@@ -291,6 +292,6 @@ class _Collection:
 
 
 def _list(path: bytes) -> None:
-    """Raise OSError where a directory is not there, or may not be listed."""
+    """Raise OSError if a directory does not exist, or may not be listed."""
     with os.scandir(path):
         pass

@@ -1,12 +1,12 @@
-"""The directories of a root as they were listed last, up to so many bytes: others make them, as many as they like."""
+"""The directories of a root, as last listed. The memory is limited, because others can make any number of directories."""
 
 from typing import Final
 
 from watcher.folders.path_tree import ENTRY, PathNode, PathTree
 
-#: Bytes of a table, some 240,000 directories; those beyond are met by scans of everything alone.
+#: Bytes of a table, for some 240,000 directories; more are visited only by full scans.
 MOST_BYTES: Final = 100_000_000
-#: How many that are.
+#: The number of directories that fit.
 MOST: Final = MOST_BYTES // (ENTRY + 16) // 10_000 * 10_000
 
 
@@ -17,13 +17,13 @@ class ListedDirectory(PathNode):
 
     def __init__(self, name: bytes, above: "ListedDirectory | None" = None) -> None:
         super().__init__(name, above)
-        #: 0 where it must be listed again.
+        #: Time of modification when it was listed; 0: it must be listed again.
         self.mtime_ns = 0
         self.device = 0
         self.inode = 0
-        #: Number of the last full scan that met it.
+        #: Number of the last full scan that visited it.
         self.generation = 0
-        #: It has placeholders: only in these is a placeholder looked for beside each file. Where somebody makes thousands of
+        #: Whether it has placeholders; only then each file is checked for one. While somebody makes thousands of
         #: files, each look-up of a missing name waits for the directory's lock.
         self.unfinished = False
 
@@ -36,5 +36,5 @@ class Directories(PathTree[ListedDirectory]):
 
     @property
     def full(self) -> bool:
-        """Whether there is no room for another one."""
+        """Whether there is no room for another directory."""
         return self.bytes >= MOST_BYTES

@@ -14,7 +14,7 @@ _log = structlog.get_logger()
 
 
 def distinct(folders: Iterable[Folder], mounts: Mounts) -> tuple[dict[bytes, Folder], list[tuple[Folder, Folder]]]:
-    """Return the folders by their real path, and those left out, each with the earlier folder that is the same directory."""
+    """Return the folders by real path; and the folders left out, each with the earlier folder that is the same directory."""
     locations: dict[bytes, Folder] = {}
     spots: dict[bytes, Folder] = {}
     doubles: list[tuple[Folder, Folder]] = []
@@ -29,7 +29,7 @@ def distinct(folders: Iterable[Folder], mounts: Mounts) -> tuple[dict[bytes, Fol
 
 
 def inside(location: bytes, folder: Folder, locations: Mapping[bytes, Folder], mounts: Mounts) -> frozenset[bytes]:
-    """Return the roots of other folders inside this one, as paths below this one's own path."""
+    """Return the roots of other folders inside this one, as paths below this folder's path."""
     path = os.fsencode(os.path.abspath(folder.path)).rstrip(b"/")  # noqa: PTH100 - keeps symbolic links
     spot = mounts.spot(location)
     found = set[bytes]()
@@ -45,11 +45,11 @@ def inside(location: bytes, folder: Folder, locations: Mapping[bytes, Folder], m
 
 
 def why_left_out(other: Folder) -> str:
-    """Return why a folder is not watched that is the same directory as another one."""
+    """Return why a folder that is the same directory as another one is not watched."""
     return f"the same directory as folder {other.name!r} ({other.path}), which is watched"
 
 
-#: What a person does about such a folder.
+#: What to do about such a folder.
 DOUBLE_HINT: Final = "take one of the two out of the settings"
 
 

@@ -9,10 +9,10 @@ from typing import Final
 
 from watcher.ledger.ledger import Ledger
 
-#: Seconds until a probe file's event must have come, and how often it is tried: the event may be behind a flood.
+#: Seconds in which a probe file's event must come, and the number of tries: the event may be delayed by many others.
 _PROOF: Final = 3.0
 _PROOFS: Final = 3
-#: Starts the name of a probe file: hidden, and telling.
+#: Start of a probe file's name: it is hidden, and says what the file is.
 PROBE_PREFIX: Final = ".watcher-probe-"
 
 
@@ -20,24 +20,24 @@ class EventProof:
     """The proof for one root. Not thread-safe."""
 
     def __init__(self, ledger: Ledger, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        """`ledger`: knows of the file, so that a crash leaves none behind."""
-        #: Some event arrived since the last `begin`.
+        """`ledger`: the file is recorded there, so that none stays after a crash."""
+        #: Whether any event has arrived since the last `begin`.
         self.heard = False
         self._ledger = ledger
         self._monotonic = monotonic
-        #: The real path whose event is waited for; b"": none is.
+        #: The real path whose event is awaited; b"": none.
         self._path = b""
         self._until = 0.0
         self._tries = 0
 
     def begin(self) -> None:
-        """Begin anew: nothing is waited for, nothing was heard or tried."""
+        """Start again: no event is awaited, none has arrived, and nothing was tried."""
         self.heard, self._path, self._tries = False, b"", 0
 
     def make(self, directory: bytes, real: bytes) -> str:
-        """Make a file with a dot name and remove it; return why that was not possible, or "".
+        """Make a hidden file and remove it; return why that was not possible, or "".
 
-        `real`: where `directory` really lies, with a slash behind it, as its event says.
+        `real`: the real path of `directory`, with a slash at the end, as in its events.
         """
         name = (PROBE_PREFIX + token_hex(4)).encode()
         path = directory.rstrip(b"/") + b"/" + name
@@ -54,7 +54,7 @@ class EventProof:
         return ""
 
     def hear(self, path: bytes) -> bool:
-        """Take note of an event at a real path; True where it is the one that is waited for."""
+        """Note an event at a real path; return True if it is the awaited one."""
         self.heard = True
         if path != self._path:
             return False
@@ -63,17 +63,17 @@ class EventProof:
 
     @property
     def overdue(self) -> bool:
-        """Whether the event should have come by now."""
+        """Whether the event should have arrived by now."""
         return bool(self._path) and self._monotonic() >= self._until
 
     @property
     def failed(self) -> bool:
-        """Whether it was tried often enough."""
+        """Whether all tries have failed."""
         return self._tries >= _PROOFS
 
 
 def touch(path: bytes) -> None:
-    """Make an empty file that was not there, and remove it; OSError where that is not possible."""
+    """Make a new empty file, and remove it; OSError if that is not possible."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         os.close(descriptor)

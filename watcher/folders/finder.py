@@ -1,4 +1,4 @@
-"""The finder: finds every finished recording below the folders and hands it to the ledger."""
+"""The finder: finds every complete recording below the folders and queues it in the ledger."""
 
 import os
 import threading
@@ -24,20 +24,20 @@ from watcher.tree import is_below
 
 _log = structlog.get_logger()
 
-#: Seconds without a sign of life after which the root of a folder with a thread of its own is asked for an answer, and
-#: after which it counts as lost even if the root itself answers: a directory below may hang.
+#: Seconds without a sign of life after which the root of a folder with its own thread is tested, and
+#: after which the folder counts as lost even if its root answers: a directory below may hang.
 _DOUBTFUL: Final = 1.0
 _SILENT: Final = 30.0
-#: Seconds network folders get to end.
+#: Seconds to wait for the threads of network folders to end.
 _JOIN: Final = 2.0
 
 
 class Finder:
-    """Watches folders: `start_watching`, then `run` in a thread of its own, then `close` when that thread has ended.
+    """Watches folders: call `start_watching`, then `run` in a separate thread, then `close` when that thread has ended.
 
-    Local folders share the finder's thread; one that lies on a network mount, or has one below it, gets its own, as the
+    Local folders share the finder's thread; a folder that lies on a network mount, or has one below it, gets its own, as the
     server may never answer.
-    Only `rescan`, `inspect`, `replace`, `states`, `ready` and `beat` are for other threads.
+    Other threads may use only `rescan`, `inspect`, `replace`, `states`, `ready` and `beat`.
     """
 
     def __init__(
@@ -51,13 +51,12 @@ class Finder:
         tick: float = TICK,
         settings: Callable[[bytes], None] | None = None,
     ) -> None:
-        """Take the folders as they are; `tick`: seconds between looks at roots and watches.
+        """Begin with these folders; `tick`: seconds between checks of roots and watches.
 
-        `settings` hears, in any of our threads, of each `.watcher.toml` that is met, changes or goes.
-
+        `settings` is called, in any of our threads, for each `.watcher.toml` that is found, changed or removed.
         ValueError for a glob that cannot be understood.
         """
-        #: Set when the first scan of every local folder that is there has begun.
+        #: Set when the first scan of every existing local folder has begun.
         self.ready = threading.Event()
         self._folders = _checked(folders)
         self._ledger = ledger
@@ -66,7 +65,7 @@ class Finder:
         self._monotonic = monotonic
         self._tick = tick
         self._settings = settings
-        # Shared by all monitor threads: a folder moves to another one with each network mount that comes or goes below it.
+        # Shared by all monitor threads: a folder moves to another thread when a network mount below it appears or disappears.
         self._quotas = Quotas(monotonic=monotonic)
         self._monitor_thread = self._new_monitor_thread()
         self._remote: list[RemoteMonitorThread] = []
@@ -80,11 +79,11 @@ class Finder:
         return self._monitor_thread.beat
 
     def start_watching(self) -> None:
-        """Start the watches, so that nothing that happens from now on goes unseen. Does not scan yet."""
+        """Start the watches, so that no change from now on is missed. Does not scan yet."""
         self._distribute("start")
 
     def run(self) -> None:
-        """Repeat `step` until stop is set; whatever is not expected escapes."""
+        """Repeat `step` until stop is set; unexpected exceptions are raised."""
         while not self._stop.is_set():
             self.step()
 
@@ -116,12 +115,12 @@ class Finder:
             monitor_thread.inbox.put(Event(EventKind.RESCAN))
 
     def inspect(self, path: bytes) -> None:
-        """Have a path looked at as if nothing were known of it; thread-safe."""
+        """Request a look at a path as if it were unknown; thread-safe."""
         for monitor_thread in self._monitor_threads():
             monitor_thread.again(path)
 
     def replace(self, folders: Sequence[Folder]) -> None:
-        """Watch these folders from now on; what is unchanged goes on undisturbed. Thread-safe.
+        """Watch these folders from now on; unchanged ones are not interrupted. Thread-safe.
 
         ValueError for a glob that cannot be understood: then nothing changes.
         """
@@ -129,7 +128,7 @@ class Finder:
         self._monitor_thread.inbox.put(Event(EventKind.WAKE))
 
     def states(self) -> tuple[FolderState, ...]:
-        """Return how each folder is watched; thread-safe, at most a moment old."""
+        """Return the state of each folder; thread-safe, at most a moment old."""
         remote = [
             replace(state, how=WatchMode.LOST, why=reach.SILENT, hint=reach.SILENT_HINT)
             if monitor_thread.silent
@@ -152,10 +151,10 @@ class Finder:
     def _monitor_threads(self) -> tuple[MonitorThread, ...]:
         return self._monitor_thread, *(remote.monitor_thread for remote in list(self._remote))
 
-    # Who watches what.
+    # Assignment of folders to threads.
 
     def _distribute(self, why: str) -> None:
-        """Assign every folder to its monitor thread, and to the nearest root what lies below it; keep what is unchanged."""
+        """Assign every folder to a monitor thread, and every path to the innermost root; keep unchanged assignments."""
         mounts = self._monitor_thread.mounts
         locations, doubles = distinct(self._folders, mounts)
         former, self._doubles = self._doubles, tuple(_double(*pair) for pair in doubles)
@@ -197,7 +196,7 @@ class Finder:
             remote.start()
 
     def _watch_remote(self) -> None:
-        """Raise what ended a network folder's thread; say when one does not answer."""
+        """Raise the error that ended a network folder's thread; log if one does not answer."""
         for remote in self._remote:
             if remote.failure is not None:
                 raise remote.failure
@@ -238,13 +237,13 @@ def _may_hang(mounts: Mounts, location: bytes, folder: Folder, locations: dict[b
 
 
 def _double(folder: Folder, other: Folder) -> FolderState:
-    """Return the state of a folder that is the same directory as another one: not out of reach, but to be looked after."""
+    """Return the state of a folder that is the same directory as another one, with an obstacle that tells what to do."""
     obstacle = Obstacle(os.fsencode(folder.path), why_left_out(other), DOUBLE_HINT)
     return replace(_absent(folder, why_left_out(other)), obstacles=(obstacle,))
 
 
 def is_double(state: FolderState) -> bool:
-    """Return whether a folder is left out, as it is the same directory as another one."""
+    """Return whether a folder is left out because it is the same directory as another one."""
     return any(one.hint == DOUBLE_HINT for one in state.obstacles)
 
 

@@ -1,4 +1,4 @@
-"""The first scan of a folder: what is there is counted, and said, before anything is bought."""
+"""The first scan of a folder: count and log the backlog before anything is bought."""
 
 import os
 
@@ -22,7 +22,7 @@ def full_scan(root: Root) -> Scan:
 
 
 def _count(root: Root) -> Scan:
-    """Count what is in a root before its first start, and log that in one event."""
+    """Count the recordings in a root before its first start, and log that in one event."""
     files = size = untimed = 0
     seconds = 0.0
     for found in unknown(root, root.path):
@@ -47,6 +47,6 @@ def _count(root: Root) -> Scan:
         seconds=round(seconds, 3),
         untimed=untimed,
         left_alone=not folder.backlog,
-        # At most: what has its outputs already, or is stored, costs nothing.
+        # This is the most it can cost: files with outputs or stored answers cost nothing.
         **({"most_cost": exact_money(seconds / 60 * price)} if price else {}),
     )

@@ -8,32 +8,32 @@ from watcher.settle import LONGEST_DIRECTORY, Names, SettleRules
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A folder to watch, as the settings have it; seconds and bytes."""
+    """A watched folder's settings; in seconds and bytes."""
 
     name: str
     path: str
     recursive: bool = True
-    #: Globs of files taken beside those with an audio suffix.
+    #: Globs of files to take in addition to those with an audio suffix.
     include: tuple[str, ...] = ()
-    #: Globs of files and directories left alone; may hold the presets of `settle.PRESETS`.
+    #: Globs of files and directories to ignore; may contain the presets of `settle.PRESETS`.
     exclude: tuple[str, ...] = ()
-    #: False: what is there at the first start is left alone.
+    #: False: files that exist at the first start are not transcribed.
     backlog: bool = True
     quiet_seconds: float = 2.0
     #: auto, events or scan.
     detect: str = "auto"
     max_upload_bytes: int = 24_000_000
     piece_seconds: float = 600.0
-    #: Directories never entered, as paths below this one: where finished sources are moved to.
+    #: Directories that are never entered, as paths below this one: finished sources are moved to them.
     prune: tuple[str, ...] = ()
     incomplete_after: float = 600.0
-    #: What a minute of audio costs, for the log; 0: not known, or nothing.
+    #: Price of a minute of audio, for the log; 0: not known, or free.
     price_per_minute: float = 0.0
 
     def names(self) -> Names:
         """Compile the name rules; ValueError when a glob cannot be understood."""
         above = os.fsencode(os.path.abspath(self.path)).rstrip(b"/")  # noqa: PTH100  keeps symbolic links
-        # `after = "move:done/"` puts a directory into the path: its length is subtracted.
+        # `after = "move:done/"` makes paths longer by a directory: subtract its length.
         moved = max((len(os.fsencode(path)) + 1 for path in self.prune), default=0)
         longest = max(0, LONGEST_DIRECTORY - len(above) - 1 - moved)
         return Names(include=self.include, exclude=self.exclude, prune=self.prune, longest=longest)

@@ -29,9 +29,9 @@ from watcher.sidecar import reporting
 
 #: Seconds to wait for the probe file's event.
 _WAIT: Final = 2.0
-#: Directories counted at most: a doctor does not walk for minutes.
+#: Most directories to count, so that `check` does not take minutes.
 _COUNTED: Final = 200_000
-#: Paths that are kept of what there may be any number of, and of the `.watcher.toml`, each of which is looked at.
+#: Paths kept of each kind, as there may be any number; and of `.watcher.toml` files, as each of them is read.
 _KEPT: Final = 10
 _SETTINGS: Final = 1000
 #: Bit of CAP_LEASE in the capability sets (capabilities(7)).
@@ -41,15 +41,15 @@ _INOTIFY: Final = Path("/proc/sys/fs/inotify")
 
 @dataclass(slots=True)
 class CountedPaths:
-    """How many paths there are, and the first of them: anybody who can write into a folder can make any number."""
+    """The number of paths, and the first of them: anybody who can write into a folder can make any number."""
 
-    #: So many are kept.
+    #: Number of paths kept.
     most: int = _KEPT
     count: int = 0
     some: list[bytes] = field(default_factory=list)
 
     def add(self, path: bytes) -> None:
-        """Count one."""
+        """Count a path."""
         self.count += 1
         if len(self.some) < self.most:
             self.some.append(path)
@@ -57,36 +57,36 @@ class CountedPaths:
 
 @dataclass(frozen=True, slots=True)
 class FolderProbeResult:
-    """Result of probing a folder; None: could not be found out."""
+    """Result of probing a folder; None: not known."""
 
     how: WatchMode
     why: str
-    #: What to do about it; "" where nothing is wrong.
+    #: What to do about it; "" if nothing is wrong.
     hint: str
     readable: bool
-    #: Why no output can be placed there; None where it can be, or where it cannot be read and this was not tried.
+    #: Why no output can be placed there; None if it can, or if the folder cannot be read and this was not tried.
     refusal: JobError | None
     filesystem: str
     network: bool
     #: Seconds from making the probe file to its event; None: no event, or no probe file.
     event_after_seconds: float | None
-    #: "yes", "own files" (nobody gave us CAP_LEASE) or "no" (the quiet time is 5 s then).
+    #: "yes", "own files" (without CAP_LEASE) or "no" (then the quiet time is 5 s).
     leases: str
     free_bytes: int | None
-    #: Directories below, each of which takes one watch; `watch_limit` is what one user may have.
+    #: Number of directories, each of which needs one watch; `watch_limit`: watches that one user may have.
     directories: int
     watch_limit: int | None
     instance_limit: int | None
     #: Files that look like recordings and are not taken, by the reason (see `settle.UNWATCHED`).
     unwatched: dict[str, CountedPaths]
-    #: The `.watcher.toml` that hold there.
+    #: The `.watcher.toml` files that apply there.
     settings: CountedPaths
-    #: Directories and recordings there that cannot be read, by why, and what to do about it.
+    #: Directories and recordings that cannot be read, by the reason and what to do about it.
     obstacles: dict[tuple[str, str], CountedPaths]
 
 
 def probe(folder: Folder, *, monotonic: Callable[[], float] = time.monotonic) -> FolderProbeResult:
-    """Look at a folder as a daemon would, and leave nothing behind. Touches the folder, so a dead server blocks it."""
+    """Check a folder as a daemon would, and leave no file there. It accesses the folder, so it blocks if the mount hangs."""
     mounts = Mounts()
     try:
         path = os.fsencode(os.path.abspath(folder.path))  # noqa: PTH100  keeps symbolic links
@@ -121,7 +121,7 @@ def probe(folder: Folder, *, monotonic: Callable[[], float] = time.monotonic) ->
 
 
 class _EventProbe:
-    """A watch on the root alone, and a file made in it."""
+    """A watch on the root only, and a file made in it."""
 
     def __init__(self, path: str, monotonic: Callable[[], float]) -> None:
         self.writable = False
@@ -133,7 +133,7 @@ class _EventProbe:
         self._monotonic = monotonic
 
     def readable(self) -> str:
-        """Return why the root cannot be listed; "" when it can."""
+        """Return why the root cannot be listed, or ""."""
         try:
             with os.scandir(self._path) as entries:
                 next(entries, None)
@@ -142,7 +142,7 @@ class _EventProbe:
         return ""
 
     def run(self, folder: Folder) -> None:
-        """Make the file, and wait for its event where there can be one."""
+        """Make the file, and wait for its event if there can be one."""
         inbox = Inbox()
         watch = Watch(os.fsdecode(reach.real_path(os.fsencode(self._path))), inbox, recursive=False)
         try:
@@ -168,7 +168,7 @@ class _EventProbe:
         try:
             self.writable = True
             os.close(descriptor)
-            # Others may write here too, and have put something else in its place: a pipe would be waited for.
+            # Others may write here too, and may have replaced the file: opening a pipe would block.
             reader = os.open(path, tree.FILE)
             self.lease = writer(reader)
             os.close(reader)
@@ -206,14 +206,14 @@ def _judge(
 
 
 def _leases(lease: WriterState, *, network: bool) -> str:
-    """Sum up; the probe file is our own, so a lease on it says nothing of the files of others."""
+    """Return the value of `leases`; the probe file is our own, so a lease on it says nothing about files of others."""
     if _may_lease():
         return "yes" if lease is WriterState.NONE and not network else "no"
     return "no" if network or lease is WriterState.UNKNOWN else "own files"
 
 
 def _may_lease() -> bool:
-    """Return whether this process may ask for leases on files of others."""
+    """Return whether this process may take leases on files of others."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("CapEff:"):
             return bool(int(line.split()[1], 16) >> _CAP_LEASE & 1)
@@ -228,7 +228,7 @@ def _free(path: bytes) -> int | None:
 
 
 def _directories(folder: Folder, path: bytes) -> int:
-    """Count what the kernel needs a watch for: watchdog leaves out nothing but links."""
+    """Count the directories that need a watch: all, without links."""
     if not folder.recursive:
         return 1
     return sum(1 for _ in islice(tree.walk(path, named=lambda _: False), _COUNTED))
@@ -244,7 +244,7 @@ class _Seen:
 
 
 def _looked_through(folder: Folder, path: bytes) -> _Seen:
-    """Return what looks like a recording and is not taken, the `.watcher.toml`, and what cannot be read."""
+    """Return files that look like recordings and are not taken, the `.watcher.toml` files, and what cannot be read."""
     names, seen = folder.names(), _Seen()
     prefix = path.rstrip(b"/") + b"/"
     pending, count = tree.PendingDirectories(path), 0

@@ -16,7 +16,7 @@ class WatchMode(StrEnum):
 
     EVENTS = "events"
     SCAN = "scan"
-    #: It is not there: waited for.
+    #: The folder does not exist or cannot be read; it is tried again.
     LOST = "lost"
 
 
@@ -32,11 +32,11 @@ class FolderState:
     directories: int
     known: int
     waiting: int
-    #: Directories without a watch of their own, looked at every few seconds instead.
+    #: Number of directories without a watch, which are checked every few seconds instead.
     unwatched: int
     #: What to do about a folder that is lost; else "".
     hint: str = ""
-    #: What cannot be read below, the first of them.
+    #: The first of the paths below that cannot be read.
     obstacles: tuple[Obstacle, ...] = ()
     #: Some of the files that wait, with the reason.
     incoming: tuple[WaitingFile, ...] = ()
@@ -44,7 +44,7 @@ class FolderState:
     passed_over: int = 0
 
     def log(self) -> None:
-        """Log how the folder is watched, if it is there."""
+        """Log how the folder is watched, if it exists."""
         if self.how is not WatchMode.LOST:
             _log.info(
                 "folder.watching",

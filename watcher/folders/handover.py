@@ -1,4 +1,4 @@
-"""Hand whole files over to the ledger, many in one transaction, and remember what it knows."""
+"""Put complete files into the ledger, many in one transaction, and remember which files it knows."""
 
 import os
 from collections.abc import Callable
@@ -13,17 +13,17 @@ from watcher.ledger.values import PutResult
 
 _log = structlog.get_logger()
 
-#: Files of a scan that are handed over in one transaction.
+#: Files of a scan that are put in one transaction.
 _BATCH: Final = 512
 
 
 class Handover:
-    """Files that were found and are not in the ledger yet. Owned by the finder's thread."""
+    """Found files that are not in the ledger yet. Owned by the finder's thread."""
 
     def __init__(
         self, ledger: Ledger, known: KnownFiles, told: Callable[[FoundRecording, PutResult], None] | None = None
     ) -> None:
-        """`told` hears the ledger's answer to each file."""
+        """`told` is called with the ledger's result for each file."""
         self._ledger = ledger
         self._known = known
         self._told = told
@@ -32,23 +32,23 @@ class Handover:
         self._urgent = False
 
     def take(self, found: FoundRecording, *, waited: float, urgent: bool) -> None:
-        """Have a file queued; it `waited` so many seconds to be whole. `urgent`: found by an event, not by a scan."""
+        """Queue a file with the next flush; `waited`: seconds until it was whole. `urgent`: found by an event, not by a scan."""
         self._found[found.path] = (found, waited)
         self._urgent = self._urgent or urgent
 
     def skip(self, found: FoundRecording) -> None:
-        """Have a file noted as left alone."""
+        """Record a file as not to be transcribed, with the next flush."""
         self._left.append(found)
 
     def is_pending(self, path: bytes, fingerprint: Fingerprint) -> bool:
-        """Return whether exactly this file is about to be queued."""
+        """Return whether a file with this path and fingerprint waits for the next flush."""
         pending = self._found.get(path)
         return pending is not None and pending[0].fingerprint == fingerprint
 
     def flush(self, *, bulk: bool = False) -> int:
-        """Hand over, in one transaction; give the number of files queued. StateError passes.
+        """Put the files in one transaction; return the number of files queued. Raises StateError.
 
-        `bulk`: a long scan goes on, so what it found can wait until there is enough for a transaction; arrivals cannot.
+        `bulk`: a long scan is running, so its files can wait until there are enough for a transaction; urgent ones cannot.
         """
         if bulk and not self._urgent and len(self._found) + len(self._left) < _BATCH:
             return 0

@@ -1,4 +1,4 @@
-"""Events and paths that wait to be looked at. Other programs can cause any number of them, so their memory is limited."""
+"""Waiting events and paths. Other programs can cause any number of them, so their memory is limited."""
 
 import sys
 import threading
@@ -8,27 +8,27 @@ from itertools import islice
 from queue import SimpleQueue
 from typing import Final
 
-#: Bytes of events, and of paths, that wait to be read. What comes beyond them counts as lost, as if the kernel's queue had
-#: overflowed: everything is scanned. (Counted by bytes, as a path may have 4,096 of them and Python may keep each in four.)
+#: Most bytes of waiting events, and of waiting paths. Further events are dropped, as if the kernel's queue had
+#: overflowed, and everything is scanned. (Bytes are counted, as a path may have 4,096 of them and Python may need four for each.)
 MOST_BYTES: Final = 20_000_000
-#: Bytes of an event, or of a place in a set, without its path.
+#: Bytes of an event, or of an entry of a set, without its path.
 _OVERHEAD: Final = 150
 
 
 class EventKind(StrEnum):
-    """Kinds of events, by what has to be looked at."""
+    """Kinds of events, by the reaction to them."""
 
     #: Inspect this file.
     FILE = "file"
     #: Scan this directory.
     DIRECTORY = "directory"
-    #: Something is not there any more.
+    #: Something is gone.
     GONE = "gone"
-    #: A thread of a watch ended, or the kernel's queue overflowed: ask the watches.
+    #: A thread of a watch ended, or the kernel's queue overflowed: check the watches.
     TROUBLE = "trouble"
-    #: All watches of a newly watched root are set: ask the watches.
+    #: All watches of a newly watched root are set: check the watches.
     WATCHED = "watched"
-    #: Asked for by other threads: look at this path afresh; scan everything; stop waiting.
+    #: Requests of other threads: look at this path as if it were unknown; scan everything; stop waiting.
     AGAIN = "again"
     RESCAN = "rescan"
     WAKE = "wake"
@@ -43,7 +43,7 @@ class Event:
 
 
 class Inbox(SimpleQueue[Event]):
-    """Events that wait to be read, from many threads. Unbounded; check `full` before `put`."""
+    """A queue of events from many threads. It has no limit itself; check `full` before `put`."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
@@ -51,7 +51,7 @@ class Inbox(SimpleQueue[Event]):
 
     @property
     def full(self) -> bool:
-        """Whether so many bytes wait that no more events should."""
+        """Whether the limit of waiting bytes is reached."""
         return self._bytes >= MOST_BYTES
 
     def put(self, event: Event, block: bool = True, timeout: float | None = None) -> None:  # noqa: FBT001,FBT002  as SimpleQueue has it
@@ -61,26 +61,26 @@ class Inbox(SimpleQueue[Event]):
         super().put(event, block, timeout)
 
     def get(self, block: bool = True, timeout: float | None = None) -> Event:  # noqa: FBT001,FBT002  likewise
-        """Take out the oldest; queue.Empty when none comes."""
+        """Remove and return the oldest event; queue.Empty if none comes in time."""
         event = super().get(block, timeout)
         with self._guard:
             self._bytes -= size(event.path)
         return event
 
     def get_nowait(self) -> Event:
-        """Take out the oldest; queue.Empty when there is none."""
+        """Remove and return the oldest event; queue.Empty if there is none."""
         return self.get(block=False)
 
 
 class WaitingPaths:
-    """Paths that wait, each once, in the order in which they came, up to `MOST_BYTES`."""
+    """A queue of paths, each once, up to `MOST_BYTES`."""
 
     def __init__(self) -> None:
         self._paths: dict[bytes, None] = {}
         self._bytes = 0
 
     def __len__(self) -> int:
-        """Return how many wait."""
+        """Return how many paths wait."""
         return len(self._paths)
 
     def __contains__(self, path: bytes) -> bool:
@@ -88,7 +88,7 @@ class WaitingPaths:
         return path in self._paths
 
     def add(self, path: bytes) -> bool:
-        """Add a path; False where too many wait."""
+        """Add a path; return False if too many wait."""
         if path not in self._paths:
             if self._bytes >= MOST_BYTES:
                 return False
@@ -97,7 +97,7 @@ class WaitingPaths:
         return True
 
     def take(self, limit: int) -> list[bytes]:
-        """Take out up to `limit` of those that wait longest."""
+        """Remove and return up to `limit` paths that wait longest."""
         taken = list(islice(self._paths, limit))
         for path in taken:
             del self._paths[path]
@@ -105,11 +105,11 @@ class WaitingPaths:
         return taken
 
     def clear(self) -> None:
-        """Take out all."""
+        """Remove all."""
         self._paths.clear()
         self._bytes = 0
 
 
 def size(path: str | bytes) -> int:
-    """Return the bytes that an event, or a waiting path, takes."""
+    """Return the bytes that an event or a waiting path takes."""
     return sys.getsizeof(path) + _OVERHEAD

@@ -1,4 +1,4 @@
-"""Judge what was found: whether a file is queued, is left alone, or waits until it is whole."""
+"""Judge found files: whether a file is queued, is ignored, or waits until it is whole."""
 
 import os
 import stat
@@ -20,7 +20,7 @@ _log = structlog.get_logger()
 
 
 class Judge:
-    """The judge of one root's files. Owned by the finder's thread."""
+    """Judges the files of one root. Owned by the finder's thread."""
 
     def __init__(
         self,
@@ -34,8 +34,8 @@ class Judge:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`directories`: those that were listed."""
-        #: True until the first scan of the first start has ended.
+        """`directories`: the directories listed so far."""
+        #: Whether the first scan of the first start has not ended yet.
         self.first = False
         #: Number of files that were opened; read and reset by the scanner.
         self.opened = 0
@@ -50,7 +50,7 @@ class Judge:
         self._began = clock()
 
     def wanted(self, relative: str) -> bool:
-        """Return whether a file is to be looked at by its path; speak of recordings that are left out, once."""
+        """Return whether to look at a file, by its path; log excluded recordings once."""
         parent, _, _ = relative.rpartition("/")
         if parent and not self._location.folder.recursive:
             return False
@@ -67,7 +67,7 @@ class Judge:
     ) -> None:
         """Decide whether a file is already known, is skipped, or is examined.
 
-        `arrived`: an event or a due look says so. `siblings`: a placeholder may be beside it.
+        `arrived`: because of an event or a due look, not of a scan. `siblings`: there may be a placeholder beside it.
         """
         path = parent.rstrip(b"/") + b"/" + os.fsencode(name)
         if not stat.S_ISREG(status.st_mode):
@@ -84,7 +84,7 @@ class Judge:
             return
         if self._handover.is_pending(path, stamp):
             return
-        # On network mounts ctime cannot be compared; treat all files of the first scan as old.
+        # On network mounts ctime cannot be compared: count all files of the first scan as old.
         old = self.first and not arrived and (site.network or status.st_ctime < self._began)
         if old and not self._location.folder.backlog:
             self._handover.skip(FoundRecording(self._location.path, path, stamp, backlog=True))
@@ -99,14 +99,14 @@ class Judge:
             self._handover.take(found, waited=waited, urgent=arrived)
 
     def is_foreign(self, directory: int, parent: bytes, name: str, status: os.stat_result) -> bool:
-        """Return whether a file shares its suffix with recordings and is none; then it is known until it changes."""
+        """Return whether a file has a suffix of recordings and is none; then it counts as known until it changes."""
         form = SHARED_SUFFIXES.get(os.path.splitext(name)[1].lower())  # noqa: PTH122 - a name
         if form is None or not stat.S_ISREG(status.st_mode):
             return False
         try:
             descriptor = os.open(name, tree.FILE, dir_fd=directory)
         except OSError:
-            # The look at it will report why.
+            # Examining it will report why.
             return False
         self.opened += 1
         try:

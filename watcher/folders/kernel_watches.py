@@ -1,4 +1,4 @@
-"""What the kernel says of this process's inotify watches: which there are, and why one is refused."""
+"""Read from the kernel which inotify watches this process has, and why one is refused."""
 
 import ctypes
 import errno
@@ -30,7 +30,7 @@ def watched() -> frozenset[tuple[int, int]]:
 
 
 def kernel_device(device: int) -> int:
-    """Write a `st_dev` the way fdinfo does."""
+    """Write a `st_dev` in the form of fdinfo."""
     return os.major(device) << 20 | os.minor(device)
 
 
@@ -40,7 +40,7 @@ def path_of(directory: int) -> bytes:
 
 
 def diagnose(root: bytes, path: bytes) -> int:
-    """Find out from the kernel why a directory below a root has no watch: 0 when it gives one now, else the errno."""
+    """Find out why a directory below a root has no watch: 0 if the kernel gives one now, else the errno."""
     try:
         with tree.directory(root, path) as directory:
             return _refusal(path_of(directory))
@@ -59,7 +59,7 @@ def _refusal(directory: bytes) -> int:
         os.close(descriptor)
 
 
-#: What the kernel's refusals mean, with the remedy.
+#: What to do about the kernel's refusals, by errno.
 REMEDIES: Final = {
     errno.ENOSPC: "raise fs.inotify.max_user_watches, e.g. sysctl -w fs.inotify.max_user_watches=524288",
     errno.EMFILE: "raise fs.inotify.max_user_instances, e.g. sysctl -w fs.inotify.max_user_instances=512",

@@ -1,10 +1,10 @@
-"""Map of known files to their fingerprints: 100,000 of them in less than 3 MB.
+"""Map of known files to their fingerprints: 100,000 files in less than 3 MB.
 
-Paths and fingerprints are kept as hashes only (salted per process, so nobody can prepare a collision; of 64 bits, where two
-of 100,000 files share one by a chance of one in a thousand million; on 32-bit machines of 32, where some do). Of two files
-that share one, each scan takes one for "not known": that costs a look, as the ledger has the last word.
+Only hashes of paths and fingerprints are kept. They are salted per process, so nobody can prepare a collision. They have 64 bits:
+the chance that two of 100,000 files share one is one in a thousand million (on 32-bit machines 32 bits: some files do). If two files
+share a hash, each scan takes one of them for unknown: this only costs a look, as the ledger decides in the end.
 
-The table grows and shrinks with the files, a bucket at a time, so that no change waits for the whole of it: linear
+The table grows and shrinks by one bucket at a time, so that no change has to copy the whole table: linear
 hashing (W. Litwin, "Linear hashing: a new tool for file and table addressing", VLDB 1980).
 """
 
@@ -13,7 +13,7 @@ from typing import Final
 
 from watcher.job import Fingerprint
 
-#: Files in a bucket, on the average. With more, a search takes longer; with fewer, there are more arrays.
+#: Average number of files in a bucket. With more, a search takes longer; with fewer, there are more arrays.
 _FULL: Final = 16
 
 
@@ -21,9 +21,9 @@ class KnownFiles:
     """A map from path to fingerprint; a directory's path is hashed once for all its files."""
 
     def __init__(self) -> None:
-        # Key and print in turn: a search in a bucket of a few dozen numbers runs in C and needs no object per entry.
+        # Keys and fingerprints alternate: a search in a bucket of a few dozen numbers runs in C and needs no object per entry.
         self._buckets: list[array[int]] = [array("q")]
-        # As many of a key's low bits as the numbers of the buckets take.
+        # How many low bits of a key choose the bucket.
         self._mask = 0
         self._count = 0
 
@@ -32,7 +32,7 @@ class KnownFiles:
         return self._count
 
     def get(self, key: int) -> int | None:
-        """Return the fingerprint's hash; None when the path is not known."""
+        """Return the fingerprint's hash; None if the path is not known."""
         bucket = self._bucket(key)
         try:
             at = bucket.index(key)
@@ -61,7 +61,7 @@ class KnownFiles:
             return
         del bucket[at : at + 2]
         self._count -= 1
-        # Merge at a lower count than split, to avoid flapping.
+        # Merge at a lower count than split, so that the table does not split and merge in turn.
         if len(self._buckets) > 1 and 2 * self._count < _FULL * len(self._buckets):
             self._join()
 
@@ -74,7 +74,7 @@ class KnownFiles:
         return self._buckets[number if number < len(self._buckets) else self._whole(number)]
 
     def _whole(self, number: int) -> int:
-        """Return the bucket that holds what belongs into this one until it is there: without the highest bit."""
+        """Return the bucket that is used until this one exists: its number without the highest bit."""
         return number & (self._mask >> 1)
 
     def _split(self) -> None:
@@ -90,7 +90,7 @@ class KnownFiles:
         self._buckets.append(parts[1])
 
     def _join(self) -> None:
-        """Take back what the last bucket was given."""
+        """Merge the last bucket into the one that it was split from."""
         last = self._buckets.pop()
         number = len(self._buckets)
         self._buckets[self._whole(number)].extend(last)

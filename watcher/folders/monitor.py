@@ -1,8 +1,8 @@
-"""Monitor one root: how it is watched, and what is done when that fails.
+"""Monitor one root: watch it by events or scans, and repair a watch that fails.
 
-A monitor scans after all watches exist, so that no change is missed. It looks at the root and at the watch's threads a few times a second, and compares the watches with the directories
-after every full scan. After any distress (a lost reader, an overflow, a root that was replaced, mounted over or went away) the
-watch is built anew and everything is scanned.
+A monitor scans after all watches exist, so that no change is missed. It checks the root and the watch's threads a few times a second,
+and compares the watches with the directories after every full scan. After a fault (a lost reader, an overflow, a root that was
+replaced, mounted over or removed) the watch is built again and everything is scanned.
 """
 
 import errno
@@ -31,15 +31,16 @@ from watcher.settle import Quotas
 
 _log = structlog.get_logger()
 
-#: Seconds between a finding of the audit and its confirmation: a new directory gets its watch a moment later.
+#: Seconds between a finding of the audit and its confirmation: a new directory gets its watch after a moment.
 _CONFIRM: Final = 1.0
-#: Seconds before a watch that keeps failing is built anew: first, longest; and how long it must hold to start over.
+#: Seconds before a watch that keeps failing is built again: the first and the longest wait. A watch that works for longer than the
+#: longest wait starts with the first again.
 _REBUILD: Final = (0.5, 30.0)
 _HELD: Final = 5.0
 _WAITED_FOR: Final = "it is waited for: mount it, create it, or let the user that Watcher runs as read it"
 _WALKS: Final = "its directories get their watches"
 _QUEUE_HINT: Final = "raise fs.inotify.max_queued_events if this comes often"
-#: Obstacles, and files that wait, reported at most.
+#: Most obstacles, and most waiting files, to report.
 _OBSTACLES: Final = 20
 
 
@@ -58,7 +59,7 @@ class FolderMonitor:
         settings: Callable[[bytes], None] | None = None,
         quotas: Quotas | None = None,
     ) -> None:
-        """`quotas`: bounds what is said of each folder."""
+        """`quotas`: limits the log lines about each folder."""
         self.folder = folder
         self.root = Root(folder, ledger, mounts, clock=clock, monotonic=monotonic, settings=settings)
         self._quotas = Quotas(monotonic=monotonic) if quotas is None else quotas
@@ -66,9 +67,9 @@ class FolderMonitor:
         self._scan_lease = ScanLease(folder, self.root.path, ledger.hosts, monotonic=monotonic)
         self.how = WatchMode.LOST
         self.why = ""
-        #: Where the root really lies, with a slash behind it.
+        #: The root's real path, with a slash at the end.
         self.real_prefix = b""
-        #: Paths that events pointed at, or workers, and nobody has looked at yet.
+        #: Paths from events or workers that wait for a look.
         self._heard_of = WaitingPaths()
         self._ledger = ledger
         self._mounts = mounts
@@ -79,11 +80,11 @@ class FolderMonitor:
         self._watch: Watch | None = None
         #: Reason of the scan that follows the set-up of the watches; None: the set-up is over.
         self._scan_reason: str | None = None
-        #: A scan was asked for that does not wait for that.
+        #: A scan was requested that does not wait for the watches.
         self._impatient = False
         self._identity = (0, 0)
         self._told: tuple[object, ...] = ()
-        #: How it is watched has to be said later.
+        #: How it is watched is still to be logged.
         self._untold = False
         self._proof = EventProof(ledger, monotonic=monotonic)
         self._rebuild_at: float | None = None
@@ -95,12 +96,12 @@ class FolderMonitor:
 
     @property
     def present(self) -> bool:
-        """Whether the root is there."""
+        """Whether the root exists and can be read."""
         return self.how is not WatchMode.LOST
 
     @property
     def begun(self) -> bool:
-        """Whether the first scan has begun, or there is nothing to scan here."""
+        """Whether the first scan has begun, or is not needed on this host."""
         return self.schedule.begun > 0 or not self.present or not self.schedule.ours
 
     @property
@@ -109,14 +110,14 @@ class FolderMonitor:
         return self.present and self.schedule.busy
 
     def next_need(self) -> float:
-        """Monotonic time at which there is a file to look at."""
+        """Monotonic time of the next look at a file."""
         if self._heard_of:
             return float("-inf")
         due = self.root.candidates.next_due() if self.present else None
         return float("inf") if due is None else due
 
     def state(self) -> FolderState:
-        """Return how it is watched."""
+        """Return the folder's state."""
         return FolderState(
             name=self.folder.name,
             path=os.fsdecode(self.root.path),
@@ -136,7 +137,7 @@ class FolderMonitor:
     # Starting and ending.
 
     def begin(self, why: str) -> None:
-        """Watch the root and ask for a full scan; a root that is not there is lost, and waited for."""
+        """Watch the root and request a full scan; a root that does not exist is lost, and tried again."""
         path = self.root.path
         try:
             self._identity = identity(path)
@@ -153,7 +154,7 @@ class FolderMonitor:
             self._scan_after_watches(why)
 
     def _take_turn(self) -> bool:
-        """Check the scan lease; when the turn to scan has come, read what others have found. Return True only in the call in which the turn came."""
+        """Check the scan lease. When this host has just got it, read from the ledger what others have found, and return True."""
         if came := self._scan_lease.check():
             self.root.load()
         self.schedule.ours = self._scan_lease.ours
@@ -167,19 +168,19 @@ class FolderMonitor:
             self._scan_reason = self._scan_reason or why
 
     def close(self) -> None:
-        """Release the watch; what was found and not handed over yet is found again at the next start."""
+        """Release the watch; files found and not queued yet are found again at the next start."""
         self.schedule.stop()
         self._heard_of.clear()
         self._scan_lease.release()
         self._drop_watch()
 
     def scan(self, enough: Callable[[], bool]) -> None:
-        """Scan what is due until `enough`; nothing before the first scan of everything, which waits for the watches."""
+        """Scan what is due until `enough`; the first full scan comes first, and waits for the watches."""
         if self.present and (self._scan_reason is None or self.schedule.begun or self.schedule.busy):
             self.schedule.run(enough)
 
     def want_look(self, path: bytes) -> None:
-        """Request a look at a path that changed; where too many wait, for a scan of everything instead."""
+        """Request a look at a changed path; if too many wait, request a full scan instead."""
         if self.schedule.covers(path):
             return
         if self._heard_of.add(path):
@@ -190,14 +191,14 @@ class FolderMonitor:
             self.schedule.want_full("overflow")
 
     def again(self, path: bytes) -> None:
-        """Request a look at a path as if nothing were known of it: its content changed under a worker's hands."""
+        """Request a look at a path as if it were unknown: its content changed while a worker read it."""
         self.root.unlearn(path)
-        # If the root is missing, do nothing more; the file is found when the root returns.
+        # If the root is missing, do nothing more: the file is found when the root is back.
         if self.present and self.root.location.owns(path):
             self.want_look(path)
 
     def look(self, limit: int, enough: Callable[[], bool]) -> None:
-        """Look at what events pointed at, and at up to `limit` waiting files that are due, until `enough`."""
+        """Look at paths from events, and at up to `limit` waiting files that are due, until `enough`."""
         self.root.inspect_some(self._heard_of, enough)
         self.root.check_due(limit, enough)
 
@@ -217,14 +218,14 @@ class FolderMonitor:
             self.schedule.want_subtree(path)
 
     def heard(self, path: bytes) -> bytes | None:
-        """Take note of an event at a real path; give it as a path of this root, None when it was the proof."""
+        """Note an event at a real path; return it as a path of this root, or None if it was the proof's event."""
         if self._proof.hear(path):
             self._say(WatchMode.EVENTS, f"{self.root.location.mount().filesystem}, an event arrived")
             return None
         return self.named(path)
 
     def named(self, path: bytes) -> bytes:
-        """Return a real path below the root as a path of this root."""
+        """Convert a real path below the root to a path of this root."""
         return self.root.path.rstrip(b"/") + b"/" + path[len(self.real_prefix) :]
 
     # Events or scans.
@@ -265,7 +266,7 @@ class FolderMonitor:
         self.schedule.deaf = self.schedule.begun > 0
 
     def _end_setting_watches(self, why: str) -> None:
-        """Expect events, since every directory has its watch, and scan what came meanwhile."""
+        """Rely on events, since every directory has its watch, and scan for changes made meanwhile."""
         self._scan_reason, self._built_at, self.schedule.deaf = None, self._monotonic(), False
         if self.folder.detect == "auto":
             self._prove()
@@ -274,7 +275,7 @@ class FolderMonitor:
         self.schedule.want_full(why)
 
     def _say(self, how: WatchMode, why: str) -> None:
-        """Note how the folder is watched, and say it when it is news."""
+        """Store how the folder is watched, and log it if it changed."""
         self.how, self.why, self.schedule.events, self.schedule.deaf = how, why, how is WatchMode.EVENTS, False
         self._tell()
 
@@ -286,12 +287,12 @@ class FolderMonitor:
             replace(self.state(), why=self.why).log()
 
     def _prove(self) -> None:
-        """Have an event prove that events arrive here."""
+        """Begin a proof that events arrive here."""
         if why := self._proof.make(self.root.path, self.real_prefix):
             self._say(WatchMode.EVENTS, f"{self.root.location.mount().filesystem}, not proved: {why}")
 
     def _doubt(self) -> None:
-        """Try an overdue proof again, and scan instead when events really do not arrive."""
+        """Try an overdue proof again; if no event arrives, rely on scans instead."""
         if self._proof.heard:
             self._proof.begin()
             self._say(WatchMode.EVENTS, f"{self.root.location.mount().filesystem}, events arrive")
@@ -312,7 +313,7 @@ class FolderMonitor:
     # Distress.
 
     def check(self) -> None:
-        """Compare the root and its watch with what they should be; to be called a few times per second."""
+        """Check the root and its watch; to be called a few times per second."""
         now = self._monotonic()
         try:
             found = identity(self.root.path)
@@ -343,7 +344,7 @@ class FolderMonitor:
             return False
 
     def remounted(self) -> bool:
-        """Return whether what was mounted or unmounted concerns this root; then look at every directory and at the watches.
+        """Return whether a mount or unmount concerns this root; if so, scan everything and check the watches.
 
         Containers change the mount table every few seconds; ignore mounts elsewhere.
         """
@@ -369,8 +370,8 @@ class FolderMonitor:
             if watch.complete:
                 self._end_setting_watches(self._scan_reason)
             elif not self._impatient and watch.hangs(now):
-                # It goes on when the mount answers, and then everything is scanned again. A scan that hangs there, too, is
-                # reported.
+                # The watch continues when the mount answers, and then everything is scanned again. If a scan hangs there, too, this
+                # is reported.
                 self._impatient = self.schedule.deaf = True
                 self.schedule.want_full(self._scan_reason)
             return
@@ -383,7 +384,7 @@ class FolderMonitor:
             self._audited != (schedule := (self.schedule.ended, self.schedule.scans_with_surprises))
             and not self.schedule.busy
         ):
-            # After every full scan; and what an event should have announced may lie where no watch is.
+            # After every full scan; and after a scan that found a change without an event: there may be no watch.
             self._audited = schedule
             self._audit_at = self._audit_at or now
         if self._audit_at is not None and now >= self._audit_at:
@@ -391,7 +392,7 @@ class FolderMonitor:
             self._look_at_watches(now)
 
     def _rebuild(self, reason: str, now: float, **keys: object) -> None:
-        """Build the watch anew: at once, or after a while when the last one did not hold."""
+        """Build the watch again: at once, or after a while if the last one failed soon."""
         first, longest = _REBUILD
         held = now - self._built_at > _HELD
         self._rebuild_wait = 0.0 if held else min(longest, max(first, self._rebuild_wait * 2))
@@ -421,12 +422,12 @@ class FolderMonitor:
     def _degraded(self, reason: str, **keys: object) -> None:
         said = {key: value for key, value in keys.items() if value not in ("", 0.0)}
         path = os.fsdecode(self.root.path)
-        # A flood overflows again and again.
+        # While many events come, the queue overflows again and again.
         loud = self._quotas.spend("degraded", self.root.path, reason, at_once=1 if reason == "overflow" else 3)
         say = _log.warning if loud else _log.debug
         say("folder.degraded", folder=self.folder.name, path=path, reason=reason, **said)
 
-    # The audit: has every directory its watch?
+    # The audit: whether every directory has its watch.
 
     def _look_at_watches(self, now: float) -> None:
         found = self._audit.look(self.root)

@@ -27,31 +27,31 @@ from watcher.settle import Quotas
 
 _log = structlog.get_logger()
 
-#: Seconds between two looks at roots, watches and clocks; the death of a watch is heard of at once.
+#: Seconds between two checks of roots, watches and clocks; the end of a watch's thread is noticed at once.
 TICK: Final = 0.5
-#: Seconds of a step in which one folder is scanned, and in which its files are looked at: then it is the next one's turn.
+#: Seconds of a step for scanning one folder, and for looking at its files; then it is the next folder's turn.
 _SLICE: Final = 0.02
 _LOOKING: Final = 0.05
-#: Seconds of a scan's turn that no event cuts short: a flood of events needs a scan, as some of them are lost.
+#: Seconds of a scan's turn that no event interrupts: while many events come, some are lost, and the scan is needed.
 _SURE: Final = 0.005
-#: Events taken in one step, and bytes of them; and waiting files of a folder looked at again in one.
+#: Most events handled in one step, and their bytes; and most waiting files of a folder checked in one step.
 _EVENTS: Final = 10_000
 _EVENTS_BYTES: Final = 3_000_000
 _LOOKS: Final = 200
-#: A wait that is late by so many seconds: we were stopped, and anything may have been missed. (The monotonic clock
-#: stops while the machine sleeps, so that this sees no sleep.)
+#: If a wait ends this many seconds late, the process was stopped, and events may have been missed. (The monotonic clock
+#: stops while the machine sleeps, so this does not notice sleep.)
 _LATE: Final = 3.0
-#: Seconds between two looks whether failure notes were deleted.
+#: Seconds between two checks for deleted failure notes.
 _NOTES: Final = 30.0
-#: Notes checked before the time limit is tested.
+#: Notes checked between two checks of the time limit.
 _AT_ONCE: Final = 4
-#: Ends the name of a failure note.
+#: End of a failure note's name.
 NOTE_SUFFIX: Final = f".{FAILED_NOTE}.txt"
 _SETTINGS: Final = "/" + os.fsdecode(NAME)
 
 
 class MonitorThread:
-    """The monitors of one thread. Only `inbox`, `again` and `beat` are for other threads; `states` and `begun` may be read."""
+    """The monitors of one thread. Other threads may use `inbox`, `again` and `beat`, and read `states` and `begun`."""
 
     def __init__(
         self,
@@ -63,9 +63,9 @@ class MonitorThread:
         settings: Callable[[bytes], None] | None = None,
         quotas: Quotas | None = None,
     ) -> None:
-        """Begin without a monitor; `settings` is called for each `.watcher.toml` that is found, changed or removed.
+        """Begin without monitors; `settings` is called for each `.watcher.toml` that is found, changed or removed.
 
-        `quotas`: bounds what is said of each folder.
+        `quotas`: limits the log lines about each folder.
         """
         self.inbox: Inbox = Inbox()
         self.monitors: list[FolderMonitor] = []
@@ -73,9 +73,9 @@ class MonitorThread:
         #: Monotonic time of the last sign of life.
         self.beat = monotonic()
         self.states: tuple[FolderState, ...] = ()
-        #: Set on a mount change; cleared by the finder.
+        #: Set after a change of mounts; cleared by the finder.
         self.remounted = False
-        #: Monitors below whose roots something was mounted since the step began: they look at nothing more in it.
+        #: Monitors below whose roots something was mounted since the step began: they do nothing more in this step.
         self._concerned: set[FolderMonitor] = set()
         #: Set by other threads: paths to look at again were dropped.
         self._missed = False
@@ -85,13 +85,13 @@ class MonitorThread:
         self._tick_seconds = tick
         self._next_tick = 0.0
         self._next_notes = 0.0
-        #: The failure notes that are still to be looked at this time.
+        #: The failure notes that are still to be checked in this round.
         self._notes: Iterator[OwnedOutput] | None = None
         self._settings = settings
         self._quotas = quotas
 
     def add(self, folder: Folder, foreign: frozenset[bytes], why: str) -> None:
-        """Watch a folder; `foreign` are the roots of other folders inside it. ValueError for a broken glob."""
+        """Watch a folder; `foreign`: the roots of other folders inside it. ValueError for a broken glob."""
         monitor = FolderMonitor(
             folder,
             self._ledger,
@@ -107,7 +107,7 @@ class MonitorThread:
         monitor.begin(why)
 
     def remove(self, monitor: FolderMonitor) -> None:
-        """Watch a folder no more."""
+        """Stop watching a folder."""
         self.monitors.remove(monitor)
         monitor.close()
 
@@ -118,7 +118,7 @@ class MonitorThread:
         self.mounts.close()
 
     def again(self, path: bytes) -> None:
-        """Have a path looked at as if nothing were known of it; where too many events wait, everything. Thread-safe."""
+        """Request a look at a path as if it were unknown; if too many events wait, request a full scan. Thread-safe."""
         if self.inbox.full:
             self._missed = True
         else:
@@ -126,7 +126,7 @@ class MonitorThread:
 
     @property
     def begun(self) -> bool:
-        """Whether the first scan of every folder that is there has begun."""
+        """Whether the first scan of every existing folder has begun."""
         return all(monitor.begun for monitor in self.monitors)
 
     def step(self, timeout: float = TICK) -> None:
@@ -135,7 +135,7 @@ class MonitorThread:
         self.beat = self._monotonic()
         self._concerned.clear()
         self._see_mounts()
-        # What was said of directories comes first: a file below one of them is met by its scan.
+        # Events about directories come first: a scan of a directory finds the files below it.
         for kind in (EventKind.DIRECTORY, EventKind.FILE):
             self._meet(kind, [event for event in events if event.kind is kind])
         for event in events:
@@ -151,21 +151,21 @@ class MonitorThread:
             self._tick()
 
     def _look(self) -> None:
-        # Below a concerned root there may be a mount now that hangs: first the finder gives it a thread of its own.
+        # A mount that hangs may have appeared below this root: wait until the finder gives it a separate thread.
         for monitor in self.monitors:
             if monitor.present and monitor not in self._concerned:
                 monitor.look(_LOOKS, self._for(_LOOKING, monitor))
                 monitor.root.flush(bulk=monitor.busy)
         for monitor in self.monitors:
             if monitor not in self._concerned:
-                # An event that comes in ends it.
+                # An arriving event ends it.
                 monitor.scan(self._for(_SLICE, monitor, or_event=True))
                 monitor.root.flush(bulk=monitor.busy)
         if not self._concerned:
             self._check_notes()
 
     def _see_mounts(self) -> None:
-        """Note whose roots are concerned if something was mounted; the finder may give them threads of their own."""
+        """Note the roots below which something was mounted; the finder may give them separate threads."""
         if self.mounts.changed():
             self.remounted = True
             self._concerned.update([monitor for monitor in self.monitors if monitor.remounted()])
@@ -173,7 +173,7 @@ class MonitorThread:
     # Events.
 
     def _receive(self, timeout: float) -> dict[Event, None]:
-        """Wait for events until something else is due; equal ones count once."""
+        """Wait for events until something else is due; equal events count once."""
         began = self._monotonic()
         due = min([self._next_tick, *(monitor.next_need() for monitor in self.monitors)])
         busy = self._notes is not None or any(monitor.busy for monitor in self.monitors)
@@ -192,7 +192,7 @@ class MonitorThread:
         return events
 
     def _meet(self, kind: EventKind, events: list[Event]) -> None:
-        """Look where events point, each monitor at what lies below its root."""
+        """Pass each event to the monitor of the root that it lies below."""
         paths = [os.fsencode(event.path) for event in events]
         for monitor in self.monitors:
             if not monitor.present:
@@ -226,9 +226,9 @@ class MonitorThread:
     def _for(
         self, seconds: float, monitor: FolderMonitor | None = None, *, or_event: bool = False
     ) -> Callable[[], bool]:
-        """Return a function that tells when so many seconds are over, or soon after an event; each call is a sign of life.
+        """Return a function that returns True after `seconds`, or soon after an event; each call is a sign of life.
 
-        Also when something was mounted below the monitor's root; without one, below any.
+        It also returns True if something was mounted below the monitor's root; without `monitor`, below any root.
         """
         began = self._monotonic()
 
@@ -264,7 +264,7 @@ class MonitorThread:
     # Failure notes.
 
     def _maybe_note(self, path: str) -> None:
-        """Have the notes looked at soon where one, or a recording with one, is gone."""
+        """Check the notes soon if a note, or a recording with a note, is gone."""
         if self._concerned or path.endswith(NOTE_SUFFIX) or self._has_note(os.fsencode(path)):
             self._next_notes = 0.0
 
@@ -278,7 +278,7 @@ class MonitorThread:
     def _check_notes(self) -> None:
         """Put back the sources whose failure note a person deleted, and forget the failures of recordings that are gone.
 
-        Where there are many notes, the next steps go on.
+        If there are many notes, the next steps continue.
         """
         if self._notes is None:
             if (now := self._monotonic()) < self._next_notes:
@@ -309,24 +309,24 @@ class MonitorThread:
         _, forgotten = notes_of_failures.heed(self._ledger, some, root_of, is_intact)
         for path in forgotten:
             for monitor in self.monitors:
-                # So that it is new, should it ever come back as it was.
+                # So that it counts as new if it ever comes back unchanged.
                 monitor.root.unlearn(path)
 
 
 class RemoteMonitorThread:
-    """A folder that may hang, in a thread of its own: a server that does not answer holds up nobody else."""
+    """A folder that may hang, with its own thread: so a server that does not answer delays no other folder."""
 
     def __init__(self, folder: Folder, foreign: frozenset[bytes], monitor_thread: MonitorThread) -> None:
         self.folder = folder
         self.monitor_thread = monitor_thread
-        #: What ended the thread unexpectedly.
+        #: The unexpected error that ended the thread.
         self.failure: Exception | None = None
-        #: It was reported as not answering.
+        #: Whether it was reported as not answering.
         self.silent = False
         self._path = os.fsencode(os.path.abspath(folder.path))  # noqa: PTH100 - keeps symbolic links
         self._foreign = foreign
         self._stop = threading.Event()
-        # The exception to "no daemonic threads": one that is stuck in the kernel cannot be asked to end, and must not
+        # The exception to "no daemonic threads": a thread that hangs in the kernel cannot be stopped, and must not
         # keep the process from ending.
         self._thread = threading.Thread(target=self._run, name=f"finder-{folder.name}", daemon=True)
 
@@ -348,7 +348,7 @@ class RemoteMonitorThread:
         self.monitor_thread.inbox.put(Event(EventKind.WAKE))
 
     def ask(self) -> None:
-        """Have a helper thread look whether the root answers, unless one is at it."""
+        """Start a helper thread that tests whether the root answers, unless one is running."""
         reach.poke(self._path, lambda: identity(self._path))
 
     @property
@@ -357,7 +357,7 @@ class RemoteMonitorThread:
         return reach.is_silent(self._path)
 
     def say_again(self) -> None:
-        """Log how the folder is watched, as it was watched before its server fell silent."""
+        """Log again how the folder is watched, now that its server answers."""
         for state in self.monitor_thread.states:
             state.log()
 

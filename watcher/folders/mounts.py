@@ -14,17 +14,17 @@ from watcher import tree
 
 
 class MountKind(StrEnum):
-    """What can be relied on there."""
+    """Whether events, leases and inode numbers can be relied on."""
 
-    #: Every change passes through this kernel: events arrive, leases tell the truth.
+    #: Every change passes through this kernel: events arrive, and leases are reliable.
     LOCAL = "local"
-    #: Others change files unseen: no events, leases prove nothing, inode numbers may change. A call on such a path may
+    #: Other machines change files: there are no events, leases prove nothing, inode numbers may change, and calls may
     #: hang.
     NETWORK = "network"
 
 
-#: FUSE is treated as network, but for fuseblk: a local disk behind a driver in user space (NTFS, exFAT). So is autofs,
-#: which is there while nothing is mounted yet: a call on such a path waits for the mount.
+#: FUSE counts as network, except fuseblk: a local disk with a driver in user space (NTFS, exFAT). So does autofs,
+#: which is mounted until the real file system is: a call on such a path waits for the mount.
 _NETWORK: Final = frozenset(
     (
         *("nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "9p", "ceph", "afs", "coda", "lustre", "ncp", "ncpfs"),
@@ -32,9 +32,9 @@ _NETWORK: Final = frozenset(
         *("vboxsf", "vmhgfs", "prl_fs", "virtiofs", "fuse", "autofs"),
     )
 )
-#: Inode numbers are made up at mount time.
+#: File systems without stored inode numbers: the kernel makes them up when mounting.
 _INODES_MADE_UP: Final = frozenset(("vfat", "msdos", "exfat", "fuseblk", "iso9660", "udf"))
-#: Symbolic links followed before a path is taken for a loop (path_resolution(7)).
+#: Most symbolic links to follow; a path with more counts as a loop (path_resolution(7)).
 _LINKS: Final = 40
 
 
@@ -45,7 +45,7 @@ class Mount:
     point: bytes
     filesystem: str
     source: str = ""
-    #: The device's numbers, and which directory of the file system is shown: the same ones twice are the same directory.
+    #: The device's numbers, and the mounted directory of the file system: if both are equal, it is the same directory.
     device: bytes = b""
     root: bytes = b"/"
 
@@ -57,12 +57,12 @@ class Mount:
 
     @property
     def stable_inodes(self) -> bool:
-        """Whether inode numbers survive a remount."""
+        """Whether inode numbers stay the same after a remount."""
         return self.kind is MountKind.LOCAL and self.filesystem not in _INODES_MADE_UP
 
 
 class Mounts:
-    """The mount table, read again only when the kernel says that it changed."""
+    """The mount table; it is read again only when the kernel reports a change."""
 
     def __init__(self, path: str = "/proc/self/mountinfo") -> None:
         self._path = path
@@ -84,11 +84,11 @@ class Mounts:
 
     @property
     def points(self) -> tuple[bytes, ...]:
-        """Where something is mounted."""
+        """The mount points."""
         return tuple(self._by_point)
 
     def concerning(self, *paths: bytes) -> tuple[Mount, ...]:
-        """Return the mounts that absolute paths lead through or have below them: all others are none of their business."""
+        """Return the mounts above and below these absolute paths; others do not matter to them."""
         return tuple(
             mount
             for mount in self._mounts
@@ -102,7 +102,7 @@ class Mounts:
         return mount or Mount(b"/", "")
 
     def spot(self, path: bytes) -> bytes:
-        """Return device and path within it of a real, absolute path: two bind mounts of one directory have the same."""
+        """Return device and path within it of a real, absolute path: they are equal for two bind mounts of one directory."""
         mount = self.of(path)
         if not mount.device:
             return path
@@ -110,10 +110,10 @@ class Mounts:
         return mount.device + ((mount.root.rstrip(b"/") + rest).rstrip(b"/") or b"/")
 
     def locate(self, path: bytes) -> bytes:
-        """Resolve the symbolic links of an absolute path, but touch nothing below a network mount.
+        """Resolve the symbolic links of an absolute path, without any access below a network mount.
 
-        A server that does not answer would block the call for ever. A path that cannot be resolved, or only
-        beyond such a mount, is given as far as it could be, with the rest behind it.
+        A server that does not answer would block the call forever. If a path cannot be resolved, or leads below such
+        a mount, its rest is returned unresolved.
         """
         components = [component for component in path.split(b"/") if component][::-1]
         at, links = b"", 0
@@ -138,7 +138,7 @@ class Mounts:
         return b"/".join([at, *components[::-1]]) or b"/"
 
     def close(self) -> None:
-        """Release the table."""
+        """Close the table."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -153,14 +153,14 @@ class Mounts:
 
 
 def _leads(path: bytes, to: bytes) -> bool:
-    """Return whether a path is another one, or lies above it."""
+    """Return whether a path equals `to`, or lies above it."""
     return to == path or tree.is_below(to, path)
 
 
 def parse(table: bytes) -> list[Mount]:
-    """Read the lines of a mountinfo file; what cannot be understood is left out."""
+    """Parse the lines of a mountinfo file; leave out lines that cannot be understood."""
     mounts = []
-    # The kernel escapes a line feed in a path, but no carriage return, at which splitlines breaks a line, too.
+    # The kernel escapes a line feed in a path, but not a carriage return, at which splitlines would also split.
     for line in table.split(b"\n"):
         fields = line.split(b" ")
         try:

@@ -1,4 +1,4 @@
-"""Check failure notes: a note that a person deleted asks for another try."""
+"""Check failure notes: if a person deleted a note, the source is tried again."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -21,11 +21,11 @@ def heed(
     root_of: Callable[[bytes], bytes | None],
     intact: Callable[[OwnedOutput], bool] = lambda _note: True,
 ) -> tuple[list[bytes], list[bytes]]:
-    """Put back failed sources whose note was deleted, and forget failed sources that were deleted while their note remains.
+    """Put back failed sources whose note was deleted, and forget failed sources that were deleted without their note.
 
-    Returns the paths of both. Nothing is done where note and source are gone: a disk was taken out or a folder moved away,
-    so the missing note is no request. `root_of` gives the watched folder that a path lies in. `intact` says, right before anything is changed, whether the
-    note's folder is still the one that was looked at.
+    Return the paths of both. If note and source are gone, do nothing: a disk was removed or a folder moved away,
+    so the missing note is no request. `root_of` returns the watched folder of a path. `intact` is called just before a change, and
+    returns whether the note's folder is still the same one.
     """
     put_back: list[bytes] = []
     forgotten: list[bytes] = []
@@ -50,7 +50,7 @@ def heed(
 
 
 def _forgotten(ledger: Ledger, note: OwnedOutput) -> bool:
-    """Forget a failed source and remove its note; False where it did not fail, or the note cannot be removed now."""
+    """Forget a failed source and remove its note; return False if it has not failed, or the note cannot be removed now."""
     record = ledger.history.lookup(note.source)
     if record is None or record.state is not State.FAILED:
         return False

@@ -1,6 +1,6 @@
-"""Paths below a top, as a tree of their names: anybody may make very many of them that share a long beginning.
+"""Paths below a top directory, as a tree of names, since anybody can make very many paths with a long common beginning.
 
-Of 180,000 directories in one whose path has 3,500 bytes, the paths alone had 600 MB; their names have less than 10.
+The paths of 180,000 directories in one whose path has 3,500 bytes took 600 MB; their names take less than 10 MB.
 """
 
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ from typing import Final, Generic, Self, TypeVar
 
 from watcher.tree import PathLink
 
-#: Bytes of an entry without its name: the node, its places in the dicts, and the numbers that are kept in it.
+#: Bytes of an entry without its name: the node, its entries in dicts, and its numbers.
 ENTRY: Final = 400
 
 
@@ -20,9 +20,9 @@ class PathNode(PathLink):
 
     def __init__(self, name: bytes, above: Self | None = None) -> None:
         super().__init__(name, above)
-        #: Those below it by name; None while there are none.
+        #: The nodes below it, by name; None: there are none.
         self.below: dict[bytes, Self] | None = None
-        #: It was put in; others are only on the way to one that was.
+        #: Whether it was put in; other nodes only lead to one that was.
         self.known = False
 
 
@@ -33,20 +33,20 @@ class PathTree(Generic[_Node]):
     """Nodes by path. Not thread-safe."""
 
     def __init__(self, top: bytes, node: Callable[[bytes, _Node | None], _Node]) -> None:
-        """`top`: what all paths are, or lie below. `node` makes a node of a name and the node above it."""
+        """`top`: all paths are this one, or lie below it. `node` makes a node from a name and the node above it."""
         self._node = node
         self._prefix = top.rstrip(b"/") + b"/"
         self._top = node(self._prefix[:-1], None)
         self._known = 0
-        #: Bytes that all of it takes, more or less.
+        #: Bytes of the whole tree, approximately.
         self.bytes = 0
 
     def __len__(self) -> int:
-        """Return how many were put in."""
+        """Return how many paths were put in."""
         return self._known
 
     def __iter__(self) -> Iterator[_Node]:
-        """Yield those that were put in; others may be put in and taken out meanwhile."""
+        """Yield the nodes that were put in; the tree may be changed meanwhile."""
         pending = [self._top]
         while pending:
             node = pending.pop()
@@ -55,7 +55,7 @@ class PathTree(Generic[_Node]):
                 yield node
 
     def __contains__(self, path: bytes) -> bool:
-        """Return whether it was put in."""
+        """Return whether a path was put in."""
         return self.get(path) is not None
 
     def get(self, path: bytes) -> _Node | None:
@@ -71,7 +71,7 @@ class PathTree(Generic[_Node]):
         return node if node.known else None
 
     def put(self, path: bytes) -> _Node:
-        """Put a path in, and return its node. ValueError when it is not below the top."""
+        """Put a path in, and return its node. ValueError if it is not below the top."""
         node = self._reach(path)
         if not node.known:
             node.known = True
@@ -79,21 +79,21 @@ class PathTree(Generic[_Node]):
         return node
 
     def forget(self, node: _Node) -> None:
-        """Take a node out; those below it stay."""
+        """Remove a node; those below it stay."""
         self._known -= node.known
         node.known = False
         self._prune(node)
 
     def forget_all(self, node: _Node) -> list[_Node]:
-        """Take a node out, and all below it; return those that were known."""
+        """Remove a node, and all below it; return those that were known."""
         dropped = self._drop(node)
         self._prune(node)
         return dropped
 
     def move(self, node: _Node, path: bytes) -> list[_Node]:
-        """Have a node, with all below it, be that of another path; return those that were known there, and are taken out.
+        """Move a node, with all below it, to another path; return the known nodes of that path, which are removed.
 
-        The path is not below the node. ValueError when it is not below the top.
+        The path must not lie below the node. ValueError if it is not below the top.
         """
         parent, _, name = path.rpartition(b"/")
         above = self._reach(parent)
@@ -111,13 +111,13 @@ class PathTree(Generic[_Node]):
         return dropped
 
     def _names(self, path: bytes) -> list[bytes] | None:
-        """Return the names below the top that lead to a path; None where it is not below it."""
+        """Return the names from the top to a path; None if it is not below the top."""
         if path.startswith(self._prefix) and path != self._prefix:
             return path[len(self._prefix) :].split(b"/")
         return [] if path.rstrip(b"/") == self._prefix[:-1] else None
 
     def _reach(self, path: bytes) -> _Node:
-        """Return the node of a path, made with those on the way to it where it is missing."""
+        """Return the node of a path; if it is missing, make it, and the nodes that lead to it."""
         names = self._names(path)
         if names is None:
             raise ValueError(f"{path!r} is not below {self._prefix!r}")
@@ -138,7 +138,7 @@ class PathTree(Generic[_Node]):
         self.bytes += len(node.name) + ENTRY
 
     def _detach(self, node: _Node) -> None:
-        """Take a node from the one above it; it goes on to say what its path was."""
+        """Remove a node from the one above it; the node still knows its former path."""
         above = node.above
         if above is None or above.below is None or above.below.get(node.name) is not node:
             return
@@ -148,14 +148,14 @@ class PathTree(Generic[_Node]):
         self.bytes -= len(node.name) + ENTRY
 
     def _prune(self, node: _Node) -> None:
-        """Detach a node that is neither known nor on the way to one that is, and those above it likewise."""
+        """Detach a node that is not known and leads to none that is; likewise those above it."""
         at: _Node | None = node
         while at is not None and not at.known and not at.below:
             self._detach(at)
             at = at.above
 
     def _drop(self, node: _Node) -> list[_Node]:
-        """Take out a node and all below it, but leave it attached; return those that were known."""
+        """Empty a node, and remove all below it, but leave it attached; return those that were known."""
         dropped: list[_Node] = []
         pending = [node]
         while pending:
@@ -166,7 +166,7 @@ class PathTree(Generic[_Node]):
             for below in (one.below or {}).values():
                 self.bytes -= len(below.name) + ENTRY
                 pending.append(below)
-            # No ring is left that only the garbage collector finds.
+            # Leave no reference cycle, which only the garbage collector could free.
             one.below = None
         self._known -= len(dropped)
         return dropped

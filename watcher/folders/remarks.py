@@ -1,4 +1,4 @@
-"""What is said of the files and directories that are left out: each once, and not many in a minute."""
+"""Log lines about files and directories that are left out: each once, and not many per minute."""
 
 import os
 import stat
@@ -16,12 +16,12 @@ from watcher.settle import DEEPEST, LONGEST, NameRuling, Quota, is_audio
 
 _log = structlog.get_logger()
 
-#: Paths remembered as ignored, so that each is spoken of once.
+#: Number of ignored paths that are remembered, so that each is logged once.
 _IGNORED: Final = 10_000
 _SPLIT: Final = (
     "watch some of the folders below it as folders of their own ([[folders]] path = …), or leave some out (exclude)"
 )
-#: What is said of a root with more directories than are remembered, and of one where more wait to be looked into than can; and
+#: Messages about a root with more directories than are remembered, and about one in which more wait for a scan than can; and
 #: what to do about it.
 CROWDED: Final = (
     f"it has more folders than the {MOST:,} or so that are remembered",
@@ -36,7 +36,7 @@ CLOSED_HINT: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """A file or directory that cannot be read, why, and what to do about it."""
+    """A file or directory that cannot be read, with the reason and what to do about it."""
 
     path: bytes
     why: str
@@ -44,19 +44,19 @@ class Obstacle:
 
 
 class Remarks:
-    """The remarks about one root. Owned by the finder's thread."""
+    """Logs what is left out of one root. Owned by the finder's thread."""
 
     def __init__(self, location: RootLocation, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._location = location
         #: Directories that could not be listed, with the reason.
         self.closed: dict[bytes, str] = {}
-        #: Why not all directories are remembered, or looked into, and what to do about it; None: they are.
+        #: Why not all directories are remembered or scanned, and what to do about it; None: all are.
         self.crowded: tuple[str, str] | None = None
         self._ignored: set[int] = set()
         self._quota = Quota(60, per=60.0, monotonic=monotonic)
 
     def ignore(self, relative: str, reason: str, *, quiet: bool = False) -> None:
-        """Log that a file is left alone. `quiet`: to those who look for it only."""
+        """Log that a file is ignored. `quiet`: at debug level."""
         if not self._first_time(relative, reason):
             return
         path = os.fsdecode(child(self._location.path, relative))
@@ -68,7 +68,7 @@ class Remarks:
     def not_regular(
         self, parent: bytes, name: str, status: os.stat_result, unwatched: UnwatchedFiles | None = None
     ) -> None:
-        """Speak of a thing that is named like a recording and is none; count a link."""
+        """Log a thing that is named like a recording and is no file; count a link."""
         relative = self._location.relative(child(parent, name))
         if not is_audio(name) or self._location.names.file(relative) is not NameRuling.TAKE:
             return
@@ -77,7 +77,7 @@ class Remarks:
             unwatched.add(name, "symlink")
 
     def unreadable(self, path: bytes, error: OSError) -> None:
-        """Note a directory that could not be listed; once per reason."""
+        """Log a directory that could not be listed, once per reason."""
         reason = error.strerror or str(error)
         told = self.closed.get(path) == reason
         if path == self._location.path:  # the monitor reports the root itself
@@ -136,7 +136,7 @@ class Remarks:
 
 
 def kind_of(mode: int) -> str:
-    """Return what kind of thing it is that is no regular file."""
+    """Return the kind of a thing that is no regular file."""
     for test, kind in (
         (stat.S_ISDIR, "directory"),
         (stat.S_ISLNK, "symlink"),

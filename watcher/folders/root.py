@@ -1,5 +1,5 @@
 # ruff: noqa: PTH120  paths are bytes here, and pathlib takes text only
-"""One root as the finder knows it: what is known of it, looks at single paths, and its scans."""
+"""One root of the finder: its known files, looks at single paths, and its scans."""
 
 import errno
 import os
@@ -26,13 +26,13 @@ from watcher.ledger.ledger import Ledger
 from watcher.ledger.values import PutResult
 from watcher.settle import UNREADABLE_HINT, Candidates, is_placeholder
 
-#: Paths looked at between two questions whether that was enough for now: a look takes up to 20 ms, and much more where its
+#: Paths looked at between two calls of `enough`: a look takes up to 20 ms, and much more if its
 #: reads wait for a disk.
 _AT_ONCE: Final = 4
-#: The ledger is read anew when more files are known than twice as many as the ledger and the last full scan had, and this
-#: many more: otherwise names that are gone would be known for ever.
+#: If the number of known files exceeds twice that of the ledger and the last full scan by this many, the ledger is read
+#: again: otherwise names that are gone would stay known forever.
 _STRAY: Final = 10_000
-#: Files learned between two yields.
+#: Files read from the ledger between two yields.
 _ENTRIES: Final = 500
 #: The path is gone, or leads through a symbolic link, which is not followed.
 _NOT_THERE: Final = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ELOOP))
@@ -52,9 +52,9 @@ class Root:
         told: Callable[[FoundRecording, PutResult], None] | None = None,
         settings: Callable[[bytes], None] | None = None,
     ) -> None:
-        """Compile the folder's globs (ValueError when one cannot be understood); `told` hears the ledger's answers.
+        """Compile the folder's globs (ValueError for a broken one); `told` is called with the ledger's results.
 
-        `settings` hears of each `.watcher.toml` that a scan meets.
+        `settings` is called for each `.watcher.toml` that a scan finds.
         """
         self.location = RootLocation(folder, mounts)
         self.path = self.location.path
@@ -80,26 +80,26 @@ class Root:
         self.subtree = self._scanner.subtree
         self.below = self._scanner.below
         self.changed = self._scanner.changed
-        #: Files that the ledger knew when it was read.
+        #: Number of files that the ledger knew when it was read.
         self._learned = 0
-        #: Something that should have been unlearned may be known.
+        #: A file may be known that should have been forgotten.
         self._doubted = False
-        #: Keys of files to forget that came while `learn` reads the ledger: it may have read their rows before. None: it does not.
+        #: Keys of files to forget, noted while `learn` reads the ledger, as it may have read their rows already; None: it does not read.
         self._unlearned: set[int] | None = None
 
     @property
     def first(self) -> bool:
-        """Whether the first scan of the first start is not over."""
+        """Whether the first scan of the first start has not ended yet."""
         return self._judge.first
 
     def load(self, *, first: bool = True) -> None:
-        """Read what the ledger knows below this root, and whether this may be its `first` start; StateError passes."""
+        """Read what the ledger knows below this root. `first`: this may be its first start. Raises StateError."""
         for _ in self.learn():
             pass
         self._judge.first = first and all(self._ledger.memory.remembered(key) is None for key in self._memories)
 
     def learn(self) -> Scan:
-        """Forget all known files, and read what the ledger knows; what else is there is looked at once more."""
+        """Forget all known files, and read those of the ledger; all others are looked at once more."""
         self.known.clear()
         self._doubted, unlearned = False, set[int]()
         self._unlearned = unlearned
@@ -119,15 +119,15 @@ class Root:
 
     @property
     def overgrown(self) -> bool:
-        """Whether it is time to learn anew."""
+        """Whether it is time to read the known files again."""
         return self._doubted or len(self.known) > 2 * (self._learned + self._scanner.met) + _STRAY
 
     def doubt(self) -> None:
-        """Have all known files learned anew before the next full scan, as it was not said which one to unlearn."""
+        """Read all known files again before the next full scan, since one of them must be forgotten and it is not known which."""
         self._doubted = True
 
     def remote_directories(self) -> frozenset[ListedDirectory]:
-        """Return the directories that lie on network mounts below a local root: no event comes from there."""
+        """Return the directories on network mounts below a local root: they have no events."""
         if self.location.mount().kind is MountKind.NETWORK:
             return frozenset()
         return frozenset(directory for directory in self.directories if self.location.is_remote(directory.device))
@@ -135,18 +135,18 @@ class Root:
     # One path.
 
     def inspect(self, path: bytes, *, asked: bool = False) -> None:
-        """Look at one path, which may be anything, or nothing any more. `asked`: the rules for names do not count."""
+        """Look at one path, whatever it is, or even if it is gone. `asked`: ignore the rules for names."""
         self.inspect_all((path,), asked=asked)
 
     def inspect_some(self, paths: WaitingPaths, enough: Callable[[], bool]) -> None:
-        """Look at paths, and take them out of `paths`, until `enough`; at a few of them at least."""
+        """Look at paths, and remove them from `paths`, until `enough`; at least at a few."""
         while some := paths.take(_AT_ONCE):
             self.inspect_all(some)
             if enough():
                 break
 
     def inspect_all(self, paths: Iterable[bytes], *, asked: bool = False) -> None:
-        """Look at paths, as `inspect` does; those that follow each other in one directory share its opening."""
+        """Look at paths, as `inspect` does; successive paths in one directory open it once."""
         for parent, group in groupby(paths, os.path.dirname):
             together = list(group)
             # For unknown directories placeholders are checked per file.
@@ -186,14 +186,14 @@ class Root:
         if error.errno in _NOT_THERE:
             self.candidates.forget(path)
             return
-        # A directory that was closed, a server that is away, no descriptor left: what waits goes on waiting, and what
-        # was not met before is met by the next scan.
+        # No permission, a server that is away, no descriptor left: candidates go on waiting, and new files are found by
+        # the next scan.
         self.candidates.postpone(path)
         if (listed := self.directories.get(os.path.dirname(path))) is not None:
             listed.mtime_ns = 0
 
     def oddity(self, path: bytes) -> str:
-        """Return why a path can never be a recording of this root: what kind of thing it is; "" when it can."""
+        """Return why a path cannot be a recording of this root (the kind of thing that it is), or ""."""
         try:
             mode = os.lstat(path).st_mode
         except OSError as error:
@@ -203,7 +203,7 @@ class Root:
         return "" if self.location.owns(path) else "outside its folder"
 
     def unlearn(self, path: bytes) -> None:
-        """Know nothing of a path, so that the next scan which meets it takes it for new."""
+        """Forget a path, so that the next scan that finds it counts it as new."""
         parent, name = os.path.split(path)
         key = file_key(directory_key(parent), os.fsdecode(name))
         self.known.drop(key)
@@ -211,12 +211,12 @@ class Root:
             self._unlearned.add(key)
 
     def check_due(self, limit: int, enough: Callable[[], bool] = lambda: False) -> None:
-        """Look again at up to `limit` candidates that are due, until `enough`; at a few of them at least."""
+        """Look again at up to `limit` candidates that are due, until `enough`; at least at a few."""
         for _ in range(0, limit, _AT_ONCE):
             due = self.candidates.due(_AT_ONCE)
             self.inspect_all(due, asked=True)
             for path in due:
-                if self.candidates.neglected(path):  # another folder's by now: its owner finds it by a scan
+                if self.candidates.neglected(path):  # it belongs to another folder now, whose scan finds it
                     self.candidates.forget(path)
             if not due or enough():
                 break
@@ -234,10 +234,10 @@ class Root:
             )
             self._judge.first = False
 
-    # What became of it.
+    # Results.
 
     def obstacles(self, limit: int) -> tuple[Obstacle, ...]:
-        """Return up to `limit` files and directories that wait for somebody to let us read them, or are too many."""
+        """Return up to `limit` obstacles: files and directories that cannot be read, or are too many."""
         crowded = (Obstacle(self.path, *self.remarks.crowded),) if self.remarks.crowded is not None else ()
         closed = (Obstacle(path, why, CLOSED_HINT) for path, why in self.remarks.closed.items())
         files = (Obstacle(path, why, UNREADABLE_HINT) for path, why in self.candidates.unreadable.items())
@@ -249,19 +249,19 @@ class Root:
         return self._scanner.unwatched.count
 
     def unwatched(self, limit: int) -> tuple[tuple[bytes, str], ...]:
-        """Return up to `limit` of them: the path, and the reason (see `settle.UNWATCHED`)."""
+        """Return up to `limit` of the files that look like recordings and are not taken: path, and reason (see `settle.UNWATCHED`)."""
         found = ((child(directory, name), why) for directory, name, why in self._scanner.unwatched.some())
         return tuple(islice(found, limit))
 
     def flush(self, *, bulk: bool = False) -> int:
-        """Hand what is whole to the ledger; give the number of files queued. See `Handover.flush`."""
+        """Put whole files into the ledger; return the number of files queued. See `Handover.flush`."""
         return self._handover.flush(bulk=bulk)
 
     @property
     def _memories(self) -> tuple[str, str]:
-        """Keys under which the ledger remembers that this root was scanned once: by its name on all hosts, by its path here.
+        """Memory keys for the fact that this root was scanned before: by its name on all hosts, and by its path here.
 
-        The second one is what a ledger that was not shared has left to one that is.
+        The second key is from a time when the ledger was not shared.
         """
         common, path = (
             f"folder.{sha256(name).hexdigest()[:32]}" for name in (self._ledger.hosts.common(self.path), self.path)

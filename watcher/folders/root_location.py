@@ -1,5 +1,5 @@
 # ruff: noqa: PTH100  paths are bytes here, and pathlib takes text only
-"""Where a root lies, which paths are its own, and what can be relied on there."""
+"""The location of a root: its path, the paths that belong to it, and its file systems."""
 
 import os
 
@@ -13,11 +13,11 @@ class RootLocation:
     """The location of one root. Owned by the finder's thread."""
 
     def __init__(self, folder: Folder, mounts: Mounts) -> None:
-        """Compile the folder's globs. ValueError when one cannot be understood."""
+        """Compile the folder's globs. ValueError for a broken one."""
         self.folder = folder
         self.path = os.fsencode(os.path.abspath(folder.path))
         self.names = folder.names()
-        #: Roots of other folders inside this one: theirs, not ours.
+        #: Roots of other folders inside this one; their paths do not belong to this root.
         self.foreign: frozenset[bytes] = frozenset()
         self._mounts = mounts
         self._prefix = self.path.rstrip(b"/") + b"/"
@@ -25,12 +25,12 @@ class RootLocation:
         self._real = self.path
 
     def set_real_path(self, real: bytes) -> None:
-        """Note where the root really lies now, and forget what was known of the mounts below it."""
+        """Set the root's real path, and forget what was known about the mounts below it."""
         self._real = real
         self._sites.clear()
 
     def owns(self, path: bytes) -> bool:
-        """Return whether an absolute path lies below this root and below none inside it."""
+        """Return whether an absolute path lies below this root, and not below another root inside it."""
         if not path.startswith(self._prefix):
             return False
         return not any(path == other or is_below(path, other) for other in self.foreign)
@@ -40,7 +40,7 @@ class RootLocation:
         return os.fsdecode(path[len(self._prefix) :])
 
     def site(self, directory: bytes, device: int) -> FileSite:
-        """Return what can be relied on in a directory; by device, so that a mount below the root counts."""
+        """Return the properties of a directory's file system; `device`: for mounts below the root."""
         site = self._sites.get(device)
         if site is None:
             mount = self.mount(directory)
@@ -54,7 +54,7 @@ class RootLocation:
         return self._mounts.of(self._real + directory[len(self.path) :] if directory else self._real)
 
     def is_remote(self, device: int) -> bool:
-        """Return whether a device that was met is a network mount."""
+        """Return whether a device is known as a network mount."""
         return device in self._sites and self._sites[device].network
 
 

@@ -1,7 +1,7 @@
-"""A lease in the ledger, so that one host at a time scans a root that several hosts see.
+"""A lease in the ledger, so that only one host at a time scans a root that several hosts see.
 
-A lease instead of an advisory lock, because it also ends when the host hangs: when it is stopped, cut off, or stuck in a mount that
-does not answer, since the thread that scans is the one that renews it. Two hosts that scan at the same time, for a moment, do no
+Unlike an advisory lock, a lease also ends if the host is stopped, cut off, or hangs in a mount that does
+not answer: the thread that scans is also the one that renews it. If two hosts scan at the same time for a moment, this does no
 harm: the ledger takes each file once.
 """
 
@@ -15,14 +15,14 @@ from watcher.errors import StateBusyError, StateError
 from watcher.folders.folder import Folder
 from watcher.ledger.hosts import Hosts
 
-#: Seconds that a claim lasts; it is renewed when a third of that is gone.
+#: Seconds that a lease lasts; it is renewed after a third of them.
 LEASE: Final = 20.0
-#: Seconds between two tries where the ledger does not answer.
+#: Seconds between two tries while the ledger cannot be reached.
 _AGAIN: Final = 1.0
 
 
 class ScanLease:
-    """One host's part in the lease of one root. Owned by the finder's thread."""
+    """The scan lease of one root, as one host sees it. Owned by the finder's thread."""
 
     def __init__(
         self,
@@ -33,25 +33,25 @@ class ScanLease:
         monotonic: Callable[[], float] = time.monotonic,
         lease: float = LEASE,
     ) -> None:
-        #: It is our turn.
+        #: Whether this host has the lease.
         self.ours = False
         self._path = path
         self._hosts = hosts
         self._monotonic = monotonic
         self._lease = lease
-        # Hosts that look for different files can't scan for each other.
+        # Hosts that look for different files cannot scan for each other.
         rules = (folder.recursive, folder.include, folder.exclude, folder.backlog, folder.prune)
         self._rules = sha256(repr(rules).encode(errors="surrogatepass")).hexdigest()[:16]
         self._next = float("-inf")
 
     def check(self) -> bool:
-        """Keep our turn, or see whether it has come; True when it has come just now. StateError passes."""
+        """Renew the lease, or try to get it; return True if this host has just got it. Raises StateError."""
         now = self._monotonic()
         if now < self._next:
             return False
         try:
             had, wait = self.ours, self._hosts.claim_scan(self._path, self._rules, lease=self._lease)
-        except StateBusyError:  # nobody else can claim it either, and nothing could be queued
+        except StateBusyError:  # no other host can get it either, and nothing could be queued
             self._next = now + _AGAIN
             return False
         self.ours = wait == 0
@@ -59,7 +59,7 @@ class ScanLease:
         return self.ours and not had
 
     def release(self) -> None:
-        """Release the lease; other hosts notice within its length, if they cannot be notified."""
+        """Release the lease; if other hosts cannot be notified, they notice within its length."""
         if self.ours:
             with contextlib.suppress(StateError):
                 self._hosts.release_scan(self._path, self._rules)

@@ -1,7 +1,7 @@
-"""Schedule the scans of a root: everything, what changed, one subtree, or directories the kernel does not watch for us.
+"""Schedule the scans of a root: of everything, of changed directories, of one subtree, or of directories without a watch.
 
-Subtrees come first, as an event announced them; a full scan that is under way goes on behind them. Everything is done in
-slices, so that nothing here holds up an event for long.
+Subtrees come first, as an event announced them; a full scan that is running continues after them. All scans run in
+short slices, so that no event has to wait for long.
 """
 
 import os
@@ -20,19 +20,19 @@ from watcher.settle import Quotas
 
 _log = structlog.get_logger()
 
-#: Seconds between scans of everything, and of what changed where events come.
+#: Seconds between full scans, and, where events come, between scans of changed directories.
 FULL: Final = 600.0
 CHANGED: Final = 60.0
-#: Seconds between scans where no events come: at least, at most, and as a multiple of what the last one took.
+#: Seconds between scans without events: at least, at most, and as a multiple of the last scan's duration.
 _LEAST: Final = 5.0
 _MOST: Final = 60.0
 _SHARE: Final = 50.0
-#: Directories that wait for a scan of their own; instead of more of them, everything is scanned.
+#: Most directories that wait for a scan; with more, everything is scanned instead.
 _MOST_SUBTREES: Final = 10_000
-#: Seconds between scans while a watch is being built anew.
+#: Seconds between scans while a watch is being built again.
 _DEAF: Final = 1.0
-#: Seconds between looks at single directories without a watch, and at those that were closed to us: that a person has
-#: opened them is no event.
+#: Seconds between scans of single directories without a watch, and of those that could not be listed: a change of
+#: permissions is no event.
 _POLL: Final = 5.0
 
 
@@ -42,19 +42,19 @@ class ScanSchedule:
     def __init__(
         self, root: Root, *, monotonic: Callable[[], float] = time.monotonic, quotas: Quotas | None = None
     ) -> None:
-        """`quotas`: bounds what is said of scans that nobody asked for."""
-        #: Events come; otherwise scans are all there is.
+        """`quotas`: limits the log lines about regular scans."""
+        #: Whether events come; otherwise everything depends on scans.
         self.events = False
-        #: Whether it is for us to scan, and not for another host; subtrees that an event announced are everybody's.
+        #: Whether this host is to scan, and not another; subtrees announced by an event are scanned in any case.
         self.ours = True
-        #: A watch is on its way.
+        #: Whether a watch is being built again.
         self.deaf = False
-        #: Directories looked at more often than scans do.
+        #: Directories that are scanned every few seconds.
         self.polled: frozenset[ListedDirectory] = frozenset()
-        #: Number of full scans that have begun, and that have ended.
+        #: Number of full scans begun, and ended.
         self.begun = 0
         self.ended = 0
-        #: Number of scans that found changes which no event had announced; each leads to an audit of the watch.
+        #: Number of scans that found changes without an event; each leads to an audit of the watch.
         self.scans_with_surprises = 0
         self._root = root
         self._monotonic = monotonic
@@ -72,7 +72,7 @@ class ScanSchedule:
         self._last_poll = monotonic()
 
     def want_full(self, why: str) -> None:
-        """Request a scan of everything, after the one that is under way."""
+        """Request a full scan, after the one that is running."""
         if not self.ours:
             return
         if self._wanted in ("", "periodic"):
@@ -80,14 +80,14 @@ class ScanSchedule:
         self._subtrees.clear()
 
     def want_subtree(self, path: bytes) -> None:
-        """Request a scan of a directory and what lies below."""
+        """Request a scan of a directory and everything below it."""
         if self._wanted or self.covers(path):
             return
         if len(self._subtrees) >= _MOST_SUBTREES or not self._subtrees.add(path):
             self.want_full("many_directories")
 
     def covers(self, path: bytes) -> bool:
-        """Return whether a scan that was asked for, and has not begun, will meet the path."""
+        """Return whether a requested scan that has not begun will find the path."""
         if not self._subtrees:
             return False
         while len(path) >= len(self._root.path):
@@ -97,11 +97,11 @@ class ScanSchedule:
         return False
 
     def want_changed(self) -> None:
-        """Request a scan of what changed."""
+        """Request a scan of changed directories."""
         self._last_changed = float("-inf")
 
     def stop(self) -> None:
-        """Drop what is under way and what was asked for."""
+        """Stop running scans, and forget requested ones."""
         for scan in (self._quick, self._slow):
             if scan is not None:
                 scan.close()
@@ -115,7 +115,7 @@ class ScanSchedule:
         return bool(self._quick or self._slow or self._wanted or self._subtrees)
 
     def run(self, enough: Callable[[], bool]) -> None:
-        """Scan until `enough`, or until nothing is left that is due."""
+        """Scan until `enough`, or until no scan is due."""
         while True:
             if self._quick is None and self._subtrees:
                 [path] = self._subtrees.take(1)
@@ -139,7 +139,7 @@ class ScanSchedule:
 
     def _next(self) -> Scan | None:
         if not self.ours:
-            # No full scan comes, which would begin with this.
+            # A full scan would begin with this anyway.
             self._slow_why = "learned"
             return self._root.learn() if self._root.overgrown else None
         now = self._slow_began = self._monotonic()
@@ -179,7 +179,7 @@ class ScanSchedule:
         if self._slow_why == "changed":
             return
         self.ended += 1
-        # A round that found nothing new is no news.
+        # Do not log a scan that found nothing new.
         is_news = self._slow_why != "periodic" or self._met.news > 0
         asked_for = self._slow_why == "asked_for"
         loud = is_news and (asked_for or self._quotas.spend("rescanned", self._root.path, self._slow_why))

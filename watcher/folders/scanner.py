@@ -1,8 +1,8 @@
 """Scans of a root: subtrees, changed directories, everything.
 
-Scans are generators: they yield every few dozen files, so that a scan of a hundred thousand never holds up an event.
+Scans are generators: they yield every few dozen files, so that a scan of a hundred thousand files never delays an event.
 Directories are opened component by component from the root (`tree`), files by their name in the open directory, so that
-a name that is swapped for a symbolic link leads nowhere.
+a name that is replaced by a symbolic link is not followed.
 """
 
 import os
@@ -25,10 +25,10 @@ from watcher.settle import NameRuling, is_placeholder, looks_like_audio
 #: Entries of a directory, and files opened, between two yields of a scan.
 _ENTRIES: Final = 500
 _OPENED: Final = 4
-#: A directory whose mtime is younger than this may change again without showing it: it is listed once more. FAT counts
-#: in steps of two seconds, most others in a few milliseconds.
+#: A directory with an mtime younger than this (ns) may change again without a new mtime, so it is listed once more. FAT has
+#: steps of two seconds, most other file systems of a few milliseconds.
 _RACY_NS: Final = 3_000_000_000
-#: Directories remembered beyond twice as many as there were, until it is asked which of them are still there.
+#: If the number of remembered directories exceeds twice the last number by this many, those that are gone are removed.
 _STRAY: Final = 10_000
 _SETTINGS: Final = os.fsdecode(NAME)
 
@@ -39,9 +39,9 @@ class ScanStats:
 
     directories: int = 0
     files: int = 0
-    #: Files that were not known, whole or not.
+    #: Unknown files found, whole or not.
     news: int = 0
-    #: Directories that were not known, or are others now.
+    #: Directories that were unknown, or replaced.
     new_directories: int = 0
 
 
@@ -54,9 +54,9 @@ class _TreeWalk:
 
     pending: tree.PendingDirectories
     stats: ScanStats
-    #: Those that are known are looked into, too.
+    #: Whether known directories are scanned, too.
     deep: bool
-    #: An event says that they are new.
+    #: Whether an event has announced them as new.
     arrived: bool
 
 
@@ -72,22 +72,22 @@ class Scanner:
         directories: Directories,
         settings: Callable[[bytes], None] | None = None,
     ) -> None:
-        """`directories`: where those that were listed are kept. `settings` hears of each `.watcher.toml` that is met."""
+        """`directories`: stores the listed directories. `settings` is called for each `.watcher.toml` found."""
         self.directories = directories
-        #: What looks like recordings and is not taken.
+        #: Files that look like recordings and are not taken.
         self.unwatched = Unwatched()
-        #: Files that the last full scan met.
+        #: Number of files that the last full scan found.
         self.met = 0
         self._location = location
         self._judge = judge
         self._remarks = remarks
         self._settings = settings
         self._generation = 0
-        #: So many directories may be remembered until it is asked which are still there.
+        #: Above this number of directories, those that are gone are removed.
         self._enough = _STRAY
-        #: Number of the last full scan since which that was asked, as no more fit in.
+        #: The full scan since which this was done last because no more directories fitted in.
         self._asked = -1
-        #: Some were left out of what is remembered, or not looked into, since the last full scan began.
+        #: Whether some directories were not remembered, or not scanned, since the last full scan began.
         self._left_out = False
 
     def full(self) -> Scan:
@@ -107,7 +107,7 @@ class Scanner:
         yield stats
 
     def subtree(self, path: bytes) -> Scan:
-        """List a directory and what lies below it."""
+        """List a directory and everything below it."""
         stats = ScanStats()
         relative = self._location.relative(path)
         if path == self._location.path or (
@@ -117,15 +117,15 @@ class Scanner:
         yield stats
 
     def below(self, path: bytes) -> Scan:
-        """List a directory that a person named, and what lies below it if the folder is a recursive one."""
+        """List a directory that a person named, and everything below it if the folder is recursive."""
         stats = ScanStats()
         yield from self._walk(path, stats, arrived=True)
         yield stats
 
     def changed(self, directories: Iterable[ListedDirectory] | None = None, *, glance: bool = False) -> Scan:
-        """List the directories (all, or these) that changed since they were listed last.
+        """List the directories (all, or these) that changed since they were last listed.
 
-        `glance`: list the others too, by name only, where a directory's mtime is not to be trusted.
+        `glance`: also list the names of the others, if the mtime of directories is not reliable.
         """
         stats = ScanStats()
         for count, directory in enumerate(self.directories if directories is None else directories, 1):
@@ -143,9 +143,9 @@ class Scanner:
         yield stats
 
     def _changed(self, directory: ListedDirectory, path: bytes) -> bool:
-        """Return whether a directory has to be listed again; forget one that is gone."""
+        """Return whether a directory has to be listed again; forget it if it is gone."""
         try:
-            # Not by its path, in which a link to a mount that hangs may have taken the place of a folder.
+            # Do not use its path, in which a folder may have been replaced by a link to a mount that hangs.
             with tree.directory(self._location.path, path) as opened:
                 status = os.fstat(opened)
         except (FileNotFoundError, NotADirectoryError):
@@ -160,7 +160,7 @@ class Scanner:
         )
 
     def _glance(self, path: bytes) -> Generator[ScanStats, None, bool]:
-        """Return whether a directory holds a name that is not known, or cannot be listed; stats nothing."""
+        """Return whether a directory has an unknown name, or cannot be listed; without a stat of any entry."""
         key = directory_key(path)
         prefix = path.rstrip(b"/") + b"/"
         try:
@@ -180,7 +180,7 @@ class Scanner:
         return False
 
     def _walk(self, top: bytes, stats: ScanStats, *, deep: bool = True, arrived: bool = False) -> Scan:
-        """List a directory and what lies below; not `deep`: only those below that are new."""
+        """List a directory and the directories below it; unless `deep`, only new ones below it."""
         walk = _TreeWalk(tree.PendingDirectories(top), stats, deep=deep, arrived=arrived)
         while (link := walk.pending.pop()) is not None:
             path = link.path
@@ -203,7 +203,7 @@ class Scanner:
             yield stats
 
     def _forget_strays(self, stats: ScanStats) -> Scan:
-        """Forget directories that are gone: where one is renamed again and again, all that lie in it are new each time."""
+        """Forget directories that are gone: if one is renamed again and again, all below it are new each time."""
         for count, directory in enumerate(self.directories, 1):
             self._changed(directory, directory.path)
             if count % _ENTRIES == 0:
@@ -211,12 +211,12 @@ class Scanner:
         self._enough = 2 * len(self.directories) + _STRAY
 
     def _forget(self, directory: ListedDirectory) -> None:
-        """Forget a directory that is gone, and all that lay below it."""
+        """Forget a directory that is gone, and all below it."""
         for one in self.directories.forget_all(directory):
             self.unwatched.drop(one)
 
     def _list(self, directory: int, link: tree.PathLink, path: bytes, walk: "_TreeWalk") -> Scan:
-        """Look at every entry of an open directory; its subdirectories are added to what the walk has to look into."""
+        """Look at every entry of an open directory; add its subdirectories to the walk."""
         status = os.fstat(directory)
         key, inodes = directory_key(path), self._location.site(path, status.st_dev).inodes
         interesting, known, is_file = self._location.names.interesting, self._judge.known.get, stat.S_ISREG
@@ -236,7 +236,7 @@ class Scanner:
                         continue
                     if is_file(seen.st_mode):
                         files += 1
-                        # file_key and mark, written out: this line runs for every file of every scan.
+                        # file_key and mark_of are inlined: this line runs for every file of every scan.
                         if known(hash((key, name))) == hash(
                             (seen.st_size, seen.st_mtime_ns, seen.st_ino if inodes else 0)
                         ):
@@ -258,7 +258,7 @@ class Scanner:
         walk.stats.new_directories += self._listed(path, status, unwatched, placeholders=placeholders > 0)
 
     def _listed(self, path: bytes, status: os.stat_result, unwatched: UnwatchedFiles, *, placeholders: bool) -> bool:
-        """Note a directory as listed, if it can be remembered; say whether it was not known, or is another now."""
+        """Store a directory as listed, if there is room; return whether it was unknown, or was replaced."""
         before = self.directories.get(path)
         if before is None and self.directories.full:
             self._leave_out(CROWDED)
@@ -273,7 +273,7 @@ class Scanner:
         return is_new
 
     def _descend(self, link: tree.PathLink, path: bytes, name: bytes, walk: "_TreeWalk") -> None:
-        """Have the walk look into a directory in another one, unless it is left out."""
+        """Add a directory in another one to the walk, unless it is excluded."""
         full = path.rstrip(b"/") + b"/" + name
         relative = self._location.relative(full)
         if full not in self._location.foreign and self._location.names.enters(relative):
@@ -287,7 +287,7 @@ class Scanner:
         self._remarks.too_many(why)
 
     def _unknown(self, directory: int, path: bytes, name: str, status: os.stat_result, walk: "_TreeWalk") -> None:
-        """Look at a file a scan met for the first time, or changed; one that waits has its own times."""
+        """Look at a file that is new or changed; a candidate has its own times for the next look."""
         full = path.rstrip(b"/") + b"/" + os.fsencode(name)
         if full in self._judge.candidates or not self._judge.wanted(self._location.relative(full)):
             return
@@ -296,7 +296,7 @@ class Scanner:
             self._judge.decide(directory, path, name, status, arrived=walk.arrived, siblings=True)
 
     def _pass_over(self, parent: bytes, entry: "os.DirEntry[str]", unwatched: UnwatchedFiles) -> None:
-        """Count a file whose name says that it is sound in a form that Watcher cannot decode."""
+        """Count a file whose name says that it is audio in a format that Watcher cannot decode."""
         name = entry.name
         if not looks_like_audio(name) or not entry.is_file(follow_symlinks=False):
             return

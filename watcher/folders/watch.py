@@ -1,13 +1,13 @@
-"""One inotify reader per root, supervised: its events are hints, its silence proves nothing.
+"""One inotify reader per root, supervised: its events are only hints, and no events prove nothing.
 
-A `Watch` passes each event of the kernel to the inbox at once. It knows its thread, listens to watchdog's log, and says
-what is wrong with it when asked; then its monitor replaces it. Of watchdog only the reader is used, which knows the path of
-each watch of the kernel. The rest of watchdog 7.1 is avoided for these faults:
+A `Watch` passes each event of the kernel to the inbox at once. It checks its thread and watchdog's log; `trouble` returns
+what is wrong, and then the monitor replaces the watch. Only watchdog's reader is used, which knows the path of
+each watch of the kernel. The rest of watchdog 7.1 is avoided because of these faults:
 
 - its reader thread ends when a path is moved out and made again;
 - when the kernel's queue overflows, it only logs that events were lost;
-- it skips directories that it cannot read, and says nothing;
-- it skips directories that it cannot watch, and says nothing;
+- it skips directories that it cannot read, without a message;
+- it skips directories that it cannot watch, without a message;
 - it makes an event with two full paths for every name below a renamed directory.
 
 Only this module and `kernel_watches` depend on watchdog's internals.
@@ -53,14 +53,14 @@ _EVENTS: Final = Mask(
     | InotifyConstants.IN_DELETE
     | InotifyConstants.IN_DELETE_SELF
 )
-#: Seconds without another directory after which the watches below are not waited for.
+#: If setting the watches makes no progress for this many seconds, it is no longer waited for.
 _STUCK: Final = 10.0
-#: Levels from the root of the file system down to which directories get watches; what is not watched here is looked at
-#: now and then (see the audit), and far below `DEEPEST` nothing is looked at anyway.
+#: Directories get watches down to this number of levels below the root of the file system; others are scanned
+#: regularly (see the audit), and far below `DEEPEST` nothing is scanned anyway.
 _DEEPEST_WALK: Final = DEEPEST + 100
-#: Directories that are remembered as moved, until it is known where to; the kernel tells that next.
+#: Number of moved directories that are remembered until the next event, which tells their new path.
 _MOVES: Final = 16
-#: Seconds the thread of a watch gets to end.
+#: Seconds to wait for the thread of a watch to end.
 _JOIN: Final = 2.0
 
 
@@ -68,11 +68,11 @@ class WatchFault(StrEnum):
     """Faults of a watch."""
 
     NONE = ""
-    #: Too many events waited to be read, and others were left out.
+    #: Too many events were waiting, and others were dropped.
     OVERFLOW = "overflow"
-    #: The kernel's queue of events overflowed: where directories were moved to meanwhile is not known any more.
+    #: The kernel's queue of events overflowed: the new paths of directories moved meanwhile are not known.
     ASTRAY = "astray"
-    #: A thread ended: no event will ever come again.
+    #: A thread ended: no more events will come.
     DEAF = "deaf"
 
 
@@ -87,7 +87,7 @@ class Watch:
         recursive: bool = True,
         enters: Callable[[str], bool] = lambda _relative: True,
     ) -> None:
-        """`enters`: whether anybody looks into the directory of that path below `directory`; of others no events come."""
+        """`enters`: whether the directory with that path below `directory` is scanned; others get no watch."""
         self._directory = directory
         self._prefix = directory.rstrip("/") + "/"
         self._enters = enters
@@ -95,9 +95,9 @@ class Watch:
         self._recursive = recursive
         self._reader: _Reader | None = None
         self._group: _Group
-        #: Every directory that was there has its watch; until then nothing is heard. Set in watchdog's thread.
+        #: Whether every existing directory has its watch; until then no event arrives. Set in watchdog's thread.
         self.complete = False
-        #: Number of directories that its thread had met at the last question, and when that number changed (monotonic).
+        #: Number of directories that its thread had found at the last check, and when that number changed (monotonic).
         self._met = (-1, 0.0)
         #: Set in watchdog's thread, and by the listener.
         self.overflowed = False
@@ -106,10 +106,10 @@ class Watch:
         self.error = ""
 
     def start(self) -> None:
-        """Watch the root, and have its own thread watch what lies below: WATCHED in the inbox says that it is `complete`.
+        """Watch the root; a separate thread then watches everything below it, and puts WATCHED into the inbox when it is `complete`.
 
-        Raises OSError (ENOENT, ENOSPC: watch limit, EMFILE: instance limit). An unreadable directory below is skipped without a
-        word (the audit finds it).
+        Raises OSError (ENOENT, ENOSPC: watch limit, EMFILE: instance limit). An unreadable directory below is skipped without
+        a message (the audit finds it).
         """
         reader = _Reader(self._complete)
         try:
@@ -124,19 +124,19 @@ class Watch:
         reader.start()
 
     def _complete(self) -> None:
-        """Watch all directories, in watchdog's thread: of very many it takes seconds, and events wait in the kernel meanwhile."""
+        """Watch all directories, in watchdog's thread. For very many this takes seconds; events wait in the kernel meanwhile."""
         if self._group.complete():
             self.complete = True
             self._inbox.put(Event(EventKind.WATCHED))
 
     def hangs(self, now: float) -> bool:
-        """Return whether its thread has met no other directory for 10 s, by a monotonic clock: it may hang in a mount."""
+        """Return whether its thread has found no further directory for 10 s (monotonic): it may hang in a mount."""
         if self._group.met != self._met[0]:
             self._met = (self._group.met, now)
         return now - self._met[1] > _STUCK
 
     def trouble(self) -> WatchFault:
-        """Return what is wrong; an overflow of what waits here is reported once."""
+        """Return what is wrong, if anything; an overflow of the inbox is reported once."""
         if self.broken or self._reader is None or not self._reader.is_alive():
             return WatchFault.DEAF
         if self.astray:
@@ -147,7 +147,7 @@ class Watch:
         return WatchFault.NONE
 
     def hear(self, event: PathedInotifyEvent) -> None:
-        """Pass an event on, in watchdog's thread: unless nobody looks there, or too many wait to be read."""
+        """Pass an event on, in watchdog's thread, unless its directory is not scanned, or too many events wait."""
         if event.ev.is_delete_self:
             # For subdirectories the parent's event is enough.
             self.broken = self.broken or event.path == os.fsencode(self._directory)
@@ -166,13 +166,13 @@ class Watch:
         return self._enters(path[len(self._prefix) :].rpartition("/")[0])
 
     def has_thread(self, identifier: int | None) -> bool:
-        """Return whether the thread is this watch's."""
+        """Return whether the thread belongs to this watch."""
         return self._reader is not None and self._reader.ident == identifier
 
     def close(self) -> None:
-        """End it, whatever state it is in: the thread joined, descriptors closed. Never raises.
+        """End the watch in any state: join its thread, close its descriptors. Never raises.
 
-        A thread that is in the middle of a directory with very many names ends a little later.
+        A thread that is reading a directory with very many names ends a little later.
         """
         if self._reader is None:
             return
@@ -189,10 +189,10 @@ def _hint(event: PathedInotifyEvent) -> Event:
 
 
 class _Reader(InotifyFD):
-    """Reads the kernel's events, in a thread of its own."""
+    """Reads the kernel's events, in a separate thread."""
 
     def __init__(self, first: Callable[[], None]) -> None:
-        """`first`: what the thread does before it reads; `close` does not wait for it."""
+        """`first`: called by the thread before it reads; `close` does not wait for it."""
         super().__init__()
         self._first = first
         self._is_reading = False
@@ -204,7 +204,7 @@ class _Reader(InotifyFD):
         super().run()
 
     def close(self) -> None:
-        """End: with its descriptor the kernel's watches go, which watchdog removes one by one, telling its books of each."""
+        """End by closing the descriptor, which removes all watches at once; watchdog would remove them one by one."""
         with self._lock:
             if self._closed:
                 return
@@ -215,28 +215,28 @@ class _Reader(InotifyFD):
                 self._close_resources()
 
     def abandon(self) -> None:
-        """Close what was opened for a thread that is never started."""
+        """Close the descriptors if the thread is never started."""
         self._close_resources()
 
     @property
     def is_closed(self) -> bool:
-        """Whether it has ended, or is about to."""
+        """Whether it has ended, or is ending."""
         return self._closed
 
     def forget(self, wd: WatchDescriptor) -> None:
-        """Have the kernel watch a directory no more; one that it does not watch is none."""
+        """Remove the kernel's watch on a directory; do nothing if there is none."""
         with self._lock:
             if not self._closed and self._watch_for_wd.pop(wd, None) is not None:
                 inotify_rm_watch(self._inotify_fd, wd)
 
     def _add_callback(self, path: bytes, mask: Mask, callback: WatchCallback, id_: CallbackId) -> WatchDescriptor:
-        """Watch a directory; OSError where that is refused.
+        """Watch a directory; OSError if that is refused.
 
-        watchdog warns of one that is watched already, with the paths of all in the text, and where warnings are errors it would
-        end; one that may not be read it notes as the watch of number -1; and of each it keeps the path that it had first. Here
-        all share one entry, as all have the same callback.
+        For a directory that is watched already, watchdog's own method gives a warning with all paths in the text, and ends if warnings
+        are errors; a directory that may not be read becomes watch number -1; and it keeps the first path of each. Here
+        all watches share one entry, as all have the same callback.
         """
-        if self._closed:  # the number of its descriptor may be another one's by now
+        if self._closed:  # its descriptor's number may already be used for another file
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         wd = inotify_add_watch(self._inotify_fd, path, mask)
         if wd < 0:
@@ -248,17 +248,17 @@ class _Reader(InotifyFD):
 
 
 class _Group(InotifyWatchGroup):
-    """The kernel's watches on a directory and on those below it, and where each of them lies."""
+    """The kernel's watches on a directory and on those below it, with the path of each."""
 
-    #: Directories below it that were met.
+    #: Number of directories found below it.
     met = 0
 
     def pass_events_to(self, receiver: "_EventReceiver") -> None:
-        """Have events passed on; to be called before there are any."""
+        """Set the receiver of events; call it before there are any."""
         self._move_event_grouper = receiver
 
     def complete(self) -> bool:
-        """Watch what lies below; False where it was closed meanwhile."""
+        """Watch everything below; return False if it was closed meanwhile."""
         with self._lock:
             self._add_below(self.path)
         return not self._closed
@@ -269,17 +269,17 @@ class _Group(InotifyWatchGroup):
             super().on_event(event)
 
     def on_queue_overflow(self) -> None:
-        """Have the watch built anew, since events were lost.
+        """Report the fault, so that the watch is built again, since events were lost.
 
-        watchdog would remove each of the kernel's watches, and add them again. Each removal is an event: where there are more
-        directories than events can wait (fs.inotify.max_queued_events), they overflow the queue anew, and so for ever.
+        watchdog would remove all watches and add them again. Each removal is an event: if there are more
+        directories than events can wait (fs.inotify.max_queued_events), the queue overflows again, without end.
         """
         if isinstance(self._move_event_grouper, _EventReceiver):
             self._move_event_grouper.lost()
 
     def _activate(self) -> None:
-        """Watch the root alone: what lies below is for `complete`."""
-        #: Instead of watchdog's own, which keep each path whole, twice.
+        """Watch only the root; `complete` watches the rest."""
+        #: Replaces watchdog's own tables, which store each whole path twice.
         self.books = WatchBooks(self.path)
         self._add_callback(self.path)
         self._is_active = True
@@ -289,7 +289,7 @@ class _Group(InotifyWatchGroup):
         return isinstance(self._inotify_fd, _Reader) and self._inotify_fd.is_closed
 
     def _add_callback(self, path: bytes) -> None:
-        """Watch a directory; one that cannot be watched is left out, but for the root: OSError."""
+        """Watch a directory; skip one that cannot be watched, except the root: OSError."""
         try:
             with tree.directory(self.path, path) as opened:
                 self._watch(path, opened)
@@ -298,36 +298,36 @@ class _Group(InotifyWatchGroup):
                 raise
 
     def _watch(self, path: bytes, opened: int) -> None:
-        """Watch an open directory: in its path, a link may have taken the place of a directory. Raises OSError."""
+        """Watch an open directory; its path must not be used, as a directory in it may have been replaced by a link. Raises OSError."""
         watch = self._inotify_fd.add_callback(path_of(opened), self.event_mask, self, self._id)
         displaced = self.books.add(path, watch)
         if displaced is not None and isinstance(self._inotify_fd, _Reader):
-            # It was moved to where nobody sees it, and what is heard of it would be taken for news of this one.
+            # The former directory of this path was moved to an unknown path; its events would be taken for events of this one.
             self._inotify_fd.forget(WatchDescriptor(displaced))
 
     def _remove_watch_internally(self, wd: WatchDescriptor) -> None:
-        """Forget a watch, and its path unless that is another one's by now."""
+        """Forget a watch, and its path unless another watch has it now."""
         self.books.remove(wd)
 
     def _build_event_source_path(self, event: InotifyEvent) -> bytes | None:
-        """Return the path that an event is about; None where its watch is forgotten."""
+        """Return the path that an event is about; None if its watch is forgotten."""
         path = self.books.path(event.wd)
         return path if path is None or not event.name else os.path.join(path, event.name)  # noqa: PTH118 - bytes
 
     def _move_watches(self, move_src_path: bytes, move_dst_path: bytes) -> bool:
-        """Note that a directory was renamed, and all below it with it; say whether it is watched."""
+        """Note that a directory was renamed, with all below it; return whether it is watched."""
         return self.books.move(move_src_path, move_dst_path)
 
     def _add_all_callbacks(self, path: bytes) -> None:
-        """Watch a directory and what lies below it."""
+        """Watch a directory and everything below it."""
         self._add_callback(path)
         self._add_below(path)
 
     def _add_below(self, path: bytes) -> None:
-        """Watch what lies below a directory; an unreadable or unwatchable one is left out.
+        """Watch everything below a directory; skip directories that cannot be read or watched.
 
-        As watchdog does, but with a walk that follows no link, does not call itself for every level, keeps no file's name, ends
-        where nobody looks any more, and ends with the watch.
+        Unlike watchdog's own walk, it follows no link, does not recurse, keeps no file names, skips directories
+        that are not scanned, and ends with the watch.
         """
         if not self.is_recursive:
             return
@@ -340,19 +340,19 @@ class _Group(InotifyWatchGroup):
                     self._watch_in(directory, opened, name)
 
     def _watch_in(self, directory: bytes, opened: int, name: bytes) -> None:
-        """Watch a directory in an open one; one that cannot be watched is left out."""
+        """Watch a directory in an open one; skip it if it cannot be watched."""
         with suppress(OSError), tree.directory_in(opened, name) as below:
             self._watch(os.path.join(directory, name), below)  # noqa: PTH118 - bytes
 
     def _recursive_simulate(self, src_path: bytes) -> list[InotifyEvent]:  # noqa: ARG002  as watchdog calls it
-        """Make no events for what lies in a new directory already: its own event has all of it scanned."""
+        """Make no events for the existing content of a new directory: the directory's own event causes a scan of it."""
         return []
 
 
 class _EventReceiver(InotifyMoveEventGrouper):
-    """Takes the place of watchdog's queue, which has no bound, and where another thread pairs the two events of a rename.
+    """Replaces watchdog's queue, which has no limit, and in which another thread pairs the two events of a rename.
 
-    Two hints do as well: something is gone here, and something is there.
+    Two separate hints are enough: something is gone, and something is new.
     """
 
     def __init__(self, watch: Watch) -> None:
@@ -366,23 +366,23 @@ class _EventReceiver(InotifyMoveEventGrouper):
         self._watch.hear(event)
 
     def get_queued_moved_from_event(self, cookie: int) -> PathedInotifyEvent | None:
-        """Return the first half of a directory's rename, so that the watches below it are moved with it."""
+        """Return the first event of a directory's rename, so that the watches below it get their new paths."""
         return next((event for event in self._moved if event.ev.cookie == cookie), None)
 
     def lost(self) -> None:
-        """Take note that events were lost."""
+        """Note that events were lost."""
         self._watch.astray = True
-        self._watch._inbox.put(Event(EventKind.TROUBLE))  # noqa: SLF001  the same module: this is a watch's ear
+        self._watch._inbox.put(Event(EventKind.TROUBLE))  # noqa: SLF001  the same module: it belongs to the watch
 
 
 class _WatchdogListener(logging.Handler):
-    """Hears watchdog's log, the only place where it speaks of an overflow, and the deaths of its threads."""
+    """Reads watchdog's log, the only place where it reports an overflow, and notices the end of its threads."""
 
     _shared: "_WatchdogListener | None" = None
 
     @classmethod
     def shared(cls) -> "_WatchdogListener":
-        """Return the one of this process."""
+        """Return the only instance of this process."""
         if cls._shared is None:
             cls._shared = cls()
         return cls._shared
@@ -394,15 +394,15 @@ class _WatchdogListener(logging.Handler):
         self._hook: Callable[[threading.ExceptHookArgs], object] | None = None
 
     def add(self, watch: Watch) -> None:
-        """Hear for this watch too."""
+        """Listen for this watch, too."""
         with self._guard:
             if not self._watches:
                 logger = logging.getLogger("watchdog")
                 logger.addHandler(self)
-                # What it says is for us: an operator reads it as folder.degraded, with what is done about it.
+                # Do not pass watchdog's messages on: the operator gets folder.degraded instead, with what is done about it.
                 logger.propagate = False
                 self._hook, threading.excepthook = threading.excepthook, self._died
-            # A logging configuration may have silenced loggers that were there before it.
+            # A logging configuration may have disabled loggers that existed before it.
             for name in ("watchdog", "watchdog.observers.inotify_c", "watchdog.observers.inotify"):
                 logger = logging.getLogger(name)
                 logger.disabled = False
@@ -411,7 +411,7 @@ class _WatchdogListener(logging.Handler):
             self._watches = (*self._watches, watch)
 
     def remove(self, watch: Watch) -> None:
-        """Hear for it no more."""
+        """Stop listening for this watch."""
         with self._guard:
             was = self._watches
             self._watches = tuple(other for other in was if other is not watch)
@@ -423,9 +423,9 @@ class _WatchdogListener(logging.Handler):
                     threading.excepthook = self._hook
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Only set flags: this runs in watchdog's reader thread."""
+        """Set flags, and nothing else: this runs in watchdog's reader thread."""
         message = record.getMessage()
-        # The one error it logs with a traceback: after an overflow it could not set up its watches again.
+        # The only error that it logs with a traceback: after an overflow it could not set its watches again.
         broken = record.exc_info is not None
         if not broken and "overflow" not in message:
             return
@@ -435,10 +435,10 @@ class _WatchdogListener(logging.Handler):
             watch.overflowed = True
             if broken:
                 watch.broken, watch.error = True, message
-            watch._inbox.put(Event(EventKind.TROUBLE))  # noqa: SLF001  the same module: the listener is a watch's ear
+            watch._inbox.put(Event(EventKind.TROUBLE))  # noqa: SLF001  the same module: the listener belongs to the watches
 
     def _died(self, args: threading.ExceptHookArgs) -> None:
-        """Take note of a watch's thread that ends; that of any other thread goes to the previous hook."""
+        """Note the end of a watch's thread; pass that of any other thread to the previous hook."""
         for watch in self._watches:
             if args.thread is not None and watch.has_thread(args.thread.ident):
                 watch.error = f"{args.thread.name}: {args.exc_value!r}"

@@ -1,4 +1,4 @@
-"""Audit a watch: find the directories of a root that the kernel does not watch for us."""
+"""Audit a watch: find the directories of a root that have no watch of the kernel."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,26 +9,26 @@ from watcher.folders.root import Root
 
 
 class AuditVerdict(StrEnum):
-    """What has to be done after a look."""
+    """What to do after an audit."""
 
-    #: Look again in a moment: a new directory gets its watch a moment later.
+    #: Look again in a moment: a new directory gets its watch after a moment.
     UNSURE = "unsure"
-    #: Build the watch anew: the kernel would watch what it does not.
+    #: Build the watch again: the kernel would now accept the missing watches.
     REBUILD = "rebuild"
-    #: Nothing: what is not watched is looked at now and then.
+    #: Do nothing: directories without a watch are scanned regularly.
     SETTLED = "settled"
 
 
 @dataclass(frozen=True, slots=True)
 class AuditFinding:
-    """What a look has found."""
+    """Result of an audit."""
 
     verdict: AuditVerdict
-    #: Directories that had no watch at two looks.
+    #: Directories that had no watch in two audits.
     missing: frozenset[ListedDirectory]
-    #: Some of these had one before.
+    #: Whether some of these had one before.
     news: bool
-    #: Why the kernel refuses a watch on one of them: an errno; 0: it does not.
+    #: The errno with which the kernel refuses a watch on one of them; 0: it does not refuse.
     refusal: int
 
 
@@ -36,10 +36,10 @@ class WatchAudit:
     """The audit of one root's watch. Not thread-safe."""
 
     def __init__(self) -> None:
-        #: Directories without a watch, as found last.
+        #: Directories without a watch at the last audit.
         self.unwatched: frozenset[ListedDirectory] = frozenset()
         self._suspects: frozenset[ListedDirectory] = frozenset()
-        #: Building the watch anew did not help.
+        #: Building the watch again did not help.
         self._rebuild_useless = False
 
     def look(self, root: Root) -> AuditFinding:
@@ -61,7 +61,7 @@ class WatchAudit:
 
 def _missing(root: Root) -> frozenset[ListedDirectory]:
     pairs = watched()
-    # btrfs shows another device in a stat than in fdinfo, so there inode numbers have to do.
+    # btrfs shows different devices in stat and fdinfo, so only inode numbers are compared there.
     inodes = {inode for _, inode in pairs} if root.location.mount().filesystem == "btrfs" else frozenset()
     return frozenset(
         directory

@@ -1,4 +1,4 @@
-"""The books of a watch: where each of the kernel's watches lies."""
+"""The tables of a watch: the path of each of the kernel's watches."""
 
 from typing import TypeAlias
 
@@ -20,30 +20,30 @@ class _WatchNode(PathNode):
 
 
 class WatchBooks:
-    """Watches by number and by path: some 500 bytes for each, where the kernel has a thousand. Not thread-safe."""
+    """Watches by number and by path: some 500 bytes for each, half of what the kernel needs. Not thread-safe."""
 
     def __init__(self, top: bytes) -> None:
-        """`top`: the directory that all are, or lie below."""
+        """`top`: all watched directories are this one, or lie below it."""
         self._tree = PathTree[_WatchNode](top, _WatchNode)
         self._by_number: dict[WatchNumber, _WatchNode] = {}
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return the number of watches."""
         return len(self._by_number)
 
     def path(self, watch: WatchNumber) -> bytes | None:
-        """Return where a watch lies; None for one that is not known."""
+        """Return the path of a watch; None if it is not known."""
         node = self._by_number.get(watch)
         return None if node is None else node.path
 
     def paths(self) -> list[bytes]:
-        """Return where the watches lie."""
+        """Return the paths of all watches."""
         return [node.path for node in self._tree]
 
     def add(self, path: bytes, watch: WatchNumber) -> WatchNumber | None:
-        """Note that a watch lies there, wherever it lay before; return the one that did so until now, if it is another one.
+        """Set the path of a watch, whatever its former path; return another watch that had this path until now, if any.
 
-        Nobody knows where that one is. ValueError for a path that is not below the top.
+        The path of that one is then unknown. ValueError for a path that is not below the top.
         """
         former = self._by_number.get(watch)
         node = self._tree.put(path)
@@ -52,20 +52,20 @@ class WatchBooks:
             del self._by_number[displaced]
         node.watch = watch
         self._by_number[watch] = node
-        # It may have come back from where nobody saw it.
+        # It may have come back from an unknown path.
         if former is not None and former is not node:
             former.watch = -1
             self._tree.forget(former)
         return displaced
 
     def remove(self, watch: WatchNumber) -> None:
-        """Forget a watch; one that is not known is none."""
+        """Forget a watch; do nothing if it is not known."""
         if (node := self._by_number.pop(watch, None)) is not None:
             node.watch = -1
             self._tree.forget(node)
 
     def move(self, source: bytes, target: bytes) -> bool:
-        """Note that a directory was renamed, and with it all below it; say whether it has a watch.
+        """Note that a directory was renamed, with all below it; return whether it has a watch.
 
         ValueError for a target that is not below the top.
         """
@@ -73,7 +73,7 @@ class WatchBooks:
         if node is None:
             return False
         if is_below(target, source):
-            # No directory is moved into itself: one of the two lies elsewhere by now.
+            # A directory cannot be moved into itself: one of the two paths is outdated.
             for lost in self._tree.forget_all(node):
                 del self._by_number[lost.watch]
                 lost.watch = -1
