@@ -62,6 +62,13 @@ class SystemdUnit:
                 said = [(other, former) for other, former in said if other != key]
         return said
 
+    def by_key(self) -> dict[str, list[str]]:
+        """Return what counts, by the keys."""
+        found: dict[str, list[str]] = {}
+        for key, value in self.assigned():
+            found.setdefault(key, []).append(value)
+        return found
+
     def _credentials(self, kind: str) -> list[Path]:
         found = [value.partition(":") for key, value in self.assigned() if key == kind]
         return [Path(path) for name, _, path in found if name == KEY and path.startswith("/")]

@@ -1,0 +1,78 @@
+"""Take a set-up away again: the service, and what was written for it; on request the state, too."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from watcher.errors import StateError
+from watcher.ledger import holder
+from watcher.setup import install, program, settings_file, systemd
+from watcher.setup.settings_file import unwritable
+from watcher.setup.targets import LINK, PROGRAM, USER, SetupTarget
+
+
+def undo(target: SetupTarget, *, purge: bool) -> Iterator[str]:
+    """Undo a set-up, and yield what was done, and what stays. `purge`: remove the state and the system's user, too.
+
+    Raises ConfigError and StateError; it can be repeated.
+    """
+    if systemd.is_here() and target.unit.is_file():
+        systemd.require(target)
+        systemd.stop(target)
+        yield "Stopped: the service"
+    try:
+        yield from (f"Removed: {path}" for path in _unit_files(target))
+        if target.system:
+            yield from (f"Removed: {path}" for path in _program_files())
+    except OSError as exc:
+        raise unwritable(exc) from exc
+    if systemd.is_here():
+        systemd.systemctl(target, "daemon-reload", check=False)
+    removed, stay = settings_file.remove(target)
+    yield from (f"Removed: {path}" for path in removed)
+    yield from (f"Stays: {path}, which setup did not write" for path in stay)
+    if purge:
+        yield from _purge(target)
+    elif target.state.exists():
+        yield f"Stays: {target.state}, the queue and the answers that were paid for (--purge removes it)"
+    yield "Recordings and outputs stay where they are"
+
+
+def _unit_files(target: SetupTarget) -> Iterator[Path]:
+    """Remove the unit and what setup added to it; yield the files. Raises OSError."""
+    for path in (target.drop_in, target.unit):
+        if path.is_file():
+            path.unlink()
+            yield path
+    directories = [target.drop_in.parent]
+    if not target.system:
+        directories += [target.units / "default.target.wants", target.units, target.units.parent]
+    for directory in directories:
+        with suppress(OSError):
+            # A person's own drop-ins, and other units, stay.
+            directory.rmdir()
+
+
+def _program_files() -> Iterator[Path]:
+    """Remove the copy of the program; yield what was removed. Raises OSError."""
+    if install.is_linked():
+        LINK.unlink()
+        yield LINK
+    for path in (PROGRAM, PROGRAM.with_name("watcher.new"), PROGRAM.with_name("watcher.old")):
+        if program.remove(path):
+            yield path
+
+
+def _purge(target: SetupTarget) -> Iterator[str]:
+    if target.state.is_dir():
+        if (pid := holder(target.state)) is not None:
+            raise StateError(f"a daemon works on {target.state} (pid {pid})", hint="stop it, and run this again")
+        try:
+            shutil.rmtree(target.state)
+        except OSError as exc:
+            raise unwritable(exc) from exc
+        yield f"Removed: {target.state}"
+    if target.system and install.is_systems_user(USER):
+        systemd.remove_user(USER)
+        yield f"Removed: the user {USER}"
