@@ -2,46 +2,19 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from watcher import __version__
-from watcher.cli.options import ConfigFile, Given, InterruptError, Json, Offline, Unasked, media_path
+from watcher.cli.commands import Commands
+from watcher.cli.options import ConfigFile, Given, Json, Offline, ServiceKind, Unasked, media_path
 from watcher.errors import UsageError
 from watcher.output_kinds import OUTPUT_KINDS
 
-
-class _Commands(TyperGroup):
-    """Passes Ctrl-C on, so that a call with --json still prints a document, and words its help plainly."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the command line; without any command, print the help."""
-        if not args and not ctx.resilient_parsing:
-            sys.stdout.write(ctx.get_help() + "\n")
-            raise typer.Exit(UsageError.exit_code)
-        return super().parse_args(ctx, args)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return a command; its help names arguments without their Python types (``<list[Path]>``)."""
-        command: Any = super().get_command(ctx, cmd_name)
-        for parameter in [] if command is None else command.params:
-            if parameter.param_type_name == "argument":
-                parameter.display_type_rich = lambda ctx: None  # noqa: ARG005 - as the parser calls it
-        return command
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run a command."""
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt as exc:
-            raise InterruptError from exc
-
-
 app = typer.Typer(
     name="watcher",
-    cls=_Commands,
+    cls=Commands,
     help="Drop a recording into a folder; its transcript and subtitles appear beside it.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -127,11 +100,76 @@ def once(
 def demo() -> int:
     """Show it at work, offline and without a key.
 
-    A bundled clip is dropped into a temporary folder, where the real daemon finds it and the offline engine hears it.
+    A bundled clip is dropped into a temporary folder, where the real daemon finds it and the embedded engine hears it.
     """
     from watcher.cli.demo import demo as verb  # noqa: PLC0415 - see the module's docstring
 
     return verb()
+
+
+@app.command()
+def setup(
+    *,
+    folder: Annotated[
+        list[str] | None,
+        typer.Option("--folder", metavar="DIR", help="A folder to watch, made if it is missing; may be repeated."),
+    ] = None,
+    url: Annotated[
+        str,
+        typer.Option("--url", metavar="URL", help="The server, for example https://api.openai.com/v1."),
+    ] = "",
+    model: Annotated[str, typer.Option("--model", metavar="MODEL", help="The model; default: whisper-1.")] = "",
+    key_file: Annotated[
+        str, typer.Option("--key-file", metavar="FILE", help="A file that holds the API key; -: read it from stdin.")
+    ] = "",
+    service: Annotated[
+        ServiceKind | None,
+        typer.Option(
+            "--service",
+            help="Install and start a service: user: yours; system: the machine's, with a user of its own.",
+            show_default=False,
+        ),
+    ] = None,
+    no_check: Annotated[bool, typer.Option("--no-check", help="Do not try folder, server and key first.")] = False,
+    undo: Annotated[
+        bool,
+        typer.Option(
+            "--undo", help="Remove the service and the settings that setup wrote; queue and stored answers stay."
+        ),
+    ] = False,
+    purge: Annotated[
+        bool, typer.Option("--purge", help="With --undo: remove queue, stored answers and the system's user, too.")
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Ask nothing; replace settings that exist (a copy stays), and remove.")
+    ] = False,
+) -> int:
+    """Write the settings, try them, and start the service.
+
+    A terminal asks for what no option says; nobody else is asked. It can be run again: after an error, and to upgrade the
+    service. If no setting is given and there are settings, these are used. The key is written into a file that only its owner
+    can read; without --key-file it is that of WATCHER_API__KEY. The system's service runs a copy of this program in
+    /opt/watcher. Exit 3: settings, folder or key; 4: server or service.
+    """
+    from watcher.cli.setup import SetupOptions, undo_setup  # noqa: PLC0415 - see the module's docstring
+    from watcher.cli.setup import setup as verb  # noqa: PLC0415 - see the module's docstring
+
+    if purge and not undo:
+        raise UsageError("--purge goes with --undo", hint="watcher setup --undo --purge")
+    kind = "" if service is None else service.value
+    if undo:
+        return undo_setup(kind, purge=purge, yes=yes)
+    return verb(
+        SetupOptions(
+            folders=tuple(folder or ()),
+            url=url,
+            model=model,
+            key_file=key_file,
+            service=kind,
+            check=not no_check,
+            yes=yes,
+        )
+    )
 
 
 @app.command()
@@ -147,7 +185,7 @@ def engine(
         ),
     ] = "",
 ) -> int:
-    """Serve the offline engine.
+    """Serve the embedded offline engine.
 
     On loopback, over OpenAI's HTTP protocol; the address is printed as soon as it answers.
     """
@@ -276,6 +314,14 @@ def check(
             help="Also transcribe a clip of one second, to see formats and times; the server may charge for it.",
         ),
     ] = False,
+    fix: Annotated[
+        bool,
+        typer.Option(
+            "--fix",
+            help="First put right what is safe, and ask before each change: missing folders, the service's rights to them.",
+        ),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --fix: ask nothing.")] = False,
     config: ConfigFile = None,
     given: Given = None,
     as_json: Json = False,
@@ -286,7 +332,7 @@ def check(
     """
     from watcher.cli.check import check as verb  # noqa: PLC0415 - see the module's docstring
 
-    return verb(folders or [], paid=paid, config=config, given=given, as_json=as_json)
+    return verb(folders or [], paid=paid, fix=fix, yes=yes, config=config, given=given, as_json=as_json)
 
 
 @app.command()
@@ -314,7 +360,7 @@ def render(
     return verb(paths, formats=formats or [], config=config, given=given, as_json=as_json)
 
 
-state = typer.Typer(cls=_Commands, rich_markup_mode=None)
+state = typer.Typer(cls=Commands, rich_markup_mode=None)
 app.add_typer(
     state,
     name="state",

@@ -32,6 +32,7 @@ def ask(question: str) -> str:
     return sys.stdin.readline().strip()
 
 
-def agreed(question: str) -> bool:
-    """Return whether a person answers yes; anything else is no."""
-    return ask(f"{question} [y/N]").lower() in _YES
+def agreed(question: str, *, usual: bool = False) -> bool:
+    """Return whether a person answers yes; `usual`: what Enter alone means."""
+    answer = ask(f"{question} {'[Y/n]' if usual else '[y/N]'}").lower()
+    return answer in _YES if answer else usual

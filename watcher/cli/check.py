@@ -5,23 +5,39 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from watcher.cli.asking import agreed, is_person
 from watcher.cli.options import configured, show, surroundings, write
 from watcher.config import Config
 from watcher.doctor.examine import examine
 from watcher.doctor.findings import Finding, Grade, data, text
 from watcher.doctor.unit import STATE, SystemdUnit, installed
-from watcher.errors import ConfigError
+from watcher.errors import ConfigError, UsageError
 from watcher.report import ReportedError, Result
+from watcher.setup.fixes import fixes
 
 
 def check(
-    folders: Sequence[Path], *, paid: bool, config: Path | None, given: Sequence[str] | None, as_json: bool
+    folders: Sequence[Path],
+    *,
+    paid: bool,
+    fix: bool,
+    yes: bool,
+    config: Path | None,
+    given: Sequence[str] | None,
+    as_json: bool,
 ) -> int:
-    """Print findings as they come; exit 3 when settings or folders fail, 4 when state or endpoint do."""
+    """Print findings as they come; exit 3 when settings or folders fail, 4 when state or endpoint do.
+
+    `fix`: first put right what can be put right safely, where a person at the terminal agrees, or with `yes`.
+    """
+    if fix and not yes and (as_json or not is_person()):
+        raise UsageError("--fix asks before each change, and nobody can be asked here", hint="--fix --yes makes them")
     found: list[Finding] = []
     try:
         loaded = configured(config, given, folders=folders)
         unit = _service(loaded)
+        if fix:
+            _put_right(loaded, unit, yes=yes)
         if unit is not None and not loaded.settings.api.key.get_secret_value():
             loaded = configured(config, given, folders=folders, credential=unit.key)
         command = [sys.argv[0], "check", *(["--paid"] if paid else [])]
@@ -51,6 +67,16 @@ def check(
         exit_code=failed[0].exit_code if failed else 0,
     )
     return show(result, as_json=as_json)
+
+
+def _put_right(loaded: Config, unit: SystemdUnit | None, *, yes: bool) -> None:
+    """Make what changes are safe. Raises ConfigError and StateError."""
+    watched = [folder.path for folder in loaded.settings.folders]
+    for one in fixes(watched, None if unit is None else unit.by_key()):
+        fact = f"{one.fact}: {one.action}"
+        if yes or agreed(f"{fact}?"):
+            one.apply()
+            write(sys.stderr, f"fixed: {fact}")
 
 
 def _service(loaded: Config) -> SystemdUnit | None:

@@ -52,7 +52,8 @@ def demo() -> int:
     say("That is all there is to it: drop recordings in, find text and subtitles beside them.")
     say(
         "Next, a folder with recordings of your own. This engine is for trying out: expect many wrong words.\n"
-        f"  $ {program} once FOLDER --offline"
+        f"  $ {program} once FOLDER --offline\n"
+        f"With a server, and as a service if you like; it asks for what it needs:\n  $ {program} setup"
     )
     return 0
 

@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, TextIO
@@ -39,6 +40,13 @@ Offline = Annotated[
 ]
 
 Unasked = Annotated[bool, typer.Option("--yes", help="Ask nothing at a terminal.")]
+
+
+class ServiceKind(StrEnum):
+    """Whose service `setup` installs."""
+
+    USER = "user"
+    SYSTEM = "system"
 
 
 def media_path(given: str) -> Path:

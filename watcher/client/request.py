@@ -23,15 +23,15 @@ class Request:
     task: str = "transcribe"
     #: ISO-639-1; "": to be detected.
     language: str = ""
-    #: Names and spellings, or the text before this piece.
+    #: Names and spelling, or the text before.
     prompt: str = ""
-    #: 0: the server decides, and raises it if decoding fails.
+    #: 0 leaves it to the server, which raises it by itself where a decoding fails.
     temperature: float = 0.0
 
     def __post_init__(self) -> None:
-        """Raise ConfigError for an unknown task; change the language to the code that servers know (``zh``, never ``zh-CN``).
+        """Refuse an unknown task; bring the language to the code servers know (``zh``, never ``zh-CN``).
 
-        Anybody who can write to a folder sets the prompt: long runs of combining marks are cut.
+        A prompt is whatever the writers of a folder want: marks without end are cut.
         """
         if self.task not in {"transcribe", "translate"}:
             message = f"task must be transcribe or translate, not {self.task!r}"
@@ -40,34 +40,34 @@ class Request:
         object.__setattr__(self, "language", self.language.strip().lower().replace("_", "-").partition("-")[0])
 
     def parameters(self, model: str) -> str:
-        """Return a hex digest of everything that changes the answer: with the sound's digest, it is the key of a stored answer."""
+        """Return a hex digest of all that changes the answer: the key of a paid answer, beside what was heard."""
         values = [model, self.task, self.language, self.prompt, float(self.temperature)]
         return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """A sample of a speaker's voice, for a diarizing server."""
+    """A speaker whose voice a diarizing server gets to know."""
 
-    #: The name that the server is to use for this speaker.
+    #: What the server is to call this speaker.
     name: str
-    #: 2 to 10 seconds in which only this speaker is heard, as a data URL (RFC 2397).
+    #: 2 to 10 seconds in which nobody else speaks, as a data URL (RFC 2397).
     sample: str
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A paid answer: the bytes to store, and their meaning."""
+    """A paid answer: the bytes to keep, and what they say."""
 
     body: bytes
     transcript: Transcript
-    #: The form of the request, like ``verbose_json+word+segment``.
+    #: The form it was asked in, like ``verbose_json+word+segment``.
     format: str
-    #: Number of requests that were needed.
+    #: Requests it took.
     calls: int
-    #: Settings that had to be left out.
+    #: What was wanted and could not be asked for.
     warnings: tuple[ResultWarning, ...] = ()
-    #: Whether the request was simpler than those for other files at this server (`Client.ask`, `thorough`).
+    #: It was asked more simply than others are at this server (`Client.ask`, `thorough`).
     simplified: bool = False
 
 
@@ -78,12 +78,12 @@ class RequestLimits:
     #: Seconds of audio; None: no limit known.
     max_seconds: float | None
     max_bytes: int
-    #: File formats that the server refuses, as extensions: ``m4a``.
+    #: Formats of files that the server refuses, by extension: ``m4a``.
     refused: frozenset[str] = frozenset()
 
 
 def fitted(prompt: str, *, characters: int | None = None) -> str:
-    """Return the end of a prompt, short enough for all servers: whole words, at most 896 characters and about 224 tokens.
+    """Return the end of a prompt that servers take: whole words, at most 896 characters and about 224 tokens.
 
     A character of Chinese, Japanese or Korean counts 1.5 tokens, four others one (an estimate on the safe side).
     """

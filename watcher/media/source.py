@@ -25,7 +25,7 @@ _UNTOLD: Final = b"\xff\xff\xff\xff"
 _FAR: Final = 256 << 20
 #: A file that ends with a hole of more than so many bytes is read to where its last data ends: a few KB on the disk could take
 #: hours to read otherwise. Shorter ones are read, so that digests are those of the bytes, as they are of nearly all files.
-LONG_HOLE: Final = 256 << 20
+_LONG_HOLE: Final = 256 << 20
 
 
 def sketch(descriptor: int) -> str:
@@ -176,9 +176,9 @@ def _changed(data: bytes, offset: int, instead: bytes) -> bytes:
 
 def _data_end(descriptor: int, size: int) -> int:
     """Return where the last data of a file of `size` bytes ends, to the MiB, if a long hole follows it; else `size`."""
-    if size <= LONG_HOLE or _has_data(descriptor, size - LONG_HOLE):
+    if size <= _LONG_HOLE or _has_data(descriptor, size - _LONG_HOLE):
         return size
-    start, end = 0, size - LONG_HOLE
+    start, end = 0, size - _LONG_HOLE
     while end - start > _CHUNK:
         middle = (start + end) // 2
         if _has_data(descriptor, middle):

@@ -1,4 +1,4 @@
-"""Make a recording's transcript of its answers: read stored answers, check them, and join them."""
+"""A recording's transcript from its answers: those that are stored, and all of them joined."""
 
 import hashlib
 from collections.abc import Callable
@@ -26,25 +26,25 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class TranscriptionResult:
-    """The joined answers of a recording, with its costs and warnings."""
+    """All answers of a recording, joined, and what was learnt on the way."""
 
     transcript: Transcript
     content: Content
     #: Indexes of the pieces whose answers were stored already.
     cached: frozenset[int] = frozenset()
-    #: Seconds of audio that are or may be paid for: in this attempt, and in earlier ones, which failed.
+    #: Seconds of audio that were bought, or may be charged: by this attempt, and by those before it, which failed.
     paid_seconds: float = 0.0
     paid_before_seconds: float = 0.0
-    #: Doubts about the answers.
+    #: What is in doubt about the answers.
     warnings: tuple[ResultWarning, ...] = ()
-    #: Whether all parts with sound have text.
+    #: All of it has text, except where there is no sound.
     answered: bool = True
 
 
 def stored(
     content: Content, ledger: Ledger, request: Request, *, alive: Callable[[], None] = lambda: None
 ) -> TranscriptionResult | None:
-    """Make the result of a known recording from its stored answers to `request`; None if one of them is missing.
+    """Put a known recording together from its stored answers to `request`; None when one of them is missing.
 
     `alive` is called before each answer, and while they are joined.
     """
@@ -71,7 +71,7 @@ def stored(
 
 
 def is_stored(descriptor: int, wanted: JobSettings, ledger: Ledger, *, model: str) -> bool:
-    """Return whether the answers of a recording with the same sketch are stored, so that this one will probably cost nothing."""
+    """Return whether an open recording will most likely cost nothing, as it looks like one whose answers are stored."""
     parameters = wanted.request.parameters(model)
     content = ledger.answers.content(sketch=sketch_of(descriptor, wanted.choice), parameters=parameters)
     heard = stored(content, ledger, wanted.request) if content is not None else None
@@ -79,7 +79,7 @@ def is_stored(descriptor: int, wanted: JobSettings, ledger: Ledger, *, model: st
 
 
 def sketch_of(descriptor: int, choice: SoundChoice) -> str:
-    """Return the sketch of an open recording, which also depends on the choice of its sound."""
+    """Return the sketch of an open recording and of the choice of its sound."""
     sketch = media.sketch(descriptor)
     if choice.is_plain:
         return sketch
@@ -88,7 +88,7 @@ def sketch_of(descriptor: int, choice: SoundChoice) -> str:
 
 
 def recalled(ledger: Ledger, cut: Cut, question: Question) -> Transcript | None:
-    """Return the stored answer about a piece; None if there is no usable one."""
+    """Return the stored answer about a piece; None where there is none that counts."""
     body = ledger.answers.recall(cut.digest, question.key)
     return None if body is None else understood(body, cut.seconds, question)
 
@@ -96,10 +96,10 @@ def recalled(ledger: Ledger, cut: Cut, question: Question) -> Transcript | None:
 def understood(
     body: bytes, seconds: float, question: Question, *, measured: Callable[[], float] = lambda: 0.0
 ) -> Transcript | None:
-    """Return the transcript of a stored answer about `seconds` of sound; None if the answer is not usable.
+    """Return what a stored answer about so much sound says; None where it does not count.
 
-    An answer that an earlier version accepted, and that is not usable, counts as not stored: a new one replaces it.
-    `measured` returns the real seconds of the sound (0: unknown); it is called if the answer has too much text for `seconds`.
+    One that an earlier version took, and that cannot be used, counts as not stored: what is bought anew takes its place.
+    `measured` gives the seconds that the sound really has (0: unknown), where the answer holds more than fits `seconds`.
     """
     try:
         transcript = parse(body, seconds, question.request)
@@ -119,7 +119,7 @@ def joined(
     cached: frozenset[int],
     alive: Callable[[], None] = lambda: None,
 ) -> TranscriptionResult:
-    """Join the answers about all pieces; `warnings`: doubts so far; `cached`: indexes of answers that were stored.
+    """Join the answers about all pieces; `warnings` are those in doubt so far, `cached` the indexes of stored ones.
 
     `alive` is called for each piece.
     """
@@ -143,9 +143,9 @@ def checked(
     question: Question,
     ask: Callable[[int, Question], PieceTranscript | None],
 ) -> tuple[list[PieceTranscript], tuple[ResultWarning, ...]]:
-    """Resolve doubts: answers without text, and the languages that the server guessed.
+    """Settle what is in doubt: answers without text, and the languages that the server guessed.
 
-    If a language was given, or the text is a translation, it has guessed none.
+    Where a language was given, or the text is a translation, it guessed none.
     """
     parts, warnings = empty.resolve(parts, loudness, lambda index: ask(index, question.otherwise()))
     if question.request.language or question.request.task == "translate":
@@ -160,5 +160,5 @@ def checked(
 
 
 def part_of(cut: Cut, transcript: Transcript, question: Question) -> PieceTranscript:
-    """Return the transcript of a piece, with its position in the recording."""
+    """Return what a piece's answer says, at its place in the recording."""
     return PieceTranscript(cut.start_seconds, cut.end_seconds, transcript, question.known)

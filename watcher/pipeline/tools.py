@@ -1,4 +1,4 @@
-"""The parts that a run uses, and the settings of its job."""
+"""What a run works with, and the settings of its job."""
 
 import threading
 from collections.abc import Callable
@@ -26,20 +26,20 @@ class JobSettings:
     """Settings of one job."""
 
     request: Request
-    #: Kinds of outputs: srt, txt, vtt, json.
+    #: srt, txt, vtt, json.
     formats: tuple[str, ...]
-    #: Pattern of the outputs' names, with {stem}, {name} and {language}.
+    #: Name of the outputs; {stem} {name} {language}.
     output: str
     rules: CaptionRules
     text: TextLayout
-    #: Folder below the root to which source and outputs are moved afterwards; "": they stay.
+    #: Folder below the root that source and outputs move to afterwards; "": they stay.
     after: str = ""
-    #: The sound to transcribe: track and channel.
+    #: Which sound of it is heard.
     choice: SoundChoice = field(default_factory=SoundChoice)
 
 
 class Submit(Protocol):
-    """Runs a callable in another thread."""
+    """Runs a callable beside the caller."""
 
     def __call__(self, call: Callable[[], _Result], /) -> "Future[_Result]":
         """Return the future of its result."""
@@ -52,18 +52,18 @@ class HeartbeatCallback(Protocol):
         """Note that the thread is alive, and announce the next sign of life within `seconds`."""
 
     def beside(self) -> AbstractContextManager["HeartbeatCallback"]:
-        """Yield a callback with which another thread that works for this one gives signs of life."""
+        """Yield the sign of life of another thread that works for this one, from that thread."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """The parts that a run uses; shared by all workers."""
+    """The parts a run works with; shared by all workers."""
 
     ledger: Ledger
     client: Client
     gate: Gate
     media: MediaOptions
-    #: Folder for pieces that are cut and not sent yet.
+    #: Where pieces live between being cut and being sent.
     spool: Path
     stop: threading.Event
     submit: Submit
