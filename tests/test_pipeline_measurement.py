@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support import sounds
 from support.pipeline_scene import WANTED, Scene, scene
-from support.scripted import Reply
+from support.scripted import Asked, Reply
 
 from watcher import media, pipeline
 from watcher.errors import FileError, GarbledError, JobError, PassingError, SourceError
@@ -221,3 +221,23 @@ def test_others_are_asked_for_while_a_file_is_measured(tmp_path: Path, monkeypat
         worker.join(60)
 
         assert len(outcomes) == 1
+
+
+def test_what_is_heard_of_other_bytes_than_were_sent_is_not_kept_for_these(tmp_path: Path) -> None:
+    """Somebody exchanged them while the server had the file: every recording with the bytes of before got the other length."""
+    path = lying(tmp_path / "talk.mp3", says=1.0)
+    before = path.read_bytes()
+
+    def script(_: Asked) -> Reply:
+        status = path.stat()
+        with path.open("r+b") as file:
+            file.write(before[: len(before) // 2] + bytes(len(before) - len(before) // 2))
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+        return answer()
+
+    with scene(script, tmp_path) as (made, _):
+        with pytest.raises(FileError) as caught:
+            made.transcribe(path, small=True)
+
+        assert caught.value.reason == "crashed"
+        assert made.ledger.answers.content(digest=hashlib.sha256(before).hexdigest()) is None

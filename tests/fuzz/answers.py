@@ -300,7 +300,7 @@ _FRAMINGS: Final[Mapping[str, Callable[[random.Random], Iterable[Chunk]]]] = {
     ],
     "silence": lambda chance: [chance.choice((0.5, 20.0)), _OK + _WHOLE],
     "interim answers": lambda chance: [
-        *repeat(b"HTTP/1.1 100 Continue\r\n\r\n", chance.choice((1, 50, 50_000))),
+        *repeat(b"HTTP/1.1 %d Wait\r\n\r\n" % chance.choice((100, 101, 102, 103, 199)), chance.choice((1, 50, 50_000))),
         _OK + _WHOLE,
     ],
     "early close": lambda chance: [(_OK + _WHOLE)[: chance.randrange(90)]],

@@ -37,6 +37,7 @@ from watcher.pipeline.measurement import Measurement, Weighed, weighed
 from watcher.pipeline.question import Question
 from watcher.pipeline.remedies import Remedies, UploadForm, given_up, no_text
 from watcher.pipeline.requests import PieceRequests, wait_alive, with_upload
+from watcher.pipeline.source import unchanged
 from watcher.pipeline.spending import Spending
 from watcher.pipeline.tools import HeartbeatCallback, JobSettings, Tools
 from watcher.transcript import PieceTranscript, Transcript
@@ -164,7 +165,7 @@ class Transcription:
         # If more is said than fits the header's seconds, the answer is read by the measured seconds instead.
         answer = Weighed(transcript, transcript.duration, transcript.duration)
         try:
-            answer = self._weighed(body, transcript)
+            answer = self._weighed(body, transcript, digest)
         finally:
             self._correct(upload, answer.bought, cached=cached)
         measured, seconds = answer.measured, answer.seconds
@@ -208,11 +209,18 @@ class Transcription:
             self._note(self._question, answer)
             return answer.body, answer.transcript, False
 
-    def _weighed(self, body: bytes, transcript: Transcript) -> Weighed:
-        """Return the answer about the file as it is, compared with the measured sound if the answer is in doubt."""
+    def _weighed(self, body: bytes, transcript: Transcript, digest: str) -> Weighed:
+        """Return the answer about the file as it is, compared with the measured sound if the answer is in doubt.
+
+        Raises ChangedError, or FileError, where other bytes were measured than those of `digest`: what is known of it is for all files.
+        """
         request, seconds = self._wanted.request, transcript.duration
         in_doubt = empty.in_doubt(transcript, seconds, prompt=fitted(request.prompt), guarded=self._wanted.rules.guard)
-        return weighed(transcript, body, seconds, request, self._measurement, in_doubt=in_doubt)
+        answer = weighed(transcript, body, seconds, request, self._measurement, in_doubt=in_doubt)
+        if answer.measured is not None and answer.measured.content != digest:
+            unchanged(self._job, self._descriptor)
+            raise media.invalid_message()
+        return answer
 
     def _correct(self, upload: Upload, bought: float, *, cached: bool) -> None:
         """Correct the count: `bought` is how many seconds the request about the file as it is has really cost."""
