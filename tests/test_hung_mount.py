@@ -6,11 +6,14 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.daemon import Daemon, daemon, watcher
+from support.finding import finding, put
+from support.fuse import detach
 from support.heard import digest_of, hearing, recording, said
 from support.mounts import Mount, mounted, needs_fuse, unanswered
 from support.scripted import Asked, Reply, Server, serving
@@ -319,6 +322,41 @@ def test_a_link_to_a_mount_that_hangs_in_the_place_of_a_folder_with_notes_stalls
         recording(local / "gone.wav").unlink()
         await_transcript(running, recording(local / "later.wav"))
         assert running.stop() == 0
+
+
+@pytest.mark.slow
+def test_mounts_that_hang_and_are_taken_away_leave_few_threads_behind(tmp_path: Path, local: Path) -> None:
+    """Whoever may mount below a folder can do so again and again, and threads and descriptors would run out."""
+
+    def left() -> int:
+        return sum(thread.name in {"finder-a", "watch-read"} and hangs(thread) for thread in threading.enumerate())
+
+    late = put(local / "sub" / "late.wav")
+    with finding(tmp_path / "state", Folder("a", str(local))) as scene, ExitStack() as mounts:
+        for _ in range(3):
+            mounts.enter_context(unanswered(local / "sub"))
+            eventually(lambda: scene.finder._remote, what="the folder has a thread of its own")
+            before = left()
+            eventually(lambda: left() > before, what="a thread of it hangs")  # noqa: B023  called in this round
+            detach(local / "sub")
+            eventually(lambda: not scene.finder._remote, what="the folder is local again")
+        mounts.enter_context(unanswered(local / "sub"))
+        eventually(lambda: scene.finder._remote)
+        assert not scene.finder._remote[0].started
+
+        mounts.close()
+
+        eventually(lambda: left() == 0)
+        late.touch()
+        scene.wait_until_queued(late)
+
+
+def hangs(thread: threading.Thread) -> bool:
+    """Say whether a thread waits in the kernel for an answer that only a signal can spare it."""
+    try:
+        return Path(f"/proc/self/task/{thread.native_id}/stat").read_text().rpartition(") ")[2][0] == "D"
+    except OSError:  # it has not begun, or has ended
+        return False
 
 
 def test_a_link_to_a_mount_that_hangs_in_the_place_of_a_folder_stalls_no_scan(

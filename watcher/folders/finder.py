@@ -28,6 +28,9 @@ _log = structlog.get_logger()
 #: after which the folder counts as lost even if its root answers: a directory below may hang.
 _DOUBTFUL: Final = 1.0
 _SILENT: Final = 30.0
+#: Threads of one folder that hang in mounts that were taken away, at most: each time that a mount that hangs is unmounted
+#: (`umount -l`) and another one comes, one is left behind.
+_MOST_HANGING: Final = 3
 #: Seconds to wait for the threads of network folders to end.
 _JOIN: Final = 2.0
 
@@ -193,6 +196,11 @@ class Finder:
         for folder, foreign in wanted.items():
             remote = RemoteMonitorThread(folder, foreign, self._new_monitor_thread())
             self._remote.append(remote)
+            self._start(remote)
+
+    def _start(self, remote: RemoteMonitorThread) -> None:
+        """Start a network folder's thread; where too many earlier ones of the folder hang, it is started when one of them ends."""
+        if sum(other.alive for other in self._leaving if other.folder == remote.folder) < _MOST_HANGING:
             remote.start()
 
     def _watch_remote(self) -> None:
@@ -200,6 +208,8 @@ class Finder:
         for remote in self._remote:
             if remote.failure is not None:
                 raise remote.failure
+            if not remote.started:
+                self._start(remote)
             quiet = self._monotonic() - remote.monitor_thread.beat
             if quiet > _DOUBTFUL:
                 remote.ask()

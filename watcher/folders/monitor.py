@@ -78,6 +78,8 @@ class FolderMonitor:
         self._inbox = inbox
         self._monotonic = monotonic
         self._watch: Watch | None = None
+        #: Watches that were dropped, and whose threads had not ended then.
+        self._dropped: list[Watch] = []
         #: Reason of the scan that follows the set-up of the watches; None: the set-up is over.
         self._scan_reason: str | None = None
         #: A scan was requested that does not wait for the watches.
@@ -98,6 +100,11 @@ class FolderMonitor:
     def present(self) -> bool:
         """Whether the root exists and can be read."""
         return self.how is not WatchMode.LOST
+
+    @property
+    def hangs(self) -> bool:
+        """Whether a thread of a watch that was dropped has not ended."""
+        return any(watch.is_alive for watch in self._dropped)
 
     @property
     def begun(self) -> bool:
@@ -133,8 +140,6 @@ class FolderMonitor:
             passed_over=self.root.passed_over if self.present else 0,
             incoming=self.root.candidates.waiting(_OBSTACLES) if self.present else (),
         )
-
-    # Starting and ending.
 
     def begin(self, why: str) -> None:
         """Watch the root and request a full scan; a root that does not exist is lost, and tried again."""
@@ -228,8 +233,6 @@ class FolderMonitor:
         """Convert a real path below the root to a path of this root."""
         return self.root.path.rstrip(b"/") + b"/" + path[len(self.real_prefix) :]
 
-    # Events or scans.
-
     def _choose(self) -> None:
         self._drop_watch()
         mount = self.root.location.mount()
@@ -309,6 +312,7 @@ class FolderMonitor:
         watch, self._watch = self._watch, None
         if watch is not None:
             watch.close()
+            self._dropped = [one for one in (*self._dropped, watch) if one.is_alive]
 
     # Distress.
 
@@ -426,8 +430,6 @@ class FolderMonitor:
         loud = self._quotas.spend("degraded", self.root.path, reason, at_once=1 if reason == "overflow" else 3)
         say = _log.warning if loud else _log.debug
         say("folder.degraded", folder=self.folder.name, path=path, reason=reason, **said)
-
-    # The audit: whether every directory has its watch.
 
     def _look_at_watches(self, now: float) -> None:
         found = self._audit.look(self.root)

@@ -342,9 +342,16 @@ class RemoteMonitorThread:
                 monitor.root.location.foreign = foreign
             self.monitor_thread.inbox.put(Event(EventKind.RESCAN))
 
+    @property
+    def started(self) -> bool:
+        """Whether its thread was started."""
+        return self._thread.ident is not None
+
     def stop(self) -> None:
         """Request the thread's end."""
         self._stop.set()
+        if not self.started:
+            self.monitor_thread.close()
         self.monitor_thread.inbox.put(Event(EventKind.WAKE))
 
     def ask(self) -> None:
@@ -363,12 +370,13 @@ class RemoteMonitorThread:
 
     @property
     def alive(self) -> bool:
-        """Whether its thread runs."""
-        return self._thread.is_alive()
+        """Whether its thread runs, or another one that it started."""
+        return self._thread.is_alive() or any(monitor.hangs for monitor in self.monitor_thread.monitors)
 
     def join(self, timeout: float) -> None:
         """Wait for its end."""
-        self._thread.join(timeout)
+        if self.started:
+            self._thread.join(timeout)
 
     def _run(self) -> None:
         try:

@@ -2,15 +2,14 @@
 
 A `Watch` passes each event of the kernel to the inbox at once. It checks its thread and watchdog's log; `trouble` returns
 what is wrong, and then the monitor replaces the watch. Only watchdog's reader is used, which knows the path of
-each watch of the kernel. The rest of watchdog 7.1 is avoided because of these faults:
+each watch of the kernel. Only this module and `kernel_watches` depend on watchdog's internals. The rest of watchdog 7.1
+is avoided because of these faults:
 
 - its reader thread ends when a path is moved out and made again;
 - when the kernel's queue overflows, it only logs that events were lost;
 - it skips directories that it cannot read, without a message;
 - it skips directories that it cannot watch, without a message;
 - it makes an event with two full paths for every name below a renamed directory.
-
-Only this module and `kernel_watches` depend on watchdog's internals.
 """
 
 import ctypes
@@ -137,7 +136,7 @@ class Watch:
 
     def trouble(self) -> WatchFault:
         """Return what is wrong, if anything; an overflow of the inbox is reported once."""
-        if self.broken or self._reader is None or not self._reader.is_alive():
+        if self.broken or not self.is_alive:
             return WatchFault.DEAF
         if self.astray:
             return WatchFault.ASTRAY
@@ -169,11 +168,13 @@ class Watch:
         """Return whether the thread belongs to this watch."""
         return self._reader is not None and self._reader.ident == identifier
 
-    def close(self) -> None:
-        """End the watch in any state: join its thread, close its descriptors. Never raises.
+    @property
+    def is_alive(self) -> bool:
+        """Whether its thread runs, also after `close`."""
+        return self._reader is not None and self._reader.is_alive()
 
-        A thread that is reading a directory with very many names ends a little later.
-        """
+    def close(self) -> None:
+        """End the watch in any state and close its descriptors; a thread in a mount that hangs ends later. Never raises."""
         if self._reader is None:
             return
         self._reader.stop()
