@@ -1,4 +1,4 @@
-"""Recordings that don't go as they are: decoded in a child process, cut at silences, encoded while they are read."""
+"""For recordings that are not sent as they are: decode in a child process, cut at silences, and encode while reading."""
 
 from typing import TYPE_CHECKING
 
@@ -39,7 +39,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Load what runs the child where it is used: the settings, and so every command, need no more than the options."""
+    """Load the modules that run the child only when they are used: the settings, and so all commands, need only the options."""
     if name in {"Cutting", "clear_spool", "measure", "invalid_message"}:
         from watcher.media import cutting  # noqa: PLC0415 - see above
 

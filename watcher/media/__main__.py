@@ -1,7 +1,7 @@
 """Starts the media child: ``python -I -S …/watcher/media/__main__.py RECORDING LINE PARENT PATH…``.
 
-Isolated (-I) and without site packages' start-up code (-S), so the daemon's own import path comes as arguments: it works
-alike from a wheel, an editable installation and a source checkout.
+It is isolated (-I) and without the start-up code of site packages (-S), so the daemon's import path is passed as arguments: this
+works from a wheel, an editable installation and a source checkout.
 """
 
 import sys

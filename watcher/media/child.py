@@ -1,7 +1,7 @@
-"""The media child: decodes, cuts and encodes one recording, and says so line by line (see `protocol`).
+"""The media child: decodes, cuts and encodes one recording, and reports line by line (see `protocol`).
 
-It lives for one job. It is started by `Cutting` with a clean environment, two descriptors (the recording, and the line
-to the daemon) and nothing else, and sandboxes itself; the daemon treats its output as untrusted.
+It runs for one job. `Cutting` starts it with a clean environment and only two descriptors (the recording, and the socket
+to the daemon). It sandboxes itself, and the daemon does not trust its output.
 """
 
 import os
@@ -34,12 +34,12 @@ from watcher.media.values import SoundChoice
 
 #: Seconds between signs of life.
 _BEAT: Final = 1.0
-#: A piece that must be made shorter than this many seconds, to be small enough, is not made.
+#: If a piece would have to be shorter than this many seconds to be small enough, it is not made.
 _LEAST: Final = 5.0
 
 
 def main(descriptor: int, line: int, parent: int) -> int:
-    """Work on the recording behind `descriptor`, as ordered over the socket `line`; give the exit code."""
+    """Process the recording of `descriptor`, by the order from the socket `line`; return the exit code."""
     with socket.socket(fileno=line) as link, closing(ChildChannel(link)) as channel:
         order = channel.receive()
         if not isinstance(order, Order):
@@ -61,19 +61,19 @@ class ChildChannel:
         self.spoken = time.monotonic()
 
     def send(self, message: Message) -> None:
-        """Send it; OSError when the daemon is gone."""
+        """Send a message; OSError if the daemon is gone."""
         self._link.sendall(write_message(message))
         self.spoken = time.monotonic()
 
     def receive(self) -> Message:
-        """Wait for what the daemon says; EOFError when it is gone."""
+        """Wait for a message of the daemon; EOFError if it is gone."""
         line = self._lines.readline(MAX_LINE)
         if not line:
             raise EOFError("the daemon is gone")
         return read_message(line)
 
     def close(self) -> None:
-        """Release the line."""
+        """Close the socket."""
         self._lines.close()
 
 
@@ -86,18 +86,18 @@ class MediaChild:
         self._reader = SourceReader(descriptor, tick=self._beat)
         self._meter = LoudnessMeter()
         self._heard = 0
-        #: Seconds that were heard to compare tracks.
+        #: Seconds decoded to compare tracks.
         self._listened = 0.0
         self._made = False
-        #: Listens where no pieces are made.
+        #: Detects sound if no pieces are made.
         self._listener = SoundDetector()
         self._granted = 0
-        #: Names of the files of pieces; the daemon empties those that were sent.
+        #: Names of the pieces' files; the daemon empties a file when its piece was sent.
         self._files: list[str] = []
         self._told_replanned = False
 
     def run(self) -> None:
-        """Do it, and tell whatever comes of it."""
+        """Process the recording, and send the result or the failure."""
         try:
             self._work()
         except JobError as exc:
@@ -105,9 +105,9 @@ class MediaChild:
         except MemoryError:
             self._channel.send(_failed(TOO_MUCH_MEMORY.error()))
         except (BrokenPipeError, EOFError):
-            # Nobody is there to read it.
+            # There is no reader.
             return
-        except Exception:  # noqa: BLE001 - the process's boundary: what a hostile file provoked fails that file
+        except Exception:  # noqa: BLE001 - the process's boundary: an error that a hostile file causes fails only that file
             self._channel.send(_failed(UNFORESEEN.error(), traceback.format_exc()))
 
     def _work(self) -> None:
@@ -127,7 +127,7 @@ class MediaChild:
             skip_silence=order.skip_silence,
         )
         rules, pieces = plan(recording.seconds)
-        # A header may promise less than there is; what is longer is cut as if nothing had been promised.
+        # The recording may be longer than its header says; sound beyond that is cut by the rules for an unknown length.
         beyond, _ = plan(None)
         self._channel.send(
             Opened(recording.seconds, max(pieces, len(order.planned)), recording.stream, recording.others)
@@ -143,7 +143,7 @@ class MediaChild:
             self._sum_up(recording)
 
     def _feed(self, planner: Planner | Excerpts | None, recording: RecordingDecoder) -> bool:
-        """Decode, and make the pieces; False: the rest of the recording was not read, so there is nothing to sum up."""
+        """Decode, and make the pieces; return False if the rest of the recording was not read, so that there is no summary."""
         for samples in recording.samples():
             self._heard += len(samples)
             self._meter.add(samples)
@@ -172,7 +172,7 @@ class MediaChild:
         )
 
     def _silence(self, recording: RecordingDecoder) -> tuple[ResultWarning, ...]:
-        """Return a warning when there was no sound in what was heard."""
+        """Return a warning if there was no sound."""
         self._listener.finish()
         if self._made or self._listener.hears:
             return ()
@@ -183,7 +183,7 @@ class MediaChild:
         self._beat()
 
     def _make(self, planner: Planner | Excerpts) -> None:
-        """Make the pieces that are certain by now."""
+        """Make the pieces whose cuts are decided."""
         while (span := planner.span()) is not None:
             if planner.replanned is not None and not self._told_replanned:
                 self._told_replanned = True
@@ -201,7 +201,7 @@ class MediaChild:
             self._channel.send(Made(span.cut, span.overlap, file, size))
 
     def _free_file(self) -> str:
-        """Return the name of an empty file, or of a new one: there are never more files than pieces at a time."""
+        """Return the name of an emptied file, or of a new one: so there are never more files than pieces that exist at a time."""
         for file in self._files:
             if not Path(self._order.spool, file).stat().st_size:
                 return file
@@ -233,7 +233,7 @@ class MediaChild:
             self._granted += message.pieces
 
     def _beat(self) -> None:
-        """Report progress now and then, and claim the CPU time that what was heard so far entitles to."""
+        """Report progress every second, and raise the CPU limit for the sound decoded so far."""
         if time.monotonic() - self._channel.spoken >= _BEAT:
             self._allow()
             self._channel.send(Progress(self._heard))

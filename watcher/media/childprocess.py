@@ -1,4 +1,4 @@
-"""The process that decodes: how it is started, spoken to, and ended, and what it died of."""
+"""The decoder process: start it, exchange messages with it, end it, and find out why it died."""
 
 import contextlib
 import fcntl
@@ -20,30 +20,30 @@ from watcher.media.reader import MessageReader
 
 _log = structlog.get_logger()
 
-#: Seconds a child that has said its last word gets to go.
+#: Seconds to wait for a child to exit after its last message.
 _FAREWELL: Final = 5.0
-#: Bytes of what a child writes to its stderr that are kept.
+#: Most bytes kept of a child's stderr.
 _WORDS: Final = 1 << 20
-#: All a decoder needs to know of the world. One arena and one thread: address space is limited.
+#: The whole environment of a decoder. One arena and one thread, because address space is limited.
 _ENVIRONMENT: Final = {"LC_ALL": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
 
 
 class ChildProcess:
-    """A running child: started when it is made. PassingError ("child") where it cannot be."""
+    """A running child, started by the constructor. PassingError ("child") if it cannot be started."""
 
     def __init__(self, descriptor: int, directory: Path) -> None:
-        """`descriptor`: of the recording; `directory`: where the child works, and puts its pieces."""
+        """`descriptor`: of the recording; `directory`: the child's working directory, for its pieces."""
         with contextlib.ExitStack() as held:
             try:
-                # What the child has to say before it can speak: an import that fails, an assertion of the C library.
+                # The child's stderr, for errors before it can send messages: a failing import, an assertion of the C library.
                 self._words = os.memfd_create("media-child", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
                 held.callback(os.close, self._words)
-                # It lies in memory, beside the limit of the child's own, so it has a size that stays: what is written beyond is lost.
+                # It is in memory and does not count for the child's limit, so its size is fixed: what is written beyond it is lost.
                 os.ftruncate(self._words, _WORDS)
                 fcntl.fcntl(self._words, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
                 self._link, theirs = socket.socketpair()
                 held.enter_context(self._link)
-                # The system allows less, but more than without: room for a grant for each of the requests that may be in flight.
+                # The system allows less than this, but more than the default: room for a grant for each request in flight.
                 self._link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
                 with theirs:
                     self.process = subprocess.Popen(
@@ -64,12 +64,12 @@ class ChildProcess:
 
     def send(self, message: Message) -> None:
         """Send a message."""
-        # If it has ended: why, its last words or its exit code will tell.
+        # The child has ended: its last message or its exit code will tell why.
         with contextlib.suppress(OSError):
             self._link.sendall(encode(message))
 
     def send_at_once(self, message: Message) -> None:
-        """Send a message without waiting: a child that was taken over need not read. One that does not fit is lost."""
+        """Send a message without waiting, since a child under an attacker's control may not read. If there is no room, it is lost."""
         with contextlib.suppress(OSError):
             self._link.send(encode(message), socket.MSG_DONTWAIT)
 
@@ -79,11 +79,11 @@ class ChildProcess:
 
     @property
     def taken(self) -> int:
-        """Bytes of messages that came so far."""
+        """Bytes of messages received so far."""
         return self._messages.taken
 
     def kill(self) -> None:
-        """Kill the child, which may live on in a read that does not end."""
+        """Kill the child; it may continue to exist in a read that does not end."""
         self.process.kill()
 
     def close(self, waiting: Callable[[], object]) -> None:
@@ -93,14 +93,14 @@ class ChildProcess:
             try:
                 self.process.wait(_FAREWELL)
             except subprocess.TimeoutExpired:
-                # It may be stuck in a read of a disk that does not answer.
+                # It may hang in a read from a disk that does not answer.
                 waiting()
             else:
                 break
         self._held.close()
 
     def death(self) -> JobError:
-        """Return the error for a child that closed the line: what it died of."""
+        """Return the error for a child that closed the socket: why it died."""
         try:
             code = self.process.wait(_FAREWELL)
         except subprocess.TimeoutExpired:
@@ -111,10 +111,10 @@ class ChildProcess:
                 hint="Check the disk or the network share it lies on.",
                 reason="killed",
             )
-        # The child's place in the file is this process's, too.
+        # The child and this process share the position in the file.
         end = min(os.lseek(self._words, 0, os.SEEK_CUR), _WORDS)
         words = os.pread(self._words, min(end, 4096), max(0, end - 4096)).decode(errors="replace")
-        # The words go no further than the log: the child may have been taken over, and others read what comes of an error.
+        # Write its stderr only to the log: an attacker may control the child, and error messages are read by others.
         (_log.warning if code >= 0 else _log.debug)("media.child", code=code, detail=words)
         if code >= 0:
             hint = "Check the installation; the log has the last words of it (media.child)."
@@ -123,7 +123,7 @@ class ChildProcess:
 
 
 def _ended_by(number: int) -> JobError:
-    """Return the error for a child that a signal ended which this process did not send."""
+    """Return the error for a child that was ended by a signal which this process did not send."""
     name = _signal_name(number)
     if number == signal.SIGKILL:
         return PassingError(
@@ -152,7 +152,7 @@ def _ended_by(number: int) -> JobError:
 
 
 def command(descriptor: int, line: int) -> list[str]:
-    """Return the command that starts a child with the recording and its end of the line."""
+    """Return the command that starts a child with the recording and its end of the socket."""
     package = Path(watcher.__file__).resolve().parent
     starter = package / "media" / "__main__.py"
     path = [str(package.parent), *(entry for entry in sys.path if os.path.isabs(entry))]  # noqa: PTH117 - entries are strings

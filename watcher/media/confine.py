@@ -1,4 +1,4 @@
-"""The sandbox of the process that decodes recordings: limits, Landlock, a filter of system calls; it dies with its parent."""
+"""The sandbox of the decoder process: limits, Landlock, a filter of system calls; it ends when its parent ends."""
 
 import ctypes
 import os
@@ -19,35 +19,35 @@ _PR_SET_NO_NEW_PRIVS: Final = 38
 _LANDLOCK_CREATE_RULESET: Final = 444
 _LANDLOCK_ADD_RULE: Final = 445
 _LANDLOCK_RESTRICT_SELF: Final = 446
-#: linux/landlock.h: what version 1 knows of files (bits 0 to 12), and what later versions added.
+#: linux/landlock.h: rights for files in version 1 (bits 0 to 12), and those that later versions added.
 _VERSION_FLAG: Final = 1
 _PATH_BENEATH: Final = 1
 _FILES: Final = {1: (1 << 13) - 1, 2: 1 << 13, 3: 1 << 14, 5: 1 << 15}
 _NET_VERSION: Final = 4
 _BIND_AND_CONNECT: Final = 3
-#: No abstract UNIX socket and no signal beyond what is confined as well.
+#: From this version on: no abstract UNIX socket of, and no signal to, a process outside the sandbox.
 _SCOPE_VERSION: Final = 6
 _SOCKETS_AND_SIGNALS: Final = 3
-#: Read files and directories; write, make and (a right of its own since version 3) truncate regular files.
+#: Read files and directories; write, make and (a separate right since version 3) truncate regular files.
 _READ: Final = 1 << 2 | 1 << 3
 _WRITE: Final = 1 << 1 | 1 << 8 | 1 << 14
-#: Largest file it may write; an incompressible piece of 1390 s has 44 MB.
+#: Size of the largest file that it may write; an incompressible piece of 1390 s has 44 MB.
 FILE_SIZE: Final = 256 << 20
-#: Its part in `/proc/self/oom_score_adj`, whose range is -1000 to 1000: half of the machine's memory counts as if it had it, so the
-#: kernel ends this process before the daemon and before services of others.
+#: Its value in `/proc/self/oom_score_adj` (-1000 to 1000): it counts as if it used half of the machine's memory in addition, so the
+#: kernel ends it before the daemon and before other services.
 _OOM_SCORE: Final = 500
-#: Descriptors it may have; it needs two files at a time beside its modules'.
+#: Most descriptors; it needs two files at a time in addition to those of its modules.
 _DESCRIPTORS: Final = 64
 
 
 def confine(parent: int, *, memory: int, spool: Path, code: Iterable[Path]) -> None:
-    """Bind this process to its parent's life, to `memory` bytes of address space, and to writing below `spool`.
+    """Confine this process: it ends with its parent, has `memory` bytes of address space, and writes only below `spool`.
 
-    When the machine runs out of memory, the kernel ends it first. No core, no new privileges, no process or thread, no large file, few files; only the system calls of `seccomp`, so no socket, no
-    program and no signal to others; and where the kernel has Landlock (5.13), nothing is opened but what lies below `spool`
-    and, for reading, below the directories `code` that modules may still be imported from. Descriptors that are open stay
-    usable. Call it before any thread starts. Raises ProcessLookupError when the parent is gone already, and OSError when
-    the kernel has Landlock or seccomp and refuses to use it.
+    If the machine runs out of memory, the kernel ends it first. It has no core dumps, no new privileges, no other process or thread,
+    no large file and few files; only the system calls of `seccomp`, so no socket, no program and no signal to others. With Landlock
+    (Linux 5.13) it opens files only below `spool` and, for reading, below the directories `code`, from which modules are
+    imported. Open descriptors stay usable. Call it before any thread starts. Raises ProcessLookupError if the parent has ended already,
+    and OSError if the kernel has Landlock or seccomp and refuses to use it.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -61,20 +61,20 @@ def confine(parent: int, *, memory: int, spool: Path, code: Iterable[Path]) -> N
     _limit(resource.RLIMIT_FSIZE, FILE_SIZE)
     _limit(resource.RLIMIT_NOFILE, _DESCRIPTORS)
     _limit(resource.RLIMIT_AS, memory)
-    # Last: what sets the limits is not allowed any more.
+    # This comes last: it forbids the calls that set the limits.
     filter_calls(libc)
 
 
 def allow_cpu(seconds: float, *, most: float) -> None:
-    """Allow this process so many CPU seconds in all; beyond, the kernel ends it with SIGXCPU, at `most` in any case."""
+    """Allow this process `seconds` of CPU time in all, and never more than `most`; beyond, the kernel ends it with SIGXCPU."""
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-    # At the hard limit comes SIGKILL, which says nothing; the soft one stays below it.
+    # The soft limit stays below the hard one, at which the kernel sends SIGKILL, which does not show the reason.
     ceiling = int(most) + 2 if hard == resource.RLIM_INFINITY else hard
     resource.setrlimit(resource.RLIMIT_CPU, (max(0, min(int(seconds) + 1, ceiling - 1)), ceiling))
 
 
 def landlock_version(libc: ctypes.CDLL | None = None) -> int:
-    """Return the kernel's version of Landlock; 0 where there is none, or none is allowed."""
+    """Return the kernel's version of Landlock; 0 if there is none, or it is not allowed."""
     libc = libc or ctypes.CDLL(None, use_errno=True)
     return max(0, int(libc.syscall(_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION_FLAG)))
 
@@ -82,7 +82,7 @@ def landlock_version(libc: ctypes.CDLL | None = None) -> int:
 def _landlock(libc: ctypes.CDLL, spool: Path, code: Iterable[Path]) -> None:
     version = landlock_version(libc)
     if not version:
-        # The other limits hold; a kernel without Landlock is no reason to refuse work.
+        # A kernel without Landlock is no reason to refuse work: the other limits apply.
         return
     files = sum(bits for since, bits in _FILES.items() if since <= version)
     rules = struct.pack("=Q", files)
@@ -101,7 +101,7 @@ def _landlock(libc: ctypes.CDLL, spool: Path, code: Iterable[Path]) -> None:
 
 
 def _raise_oom_score() -> None:
-    """Raise this process's score, never lower it; where /proc cannot be written, the limits hold all the same."""
+    """Raise this process's score, never lower it; if /proc cannot be written, the other limits still apply."""
     with suppress(OSError):
         score = Path("/proc/self/oom_score_adj")
         if int(score.read_text()) < _OOM_SCORE:

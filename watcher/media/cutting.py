@@ -1,6 +1,6 @@
-"""The daemon's side of the media child: starts it, takes its pieces, and outlives it whatever happens.
+"""The daemon's side of the media child: start it, check and return its pieces, and end it.
 
-Nothing heavy is imported here; PyAV and numpy live in the child alone.
+Nothing large is imported here; only the child uses PyAV and numpy.
 """
 
 import contextlib
@@ -40,29 +40,29 @@ from watcher.media.values import FORMS, OVERLAP, ChildLimits, MediaOptions, Open
 _log = structlog.get_logger()
 
 _PREFIX: Final = "job-"
-#: Pieces that may exist beyond those in flight: one that is just leaving, one that is being made.
+#: Pieces that may exist in addition to those in flight: one that was just sent, one that is being made.
 _AHEAD: Final = 2
-#: Seconds between looks at `stop` and `in_flight` while the child is silent.
+#: Seconds between checks of `stop` and `in_flight` while no message comes.
 _GLANCE: Final = 0.25
-#: Seconds that no piece is cut below, whatever the server takes; and how far a cut may lie from where it should.
+#: Shortest piece in seconds, whatever the server takes; and how far a cut may lie from its planned position.
 _SHORTEST: Final = 5.0
 _SLACK: Final = 2.0
-#: Bytes a second of sound has at most in any codec (16 bits a sample, and a quarter), and those of a header.
+#: Most bytes per second of sound in any codec (16 bits a sample, plus a quarter), and those of a header.
 _BYTES_A_SECOND: Final = SAMPLE_RATE * 2 * 5 // 4
 _HEADER: Final = 64 << 10
 #: Entries of `Summary.loudness` for a second.
 _LEVELS_A_SECOND: Final = 10
-#: Bytes of messages that an honest child sends: how loud a recording of a day is, and something each second and about each piece.
+#: Most bytes of messages of an honest child: the loudness of a day, a message each second, and one for each piece.
 _MESSAGES: Final = 4 << 20
 _MESSAGES_A_SECOND: Final = 2 << 10
-#: Bytes a second that the slowest disk or share is read with, twice where the decoder jumps about.
+#: Bytes per second from the slowest disk or share; some of them are read twice if the decoder seeks.
 _READ_A_SECOND: Final = 25_000
-#: What `st_blocks` counts in, on every file system.
+#: The unit of `st_blocks`, on every file system.
 _SECTOR: Final = 512
 
 
 def clear_spool(spool: Path) -> None:
-    """Remove what jobs of a crashed daemon left in the spool; call it before any job runs."""
+    """Remove files that a crashed daemon left in the spool; call it before any job runs."""
     for left in spool.glob(_PREFIX + "*"):
         shutil.rmtree(left, ignore_errors=True)
 
@@ -76,9 +76,9 @@ def measure(
     limits: ChildLimits,
     waiting: Callable[[], object],
 ) -> Summary:
-    """Return what `Cutting` knows of a recording in the end, loudness above all, without any pieces.
+    """Decode a recording without making pieces, and return the summary of `Cutting`, above all its loudness.
 
-    Takes and raises what `Cutting` does.
+    Arguments and errors are those of `Cutting`.
     """
     with Cutting(
         descriptor, options, spool=spool, stop=stop, in_flight=lambda: 1, pieces=False, limits=limits, waiting=waiting
@@ -89,18 +89,18 @@ def measure(
 
 
 class Cutting:
-    """A recording on its way into pieces: a context manager around one child process.
+    """Cuts a recording into pieces: a context manager around one child process.
 
     Iterate to get each piece as soon as it is cut; call `Piece.release` when it was sent. At most `in_flight() + 2`
-    pieces exist at a time, so a consumer that releases nothing gets no more. Only one thread iterates; any thread may
-    release or `close`, which ends the iteration with StoppedError, as `stop` does.
+    pieces exist at a time, so a caller that releases none gets no more. Only one thread may iterate; any thread may
+    call `release`, or `close`, which ends the iteration with StoppedError, as `stop` does.
 
-    The recording is read through `descriptor` by pread alone. `planned` are cuts of an earlier run: they are made
-    again as they were while the recording sounds as it did; where it does not, `replanned` says from which index on.
-    `in_flight` says how many pieces may be asked for at once; the child's pieces get shorter to keep that many busy.
-    With `excerpts` (first sample, sample behind; in order of time) the pieces are these stretches alone, fewer where the
-    recording is shorter; then the iteration ends, and no `summary` is made unless all of it was heard. Without `pieces`
-    the recording is only heard and summed up.
+    The recording is read from `descriptor` with pread only. `planned`: cuts of an earlier run, which are repeated
+    as long as the sound is the same; if not, `replanned` is the index of the first new cut.
+    `in_flight` returns how many requests may run at once; pieces are made shorter to keep that many busy.
+    With `excerpts` (first sample, end sample; in order of time) only these stretches are made, and fewer if the
+    recording is shorter; then the iteration ends, and there is a `summary` only if all of it was decoded. Without `pieces`,
+    the recording is only decoded and summed up.
 
     Raises FileError (reasons "undecodable", "unsupported", "no_audio", "too_long", "limits", "crashed"), PassingError
     ("unreadable", "stalled", "killed", "child"), OutputError ("spool") and StoppedError while iterating.
@@ -124,7 +124,7 @@ class Cutting:
         waiting: Callable[[], object] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`max_seconds`, `max_bytes`: the longest (0: any) and the largest piece the server takes.
+        """`max_seconds`, `max_bytes`: the longest (0: any) and the largest piece that the server takes.
 
         `waiting` is called by the thread that iterates, several times a second while it waits for the next piece.
         """
@@ -142,9 +142,9 @@ class Cutting:
         self._limits = limits or ChildLimits()
         self._waiting = waiting
         self._clock = clock
-        #: What the header promised; None until the iteration has begun.
+        #: Facts of the header; None until the iteration has begun.
         self.opening: Opening | None = None
-        #: The index from which on `planned` did not fit; None while it does.
+        #: The index of the first piece for which `planned` did not fit; None: it fits so far.
         self.replanned: int | None = None
         #: Seconds of the recording that were decoded so far.
         self.heard = 0.0
@@ -152,15 +152,15 @@ class Cutting:
         self._lock = threading.Lock()
         self._granted = 0
         self._existing: dict[int, Path] = {}
-        #: Pieces that were released, and the most that existed or might be made at a time: the child uses emptied files again.
+        #: Number of released pieces, and the most that were allowed to exist at a time: the child uses emptied files again.
         self._released = 0
         self._most = 0
-        #: The index and the first sample that may come next, and seconds in which the child worked.
+        #: The next piece's index and earliest first sample; and the seconds for which the child has worked.
         self._next_index = 0
         self._reached = 0
         self._worked = 0.0
         self._closed = False
-        #: What is let go of at the end.
+        #: Resources to close at the end.
         self._held = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -188,7 +188,7 @@ class Cutting:
         self._held.close()
 
     def __iter__(self) -> Iterator[Piece]:
-        """Yield each piece as soon as it lies in the spool."""
+        """Yield each piece as soon as it is in the spool."""
         self._child.send(self._order())
         while self._summary is None:
             match self._next():
@@ -204,7 +204,7 @@ class Cutting:
                     self.replanned = replanned.index
                 case Ended() as ended if self._is_possible(ended):
                     self.heard = ended.seconds
-                    # It has nothing left to do; whatever took it over does nothing more.
+                    # It has finished; kill it, so that an attacker who controls it can do nothing more.
                     self._child.kill()
                     warnings = warnings_of(ended)
                     self._summary = Summary(ended.seconds, ended.content, ended.loudness, warnings, ended.stream)
@@ -215,25 +215,25 @@ class Cutting:
 
     @property
     def summary(self) -> Summary:
-        """What is known once the iteration has come to its end; RuntimeError before."""
+        """Facts about the whole recording, once the iteration has ended; RuntimeError before."""
         if self._summary is None:
             raise RuntimeError("the recording was not heard to its end")
         return self._summary
 
     def release(self, piece: Piece) -> None:
-        """Empty the piece's file and let the child make another."""
+        """Empty the piece's file, and allow the child to make another piece."""
         self._release(piece.cut.index)
 
     def close(self) -> None:
-        """End the child; its pieces stay until the context is left."""
+        """Kill the child; its pieces stay until the context is left."""
         with self._lock:
             self._closed = True
         self._child.kill()
 
     def check_spool(self) -> None:
-        """Raise FileError when the child has written more than there is room for; OutputError when the spool cannot be read.
+        """Raise FileError if the child has written more than its pieces can have; OutputError if the spool cannot be read.
 
-        Call it several times a second while you wait for something else between two pieces.
+        Call it several times a second while waiting for something else between two pieces.
         """
         with self._lock:
             released = self._released
@@ -242,8 +242,8 @@ class Cutting:
         except OSError as exc:
             raise unwritable(self._spool, exc) from exc
         with self._lock:
-            # Counted afterwards, and with those that were released since: other threads release while the directory is read, and the
-            # child makes more at once, so that it may be seen with pieces that never existed at the same time.
+            # Read the counts after the directory: while it is read, other threads release pieces, and the child
+            # makes new ones at once, so that the listing may have pieces that never existed at the same time.
             pieces, names = len(self._existing) + self._granted + self._released - released, self._most
         if len(sizes) > names + 1 or sum(sizes) > pieces * self._max_bytes + FILE_SIZE:
             self._child.kill()
@@ -258,7 +258,7 @@ class Cutting:
     def _order(self) -> Order:
         options, limits = self._options, self._limits
         status = os.fstat(self._descriptor)
-        # Holes hold nothing. Some network and cloud file systems do not say what is on a disk.
+        # Holes of a sparse file take no disk space. Some network and cloud file systems do not tell the size on the disk.
         stored = status.st_blocks * _SECTOR or status.st_size
         return Order(
             spool=str(self._directory),
@@ -282,13 +282,13 @@ class Cutting:
         )
 
     def _grant(self) -> None:
-        """Allow the child to make as many pieces as there is room for."""
+        """Allow the child to make as many pieces as may exist."""
         with self._lock:
             free = max(1, self._in_flight()) + _AHEAD - len(self._existing) - self._granted
             if free > 0:
                 self._granted += free
                 self._most = max(self._most, len(self._existing) + self._granted)
-                # Of those not read an honest child has few enough to fit.
+                # An honest child has so few unread grants that there is room for one more.
                 self._child.send_at_once(Grant(free))
 
     def _next(self) -> Message:
@@ -308,7 +308,7 @@ class Cutting:
                 raise invalid_message() from exc
             now = self._clock()
             if message is None and not self._granted:
-                # It waits for us.
+                # The child waits for a grant.
                 since = now
                 continue
             spent = now - since
@@ -317,7 +317,7 @@ class Cutting:
             self._worked += spent
             if self._child.taken > _MESSAGES + _MESSAGES_A_SECOND * (self._worked + self._next_index):
                 raise invalid_message()
-            # Signs of life without sound are none for ever.
+            # Signs of life without any decoded sound count only for a time.
             if message is None or self._worked > self._longest_work():
                 raise PassingError(
                     f"Reading the recording made no progress for {min(spent, self._worked):.0f} s.",
@@ -331,7 +331,7 @@ class Cutting:
         return StoppedError("Stopped before it was finished; it goes on at the next start.") if self._closed else death
 
     def _longest_work(self) -> float:
-        """Return the seconds in which the slowest disk and the slowest machine have come as far as the child says it is."""
+        """Return the seconds that the slowest disk and machine need for the progress that the child reports."""
         reading = min(os.fstat(self._descriptor).st_size / _READ_A_SECOND, self._limits.seconds)
         heard = min(self.heard, self._limits.seconds)
         return self._limits.patience + self._limits.cpu_base + reading + heard
@@ -344,7 +344,7 @@ class Cutting:
             raise invalid_message()
         self._next_index, self._reached = made.cut.index + 1, made.cut.end
         if self._next_index == len(self._excerpts):
-            # It has nothing left to do, and nobody looks after it while the piece is sent.
+            # It has finished, and nothing checks it while the piece is sent.
             self._child.kill()
         with self._lock:
             self._granted -= 1
@@ -362,7 +362,7 @@ class Cutting:
         )
 
     def _is_in_turn(self, cut: Cut) -> bool:
-        """Return whether this stretch comes next: each piece is paid for, so there are no more than sound and order allow."""
+        """Return whether this piece may come next: each piece is paid for, so check its order and the sound that it needs."""
         if not self._granted:
             return False
         if self._excerpts:
@@ -380,12 +380,12 @@ class Cutting:
         )
 
     def _is_possible(self, ended: Ended) -> bool:
-        """Return whether a recording may have ended there: behind its pieces, and within the limit."""
+        """Return whether a recording may have ended there: after its pieces, and within the limit."""
         within = self._reached / SAMPLE_RATE - _SLACK <= ended.seconds <= self._limits.seconds + _SLACK
         return within and len(ended.loudness) <= (ended.seconds + _SLACK) * _LEVELS_A_SECOND
 
     def _is_a_piece(self, made: Made, path: Path) -> bool:
-        """Return whether a file is what is said of it, and no more than the server takes for so much sound."""
+        """Return whether a file agrees with its message, and is not larger than allowed for its length."""
         try:
             status = path.lstat()
         except OSError:
@@ -398,8 +398,8 @@ class Cutting:
             path = self._existing.pop(index, None)
             if path is not None:
                 self._released += 1
-                # Emptied, not removed: a child that was taken over may still have it open, and what it wrote into a file without
-                # a name nobody would see. The name goes with the directory; the caller may hold a paid answer, so nothing is raised.
+                # Empty it, do not remove it: an attacker who controls the child may still have it open, and could write unseen into a file
+                # without a name. The name is removed with the directory. Raise nothing: the caller may have a paid answer.
                 with contextlib.suppress(OSError):
                     os.close(os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC))
         if path is not None:
@@ -407,7 +407,7 @@ class Cutting:
 
 
 def _sizes(directory: Path) -> list[int]:
-    """Return the sizes of the files in a directory, of those that are still there."""
+    """Return the sizes of the files in a directory, without files that are gone meanwhile."""
     sizes = []
     with os.scandir(directory) as entries:
         for entry in entries:

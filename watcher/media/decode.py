@@ -1,4 +1,4 @@
-"""Decode the source's bytes to 16 kHz mono samples at their true place in time, part after part."""
+"""Decode the source's bytes to 16 kHz mono samples at their true time, part after part."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
@@ -33,21 +33,21 @@ from watcher.media.tracks import audio_tracks, described, wanted_tracks
 from watcher.media.values import SoundChoice
 from watcher.text import counted
 
-#: Reading gives up after so many errors in a row without a packet in between.
+#: Reading ends after this many errors in a row without a packet in between.
 _HOPELESS: Final = 200
-#: Demuxers whose packets have times of their own; elsewhere times are only counted, and damage spoils the count.
+#: Demuxers whose packets contain times; with the others, times are counted, and damage makes the count wrong.
 _CLOCKED: Final = ("mov", "matroska", "ogg", "asf", "mpeg", "mpegts", "flac")
-#: The length in an AVI's header as long as nobody filled it in: it was written to a pipe, or not finished.
+#: The length in an AVI's header if it was never filled in: the file was written to a pipe, or not finished.
 _AVI_PLACEHOLDER: Final = 0x4000_0000
-#: The duration in these headers is counted, not estimated.
+#: Formats whose headers have the exact duration, not an estimate.
 _COUNTED: Final = ("wav", "au", "w64", "aiff", "caf", "flac", "mov", "matroska", "asf", "avi")
 
 
 class RecordingDecoder:
-    """An opened recording: what its headers promise, and its sound.
+    """An opened recording: the facts of its headers, and its sound.
 
-    Files that were joined end to end are heard one after the other. Raises FileError (reasons "undecodable",
-    "unsupported", "no_audio", "limits", "too_long"), and SourceError when it cannot be read.
+    Several recordings in one file, end to end, are decoded one after the other. Raises FileError (reasons "undecodable",
+    "unsupported", "no_audio", "limits", "too_long"), and SourceError if it cannot be read.
     """
 
     def __init__(
@@ -58,29 +58,29 @@ class RecordingDecoder:
         choice: SoundChoice | None = None,
         listened: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
-        """Open it; `listened` is informed of the seconds that are heard while tracks are compared, before the first sound."""
+        """Open it; `listened` is called with the seconds decoded to compare tracks, before the first sound is yielded."""
         self._reader = reader
         self._limit = limit_seconds
         self._choice = choice or SoundChoice()
         self._listened = listened
         self._parts = reader.parts()
         self._section = self._open(self._parts[0])
-        #: Seconds by the headers; None where they do not say, or nothing believable.
+        #: Seconds by the headers; None if they do not say, or the value is not plausible.
         self.seconds = self._section.seconds
         if len(self._parts) > 1:
             known = [part.seconds for part in self._parts if part.seconds is not None]
             self.seconds = sum(known) if len(known) == len(self._parts) else None
         self.stream = self._section.stream
-        #: The tracks that are not heard.
+        #: The tracks that are not decoded.
         self.others = self._section.others
         self._over: list[_PartDecoder] = []
-        #: Where the last of the parts that could be heard ends, in bytes.
+        #: End of the last decodable part, in bytes.
         self._end = self._parts[0].end
         self._heard = 0.0
 
     @property
     def warnings(self) -> tuple[ResultWarning, ...]:
-        """What a person should know of what was heard so far."""
+        """Warnings about the sound decoded so far."""
         return (
             *self._sections[0].choosing,
             *self._channel_warnings(),
@@ -90,7 +90,7 @@ class RecordingDecoder:
         )
 
     def ending(self) -> tuple[ResultWarning, ...]:
-        """Return, once all was heard, whether the header had promised much more, and what lies behind its end."""
+        """Return, after decoding, warnings about a header that says much more, and about bytes after the recording's end."""
         result = []
         promised = self._promised()
         if promised is not None and self._heard < 0.98 * promised - 2 and not self._reader.hole:
@@ -102,13 +102,13 @@ class RecordingDecoder:
 
     @property
     def silence(self) -> float:
-        """Seconds at the end that were not decoded: the zeros of a hole behind the last data, by the header."""
+        """Seconds at the end that were not decoded: by the header, the zeros of a hole after the last data."""
         return max(0.0, (self._promised() or 0.0) - self._heard) if self._reader.hole else 0.0
 
     def _promised(self) -> float | None:
-        """Return the seconds that the headers promise; None where they promise nothing, only estimate, or cannot be believed.
+        """Return the seconds that the headers state; None if they state none, only estimate, or are not plausible.
 
-        Of a file that is cut short FFmpeg tells what is there, for some formats, or a placeholder as if it were a promise.
+        For a truncated file, FFmpeg reports the existing length with some formats, or a placeholder as if it were a length.
         """
         if all(part.promised is None for part in self._parts):
             return self.seconds if self._section.counted else None
@@ -139,7 +139,7 @@ class RecordingDecoder:
         return [*self._over, self._section]
 
     def _go_on(self, part: FilePart) -> bool:
-        """Open the next part; False when it cannot be heard, and so is left out with all that follows."""
+        """Open the next part; return False if it cannot be decoded: it is left out, with all parts after it."""
         try:
             section = self._open(part)
         except FileError:
@@ -155,7 +155,7 @@ class RecordingDecoder:
 
 
 class _PartDecoder:
-    """One recording of a file: its container, and the sound of the tracks that are heard."""
+    """One recording of a file: its container, and the sound of the chosen tracks."""
 
     def __init__(
         self,
@@ -167,13 +167,13 @@ class _PartDecoder:
         began: float,
         listened: Callable[[float], None],
     ) -> None:
-        """`began`: seconds of the file that came before."""
+        """`began`: seconds of the parts before this one."""
         self._window = window
         self._limit = limit
         self._began = began
         self._container = open_container(window)
         tracks = audio_tracks(self._container)
-        #: What the choice of the track and channel came to that a person should know.
+        #: Warnings about the choice of track and channel.
         self.choosing: tuple[ResultWarning, ...]
         wanted, self.choosing = wanted_tracks(tracks, choice)
         if len(wanted) > 1 and choice.track != "all":
@@ -189,31 +189,31 @@ class _PartDecoder:
         for stream in self._container.streams:
             stream.discard = Discard.default if stream.index in heard else Discard.all
         name = self._container.format.name.split(",")[0]
-        #: Its promise is counted, not estimated.
+        #: Whether the header's duration is exact, not an estimate.
         self.counted = name in _COUNTED
         self.seconds = part.seconds if part.sound else self._promised(wanted[0])
         self._lines = {track.index: self._line(track, choice) for track in wanted}
-        #: Seconds at which something was passed over.
+        #: Times (seconds) at which damaged data was skipped.
         self.damages: list[float] = []
         self._heard = 0.0
 
     @property
     def holes(self) -> list[tuple[float, float]]:
-        """Where sound is missing, and for how long, in seconds."""
+        """Start and length of missing sound, in seconds."""
         return sorted((self._began + at, length) for line in self._lines.values() for at, length in line.holes)
 
     @property
     def timecode(self) -> set[int]:
-        """Channels, from 1, that were left out because they carry timecode."""
+        """Channels, from 1, that were left out because they have timecode."""
         return {channel for line in self._lines.values() for channel in line.timecode}
 
     @property
     def channel_missing(self) -> bool:
-        """Whether the chosen channel was not there at some time."""
+        """Whether the chosen channel was missing at some time."""
         return any(line.channel_missing for line in self._lines.values())
 
     def samples(self) -> Iterator[Samples]:
-        """Return the sound, of several tracks mixed."""
+        """Return the sound; several tracks are mixed."""
         merger = TrackMixer([track.index for track in self._heard_tracks])
         for track, frame in self._frames(self._heard_tracks):
             for block in self._lines[track].add(frame):
@@ -229,7 +229,7 @@ class _PartDecoder:
             yield block
 
     def _frames(self, tracks: Sequence[AudioStream]) -> Iterator[tuple[int, AudioFrame]]:
-        """Decode, passing over what is damaged; with each frame its track's index."""
+        """Decode, and skip damaged data; yield each frame with its track's index."""
         packets = self._container.demux(*tracks)
         stuck, open_tracks = 0, len(tracks)
         while stuck < _HOPELESS and open_tracks:
@@ -238,7 +238,7 @@ class _PartDecoder:
                 stuck = 0
                 if packet is None:
                     break
-                # A track's last packet is empty: it asks the decoder for what it still holds. One with a time is merely empty.
+                # The last packet of a track is empty and flushes the decoder. An empty packet with a time does not.
                 ended = not (packet.size or packet.dts is not None)
                 open_tracks -= ended
                 if packet.size or ended:
@@ -249,7 +249,7 @@ class _PartDecoder:
             except av.FFmpegError:
                 stuck += 1
                 self.damages.append(self._began + self._heard)
-                # An error ends the generator; another one goes on behind the damage.
+                # An error ends the generator; a new one continues after the damage.
                 packets = self._container.demux(*tracks)
 
     def _audible(
@@ -293,7 +293,7 @@ class _PartDecoder:
         elif self._container.duration:
             seconds = self._container.duration / 1_000_000
         if self._container.format.name == "avi" and track.time_base and track.frames != _AVI_PLACEHOLDER:
-            # Of a file that is cut short FFmpeg tells what is there, and beside it what the header promises.
+            # For a truncated file, FFmpeg reports the existing length, and separately the header's.
             seconds = max(seconds or 0.0, float(track.frames * track.time_base))
         return seconds if seconds and 0 < seconds <= self._limit else None
 

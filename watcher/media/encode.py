@@ -1,4 +1,4 @@
-"""Writing a piece as the file that is sent."""
+"""Write a piece to the file that is sent."""
 
 import wave
 from pathlib import Path
@@ -12,9 +12,9 @@ from av.audio.stream import AudioStream
 from watcher.job import SAMPLE_RATE
 from watcher.media.levels import Samples
 
-#: FFmpeg's encoder and its sample format, by our name of the codec.
+#: FFmpeg's encoder and sample format, by codec.
 _ENCODERS: Final = {"flac": ("flac", "s16"), "mp3": ("libmp3lame", "s16p")}
-#: Bits per second of mp3: what 16 kHz mono speech needs (facts: 32 to 48 kbit/s).
+#: Bits per second of mp3: 16 kHz mono speech needs 32 to 48 kbit/s.
 _BIT_RATE: Final = 48_000
 _BLOCK: Final = 1 << 16
 
@@ -29,14 +29,14 @@ def encode(samples: Samples, path: Path, codec: str) -> int:
 
 
 def transcode(source: Path, path: Path, codec: str) -> int:
-    """Write what `encode` made, or a file like that, in another codec; return its size in bytes. For files of our own only."""
+    """Convert a file of `encode`, or one like it, to another codec; return its size in bytes. Not for untrusted files."""
     with av.open(str(source)) as container:
         blocks = [frame.to_ndarray().reshape(-1) for frame in container.decode(audio=0)]
     return encode(np.concatenate(blocks), path, codec)
 
 
 def _write_wav(samples: Samples, path: Path) -> None:
-    """Write the plainest WAV there is, 16 bit: its readers are the simplest ones."""
+    """Write the simplest form of WAV, 16 bit, so that all readers understand it."""
     with path.open("wb") as file, wave.open(file, "wb") as wav:
         wav.setparams((1, 2, SAMPLE_RATE, len(samples), "NONE", ""))
         for first in range(0, len(samples), _BLOCK):
@@ -49,7 +49,7 @@ def _write(samples: Samples, path: Path, codec: str) -> None:
         stream = cast("AudioStream", container.add_stream(name, rate=SAMPLE_RATE, layout="mono"))
         if codec == "mp3":
             stream.codec_context.bit_rate = _BIT_RATE
-            # LAME's default search costs six times as much, for nothing a recogniser hears.
+            # LAME's default search costs six times as much, and makes no difference for recognition.
             stream.codec_context.options = {"compression_level": "7"}
         for first in range(0, len(samples), _BLOCK):
             block = np.ascontiguousarray(samples[first : first + _BLOCK]).reshape(1, -1)

@@ -1,4 +1,4 @@
-"""Stretches of a recording that are wanted again, whatever its silences: no plan, no decision."""
+"""Cut given stretches out of a recording, without regard to its silences."""
 
 import hashlib
 from collections import deque
@@ -12,26 +12,26 @@ from watcher.media.plan import PlannedPiece
 
 
 class Excerpts:
-    """Takes the recording in order, as `Planner` does, and gives the stretches (first sample, sample behind) of the order."""
+    """Is fed the recording in order, as `Planner` is, and returns the given stretches (first sample, end sample)."""
 
     def __init__(self, stretches: Sequence[tuple[int, int]]) -> None:
         self._wanted = deque(enumerate(stretches))
-        #: What was heard, from the position `_base` on to `_end`.
+        #: Samples from position `_base` to `_end`.
         self._blocks: deque[Samples] = deque()
         self._base = self._end = 0
         self._finished = False
 
     @property
     def replanned(self) -> None:
-        """None: what is not there is not replaced by anything."""
+        """Always None: there are no planned cuts."""
 
     @property
     def done(self) -> bool:
-        """Whether nothing more has to be heard."""
+        """Whether no more samples are needed."""
         return not self._wanted
 
     def feed(self, samples: Samples) -> None:
-        """Take the next samples, and forget those before the next stretch."""
+        """Add the next samples, and forget those before the next stretch."""
         self._blocks.append(samples)
         self._end += len(samples)
         first = self._wanted[0][1][0] if self._wanted else self._end
@@ -39,11 +39,11 @@ class Excerpts:
             self._base += len(self._blocks.popleft())
 
     def finish(self) -> None:
-        """Take it that the recording ends here."""
+        """Note that the recording ends here."""
         self._finished = True
 
     def span(self) -> PlannedPiece | None:
-        """Return the next stretch; None when more has to be heard first, or nothing is left."""
+        """Return the next stretch; None if more samples are needed first, or no stretch is left."""
         while self._wanted:
             index, (start, end) = self._wanted[0]
             if end > self._end and not self._finished:

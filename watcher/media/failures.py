@@ -1,4 +1,4 @@
-"""What the process that decodes says, as errors and warnings of the daemon: what is not believed goes into the log alone."""
+"""Convert reports of the decoder process to errors and warnings of the daemon; texts that are not trusted go only to the log."""
 
 import os
 import tempfile
@@ -15,10 +15,10 @@ _log = structlog.get_logger()
 
 
 def failure_of(failed: Failed, *, spool: Path, max_bytes: int, descriptor: int) -> JobError:
-    """Return the error that the child tells of, in known sentences.
+    """Return the error that the child reports, in known sentences.
 
-    What costs no attempt is believed where this process meets it as well: no room for a piece of `max_bytes` in the spool, and a
-    recording, open as `descriptor`, that cannot be read.
+    A failure that costs no attempt is believed only if this process sees it as well: no room for a piece of `max_bytes` in the
+    spool, or a recording (`descriptor`) that cannot be read.
     """
     error: JobError | None
     if failed.kind == OutputError.code:
@@ -39,7 +39,7 @@ def failure_of(failed: Failed, *, spool: Path, max_bytes: int, descriptor: int) 
 
 
 def warnings_of(ended: Ended) -> tuple[ResultWarning, ...]:
-    """Return the child's warnings, those that are known sentences."""
+    """Return those of the child's warnings that are known sentences."""
     found = []
     for warning in ended.warnings:
         known = passed_on(warning)
@@ -51,7 +51,7 @@ def warnings_of(ended: Ended) -> tuple[ResultWarning, ...]:
 
 
 def unwritable(spool: Path, error: OSError) -> OutputError:
-    """Return the error of a spool that takes no pieces."""
+    """Return the error for a spool into which no pieces can be written."""
     return OutputError(
         f"No pieces can be put into {spool}: {error.strerror}",
         hint="Check that the state directory can be written and its disk has room.",
@@ -60,7 +60,7 @@ def unwritable(spool: Path, error: OSError) -> OutputError:
 
 
 def invalid_message() -> FileError:
-    """Return the error for a message that our own decoder never sends: the child was taken over."""
+    """Return the error for a message that our decoder never sends: an attacker controls the child."""
     return FileError(
         "The decoder process sent an invalid message.",
         hint="The recording is probably damaged; export it again, for example as WAV or FLAC.",

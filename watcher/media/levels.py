@@ -19,15 +19,15 @@ FRAME: Final = SAMPLE_RATE // 50
 _SECOND: Final = 50
 #: Samples in a byte of `Summary.loudness`: 0.1 s.
 _TENTH: Final = SAMPLE_RATE // 10
-#: dBFS given to a frame without any signal.
+#: dBFS of a frame without any signal.
 _NOTHING: Final = -120.0
-#: Frames below this say nothing of the room: digital silence, or its dither.
+#: Frames below this do not count for the noise of the room: they are digital silence, or its dither.
 _DIGITAL: Final = -90.0
-#: Below this a frame is silence whatever the rest sounds like: speech there would span 12 of 65,536 steps.
+#: Below this a frame is silence in any case: speech would have only 12 of 65,536 steps.
 _INAUDIBLE: Final = -75.0
-#: Above this a frame is never "without sound", however steady it is: a noisy room is for the recogniser to judge.
+#: Above this a frame always has sound, however steady it is: the recogniser decides about a noisy room.
 AUDIBLE: Final = -45.0
-#: Difference of quiet and loud (dB) from which there is speech above a floor, and below which there is only a floor.
+#: Difference between quiet and loud (dB) above which there is speech over the noise floor, and below which there is only noise.
 _SPEECH: Final = 18.0
 _STEADY: Final = 8.0
 #: Sound shorter than this within silence is a click: 0.1 s. The shortest words take 0.2 s.
@@ -49,13 +49,13 @@ def decibels(mean_squares: Levels) -> Levels:
 
 
 def runs(mask: Mask) -> tuple[Indices, Indices]:
-    """Return the stretches of True: their first frames, and the frames behind their last ones."""
+    """Return the stretches of True: their first frames, and the frames after their last ones."""
     edges = np.flatnonzero(np.diff(mask, prepend=False, append=False))
     return edges[::2], edges[1::2]
 
 
 def without_clicks(mask: Mask) -> Mask:
-    """Return the mask without stretches of True that are too short to be anything said."""
+    """Return the mask without stretches of True that are too short for speech."""
     first, behind = runs(mask)
     click = behind - first < CLICK
     change = np.zeros(len(mask) + 1, np.int8)
@@ -66,15 +66,15 @@ def without_clicks(mask: Mask) -> Mask:
 
 
 class LoudnessScale:
-    """Thresholds between quiet and loud in a recording: a histogram of levels that forgets by half in 5 minutes."""
+    """Thresholds between quiet and loud in a recording: a histogram of levels, whose old values count half after 5 minutes."""
 
     def __init__(self) -> None:
         self._histogram = np.zeros(int(-_DIGITAL) + 1)
-        #: The level which a tenth of all frames stay below, and the one which a twentieth exceed.
+        #: The level below which a tenth of all frames are, and the level above which a twentieth are.
         self._floor = self._loud = _DIGITAL
 
     def add(self, levels: Levels) -> None:
-        """Take in further frames."""
+        """Add frames."""
         self._histogram *= 0.5 ** (len(levels) * FRAME / (300.0 * SAMPLE_RATE))
         heard = levels[levels > _DIGITAL]
         self._histogram += np.bincount(
@@ -88,9 +88,9 @@ class LoudnessScale:
     def sound(self, levels: Levels) -> Mask:
         """Return which frames have sound; clicks do not count.
 
-        Cautious, for what is without sound is not sent: either speech was heard well above the floor, or nothing but
-        a steady floor was heard; in between only the inaudible is taken for silence. And a floor of its own that is
-        lower than the whole recording's does not hide somebody who whispers above it.
+        It is cautious, because frames without sound are not sent: either there is speech well above the floor, or only
+        a steady floor; in between, only inaudible frames count as silence. In a stretch whose own floor is
+        lower than the recording's, somebody who whispers above it still counts as sound.
         """
         spread = self._loud - self._floor
         threshold = _INAUDIBLE
@@ -103,7 +103,7 @@ class LoudnessScale:
         return result
 
     def pause(self, levels: Levels) -> Mask:
-        """Return the frames in which a speaker pauses: near the floor, wherever that lies."""
+        """Return the frames in which a speaker pauses: those near the floor, however loud that is."""
         spread = self._loud - self._floor
         if spread < _STEADY - 2:
             return levels < _INAUDIBLE
@@ -123,25 +123,25 @@ def _uneven(levels: Levels) -> Mask:
 
 
 class SoundDetector:
-    """Tells whether there is sound in a recording, as the plan for its pieces does: every ten seconds by what came before."""
+    """Detects whether a recording has sound, in the same way as the planner: every ten seconds, from all sound before."""
 
     def __init__(self) -> None:
         self._scale = LoudnessScale()
         self._waiting = np.empty(0, np.int16)
-        #: Sound was heard.
+        #: Whether there was sound.
         self.hears = False
 
     def add(self, samples: Samples) -> None:
-        """Take the next samples."""
+        """Add the next samples."""
         self._waiting = np.concatenate((self._waiting, samples))
         if len(self._waiting) >= 10 * SAMPLE_RATE:
             self.finish()
         elif not self.hears:
-            # What is loud is sound, whatever comes before and after.
+            # Loud frames are sound, whatever comes before and after.
             self.hears = bool(without_clicks(decibels(power(samples)) > AUDIBLE).any())
 
     def finish(self) -> None:
-        """Judge what has not been judged yet."""
+        """Judge the remaining samples."""
         levels = decibels(power(self._waiting))
         self._waiting = self._waiting[:0]
         if len(levels) and not self.hears:
@@ -150,21 +150,21 @@ class SoundDetector:
 
 
 class LoudnessMeter:
-    """Measures the loudness of a recording as it passes."""
+    """Measures the loudness of a recording while it is decoded."""
 
     def __init__(self) -> None:
         self._rest = np.empty(0, np.int16)
         self._bytes = bytearray()
 
     def add(self, samples: Samples) -> None:
-        """Take the next samples."""
+        """Add the next samples."""
         samples = np.concatenate((self._rest, samples))
         whole = len(samples) // _TENTH * _TENTH
         self._rest = samples[whole:]
         self._bytes += _loudness(samples[:whole].reshape(-1, _TENTH))
 
     def finish(self) -> bytes:
-        """Return one byte per 0.1 s: minus dBFS (RMS), 255 for digital silence; the last may stand for less."""
+        """Return one byte per 0.1 s: minus dBFS (RMS), 255 for digital silence; the last may be for less time."""
         if len(self._rest):
             self._bytes += _loudness(self._rest.reshape(1, -1))
             self._rest = self._rest[:0]

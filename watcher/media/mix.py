@@ -1,9 +1,9 @@
-"""One channel out of many, in blocks of half a second. Pure, no I/O.
+"""Mix many channels to one, in blocks of half a second. Pure, no I/O.
 
-Two channels are averaged, and where they are each other's mirror image (a reversed cable, a "karaoke" side signal, an
-XLR mistake) the second is turned round first, or the voice would cancel itself out. Three or more share the gain by
-their loudness, as automatic microphone mixers do (D. Dugan, JAES 1975): one open microphone of 64 is heard at its full
-level, and 64 equal ones do not clip. Channels that carry timecode are left out.
+Two channels are averaged. If one is the inverse of the other (a reversed cable, a "karaoke" side signal, an
+XLR mistake), the second is inverted first, since the voice would cancel itself out. Three or more share the gain by
+their loudness, as in automatic microphone mixers (D. Dugan, JAES 1975): one open microphone of 64 has its full
+level, and 64 equal ones do not clip. Channels with timecode are left out.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,17 +18,17 @@ Mono = NDArray[np.float32]
 #: Channels of one block: shape (channels, samples), integers or floats in their own full scale.
 Block = NDArray[np.float32]
 
-#: Correlation below which two channels are taken for mirror images, and above which no longer.
+#: Correlation below which two channels count as inverse, and above which they no longer do.
 _MIRRORED: Final = -0.8
 _STRAIGHT: Final = -0.3
-#: Samples over which weights change: no click is heard, no word is lost.
+#: Samples over which weights change, so that there is no click and no lost word.
 _FADE: Final = 512
 #: Correlation and loudness are measured on every eighth sample: aliasing does not change either.
 _SPARSE: Final = 8
 
 
 class Mixer:
-    """Collects the channels' samples and gives mono blocks of full scale 1.0, half a second each."""
+    """Collects the channels' samples and returns mono blocks of full scale 1.0, half a second each."""
 
     def __init__(self, channels: int, rate: int, full_scale: float, *, skip_timecode: bool = True) -> None:
         self._block = np.empty((channels, max(1, rate // 2)), np.float32)
@@ -36,13 +36,13 @@ class Mixer:
         self._unit = np.float32(1.0 / full_scale)
         self._weights = np.full(channels, 1.0 / channels, np.float32)
         self._detector = TimecodeDetector(channels, rate, full_scale) if skip_timecode else None
-        #: Which channels are left out as timecode now, and which ever were.
+        #: Channels left out as timecode now, and those that ever were.
         self._silenced = self.timecode = np.zeros(channels, np.bool_)
 
     def feed(self, planes: Sequence[NDArray[np.generic]], *, middle: float = 0.0) -> Iterator[Mono]:
-        """Take one array per channel, all of one length; give the blocks that became complete.
+        """Add one array per channel, all of the same length; return the blocks that are complete now.
 
-        `middle` is what silence is in these samples (128 in unsigned bytes).
+        `middle`: the value of silence in these samples (128 in unsigned bytes).
         """
         taken, count = 0, len(planes[0])
         while taken < count:
@@ -57,7 +57,7 @@ class Mixer:
                 yield self.flush()
 
     def silence(self, count: int) -> Iterator[Mono]:
-        """Take `count` samples of silence."""
+        """Add `count` samples of silence."""
         while count > 0:
             size = min(count, self._block.shape[1] - self._filled)
             self._block[:, self._filled : self._filled + size] = 0.0
@@ -67,10 +67,10 @@ class Mixer:
                 yield self.flush()
 
     def flush(self) -> Mono:
-        """Return what was collected, which may be less than a block, or nothing."""
+        """Return the remaining samples, which are less than a block, or none."""
         block = self._block[:, : self._filled]
         self._filled = 0
-        # Floats in a file may be anything; one NaN would spread over all that is resampled with it.
+        # Floats in a file may have any value; one NaN would spread to all samples that are resampled with it.
         if not np.isfinite(block.min(initial=0.0) + block.max(initial=0.0)):
             np.nan_to_num(block, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
         silenced = self._silenced if self._detector is None or not block.size else self._detector.look(block)
@@ -81,7 +81,7 @@ class Mixer:
         before = self._weights
         self._weights = _weights(block, before, ~silenced)
         if (silenced != self._silenced).any():
-            # Not a moment more of it.
+            # Do not fade timecode out: leave it out at once.
             self._silenced, before = silenced, self._weights
             self.timecode = self.timecode | silenced
         mono = self._weights @ block
@@ -93,7 +93,7 @@ class Mixer:
 
 
 def _weights(block: Block, before: Mono, heard: NDArray[np.bool_]) -> Mono:
-    """Return the weights of all channels of which only some are `heard`."""
+    """Return the weights of all channels; only those in `heard` are not 0."""
     if heard.all():
         return _mirror(block, before) if len(block) == 2 else _share(block, before)  # noqa: PLR2004 - stereo
     weights = np.zeros(len(block), np.float32)

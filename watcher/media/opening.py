@@ -1,8 +1,8 @@
-"""Open a recording with FFmpeg, which gets a list of what it may use: these demuxers and decoders and no others.
+"""Open a recording with FFmpeg, which may use only the demuxers and decoders listed here.
 
-It reads the bytes of the one descriptor, judged without a name. Formats that point at other files or hosts (playlists,
-concat scripts, DASH, SDP, image sequences) are not among them, no protocol is allowed, and whatever a demuxer still asks
-to open is refused.
+It reads the bytes of one descriptor, and does not know the file's name. Formats that refer to other files or hosts (playlists,
+concat scripts, DASH, SDP, image sequences) are not in the list, no protocol is allowed, and a demuxer that still asks
+to open something is refused.
 """
 
 from typing import Final, NoReturn
@@ -13,11 +13,11 @@ from av.container import InputContainer
 from watcher.media.sentences import UNKNOWN_KIND, UNREADABLE, known_error
 from watcher.media.source import FileWindow
 
-#: FFmpeg's names of the demuxers of the formats in the contract, and of those that hide under their suffixes.
+#: FFmpeg's demuxers for the documented formats, and for others that occur with their suffixes.
 DEMUXERS: Final = (
     "wav,w64,aiff,caf,mp3,flac,ogg,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,asf,aac,amr,mpeg,mpegts,avi,au,ac3,eac3"
 )
-#: Audio decoders those containers are met with; no video decoder, so not even the probing touches a picture.
+#: Audio decoders that occur in those containers; no video decoder, so that no picture is decoded, not even for probing.
 DECODERS: Final = (
     "aac,aac_latm,ac3,eac3,alac,als,amrnb,amrwb,libopencore_amrnb,libopencore_amrwb,ape,dca,flac,gsm,gsm_ms,g722,g726,"
     "mlp,truehd,mp1,mp1float,mp2,mp2float,mp3,mp3float,opus,libopus,qdm2,qdmc,speex,tta,vorbis,wavpack,"
@@ -27,14 +27,14 @@ DECODERS: Final = (
     "pcm_s24be,pcm_s24le,pcm_s24le_planar,pcm_u24be,pcm_u24le,pcm_s32be,pcm_s32le,pcm_s32le_planar,pcm_u32be,"
     "pcm_u32le,pcm_s64be,pcm_s64le"
 )
-#: Bytes FFmpeg asks for at once; and the size of a PCM packet, which is 4 KiB otherwise, each with its price in Python.
+#: Bytes that FFmpeg reads at once; and the size of a PCM packet: with the default of 4 KiB, Python would need more time.
 _BUFFER: Final = 256 << 10
 #: AVFMT_FLAG_GENPTS of libavformat/avformat.h.
 _GENPTS: Final = 1
 
 
 def open_container(window: FileWindow) -> InputContainer:
-    """Open what lies in a window of the file. Raises FileError ("unsupported", "undecodable")."""
+    """Open the recording in a window of the file. Raises FileError ("unsupported", "undecodable")."""
     try:
         container = av.open(
             window,
@@ -56,7 +56,7 @@ def open_container(window: FileWindow) -> InputContainer:
         raise
     except av.FFmpegError as exc:
         raise UNREADABLE.error(known_error(exc.strerror)) from exc
-    # Set by PyAV; it would make FFmpeg hold back packets until a timestamp turns up.
+    # PyAV sets this flag; it would make FFmpeg hold back packets until one has a timestamp.
     container.flags &= ~_GENPTS
     return container
 

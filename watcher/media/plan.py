@@ -1,7 +1,7 @@
-"""Plan where to cut: pieces between a recording's silences. Pure, no I/O.
+"""Plan the cuts: divide a recording into pieces at its silences. Pure, no I/O.
 
-Decisions are taken at fixed positions of the recording (every 10 s), with what was heard up to there, so the same sound
-is cut at the same places, however it was fed.
+Decisions are made at fixed positions of the recording (every 10 s), from the sound up to there, so the same sound
+is cut at the same positions, however it was fed.
 """
 
 import hashlib
@@ -30,28 +30,28 @@ from watcher.media.levels import (
 from watcher.media.values import OVERLAP
 
 _STEP: Final = 10 * SAMPLE_RATE
-#: Lengths in headers are that exact; beyond, and a step more, they were wrong.
+#: Lengths in headers are exact within this factor; if the recording is longer than that, and one step more, the header is wrong.
 _EXACT: Final = 1.02
-#: A stretch without sound of this many frames within a piece ends the piece: 20 s.
+#: A piece ends at a stretch without sound of this many frames: 20 s.
 _DESERT: Final = 1000
 #: Silence of this many frames at a piece's edge is not sent: 1 s …
 _EDGE: Final = 50
-#: … but for this pad: 0.3 s.
+#: … except for this margin: 0.3 s.
 _PAD: Final = 15
-#: Shortest pause to cut in: 0.2 s; what lies beyond 2 s makes a pause no better.
+#: Shortest pause to cut in: 0.2 s; and the length from which on a longer pause is no better: 2 s.
 _PAUSE: Final = 10
 _LONG_PAUSE: Final = 100
-#: dBFS below which a pause is no matter of opinion, and what that is worth: a quarter of the longest pause.
+#: dBFS below which a pause is certain, and how much that counts: a quarter of the longest pause.
 _DEAF: Final = -70.0
 _DEAF_BONUS: Final = 0.25
-#: The quiet that is wanted around a cut without overlap, to both sides: 0.06 s.
+#: Frames of quiet needed on both sides of a cut without overlap: 0.06 s.
 _QUIET: Final = 3
-#: Less than this behind the last cut is nothing anybody said: servers refuse it, too. 0.1 s.
+#: Samples after the last cut that are too few for speech; servers also refuse them. 0.1 s.
 _SHORTEST: Final = SAMPLE_RATE // 10
-#: Seconds: the shortest pieces that are made for the sake of more requests at once, and the shortest of all.
+#: Seconds of the shortest pieces made to have more requests at once, and of the shortest pieces of all.
 _SHRUNK: Final = 90.0
 _LEAST: Final = 5.0
-#: A piece takes at most this part of what is left for each place: a slow answer then leaves something for the others.
+#: A piece takes at most this part of the remaining sound per place, so that during a slow answer other places have work.
 _SHARE: Final = 2 / 3
 
 
@@ -64,22 +64,22 @@ class CutRules:
     #: … and is never longer than this.
     longest: int
     skip_silence: bool = True
-    #: So many pieces are asked for at once (0: it does not matter). Then the first ones are as short as `least`, so that
-    #: all places are busy soon, and each further round's twice as long; with the end known (`total`; 0: unknown), they
-    #: get shorter again towards it, and are measured so that all places have their last one done together.
+    #: Number of requests at once (0: it does not matter). The first pieces are as short as `least`, so that
+    #: all places are busy soon, and in each further round they are twice as long. If the end is known (`total`; 0: unknown), they
+    #: get shorter again towards it, so that all places finish at about the same time.
     places: int = 0
     least: int = 0
     total: int = 0
 
     def __post_init__(self) -> None:
-        """Leave room to search in."""
+        """Check that there is room to search for a pause."""
         if not OVERLAP < self.target <= self.longest or (self.places and not OVERLAP < self.least <= self.target):
             raise ValueError(f"pieces of {self.least} to {self.target} samples, at most {self.longest}, cannot be cut")
 
     def lengths(self, index: int, start: int, given: Sequence[int]) -> tuple[int, int]:
-        """Return the target and the longest length of the piece `index` that begins at `start`.
+        """Return the target and the longest length of piece `index`, which begins at `start`.
 
-        `given`: what each place has got so far, in samples; the next piece goes to the one that has got least.
+        `given`: samples that each place has got so far; the next piece goes to the place with the least.
         """
         target = self.target
         if self.places:
@@ -91,13 +91,13 @@ class CutRules:
         return target, min(self.longest, target * 5 // 4 + min(15 * SAMPLE_RATE, target // 4))
 
     def _even(self, target: int, due: int) -> int:
-        """Divide what is due to a place into pieces of one length, near `target` and not below the least."""
+        """Divide a place's share into pieces of one length, near `target` and not below `least`."""
         pieces = max(1, min(math.ceil(due / target - 0.1), due // self.least))
         return max(self.least, min(due // pieces, self.target))
 
 
 def _level(given: Sequence[int], left: int) -> int:
-    """Return how much each place has got in the end when what is left goes to those that have got least."""
+    """Return how much each place has in the end if the rest goes to the places with the least."""
     ordered = sorted(given)
     poured = left
     for places, got in enumerate(ordered, start=1):
@@ -108,7 +108,7 @@ def _level(given: Sequence[int], left: int) -> int:
 
 
 def _give(given: list[int], length: int) -> None:
-    """Assign a piece to the place that has got least; none when it does not matter how many there are."""
+    """Assign a piece to the place with the least; do nothing if the number of places does not matter."""
     if given:
         given[given.index(min(given))] += length
 
@@ -121,11 +121,11 @@ def rules_for(
     max_seconds: float = 0.0,
     skip_silence: bool = True,
 ) -> tuple[CutRules, int]:
-    """Choose the lengths of the pieces of a recording of `seconds` (None: unknown); give the number expected, too.
+    """Choose the lengths of pieces for a recording of `seconds` (None: unknown); return also the expected number of pieces.
 
-    `places`: requests that may run at once; pieces get shorter to keep them busy, but not below 90 s, where a recogniser
-    begins to miss the context, and a recording of 3 minutes is left whole; 0: all are of one length, near
-    `piece_seconds`. `max_seconds`: the longest piece the server takes; 0: no such limit.
+    `places`: requests that may run at once; pieces get shorter to keep them busy, but not below 90 s, since with less
+    context recognition gets worse; a recording of 3 minutes is not cut. 0: all have one length, near
+    `piece_seconds`. `max_seconds`: the longest piece that the server takes; 0: no limit.
     """
     near = min(piece_seconds, 0.8 * max_seconds) if max_seconds else piece_seconds
     near = max(near, _LEAST / 2)
@@ -133,7 +133,7 @@ def rules_for(
     if places and not (seconds and seconds <= min(2 * _SHRUNK, piece_seconds)):
         least = min(near, _SHRUNK)
     else:
-        # The last one is as long as the others; one that is little longer than wanted is not cut at all.
+        # The last piece is as long as the others; a recording that is little longer than a piece is not cut.
         whole = min(max(piece_seconds, 2 * _SHRUNK if places else 0.0), max_seconds or math.inf)
         count = 1 if seconds and seconds <= whole else math.ceil((seconds or 0.0) / near - 0.25)
         near = max(_LEAST / 2, seconds / max(1, count)) if seconds else near
@@ -159,44 +159,44 @@ def _expected(rules: CutRules, total: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class PlannedPiece:
-    """A piece to be: where it lies, and what is heard there."""
+    """A piece to make: its position, and its samples."""
 
     cut: Cut
-    #: Samples shared with the span before.
+    #: Samples shared with the piece before.
     overlap: int
     samples: Samples
 
 
 class Planner:
-    """Takes the recording in order and gives spans as soon as they are certain.
+    """Is fed the recording in order, and returns spans as soon as they are decided.
 
-    `feed` samples, then ask for `span` until it is None; `accept` or `shorten` each span before asking for the next.
-    `finish` says that nothing more comes.
+    Call `feed` with samples, then `span` until it returns None; `accept` or `shorten` each span before the next one.
+    Call `finish` at the end of the recording.
     """
 
     def __init__(self, rules: CutRules, *, beyond: CutRules | None = None, planned: Sequence[Cut] = ()) -> None:
-        """`beyond`: the rules from where on the recording turns out to be longer than `rules.total`."""
+        """`beyond`: the rules to use once the recording turns out to be longer than `rules.total`."""
         self._rules = rules
         self._beyond = beyond
         self._planned = deque(sorted(planned, key=lambda cut: cut.index))
-        #: The index from which on the planned cuts did not fit, once that happened.
+        #: The index of the first piece for which the planned cuts did not fit; None: they fit so far.
         self.replanned: int | None = None
         self._kept = _UndecidedSamples()
         self._scale = LoudnessScale()
-        #: Up to here the scale and the decisions have heard.
+        #: End of the sound used for the scale and the decisions.
         self._seen = 0
         self._start = 0
         #: End of the span before.
         self._before = 0
         self._index = 0
-        #: What each place has got so far, in samples.
+        #: Samples that each place has got so far.
         self._given = [0] * rules.places
         self._finished = False
-        #: Something has changed since the last decision.
+        #: Whether something has changed since the last decision.
         self._undecided = True
 
     def feed(self, samples: Samples) -> None:
-        """Take the next samples."""
+        """Add the next samples."""
         self._kept.add(samples)
 
     def finish(self) -> None:
@@ -205,7 +205,7 @@ class Planner:
         self._kept.finish()
 
     def span(self) -> PlannedPiece | None:
-        """Return the next span; None when more has to be heard first, or nothing is left."""
+        """Return the next span; None if more samples are needed first, or nothing is left."""
         while True:
             span = self._planned_cut() if self._planned else self._new_cut() if self._undecided else None
             if span is not None:
@@ -215,7 +215,7 @@ class Planner:
                 return None
 
     def accept(self, span: PlannedPiece) -> None:
-        """Go on behind the span."""
+        """Continue after the span."""
         if self._planned:
             self._planned.popleft()
         self._index = span.cut.index + 1
@@ -227,7 +227,7 @@ class Planner:
         self._kept.forget(self._start)
 
     def shorten(self, span: PlannedPiece, longest: int) -> None:
-        """Refuse the span: it, and what follows, may have `longest` samples at most."""
+        """Refuse the span: it, and the following ones, may have `longest` samples at most."""
         if self._planned:
             self._forsake()
         self._start = span.cut.start
@@ -239,7 +239,7 @@ class Planner:
     # Hearing.
 
     def _step(self) -> bool:
-        """Hear on to the next place of decision; False when more must be fed first, or all was heard."""
+        """Go to the next position of a decision; return False if more samples are needed first, or all were used."""
         end = self._seen + _STEP
         if end > self._kept.end:
             if not self._finished or self._seen == self._kept.end:
@@ -268,7 +268,7 @@ class Planner:
         return self._new_cut()
 
     def _fits(self, cut: Cut) -> bool:
-        """Return whether the planned cut can be the next one, going by all but its samples."""
+        """Return whether the planned cut can be the next one; its samples are not compared."""
         if (
             cut.index != self._index
             or cut.start < self._kept.base
@@ -276,7 +276,7 @@ class Planner:
             or cut.end - cut.start > self._rules.longest
         ):
             return False
-        # What a plan leaves out was without sound; if there is sound now, it is another recording.
+        # The gap before a planned cut had no sound; if it has sound now, this is another recording.
         gap = self._kept.levels(max(self._start, self._before), min(cut.start, self._kept.end)) > AUDIBLE
         return not without_clicks(gap).any()
 
@@ -312,7 +312,7 @@ class Planner:
         return self._chosen(levels, sound, target, latest)
 
     def _skip_to_sound(self) -> None:
-        """Move the start over silence, but for a pad."""
+        """Move the start over silence, except for a margin."""
         levels = self._kept.levels(self._start, self._seen)
         sound = self._scale.sound(levels)
         silent = int(np.argmax(sound)) if sound.any() else len(sound)
@@ -321,7 +321,7 @@ class Planner:
             self._kept.forget(self._start)
 
     def _chosen(self, levels: Levels, sound: Mask, target: int, latest: int) -> PlannedPiece:
-        """Cut in the best pause between the earliest and the latest place, else around the quietest moment."""
+        """Cut in the best pause between the earliest and the latest position, else around the quietest moment."""
         earliest = min(target * 3 // 5, latest - OVERLAP)
         low, high = earliest // FRAME, latest // FRAME
         window = levels[low:high]
@@ -340,7 +340,7 @@ class Planner:
         return self._made(self._start, self._start + quietest * FRAME + OVERLAP // 2)
 
     def _trimmed(self, sound: Mask, end: int) -> PlannedPiece:
-        """Make the span of the frames before `end`, without the silence at their end but for a pad."""
+        """Make the span of the frames before `end`, without the silence at their end, except for a margin."""
         behind = end - int(np.argmax(sound[:end][::-1])) if sound[:end].any() else 0
         if end - behind > _EDGE:
             end = behind + _PAD
@@ -359,12 +359,12 @@ class Planner:
 
 
 class _UndecidedSamples:
-    """The part of the recording that is not decided yet, with its levels."""
+    """The part of the recording whose cuts are not decided yet, with its levels."""
 
     def __init__(self) -> None:
         self._buffer = np.empty(60 * SAMPLE_RATE, np.int16)
         self._levels = np.empty(0, np.float32)
-        #: Position of the first sample kept, at a frame's edge; and behind the last one.
+        #: Position of the first stored sample, at a frame's edge; and the position after the last one.
         self.base = 0
         self.end = 0
 
@@ -386,9 +386,9 @@ class _UndecidedSamples:
             self._levels = np.append(self._levels, decibels(np.mean(last * last, keepdims=True)))
 
     def forget(self, position: int) -> None:
-        """Keep nothing that lies more than an overlap before the position."""
+        """Drop all samples more than an overlap before the position."""
         drop = (min(position, self.end) - OVERLAP - self.base) // FRAME
-        # Moving what is left costs its length, so only when much goes.
+        # This copies all remaining samples, so do it only if there are many to drop.
         if drop * FRAME > max(30 * SAMPLE_RATE, (self.end - self.base) // 2):
             rest = self.end - self.base - drop * FRAME
             self._buffer[:rest] = self._buffer[drop * FRAME : drop * FRAME + rest]

@@ -1,12 +1,12 @@
 """Messages between the daemon and the media child: one JSON object a line, over a socket pair.
 
-Daemon to child: one `Order`, then `Grant`s, each allowing so many more pieces into the spool.
-Child to daemon: one `Opened`; then `Made` per piece, `Progress` as a sign of life, `Replanned` where the planned cuts
-no longer fit; at last `Ended` or `Failed`. Each line carries the version; another version is a `ProtocolError`, because
-both sides come from one installation and a difference means that it was replaced under a running daemon.
+Daemon to child: one `Order`, then `Grant`s, each of which allows more pieces in the spool.
+Child to daemon: one `Opened`; then one `Made` per piece, `Progress` as a sign of life, `Replanned` if the planned cuts
+no longer fit; at the end `Ended` or `Failed`. Each line has the version; another version is a `ProtocolError`, because
+both sides come from one installation, and a difference means that it was replaced while the daemon was running.
 
-The child decodes hostile bytes, so the daemon believes nothing of it without looking: every field has its type and
-range checked here.
+The child decodes hostile bytes, so the daemon does not trust it: type and range of every field are
+checked here.
 """
 
 import base64
@@ -21,15 +21,15 @@ from watcher.job import Cut, ResultWarning
 VERSION: Final = 2
 #: Longest line in bytes: a day of loudness in base64 is 1.2 MB, a day of planned cuts less.
 MAX_LINE: Final = 8 << 20
-#: Characters of a text for people, and of a traceback, of which the end counts.
+#: Most characters of a text for people; and of a traceback, of which the end is kept.
 _LONGEST_WORDS: Final = 1000
 _LONGEST_DETAIL: Final = 10_000
-#: Entries of a list for people: tracks that were left out, warnings.
+#: Most entries of a list for people: tracks left out, warnings.
 _MOST_NAMED: Final = 100
-#: Pieces a recording can have: more than it may have seconds.
+#: Most pieces of a recording: more than it may have seconds.
 _MOST_PIECES: Final = 1_000_000
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
-#: Positions and sizes beyond this are nonsense, and JSON readers disagree about them.
+#: Positions and sizes above this are invalid, and JSON readers disagree about them.
 _MOST: Final = 1 << 53
 
 
@@ -41,17 +41,17 @@ class ProtocolError(Exception):
 class Order:
     """The order to the child. Durations are seconds, sizes bytes."""
 
-    #: Directory the pieces go to.
+    #: Directory for the pieces.
     spool: str
     codec: str
     piece_seconds: float
-    #: Shrink pieces so that all `places` are busy.
+    #: Make pieces shorter so that all `places` are busy.
     auto: bool
     places: int
     skip_silence: bool
-    #: Longest piece the server takes; 0: it has no such limit.
+    #: Longest piece that the server takes; 0: no limit.
     max_seconds: float
-    #: Largest piece the server takes.
+    #: Largest piece that the server takes.
     max_bytes: int
     limit_seconds: float
     limit_memory: int
@@ -62,15 +62,15 @@ class Order:
     track: int | str = "auto"
     channel: int | str = "mix"
     planned: tuple[Cut, ...] = ()
-    #: Make pieces of these stretches alone (first sample, sample behind), in order of time; then end without `Ended`.
+    #: Make pieces only of these stretches (first sample, end sample), in order of time; then end without `Ended`.
     excerpts: tuple[tuple[int, int], ...] = ()
-    #: Make no pieces: only hear the recording, and sum it up.
+    #: Make no pieces: only decode the recording, and sum it up.
     measure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """So many more pieces may be made."""
+    """Permission to make more pieces."""
 
     pieces: int
 
@@ -87,7 +87,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A piece lies complete in the spool; `file` is its plain name there."""
+    """A piece is complete in the spool; `file` is its name there."""
 
     cut: Cut
     overlap: int
@@ -104,14 +104,14 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Replanned:
-    """From the piece `index` on, the planned cuts did not fit what was heard; new ones are made."""
+    """From piece `index` on, the planned cuts did not fit the sound; new ones are made."""
 
     index: int
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """All was heard; the fields are those of `Summary`."""
+    """The whole recording was decoded; the fields are those of `Summary`."""
 
     seconds: float
     content: str
@@ -122,13 +122,13 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """It cannot be done. `kind`: "file", "passing", "source" or "output", after the errors of these names."""
+    """The recording cannot be processed. `kind`: "file", "passing", "source" or "output", for the errors of these names."""
 
     kind: str
     reason: str
     message: str
     hint: str = ""
-    #: What a developer would want to see.
+    #: Details for developers.
     detail: str = ""
 
 
@@ -144,7 +144,7 @@ def encode(message: Message) -> bytes:
 
 
 def decode(line: bytes) -> Message:
-    """Return the message of a line; ProtocolError when it is none, or of another version."""
+    """Return the message of a line; ProtocolError if it is none, or has another version."""
     try:
         data = json.loads(line)
     except (ValueError, RecursionError) as exc:
@@ -168,13 +168,13 @@ class _Fields:
 
     def text(self, name: str) -> str:
         value = self._data.get(name)
-        # Half of a surrogate pair, which JSON can write, fits neither into a note nor into a path.
+        # A lone surrogate, which JSON can contain, can be written neither to a note nor as a path.
         if not isinstance(value, str) or (not value.isascii() and _SURROGATE.search(value)):
             raise ProtocolError(f"{name} is no text: {value!r:.200}")
         return value
 
     def words(self, name: str) -> str:
-        """Return a text for people: one line, cut to what a log, the ledger and a note can hold, whatever the child sends."""
+        """Return a text for people: one line, short enough for the log, the ledger and a note."""
         return " ".join(self.text(name)[:_LONGEST_WORDS].split())
 
     def texts(self, name: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Read the messages of the process that decodes, which may have been taken over: no line may keep other threads waiting."""
+"""Read the messages of the decoder process. An attacker may control it, so no line may block other threads for long."""
 
 import select
 import socket
@@ -6,28 +6,28 @@ from typing import Final
 
 from watcher.media.protocol import MAX_LINE, Message, ProtocolError, decode
 
-#: Brackets and commas of a line: a hundred tracks and a hundred warnings have some two thousand. Millions of them, parsed as JSON,
-#: would hold the interpreter's lock for seconds.
+#: Most brackets and commas of a line: a hundred tracks and a hundred warnings have some two thousand. Parsing millions of them as
+#: JSON would hold the interpreter's lock for seconds.
 _MOST_PARTS: Final = 10_000
 
 
 class MessageReader:
-    """Messages out of a socket, with a timeout."""
+    """Reads messages from a socket, with a timeout."""
 
     def __init__(self, link: socket.socket) -> None:
         self._link = link
         self._poll = select.poll()
         self._poll.register(link, select.POLLIN)
         self._buffer = bytearray()
-        #: Bytes at the beginning of it that have no end of a line.
+        #: Number of bytes at the start of the buffer that contain no line end.
         self._searched = 0
-        #: Bytes of the messages so far.
+        #: Bytes of all messages so far.
         self.taken = 0
 
     def get(self, timeout: float) -> Message | None:
-        """Return the next message, None where it is not complete within `timeout` seconds; EOFError, ProtocolError.
+        """Return the next message, or None if it is not complete within `timeout` seconds. Raises EOFError and ProtocolError.
 
-        Reads once at most, so that the caller can look after other things however slowly a line comes.
+        It reads at most once, so that the caller can do other checks however slowly a line comes.
         """
         if (message := self._complete()) is not None or not self._poll.poll(timeout * 1000):
             return message
@@ -41,7 +41,7 @@ class MessageReader:
         return self._complete()
 
     def _complete(self) -> Message | None:
-        """Return the first message that came to its end."""
+        """Return the first complete message in the buffer."""
         end = self._buffer.find(b"\n", self._searched)
         if end < 0:
             self._searched = len(self._buffer)

@@ -1,9 +1,9 @@
-"""A seccomp filter for the decoding process: it may compute, read and write what it has, and nothing else.
+"""A seccomp filter for the decoder process: it may compute, and read and write its descriptors, and nothing else.
 
-The filter is a list of what is allowed, so that whatever the kernel learns later is refused: no socket, no program, no
-process or thread, no signal or limit for others, no mode, owner, time or attribute of a file, no file without a name, no tracing,
-no namespace.
-What the kernel does with the calls that stay is up to Landlock and the limits of `confine`.
+The filter lists the allowed calls, so that calls of newer kernels are refused. There is no socket, no program, no
+process or thread, no signal or limit for others, no change of a file's mode, owner, times or attributes, no file without a name, no
+tracing, no namespace.
+Landlock and the limits of `confine` restrict the allowed calls further.
 """
 
 import ctypes
@@ -23,8 +23,8 @@ _ERRNO: Final = 0x0005_0000
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 #: struct seccomp_data, little-endian: the call's number, the architecture, and six arguments of 64 bits.
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
-#: From this number on calls are the same on all architectures, and C libraries do without those that a kernel does not
-#: know; an error other than "not implemented" would confuse them.
+#: From this number on, calls have the same numbers on all architectures, and C libraries can do without those that a kernel does not
+#: have, if the error is "not implemented".
 _NEW: Final = 424
 
 #: linux/audit.h
@@ -55,7 +55,7 @@ _ANY_ARGUMENT: Final[Mapping[str, tuple[int | None, int | None]]] = {
     "getrandom": (318, 278),
     "exit": (60, 93),
     "exit_group": (231, 94),
-    # What it is, and what it runs on.
+    # Information about itself and the machine.
     "getpid": (39, 172),
     "gettid": (186, 178),
     "getppid": (110, 173),
@@ -70,7 +70,7 @@ _ANY_ARGUMENT: Final[Mapping[str, tuple[int | None, int | None]]] = {
     "sysinfo": (99, 179),
     "sched_getaffinity": (204, 123),
     "sched_yield": (24, 124),
-    # Descriptors it has; what is opened by name, Landlock decides.
+    # Its descriptors; Landlock decides which files it may open by name.
     "read": (0, 63),
     "readv": (19, 65),
     "pread64": (17, 67),
@@ -97,7 +97,7 @@ _ANY_ARGUMENT: Final[Mapping[str, tuple[int | None, int | None]]] = {
     "getdents64": (217, 61),
     "recvfrom": (45, 207),
 }
-#: Calls that are allowed for some values of one argument: its place, and the values ("pid": this process's id).
+#: Calls that are allowed for some values of one argument: the argument's index, and the values ("pid": this process's id).
 _SOME_ARGUMENTS: Final[Mapping[str, tuple[tuple[int | None, int | None], int, Sequence[int | str]]]] = {
     # Without an address, which could open a connection (MSG_FASTOPEN).
     "sendto": ((44, 206), 4, (0,)),
@@ -105,33 +105,33 @@ _SOME_ARGUMENTS: Final[Mapping[str, tuple[tuple[int | None, int | None], int, Se
     "prlimit64": ((302, 261), 0, (0, "pid")),
     # abort() ends a process by a signal to itself.
     "tgkill": ((234, 131), 0, ("pid",)),
-    # F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC: no owner, who would be sent signals, and no lease or lock.
+    # F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC: no F_SETOWN, which would send signals, and no lease or lock.
     "fcntl": ((72, 25), 1, (1, 2, 3, 1030)),
-    # TCGETS, FIOCLEX: is it a terminal, and close it at exec.
+    # TCGETS, FIOCLEX: to ask whether it is a terminal, and to close it at exec.
     "ioctl": ((16, 29), 1, (0x5401, 0x5451)),
 }
-#: Calls that open a file by its name, and the place of their flags. Not with O_TMPFILE: what the process writes has a name, so that
-#: the daemon sees how much it is.
+#: Calls that open a file by its name, and the index of their flags. O_TMPFILE is refused: every file that the process writes has a
+#: name, so that the daemon sees its size.
 _OPENING: Final[Mapping[str, tuple[tuple[int | None, int | None], int]]] = {
     "open": ((2, None), 1),
     "openat": ((257, 56), 2),
 }
-#: The bit that O_TMPFILE has beside that of O_DIRECTORY, which it includes (asm-generic/fcntl.h).
+#: The bit of O_TMPFILE without O_DIRECTORY, which it includes (asm-generic/fcntl.h).
 _TMPFILE: Final = os.O_TMPFILE & ~os.O_DIRECTORY
 
 
 def filter_calls(libc: ctypes.CDLL) -> bool:
-    """Allow this thread, and what it starts, the calls listed here; all others fail with EPERM, or ENOSYS for new ones.
+    """Allow this thread, and threads and processes that it starts, the calls listed here; others fail with EPERM, new ones with ENOSYS.
 
-    False, and nothing is filtered: the kernel has no seccomp, or the machine is neither x86-64 nor aarch64 (64 bits, little-
-    endian). Needs no_new_privs, or root's rights. Cannot be undone. Raises OSError when the kernel refuses the filter.
+    Return False, without a filter, if the kernel has no seccomp, or the machine is neither x86-64 nor aarch64 (64 bits,
+    little-endian). Needs no_new_privs, or root's rights. Cannot be undone. Raises OSError if the kernel refuses the filter.
     """
     machine = {"x86_64": 0, "aarch64": 1}.get(platform.machine())
     if machine is None or struct.calcsize("P") != struct.calcsize("Q"):
         return False
     program = b"".join(_program(machine))
     code = ctypes.create_string_buffer(program, len(program))
-    # struct sock_fprog: the number of instructions, and where they are.
+    # struct sock_fprog: the number of instructions, and their address.
     described = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(code))
     if libc.prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.c_char_p(described), 0, 0):
         number = ctypes.get_errno()
@@ -142,7 +142,7 @@ def filter_calls(libc: ctypes.CDLL) -> bool:
 
 
 def _program(machine: int) -> Iterator[bytes]:
-    """Yield the filter's instructions (linux/filter.h: code, steps to skip if true and if false, value)."""
+    """Yield the filter's instructions (linux/filter.h: code, instructions to skip if true and if false, value)."""
     refuse, allow = _ERRNO | errno.EPERM, _ALLOW
     yield _step(_LOAD, _ARCHITECTURE)
     # Calls of another architecture, such as i386 on x86-64, have other numbers.
@@ -165,7 +165,7 @@ def _program(machine: int) -> Iterator[bytes]:
             yield _step(_ANY_BIT, _TMPFILE, false=1)
             yield _step(_RETURN, refuse)
             yield _step(_RETURN, allow)
-    # On x86-64 numbers from 2**30 on are those of the x32 interface; "not implemented" refuses them as well.
+    # On x86-64, numbers from 2**30 on belong to the x32 interface; they fail with "not implemented".
     yield _step(_AT_LEAST, _NEW, false=1)
     yield _step(_RETURN, _ERRNO | errno.ENOSYS)
     yield _step(_RETURN, refuse)

@@ -1,7 +1,7 @@
-"""What the process that decodes may tell people: its own sentences, known beforehand, and the values in them.
+"""The sentences that the decoder process may show to people: fixed sentences with values in them.
 
-It decodes hostile bytes, and may have been taken over; the daemon passes on nothing but these (`failure`, `passed_on`). What else it
-says goes into the log alone.
+It decodes hostile bytes, and an attacker may control it. So the daemon passes on only these sentences (`failure`, `passed_on`);
+all other texts go only to the log.
 """
 
 import errno
@@ -13,14 +13,14 @@ from typing import Final
 from watcher.errors import FileError
 from watcher.job import ResultWarning
 
-#: Characters of descriptions of tracks in one sentence: the file's own tags are in them.
+#: Most characters of track descriptions in one sentence; they contain tags of the file.
 _LONGEST_DESCRIPTION: Final = 500
 _NUMBER: Final = r"\d{1,15}(?:\.\d)?"
 _CLOCK: Final = r"\d{1,6}:\d\d:\d\d"
 _WORD: Final = r"[\w-]{1,20}"
 _TRACKS: Final = rf".{{1,{_LONGEST_DESCRIPTION}}}"
 
-#: Errors by the words of the system, and by FFmpeg's own.
+#: errno by the system's error messages; and FFmpeg's own error messages.
 _NUMBERS: Final = {os.strerror(number): number for number in errno.errorcode}
 _FFMPEG: Final = frozenset(
     {
@@ -41,30 +41,30 @@ _ERROR: Final = "|".join(map(re.escape, sorted({*_NUMBERS, *_FFMPEG, _UNKNOWN}))
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence with places (``{}``), for a failure or a warning."""
+    """A sentence with placeholders (``{}``), for a failure or a warning."""
 
-    #: The reason of a failure, the code of a warning.
+    #: The reason of a failure, or the code of a warning.
     code: str
     text: str
     hint: str = ""
-    #: Patterns of what may stand in the places, one for each.
+    #: Patterns for the values of the placeholders, one for each.
     places: tuple[str, ...] = ()
     #: A warning that is written into a note beside the recording.
     note: bool = False
     _pattern: re.Pattern[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Derive the pattern, so that what is written and what is recognised are one."""
+        """Make the pattern from the sentence, so that a written sentence is always recognised."""
         first, *rest = map(re.escape, self.text.split("{}"))
         pattern = first + "".join(f"(?:{place}){part}" for place, part in zip(self.places, rest, strict=True))
         object.__setattr__(self, "_pattern", re.compile(pattern))
 
     def error(self, *values: object) -> FileError:
-        """Return the failure, with the values in its places."""
+        """Return the failure, with the values filled in."""
         return FileError(self.text.format(*values), hint=self.hint, reason=self.code)
 
     def warning(self, *values: object) -> ResultWarning:
-        """Return the warning, with the values in its places."""
+        """Return the warning, with the values filled in."""
         return ResultWarning(self.code, self.text.format(*values), self.hint, note=self.note)
 
     def fits(self, code: str, message: str) -> bool:
@@ -73,30 +73,30 @@ class Sentence:
 
 
 def failure(reason: str, message: str) -> FileError | None:
-    """Return the failure of a reason and a message; None where that is no known sentence."""
+    """Return the failure with a reason and a message; None if it is no known sentence."""
     found = next((sentence for sentence in _FAILURES if sentence.fits(reason, message)), None)
     return None if found is None else FileError(message, hint=found.hint, reason=reason)
 
 
 def passed_on(warning: ResultWarning) -> ResultWarning | None:
-    """Return a warning with the hint that belongs to it; None where it is no known sentence."""
+    """Return a warning with its hint; None if it is no known sentence."""
     found = next((sentence for sentence in WARNINGS if sentence.fits(warning.code, warning.message)), None)
     return None if found is None else ResultWarning(warning.code, warning.message, found.hint, note=found.note)
 
 
 def system_error(message: str) -> OSError:
-    """Return the error of the system whose words a message ends with; EIO where there are none."""
+    """Return the errno whose text is at the end of a message; EIO if there is none."""
     number = _NUMBERS.get(message.rpartition(": ")[2], errno.EIO)
     return OSError(number, os.strerror(number))
 
 
 def known_error(words: str | None) -> str:
-    """Return what FFmpeg or the system calls an error, if these are such words."""
+    """Return the text if it is an error message of FFmpeg or the system, else a general one."""
     return words if words is not None and (words in _FFMPEG or words in _NUMBERS) else _UNKNOWN
 
 
 def shown(description: str) -> str:
-    """Return the description of tracks, cut to what a sentence may hold of it."""
+    """Return the description of tracks, short enough for a sentence."""
     return description[:_LONGEST_DESCRIPTION]
 
 

@@ -1,4 +1,4 @@
-"""Read the source through its descriptor: hashes, and the file object FFmpeg reads while the content is hashed.
+"""Read the source through its descriptor: hashes, and the file object that FFmpeg reads while the content is hashed.
 
 Everything here uses pread, so the descriptor's offset never moves and threads and processes may share it.
 """
@@ -17,21 +17,21 @@ from watcher.errors import SourceError, StoppedError
 _CHUNK: Final = 1 << 20
 _SAMPLES: Final = 16
 _SAMPLE: Final = 16 << 10
-#: A forward jump up to this many bytes is filled at once while the disk's head is there; a longer one at the end.
+#: After a forward seek of up to this many bytes, the gap is read at once, while the disk's head is there; after a longer one, at the end.
 _FILL: Final = 8 << 20
-#: The size of a chunk that is not known yet.
+#: The value for an unknown size of a chunk.
 _UNTOLD: Final = b"\xff\xff\xff\xff"
-#: What is looked at for anything but zeros.
+#: Bytes that are checked for anything other than zeros.
 _FAR: Final = 256 << 20
-#: A file that ends with a hole of more than so many bytes is read to where its last data ends: a few KB on the disk could take
-#: hours to read otherwise. Shorter ones are read, so that digests are those of the bytes, as they are of nearly all files.
+#: A file that ends with a hole of more than this many bytes is read only up to the end of its data: otherwise a few KB on the disk
+#: could take hours to read. Shorter holes are read, so that, as for nearly all files, the digest is that of all bytes.
 _LONG_HOLE: Final = 256 << 20
 
 
 def sketch(descriptor: int) -> str:
     """Return the SHA-256 (hex) over the size and 16 samples of 16 KiB spread evenly over the file, ends included.
 
-    Cheap on a file of any size; a hint that two files may be the same, never a proof.
+    It is quick for a file of any size. Equal sketches are a hint that two files are the same, never a proof.
     """
     size = _size(descriptor)
     result = hashlib.sha256(size.to_bytes(8, "big"))
@@ -46,7 +46,7 @@ def sketch(descriptor: int) -> str:
 def digest(descriptor: int, stop: threading.Event, waiting: Callable[[], object] = lambda: None) -> str:
     """Return the SHA-256 (hex) of the whole file; other threads run meanwhile, and `waiting` is called at every read.
 
-    Raises SourceError when it cannot be read, and StoppedError once `stop` is set: a large file takes minutes.
+    Raises SourceError if it cannot be read, and StoppedError once `stop` is set: a large file takes minutes.
     """
 
     def tick() -> None:
@@ -75,17 +75,17 @@ class _Seekable:
         return self._position
 
     def _at_most(self, size: int) -> int:
-        """Return how many of `size` bytes, or of all where it is negative, there are from the position on."""
+        """Return how many of `size` bytes (negative: all) there are from the position on."""
         left = max(0, self.size - self._position)
         return left if size < 0 else min(size, left)
 
 
 class SourceReader(_Seekable):
-    """A seekable binary file over the descriptor, for FFmpeg; hashes what passes in sequence.
+    """A seekable binary file over the descriptor, for FFmpeg; it hashes bytes that are read in sequence.
 
-    Deliberately without a name: FFmpeg must judge the content by its bytes alone. What FFmpeg jumps over is read by
-    `content` in the end, so the hash is always of the whole file. Where it ends with a long hole, it seems to end where its
-    data does: `size` is without the `hole`, and the hash is of the data and the hole's length. Raises SourceError when it
+    It has no name: FFmpeg must judge the content only by its bytes. `content` finally reads the bytes that FFmpeg
+    skipped, so the hash is always of the whole file. If it ends with a long hole, it appears to end with its
+    data: `size` is without the `hole`, and the hash is of the data and the hole's length. Raises SourceError if it
     cannot be read.
     """
 
@@ -94,7 +94,7 @@ class SourceReader(_Seekable):
         size = _size(descriptor)
         end = _data_end(descriptor, size)
         super().__init__(end)
-        #: Bytes behind the last data that are not read: they are zeros.
+        #: Bytes after the last data that are not read: they are zeros.
         self.hole = size - end
         self._descriptor = descriptor
         self._tick = tick
@@ -103,7 +103,7 @@ class SourceReader(_Seekable):
 
     def read(self, size: int = -1) -> bytes:
         """Return up to `size` bytes from the current position; b"" at the end."""
-        # The size of the first moment bounds a file that somebody makes longer meanwhile.
+        # Read only up to the size at the start, even if somebody appends to the file meanwhile.
         size = self._at_most(size)
         if not size:
             return b""
@@ -114,12 +114,12 @@ class SourceReader(_Seekable):
         return data
 
     def parts(self) -> tuple[FilePart, ...]:
-        """Return the recordings that lie end to end in the file."""
+        """Return the recordings in the file; there may be several, end to end."""
         with _reported():
             return parts(self._descriptor, self.size, self._tick)
 
     def has_content(self, start: int) -> bool:
-        """Return whether anything but zeros lies behind `start`; of what is far behind only the beginning is looked at."""
+        """Return whether there is anything other than zeros from `start` on; only the next 256 MiB are checked."""
         for offset in range(start, min(self.size, start + _FAR), _CHUNK):
             self._tick()
             if _read(self._descriptor, offset, min(_CHUNK, self.size - offset)).strip(b"\0"):
@@ -127,7 +127,7 @@ class SourceReader(_Seekable):
         return False
 
     def content(self) -> str:
-        """Read what was never read, and give the SHA-256 (hex) of all bytes."""
+        """Read the bytes not read yet, and return the SHA-256 (hex) of all bytes."""
         self._hash_to(self.size)
         if not self.hole:
             return self._hash.hexdigest()
@@ -136,15 +136,15 @@ class SourceReader(_Seekable):
         return told.hexdigest()
 
     def window(self, part: FilePart) -> "FileWindow":
-        """Return one of the recordings as a file of its own.
+        """Return one of the recordings as a separate file.
 
-        A WAV whose sizes overflowed says in it that its sound goes on to the file's end, as recorders say while they write.
+        In a WAV whose sizes overflowed, they are replaced by the value that means "up to the file's end", as recorders write it.
         """
         changes = {}
         if part.sound:
             changes = {part.sound - part.start - len(_UNTOLD): _UNTOLD}
             if _read(self._descriptor, part.start, 4) in (b"RF64", b"BW64"):
-                # These have a larger size elsewhere, which overflowed as well.
+                # These formats have a larger size field elsewhere, which overflowed as well.
                 changes[0] = b"RIFF"
         return FileWindow(self, part.start, min(part.end, self.size), changes)
 
@@ -160,14 +160,14 @@ class SourceReader(_Seekable):
             self._tick()
             data = _read(self._descriptor, self._hashed, min(_CHUNK, end - self._hashed))
             if not data:
-                # Cut short meanwhile: the fingerprint will tell; the hash must not loop.
+                # The file was truncated meanwhile: the fingerprint will show it; the hash must not loop.
                 break
             self._hash.update(data)
             self._hashed += len(data)
 
 
 def _changed(data: bytes, offset: int, instead: bytes) -> bytes:
-    """Return `data` with `instead` at `offset`, as far as that lies within it."""
+    """Return `data` with `instead` written at `offset`, as far as this is within `data`."""
     begin, end = max(0, offset), min(len(data), offset + len(instead))
     if begin >= end:
         return data
@@ -175,7 +175,7 @@ def _changed(data: bytes, offset: int, instead: bytes) -> bytes:
 
 
 def _data_end(descriptor: int, size: int) -> int:
-    """Return where the last data of a file of `size` bytes ends, to the MiB, if a long hole follows it; else `size`."""
+    """Return the end of the last data of a file of `size` bytes, to the MiB, if a long hole follows; else `size`."""
     if size <= _LONG_HOLE or _has_data(descriptor, size - _LONG_HOLE):
         return size
     start, end = 0, size - _LONG_HOLE
@@ -189,7 +189,7 @@ def _data_end(descriptor: int, size: int) -> int:
 
 
 def _has_data(descriptor: int, offset: int) -> bool:
-    """Return whether there is data behind `offset`, as far as the file system tells; the descriptor's offset stays."""
+    """Return whether there is data after `offset`, as far as the file system tells; the descriptor's offset does not change."""
     before = os.lseek(descriptor, 0, os.SEEK_CUR)
     try:
         os.lseek(descriptor, offset, os.SEEK_DATA)
@@ -210,7 +210,7 @@ class FileWindow(_Seekable):
     """A part of a `SourceReader` as a seekable binary file; only one of a reader's windows is used at a time."""
 
     def __init__(self, reader: SourceReader, start: int, end: int, changes: Mapping[int, bytes]) -> None:
-        """`start` and `end`: offsets in the reader; `changes`: bytes that are read instead of others, by their offset here."""
+        """`start` and `end`: offsets in the reader; `changes`: replacement bytes, by their offset in this window."""
         super().__init__(end - start)
         self._reader = reader
         self._start = start
@@ -230,7 +230,7 @@ class FileWindow(_Seekable):
 
 
 def _read(descriptor: int, offset: int, size: int) -> bytes:
-    """Read exactly `size` bytes unless the file ends before."""
+    """Read exactly `size` bytes, or fewer if the file ends before."""
     with _reported():
         data = os.pread(descriptor, size, offset)
         if len(data) == size or not data:
@@ -245,7 +245,7 @@ def _read(descriptor: int, offset: int, size: int) -> bytes:
 
 @contextmanager
 def _reported() -> Iterator[None]:
-    """Raise SourceError for what the source cannot be read for."""
+    """Raise SourceError if the source cannot be read in the block."""
     try:
         yield
     except OSError as exc:

@@ -1,4 +1,4 @@
-"""Find the channels that carry linear timecode (see `container.timecode`), block by block. Pure, no I/O."""
+"""Find channels with linear timecode (see `container.timecode`), block by block. Pure, no I/O."""
 
 from typing import Final
 
@@ -11,20 +11,20 @@ from watcher.container.timecode import BORDER, LONGEST, REGULAR, SHORTEST, has_f
 Block = NDArray[np.float32]
 Signal = NDArray[np.float32]
 
-#: Seconds of the first look, and the changes of sign in a second that it has to find: all zeros, all ones, and a margin.
+#: Seconds of the first check, and the changes of sign per second that it must find: from all zeros to all ones, with a margin.
 _GLANCE: Final = 0.05
 _FEWEST: Final = 1700
 _MOST: Final = 4900
-#: One block in so many is looked at: timecode goes on for as long as its generator runs.
+#: One block in this many is checked: timecode continues as long as its generator runs.
 _EVERY: Final = 4
-#: Looks at other sound after which a channel is taken for one of speech again.
+#: Number of checks without timecode after which a channel counts as speech again.
 _MISSES: Final = 5
-#: Mean square of the samples (full scale 1.0), below which there is no sound: -60 dBFS.
+#: Mean square of the samples (full scale 1.0) below which there is no sound: -60 dBFS.
 _SOUND: Final = 1e-6
 
 
 class TimecodeDetector:
-    """Tells block by block which channels carry timecode; a channel that did keeps that name through silence."""
+    """Tells, block by block, which channels have timecode; a channel with timecode still counts as such during silence."""
 
     def __init__(self, channels: int, rate: int, full_scale: float) -> None:
         self._rate = rate
@@ -54,10 +54,10 @@ class TimecodeDetector:
 
 
 def is_timecode(signal: Signal, rate: int) -> bool:
-    """Return whether the signal, of some frames' length at least, holds two frames of LTC in a row."""
+    """Return whether the signal, which must have the length of some frames, contains two successive frames of LTC."""
     level = signal - signal.mean()
     at = np.flatnonzero(np.signbit(level[1:]) != np.signbit(level[:-1]))
-    # Where the line between two samples meets zero: at 16 kHz half a bit is but three samples long.
+    # Interpolate the zero crossing between two samples: at 16 kHz, half a bit has only three samples.
     crossings = at + level[at] / (level[at] - level[at + 1])
     seconds = np.diff(crossings) / rate
     if not _is_regular(seconds):

@@ -1,4 +1,4 @@
-"""Frames of a track become 16 kHz mono samples at their true place in time; those of several tracks are mixed."""
+"""Convert frames of a track to 16 kHz mono samples at their true time, and mix several tracks."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from watcher.media.levels import Samples
 from watcher.media.mix import Mixer, Mono
 from watcher.media.sentences import TOO_MANY_CHANNELS
 
-#: Sample format: full scale, and what silence is.
+#: Sample formats, with full scale and the value of silence.
 _FORMATS: Final = {
     "u8": (2.0**7, 2.0**7),
     "s16": (2.0**15, 0.0),
@@ -24,40 +24,40 @@ _FORMATS: Final = {
 }
 _DTYPES: Final = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
 _MOST_CHANNELS: Final = 64
-#: Timestamps that differ by less are rounding and jitter.
+#: Smaller differences of timestamps (seconds) are rounding and jitter.
 _TOLERANCE: Final = 0.1
-#: A hole in the timestamps beyond this, and beyond the promised end, is a wrong clock and not a silence.
+#: A gap of more than this (seconds), to beyond the stated end, is due to a wrong clock, not to silence.
 _HOLE: Final = 60.0
-#: Samples that a track of several may be behind the others before they go on without it: 60 s.
+#: If one of several tracks is this many samples behind, the others continue without it: 60 s.
 _LATE: Final = 60 * SAMPLE_RATE
 
 
 class Timeline:
-    """Puts frames where their timestamps say: mixes, fills holes with silence, resamples."""
+    """Places frames by their timestamps: mixes channels, fills gaps with silence, resamples."""
 
     def __init__(self, origin: float, promised: float | None, *, clocked: bool, channel: int | str) -> None:
         self._clocked = clocked
         self._channel = channel
-        #: The chosen channel was not there at some time.
+        #: Whether the chosen channel was missing at some time.
         self.channel_missing = False
         self._timecode: set[int] = set()
-        #: Where sound is missing, and for how long, in seconds.
+        #: Start and length of missing sound, in seconds.
         self.holes: list[tuple[float, float]] = []
         self._origin = origin
         self._promised = promised
         self._form: _StreamFormat | None = None
-        #: Second at which the current form began, and its samples since.
+        #: Second at which the current stream format began, and the number of samples since.
         self._since = 0.0
         self._count = 0
 
     @property
     def timecode(self) -> set[int]:
-        """Channels, from 1, that carry timecode and were left out."""
+        """Channels, from 1, that have timecode and were left out."""
         found = [] if self._form is None else np.flatnonzero(self._mixer.timecode).tolist()
         return self._timecode | {channel + 1 for channel in found}
 
     def add(self, frame: AudioFrame) -> Iterator[Samples]:
-        """Yield the samples of the next frame, behind the silence that is missing before it."""
+        """Yield the samples of the next frame, after silence for a gap before it."""
         form = _StreamFormat.of(frame)
         if form != self._form:
             yield from self.finish()
@@ -78,7 +78,7 @@ class Timeline:
         if form is None or abs(ahead) <= _TOLERANCE:
             return
         if ahead < 0 or (ahead > _HOLE and moment > (self._promised or 0.0)):
-            # The clock jumped back, or absurdly far ahead: what is heard stays in sequence.
+            # The clock jumped back, or much too far ahead: ignore the time, and keep the order.
             self._origin += ahead
             return
         if here:
@@ -93,7 +93,7 @@ class Timeline:
         return self._since + (self._count / self._form.rate if self._form is not None else 0.0)
 
     def finish(self) -> Iterator[Samples]:
-        """Yield what is still under way."""
+        """Yield the remaining samples."""
         if self._form is not None:
             yield from self._resampled(self._mixer.flush())
             yield from (_array(frame) for frame in self._resampler.resample(None))
@@ -108,7 +108,7 @@ class Timeline:
         self._resampler = AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
 
     def _chosen(self, form: "_StreamFormat") -> bool:
-        """Return whether one channel alone is heard."""
+        """Return whether only one channel is used."""
         return isinstance(self._channel, int) and self._channel <= form.channels
 
     def _resampled(self, mono: Mono) -> Iterator[Samples]:
@@ -119,18 +119,18 @@ class Timeline:
 
 
 class TrackMixer:
-    """Mixes the sound of several tracks, each of which comes in blocks of its own; of one track it is passed on."""
+    """Mixes the sound of several tracks, whose blocks come separately; a single track is passed on."""
 
     def __init__(self, tracks: Sequence[int]) -> None:
         """`tracks`: their indexes in the container."""
         self._waiting: dict[int, list[Samples]] = {track: [] for track in tracks}
         self._lengths = dict.fromkeys(tracks, 0)
-        #: Samples that were taken for silence, because the track fell far behind; what comes late is dropped.
+        #: Samples replaced by silence because the track was far behind; when they come, they are dropped.
         self._late = dict.fromkeys(tracks, 0)
         self._mixer = Mixer(len(tracks), SAMPLE_RATE, 32768.0)
 
     def add(self, track: int, block: Samples) -> Iterator[Samples]:
-        """Take the next samples of a track."""
+        """Add the next samples of a track."""
         if len(self._lengths) == 1:
             yield block
             return
@@ -141,7 +141,7 @@ class TrackMixer:
         yield from self._mixed(max(min(self._lengths.values()), max(self._lengths.values()) - _LATE))
 
     def finish(self) -> Iterator[Samples]:
-        """Return what is still under way; tracks that ended before others are silent from there on."""
+        """Return the remaining samples; tracks that ended before others are silent from there on."""
         if len(self._lengths) > 1:
             yield from self._mixed(max(self._lengths.values()))
             yield from _whole(self._mixer.flush())
@@ -153,7 +153,7 @@ class TrackMixer:
             yield from _whole(mono)
 
     def _taken(self, track: int, count: int) -> Samples:
-        """Take `count` samples of a track, with silence for what has not come."""
+        """Remove and return `count` samples of a track; missing ones are silence."""
         whole = np.concatenate((np.empty(0, np.int16), *self._waiting[track]))
         taken, rest = whole[:count], whole[count:]
         self._waiting[track], self._lengths[track] = [rest], len(rest)
@@ -168,7 +168,7 @@ def _whole(mono: Mono) -> Iterator[Samples]:
 
 @dataclass(frozen=True, slots=True)
 class _StreamFormat:
-    """Properties that may change in the middle of a stream."""
+    """Properties that may change within a stream."""
 
     kind: str
     planar: bool

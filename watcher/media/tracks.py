@@ -1,4 +1,4 @@
-"""The audio tracks of a container: which ones can be heard, which one is wanted, and how each is described."""
+"""The audio tracks of a container: which can be decoded, which are chosen, and their descriptions."""
 
 from typing import Final
 
@@ -26,9 +26,9 @@ def audio_tracks(container: InputContainer) -> list[AudioStream]:
 def wanted_tracks(
     tracks: list[AudioStream], choice: SoundChoice
 ) -> tuple[list[AudioStream], tuple[ResultWarning, ...]]:
-    """Return the tracks that come into question, the default one first, and what is to be said of the choice.
+    """Return the tracks to choose from, the default one first, and warnings about the choice.
 
-    Raises FileError ("no_audio", "unsupported") where none can be heard.
+    Raises FileError ("no_audio", "unsupported") if none can be decoded.
     """
     if not tracks:
         raise NO_TRACK.error()
@@ -45,7 +45,7 @@ def wanted_tracks(
         chosen = [track for track in able if languages.code(track.language or "") == choice.track]
         missing = f"No audio track is in the language {choice.track} by its tag"
         if len(tracks) == 1:
-            # Nothing to choose from, and a single track is seldom tagged.
+            # There is no choice, and a single track seldom has a language tag.
             chosen = able
     if chosen:
         return chosen, ()
@@ -57,7 +57,7 @@ def _able(track: AudioStream) -> bool:
     return context is not None and context.codec.name in DECODERS.split(",")
 
 
-#: Characters of a file's tags that are reported.
+#: Most characters of a file's tag in a description.
 _LONGEST_TAG: Final = 80
 
 
