@@ -130,6 +130,18 @@ def test_a_voice_on_one_of_many_channels_is_heard_clearly(channels: int, tmp_pat
     assert np.abs(found).max() >= 0.45 * np.abs(truth).max()
 
 
+@pytest.mark.parametrize("kind", ["aiff", "caf", "mov", "w64"])
+def test_channels_in_an_order_of_their_own_are_heard(kind: str, tmp_path: Path) -> None:
+    """The decoder crashed on 7.1 in AIFF, CAF and QuickTime; here it would end the tests."""
+    truth = sounds.speech(3.0)
+    for channels in (1, 2, 3, 6, 8):
+        path = sounds.encode(np.repeat(truth[:, None], channels, axis=1), tmp_path / "poly", kind)
+
+        found, _ = heard(path)
+
+        assert delay(found, truth)[1] > 0.99, channels
+
+
 @pytest.mark.parametrize("channels", [2, 6, 64])
 def test_the_same_voice_on_all_channels_neither_clips_nor_fades(channels: int, tmp_path: Path) -> None:
     truth = sounds.speech(3.0, level=0.9)
