@@ -14,6 +14,7 @@ from support.waiting import eventually
 
 from watcher.container import Completeness
 from watcher.errors import FileError
+from watcher import tree
 from watcher.folders import Finder, Folder, WatchMode
 from watcher.folders.inbox import Event, EventKind, Inbox
 from watcher.folders.mounts import Mounts
@@ -562,14 +563,14 @@ def test_many_notes_are_looked_at_in_turns_with_signs_of_life(
     notes = [fail_with_note(ledger, path) for path in paths]
     for note in notes[50:]:
         note.unlink()
-    lexists = os.path.lexists
+    stands = tree.stands
 
-    def slow(path: "os.PathLike[bytes]") -> bool:
+    def slow(root: bytes, path: bytes) -> bool | None:
         silences.append(now[0] - finder.beat)
         now[0] += 0.002
-        return lexists(path)
+        return stands(root, path)
 
-    monkeypatch.setattr(os.path, "lexists", slow)
+    monkeypatch.setattr(tree, "stands", slow)
     finder._monitor_thread._next_notes = 0.0
     now[0] += 1.0
     steps = 0
