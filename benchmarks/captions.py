@@ -41,7 +41,7 @@ from benchmarks import report
 from watcher.client import parse
 from watcher.cues import CaptionLimits, CaptionRules, Cue, Layout, layout
 from watcher.cues.optimum import PAUSE_BREAK
-from watcher.cues.stream import stream
+from watcher.cues.stream import streams
 from watcher.cues.text import clean, width
 from watcher.cues.timing import EARLY, LATE
 from watcher.formats import Document, render
@@ -292,7 +292,8 @@ def fewest(row: Row) -> int:  # noqa: C901 -- one search, told from start to end
     """
     limits = row.limits
     end_of_audio = int(row.reading.transcript.duration * 1000)
-    text = stream(row.reading.transcript, line=limits.line, wide=limits.wide, audio_end=end_of_audio)
+    # A reading takes one stretch.
+    (text,) = streams(row.reading.transcript, line=limits.line, wide=limits.wide, audio_end=end_of_audio)
     count = len(text.text)
     sums = [0]
     for own, blank in zip(text.width, text.blank, strict=True):

@@ -1,6 +1,7 @@
 import pytest
 
-from watcher.cues.breaks import BEFORE_CLAUSE, BEFORE_PHRASE, BOUND, CLAUSE, GLUED, SENTENCE, WORD, costs
+from watcher.cues.breaks import BEFORE_CLAUSE, BEFORE_PHRASE, BOUND, CLAUSE, GLUED, SENTENCE, WORD, costs, grammar_of
+from watcher.cues.language import grammar
 from watcher.cues.tokens import tokens
 
 
@@ -8,7 +9,7 @@ def price(text: str, language: str = "en", *, line: int = 42, wide: bool = False
     """Return what a break at the bar costs."""
     left = tokens(text.partition("|")[0].rstrip(), line=line, wide=wide)
     whole = tokens(text.replace("| ", "|").replace("|", ""), line=line, wide=wide)
-    return costs([whole], [False] * len(whole), language)[len(left)]
+    return costs([whole], [False] * len(whole), grammar_of([text for text, _ in whole], language))[len(left)]
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,7 @@ def test_where_words_have_no_blanks_the_lexicon_and_punctuation_tell(text: str, 
 def test_an_unknown_language_is_guessed_from_its_small_words() -> None:
     whole = tokens("das ist der Mann und das ist die Frau", line=42, wide=False)
 
-    found = costs([whole], [False] * len(whole), "")
+    found = costs([whole], [False] * len(whole), grammar_of([text for text, _ in whole], ""))
 
     assert found[3] == BOUND  # der | Mann
     assert found[4] == BEFORE_CLAUSE  # Mann | und
@@ -79,22 +80,22 @@ def test_words_of_a_server_that_knows_words_outweigh_the_lexicon() -> None:
     group = [(letter, index == 0) for index, letter in enumerate("蔡伦改进纸张")]
     begins = [True, False, True, False, True, False]
 
-    assert costs([group], begins, "zh")[1:] == [GLUED, WORD - 4, GLUED, WORD - 4, GLUED]
+    assert costs([group], begins, grammar("zh"))[1:] == [GLUED, WORD - 4, GLUED, WORD - 4, GLUED]
 
 
 def test_words_that_are_single_characters_tell_nothing() -> None:
     group = [(letter, index == 0) for index, letter in enumerate("蔡伦改进")]
 
-    assert costs([group], [True] * 4, "zh")[1] == WORD + 20
+    assert costs([group], [True] * 4, grammar("zh"))[1] == WORD + 20
 
 
 def test_the_border_of_segments_parts_phrases_where_punctuation_is_missing() -> None:
     left, right = (tokens(text, line=32, wide=True) for text in ("今天天气很好", "我们出去走走"))
 
-    found = costs([left, right], [False] * (len(left) + len(right)), "zh")
+    found = costs([left, right], [False] * (len(left) + len(right)), grammar("zh"))
 
     assert found[len(left)] < WORD - 4
 
 
 def test_nothing_costs_nothing() -> None:
-    assert costs([], [], "") == []
+    assert costs([], [], grammar("")) == []

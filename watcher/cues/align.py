@@ -52,43 +52,54 @@ class Times:
 
 
 def align(
-    segments: Sequence[Segment], tokens: Sequence[Sequence[str]], widths: Sequence[Sequence[int]], duration: int
+    segments: Sequence[Segment],
+    tokens: Sequence[Sequence[str]],
+    widths: Sequence[Sequence[int]],
+    duration: int,
+    *,
+    since: int = 0,
+    until: int | None = None,
 ) -> Times:
     """Return the times of all tokens of all segments, flat: starts never fall, and no token ends after the next starts.
 
-    `tokens` and `widths` (in units) run parallel to `segments`; `duration` is 0 when unknown.
+    `tokens` and `widths` (in units) run parallel to `segments`; `duration` is 0 when unknown. What precedes these segments ends
+    at `since`; what follows them starts at `until` (None: nothing does, or nobody knows).
     """
-    bounds = _bounds(segments, [sum(group) for group in widths], duration)
+    bounds = _bounds(segments, [sum(group) for group in widths], duration, since, until)
     anchors = _anchors(segments, tokens)
     if duration:
         anchors = [anchor and anchor.within(duration) for anchor in anchors]
     counts = [len(group) for group in tokens]
     if _contradict(anchors, bounds, counts):
         bounds = _bounds_of_words(anchors, bounds, counts)
-    return _spread(segments, tokens, widths, bounds, _trusted(anchors, bounds, counts))
+    return _spread(segments, tokens, widths, bounds, _trusted(anchors, bounds, counts), now=since)
 
 
-def _milliseconds(seconds: float) -> int | None:
+def milliseconds(seconds: float) -> int | None:
+    """Return a time in whole milliseconds; None for one that no recording has."""
     return round(seconds * 1000) if math.isfinite(seconds) and abs(seconds) < 1e9 else None  # noqa: PLR2004 -- 30 years
 
 
 # Segments
 
 
-def _bounds(segments: Sequence[Segment], units: Sequence[int], duration: int) -> list[tuple[int, int]]:
+def _bounds(
+    segments: Sequence[Segment], units: Sequence[int], duration: int, since: int, until: int | None
+) -> list[tuple[int, int]]:
     """Return start and end of each segment: in order, without overlap, inside the audio."""
-    raw = [_clamp(_milliseconds(segment.start), duration) for segment in segments]
+    raw = [_clamp(milliseconds(segment.start), duration) for segment in segments]
     trusted = _rising([value if value is not None else -1 for value in raw])
-    limits = [duration or _NEVER] * len(segments)
+    behind = _clamp(until, duration)
+    limits = [max(since, behind) if behind is not None else duration or _NEVER] * len(segments)
     for index in range(len(segments) - 2, -1, -1):
         following = raw[index + 1]
         limits[index] = following if following is not None and index + 1 in trusted else limits[index + 1]
     bounds: list[tuple[int, int]] = []
-    last = 0
+    last = since
     for index, segment in enumerate(segments):
         known = raw[index]
-        start = known if known is not None and index in trusted else last
-        end = _clamp(_milliseconds(segment.end), duration)
+        start = max(since, known) if known is not None and index in trusted else last
+        end = _clamp(milliseconds(segment.end), duration)
         if end is None or end <= start:
             end = start + _natural(units[index])
         end = max(start, min(end, limits[index]))
@@ -332,7 +343,7 @@ def _resume(left: Sequence[str], right: Sequence[str], i: int, j: int, agree: in
 
 def _anchor(word: Word, first: int, last: int, length: int) -> _Anchor | None:
     """Return the time of the letters `first` to `last` of the word's `length`."""
-    start, end = _milliseconds(word.start), _milliseconds(word.end)
+    start, end = milliseconds(word.start), milliseconds(word.end)
     if start is None:
         return None
     span = max(0, (end if end is not None else start) - start)
@@ -348,10 +359,11 @@ def _spread(
     widths: Sequence[Sequence[int]],
     bounds: Sequence[tuple[int, int]],
     anchors: Sequence[_Anchor | None],
+    *,
+    now: int,
 ) -> Times:
     times = Times([], [], [], [])
     following = _following(anchors)
-    now = 0
     index = 0
     for segment, texts, units, (low, high) in zip(segments, tokens, widths, bounds, strict=True):
         at = 0

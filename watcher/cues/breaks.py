@@ -28,15 +28,19 @@ GLUED: Final = 95
 _SEGMENT: Final = 12
 
 
-def costs(groups: Sequence[Sequence[tuple[str, bool]]], begins_word: Sequence[bool], language: str) -> list[int]:
+def grammar_of(texts: Sequence[str], language: str) -> Grammar:
+    """Return what is known of a language (ISO-639-1), or of the one that the small words of the tokens are of."""
+    return grammar(language if grammar(language).binds else detect(_bare(text) for text in texts[:2000]))
+
+
+def costs(groups: Sequence[Sequence[tuple[str, bool]]], begins_word: Sequence[bool], spoken: Grammar) -> list[int]:
     """Return for each token, flat, what a break before it costs; the first one's is 0.
 
     `groups` are the tokens of each segment with whether a blank precedes them; `begins_word` says flat where a word of
-    the server begins; `language` is ISO-639-1 or "" (then guessed from the small words).
+    the server begins.
     """
     texts = [text for group in groups for text, _ in group]
     blanks = [blank or index == 0 for group in groups for index, (_, blank) in enumerate(group)]
-    spoken = grammar(language if grammar(language).binds else detect(_bare(text) for text in texts[:2000]))
     found = [0] * len(texts)
     for index, (before, after) in enumerate(pairwise(texts), 1):
         if blanks[index]:

@@ -7,7 +7,7 @@ from itertools import pairwise
 from watcher.cues.check import check
 from watcher.cues.optimum import CaptionBreaks, cut
 from watcher.cues.rules import CaptionLimits, CaptionRules
-from watcher.cues.stream import Stream, stream
+from watcher.cues.stream import Stream, streams
 from watcher.cues.text import clean, width
 from watcher.cues.timing import place
 from watcher.cues.values import BrokenRule, Cue, Layout
@@ -28,14 +28,20 @@ def layout(
     shown = " ".join(clean(segment.text) for segment in transcript.segments if not segment.left_out)
     limits = rules.limits(shown, transcript.language)
     audio_end = max(0, int(duration * 1000))
-    text = stream(transcript, line=limits.line, wide=limits.wide, audio_end=audio_end)
-    captions = cut(text, limits, audio_end, alive=alive)
-    lines = [_lines(text, caption) for caption in captions]
+    lines: list[tuple[str, ...]] = []
+    speakers: list[str] = []
+    spoken: list[tuple[int, int]] = []
+    free = 0
+    for text in streams(transcript, line=limits.line, wide=limits.wide, audio_end=audio_end):
+        captions = cut(text, limits, audio_end, free=free, alive=alive)
+        free = captions[-1].free
+        lines += (_lines(text, caption) for caption in captions)
+        speakers += ("" if caption.dialogue else text.speaker[caption.lines[0]] for caption in captions)
+        spoken += ((text.start[caption.lines[0]], text.end[caption.end - 1]) for caption in captions)
     units = [sum(width(line, wide=limits.wide) for line in group) for group in lines]
-    spoken = [(text.start[caption.lines[0]], text.end[caption.end - 1]) for caption in captions]
     cues = tuple(
-        Cue(start / 1000, end / 1000, group, "" if caption.dialogue else text.speaker[caption.lines[0]])
-        for (start, end), group, caption in zip(place(spoken, units, limits, audio_end), lines, captions, strict=True)
+        Cue(start / 1000, end / 1000, group, speaker)
+        for (start, end), group, speaker in zip(place(spoken, units, limits, audio_end), lines, speakers, strict=True)
     )
     return Layout(cues, tuple(_explained(check(cues, limits, audio_end=audio_end), spoken, units, limits, audio_end)))
 

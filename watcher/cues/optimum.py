@@ -72,6 +72,8 @@ class CaptionBreaks:
     end: int
     #: Each line is another speaker's.
     dialogue: bool
+    #: Earliest moment (milliseconds) at which the next caption may come.
+    free: int = 0
 
 
 class _Way(NamedTuple):
@@ -98,13 +100,21 @@ def _worthwhile(found: list[_Way]) -> list[_Way]:
     return kept
 
 
+def _break(cost: int, pause: int) -> float:
+    """Return what a caption pays for ending before a token, after a pause (milliseconds)."""
+    return _CUE + cost - min(pause * _PAUSE_BONUS / 1000, _PAUSE_BONUS_MOST)
+
+
 def cut(
-    stream: Stream, limits: CaptionLimits, audio_end: int, *, alive: Callable[[], None] = lambda: None
+    stream: Stream, limits: CaptionLimits, audio_end: int, *, free: int = 0, alive: Callable[[], None] = lambda: None
 ) -> list[CaptionBreaks]:
-    """Return the cheapest captions; `audio_end` is 0 when unknown; `alive` is called now and then."""
+    """Return the cheapest captions; the first comes at `free` or later (milliseconds).
+
+    `audio_end` is 0 when unknown; `alive` is called now and then.
+    """
     if not stream.text:
         return []
-    return _Search(stream, limits, audio_end).run(alive)
+    return _Search(stream, limits, audio_end).run(free, alive)
 
 
 class _Search:
@@ -127,18 +137,20 @@ class _Search:
         self._sum_up()
         #: The next caption's words begin here at the earliest.
         horizon = audio_end or stream.end[-1] + limits.longest
-        self.follow = [*stream.start[1:], max(horizon, stream.end[-1]) + limits.gap]
+        behind = stream.next_token.start if stream.next_token else max(horizon, stream.end[-1]) + limits.gap
+        self.follow = [*stream.start[1:], behind]
         #: Index behind the last token that fits on a line beginning with each token.
         self.fits = self._fits()
 
-    def run(self, alive: Callable[[], None]) -> list[CaptionBreaks]:
-        way = self._search(alive)
+    def run(self, free: int, alive: Callable[[], None]) -> list[CaptionBreaks]:
+        way = self._search(free, alive)
         captions: list[CaptionBreaks] = []
         while way.before:
             begin, end, lines = way.before.end, way.end, way.lines
             if not lines and end > self.fits[begin]:
                 lines = self._more_lines(begin, end)
-            captions.append(CaptionBreaks((begin, *lines), end, dialogue=self.turns[end - 1] > self.turns[begin]))
+            dialogue = self.turns[end - 1] > self.turns[begin]
+            captions.append(CaptionBreaks((begin, *lines), end, dialogue, way.free))
             way = way.before
         captions.reverse()
         return captions
@@ -157,9 +169,11 @@ class _Search:
             self.turns.append(turns)
             self.stops.append(stops)
             self.pauses.append(pauses)
-            self.breaks.append(_CUE + stream.cost[index] - min(pause * _PAUSE_BONUS / 1000, _PAUSE_BONUS_MOST))
-        self.stops.append(stops + 1)  # whatever ends the text ends a sentence
-        self.breaks.append(_CUE)
+            self.breaks.append(_break(stream.cost[index], pause))
+        behind = stream.next_token
+        # Whatever ends the text ends a sentence.
+        self.stops.append(stops + (behind is None or behind.cost == SENTENCE))
+        self.breaks.append(_break(behind.cost, behind.start - stream.end[-1]) if behind else _CUE)
 
     def _fits(self) -> list[int]:
         fits: list[int] = []
@@ -219,7 +233,7 @@ class _Search:
                 at += 1
             begin = at
 
-    def _search(self, alive: Callable[[], None]) -> "_Way":  # noqa: C901, PLR0912, PLR0915 -- the innermost loop: a call per pair would double its time
+    def _search(self, free: int, alive: Callable[[], None]) -> "_Way":  # noqa: C901, PLR0912, PLR0915 -- the innermost loop: a call per pair would double its time
         widths, turns, stops, pauses, breaks = self.widths, self.turns, self.stops, self.pauses, self.breaks
         blank, starts, ends = self.stream.blank, self.stream.start, self.stream.end
         limits, follow = self.limits, self.follow
@@ -228,7 +242,7 @@ class _Search:
         third = line / 3
         first, closed = self._first(), self._closed()
         #: The ways to each border: the cheapest, then dearer ones that leave more time to what follows.
-        ways: list[list[_Way]] = [[_Way(0.0, 0, 0, (), None)]]
+        ways: list[list[_Way]] = [[_Way(0.0, free, 0, (), None)]]
         none: list[_Way] = []
         for end in range(1, self.count + 1):
             if not end % _ALIVE:
@@ -241,7 +255,9 @@ class _Search:
             last = end - 1
             base = breaks[end] + pauses[last]
             latest = follow[last] - gap
-            bound = latest + (LATE if end < self.count else 0)  # the end of the audio waits for nobody
+            bound = latest + (
+                LATE if end < self.count or self.stream.next_token else 0
+            )  # the end of the audio waits for nobody
             # A caption behind this border comes no earlier, so a way that is done by then leaves all the time there is.
             early_enough = follow[last] - EARLY
             spoken_end, stops_before = ends[last], stops[last]

@@ -1,14 +1,25 @@
-"""The whole text of a transcript as columns, a row per token: what captions and paragraphs are made from."""
+"""The text of a transcript as columns, a row per token: what captions and paragraphs are made from."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from watcher.cues.align import align
-from watcher.cues.breaks import SENTENCE, costs
+from watcher.cues.align import align, milliseconds
+from watcher.cues.breaks import SENTENCE, costs, grammar_of
+from watcher.cues.language import Grammar
+from watcher.cues.stretches import TokenGroup, stretches
 from watcher.cues.text import clean, joint, width
-from watcher.cues.tokens import tokens
 from watcher.transcript import Transcript
+
+
+@dataclass(frozen=True, slots=True)
+class NextToken:
+    """What follows the last token of a stream."""
+
+    #: When the next token is said, in milliseconds.
+    start: int
+    #: Price of a break before it.
+    cost: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +37,8 @@ class Stream:
     #: Who speaks ("" unknown), and whether another speaker begins here.
     speaker: list[str]
     turn: list[bool]
+    #: None where the text ends.
+    next_token: NextToken | None = None
 
     def line(self, begin: int, end: int) -> str:
         """Return the tokens from `begin` to before `end` as one line."""
@@ -34,42 +47,71 @@ class Stream:
         )
 
 
-def stream(transcript: Transcript, *, line: int, wide: bool, audio_end: int) -> Stream:
-    """Return what is to be shown of a transcript: what the guard left out, and what cleaning leaves empty, is not in it.
+def streams(transcript: Transcript, *, line: int, wide: bool, audio_end: int) -> Iterator[Stream]:
+    """Yield what is to be shown of a transcript, a stretch at a time (`watcher.cues.stretches`).
 
     No token is wider than `line` units; `wide` is how they are counted; `audio_end` in milliseconds, 0 when unknown.
     """
-    kept = [
-        (segment, text) for segment in transcript.segments if not segment.left_out and (text := clean(segment.text))
-    ]
-    cuts = [tokens(text, line=line, wide=wide) for _, text in kept]
-    texts = [[text for text, _ in group] for group in cuts]
+    spoken: Grammar | None = None
+    before: Stream | None = None
+    for groups, behind in stretches(transcript, line=line, wide=wide):
+        spoken = spoken or grammar_of([text for group in groups for text, _ in group.tokens], transcript.language)
+        before = _columns(groups, behind, before, spoken, wide=wide, audio_end=audio_end)
+        yield before
+
+
+def _columns(
+    groups: Sequence[TokenGroup],
+    behind: TokenGroup | None,
+    before: Stream | None,
+    spoken: Grammar,
+    *,
+    wide: bool,
+    audio_end: int,
+) -> Stream:
+    """Return the columns of a stretch; `before` is the stream of the one before it, `behind` the group that follows."""
+    texts = [[text for text, _ in group.tokens] for group in groups]
     widths = [[width(text, wide=wide) for text in group] for group in texts]
-    times = align([segment for segment, _ in kept], texts, widths, audio_end)
-    speakers = [clean(speaker) for speaker in times.speaker]
-    cost = costs(cuts, times.begins_word, transcript.language)
-    turn = [False] * len(cost)
-    for index, (before, after) in enumerate(pairwise(speakers), 1):
-        if before != after:
-            turn[index] = True
-            cost[index] = SENTENCE
+    since = before.end[-1] if before else 0
+    until = milliseconds(behind.begin) if behind else None
+    times = align([group.segment for group in groups], texts, widths, audio_end, since=since, until=until)
+    names = {speaker: clean(speaker) for speaker in set(times.speaker)}
+    speakers = [names[speaker] for speaker in times.speaker]
+    # A token before the stretch and one behind it, where there are such: what lies between them and it depends on both.
+    framed = [group.tokens for group in groups]
+    begins_word = times.begins_word
+    if before:
+        framed, begins_word, speakers = (
+            [[(before.text[-1], False)], *framed],
+            [False, *begins_word],
+            [before.speaker[-1], *speakers],
+        )
+    if behind:
+        framed.append(behind.tokens[:1])
+        begins_word.append(False)
+        speakers.append(clean(behind.speaker))
+    turn = [False, *(one != other for one, other in pairwise(speakers))]
+    cost = [SENTENCE if turns else price for turns, price in zip(turn, costs(framed, begins_word, spoken), strict=True)]
+    first = 1 if before else 0
+    rows = slice(first, first + len(times.start))
     return Stream(
         text=[text for group in texts for text in group],
         width=[units for group in widths for units in group],
-        blank=_blanks(cuts),
+        blank=_blanks(groups, before.text[-1] if before else ""),
         start=times.start,
         end=times.end,
-        cost=cost,
-        speaker=speakers,
-        turn=turn,
+        cost=cost[rows],
+        speaker=speakers[rows],
+        turn=turn[rows],
+        next_token=NextToken(max(times.end[-1], until or 0), cost[-1]) if behind else None,
     )
 
 
-def _blanks(cuts: Sequence[Sequence[tuple[str, bool]]]) -> list[int]:
+def _blanks(groups: Sequence[TokenGroup], before: str) -> list[int]:
+    """Return the blank before each token; `before`: the last token before them, "" at the beginning."""
     blanks: list[int] = []
-    before = ""
-    for group in cuts:
-        for index, (text, blank) in enumerate(group):
-            blanks.append(int(blank) if index else len(joint(before, text)))
+    for group in groups:
+        for index, (text, blank) in enumerate(group.tokens):
+            blanks.append(int(blank) if index or group.glued else len(joint(before, text)))
             before = text
     return blanks

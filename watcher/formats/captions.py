@@ -6,6 +6,7 @@ braces. SRT has no escape at all, so what a player would act on is written with 
 """
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
 from watcher.cues.text import is_right_to_left
@@ -16,27 +17,23 @@ _EMBED: Final = "\u202b"
 _POP: Final = "\u202c"
 
 
-def srt(document: Document) -> str:
-    """Return SubRip: numbered from 1, times with a comma, a blank line after each caption."""
-    blocks = []
+def srt(document: Document) -> Iterator[str]:
+    """Yield SubRip, a caption at a time: numbered from 1, times with a comma, a blank line after each caption."""
     for number, cue in enumerate(document.layout.cues, 1):
         text = "\n".join(_turned(line, _EMBED, _POP) for line in _inert("\n".join(cue.lines)).split("\n"))
-        blocks.append(f"{number}\n{_stamp(cue.start, ',')} --> {_stamp(cue.end, ',')}\n{text}\n\n")
-    return "".join(blocks)
+        yield f"{number}\n{_stamp(cue.start, ',')} --> {_stamp(cue.end, ',')}\n{text}\n\n"
 
 
-def vtt(document: Document) -> str:
-    """Return WebVTT (W3C, 2019): language in the header, numbered cues, the speaker as a voice span."""
-    header = "WEBVTT\n"
+def vtt(document: Document) -> Iterator[str]:
+    """Yield WebVTT (W3C, 2019), a caption at a time: language in the header, numbered cues, the speaker as a voice span."""
+    yield "WEBVTT\n"
     if document.transcript.language:
-        header += f"Kind: captions\nLanguage: {document.transcript.language}\n"
-    blocks = [header]
+        yield f"Kind: captions\nLanguage: {document.transcript.language}\n"
     for number, cue in enumerate(document.layout.cues, 1):
         text = "\n".join(_turned(_parted(_escaped(line)), _RLM, "") for line in cue.lines)
         if cue.speaker:
             text = f"<v {_escaped(cue.speaker)}>{text}"
-        blocks.append(f"\n{number}\n{_stamp(cue.start, '.')} --> {_stamp(cue.end, '.')}\n{text}\n")
-    return "".join(blocks)
+        yield f"\n{number}\n{_stamp(cue.start, '.')} --> {_stamp(cue.end, '.')}\n{text}\n"
 
 
 def _stamp(seconds: float, comma: str) -> str:

@@ -2,20 +2,36 @@
 
 import json
 import math
+from collections.abc import Iterable, Iterator
+from itertools import count
 from typing import Any, Final
 
 from watcher import __version__
+from watcher.cues import BrokenRule, Cue
 from watcher.cues.text import clean, scrub
-from watcher.formats.document import Document
+from watcher.formats.document import AskedPiece, Document
 from watcher.transcript import Segment, Word
 
 SCHEMA_VERSION: Final = 1
 
 
-def machine(document: Document) -> str:
-    """Return the document as JSON: two blanks of indentation, keys in the order of the schema."""
+def machine(document: Document) -> Iterator[str]:
+    """Yield the document as JSON, an item at a time: two blanks of indentation, keys in the order of the schema."""
+    before = "{"
+    for key, value in _members(document).items():
+        yield f"{before}\n  {_json(key)}: "
+        if isinstance(value, Iterator):
+            yield from _list(value)
+        else:
+            yield _json(value, 1)
+        before = ","
+    yield "\n}\n"
+
+
+def _members(document: Document) -> dict[str, object]:
+    """Return the members of the document; a list that may be long is an iterator."""
     transcript = document.transcript
-    data = {
+    return {
         "version": SCHEMA_VERSION,
         "generator": f"watcher {__version__}",
         "source": scrub(document.source),
@@ -25,40 +41,57 @@ def machine(document: Document) -> str:
         "duration_seconds": _seconds(transcript.duration),
         "timed": transcript.timed,
         "text": " ".join(
-            text for segment in transcript.segments if not segment.left_out and (text := clean(segment.text))
+            filter(None, (clean(segment.text) for segment in transcript.segments if not segment.left_out))
         ),
-        "segments": [_segment(index, segment) for index, segment in enumerate(transcript.segments)],
-        "captions": [
-            {
-                "start": _seconds(cue.start),
-                "end": _seconds(cue.end),
-                "lines": list(cue.lines),
-                "speaker": scrub(cue.speaker) or None,
-            }
-            for cue in document.layout.cues
-        ],
-        "broken_rules": [
-            {
-                "rule": broken.rule,
-                "caption": broken.cue,
-                "value": round(broken.value, 3),
-                "limit": broken.limit,
-                "reason": broken.reason,
-            }
-            for broken in document.layout.broken
-        ],
+        "segments": map(_segment, count(), transcript.segments),
+        "captions": map(_caption, document.layout.cues),
+        "broken_rules": map(_broken, document.layout.broken),
         "warnings": [
             {"code": warning.code, "message": scrub(warning.message), "hint": scrub(warning.hint)}
             for warning in document.warnings
         ],
         "settings": dict(document.parameters),
-        "pieces": [
-            {"start": _seconds(piece.start), "end": _seconds(piece.end), "cached": piece.cached}
-            for piece in document.pieces
-        ],
+        "pieces": map(_piece, document.pieces),
         "cost": {"paid_seconds": _seconds(document.paid_seconds)},
     }
-    return json.dumps(data, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+
+
+def _list(items: Iterable[object]) -> Iterator[str]:
+    """Yield a list that is the value of a member, an item at a time."""
+    before = "["
+    for item in items:
+        yield f"{before}\n    {_json(item, 2)}"
+        before = ","
+    yield "[]" if before == "[" else "\n  ]"
+
+
+def _json(value: object, level: int = 0) -> str:
+    """Return a value as JSON, so many levels deep."""
+    # No text in JSON holds a line break that is not escaped.
+    return json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False).replace("\n", "\n" + "  " * level)
+
+
+def _caption(cue: Cue) -> dict[str, Any]:
+    return {
+        "start": _seconds(cue.start),
+        "end": _seconds(cue.end),
+        "lines": list(cue.lines),
+        "speaker": scrub(cue.speaker) or None,
+    }
+
+
+def _broken(broken: BrokenRule) -> dict[str, Any]:
+    return {
+        "rule": broken.rule,
+        "caption": broken.cue,
+        "value": round(broken.value, 3),
+        "limit": broken.limit,
+        "reason": broken.reason,
+    }
+
+
+def _piece(piece: AskedPiece) -> dict[str, Any]:
+    return {"start": _seconds(piece.start), "end": _seconds(piece.end), "cached": piece.cached}
 
 
 def _segment(index: int, segment: Segment) -> dict[str, Any]:

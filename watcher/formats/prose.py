@@ -1,13 +1,16 @@
 """Text to read: paragraphs by pauses and speakers."""
 
 from collections.abc import Iterator
+from io import StringIO
 from typing import Final
 
 from watcher.cues.breaks import SENTENCE
-from watcher.cues.stream import Stream, stream
+from watcher.cues.stream import Stream, streams
+from watcher.cues.stretches import parts
 from watcher.cues.text import width
 from watcher.cues.tokens import tokens
 from watcher.formats.document import Document
+from watcher.transcript import Transcript
 
 #: Paragraphs longer than this many characters end at the next sentence after a short rest (seconds) ...
 _LONG: Final = 600
@@ -18,38 +21,66 @@ _VERY_LONG: Final = 1200
 _NO_LINE: Final = 1 << 30
 
 
-def prose(document: Document) -> str:
-    """Return the transcript as paragraphs separated by blank lines; empty when nothing was said."""
-    transcript = document.transcript
-    text = stream(transcript, line=_NO_LINE, wide=True, audio_end=max(0, int(transcript.duration * 1000)))
-    labelled = len(set(text.speaker) - {""}) > 1
-    paragraphs = []
-    for begin, end in _paragraphs(text, document):
-        paragraph = text.line(begin, end)
-        if labelled and text.speaker[begin]:
-            paragraph = f"{text.speaker[begin]}: {paragraph}"
-        if document.text.timestamps and transcript.timed:
-            paragraph = f"[{_clock(text.start[begin])}] {paragraph}"
-        paragraphs.append(_wrapped(paragraph, document.text.wrap))
-    return "\n\n".join(paragraphs) + "\n" if paragraphs else ""
+def prose(document: Document) -> Iterator[str]:
+    """Yield the transcript as paragraphs separated by blank lines; nothing when nothing was said."""
+    labelled = _speak_several(document.transcript)
+    before = ""
+    for start, speaker, text in _paragraphs(document):
+        paragraph = f"{speaker}: {text}" if labelled and speaker else text
+        if document.text.timestamps and document.transcript.timed:
+            paragraph = f"[{_clock(start)}] {paragraph}"
+        yield before + _wrapped(paragraph, document.text.wrap)
+        before = "\n\n"
+    if before:
+        yield "\n"
 
 
-def _paragraphs(text: Stream, document: Document) -> Iterator[tuple[int, int]]:
-    begin = length = 0
-    for index, token in enumerate(text.text):
-        if index > begin and _ends(text, index, length, document):
-            yield begin, index
-            begin, length = index, 0
-        length += len(token) + text.blank[index]
-    if text.text:
-        yield begin, len(text.text)
+def _streams(transcript: Transcript) -> Iterator[Stream]:
+    return streams(transcript, line=_NO_LINE, wide=True, audio_end=max(0, int(transcript.duration * 1000)))
 
 
-def _ends(text: Stream, index: int, length: int, document: Document) -> bool:
-    """Return whether a paragraph of that length ends before a token."""
+def _speak_several(transcript: Transcript) -> bool:
+    """Return whether more than one speaker has a name."""
+    segments = transcript.segments
+    names = {segment.speaker for segment in segments}.union(word.speaker for one in segments for word in one.words) - {
+        ""
+    }
+    if len(names) > 1:
+        # Not every one has to be heard in what is shown.
+        names = set()
+        for text in _streams(transcript):
+            names |= set(text.speaker) - {""}
+            if len(names) > 1:
+                return True
+    return False
+
+
+def _paragraphs(document: Document) -> Iterator[tuple[int, str, str]]:
+    """Yield for each paragraph when it begins (milliseconds), who speaks, and its text."""
+    start = length = end = 0
+    speaker = ""
+    said = StringIO()
+    for text in _streams(document.transcript):
+        for index, token in enumerate(text.text):
+            if length and _ends(text, index, text.start[index] - end, length, document):
+                yield start, speaker, said.getvalue()
+                length, said = 0, StringIO()
+            if not length:
+                start, speaker = text.start[index], text.speaker[index]
+            elif text.blank[index]:
+                said.write(" ")
+            said.write(token)
+            length += len(token) + text.blank[index]
+            end = text.end[index]
+    if length:
+        yield start, speaker, said.getvalue()
+
+
+def _ends(text: Stream, index: int, silence: int, length: int, document: Document) -> bool:
+    """Return whether a paragraph of that length ends before a token, after so much silence (milliseconds)."""
     if text.turn[index]:
         return True
-    pause = (text.start[index] - text.end[index - 1]) / 1000 if document.transcript.timed else 0.0
+    pause = silence / 1000 if document.transcript.timed else 0.0
     limit = document.text.paragraph_seconds
     if text.cost[index] != SENTENCE:
         # The server writes no full stops, or a long pause in mid-sentence.
@@ -69,12 +100,14 @@ def _wrapped(text: str, columns: int) -> str:
     lines: list[str] = []
     line = ""
     used = 0
-    for token, blank in tokens(text, line=columns, wide=True):
-        units = width(token, wide=True)
-        if line and used + blank + units > columns:
-            lines.append(line)
-            line, used = token, units
-        else:
-            line += (" " if blank and line else "") + token
-            used += units + (blank and used > 0)
+    for part, glued in parts(text):
+        for index, (token, inner) in enumerate(tokens(part, line=columns, wide=True)):
+            blank = inner if index else not glued
+            units = width(token, wide=True)
+            if line and used + blank + units > columns:
+                lines.append(line)
+                line, used = token, units
+            else:
+                line += (" " if blank and line else "") + token
+                used += units + (blank and used > 0)
     return "\n".join([*lines, line])

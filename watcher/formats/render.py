@@ -1,6 +1,7 @@
 """Render a document to the bytes of a file."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from io import SEEK_END, BytesIO
 from typing import Final
 
 from watcher.formats.captions import srt, vtt
@@ -22,11 +23,14 @@ def render(kind: str, document: Document) -> bytes:
     if kind in TIMED_KINDS and not document.transcript.timed:
         raise ValueError(f"no {kind} can be made of a transcript without times")
     # JSON must not begin with a byte order mark (RFC 8259, 8.1).
-    bom = _BOM if document.text.bom and kind != "json" else b""
-    return bom + _WRITERS[kind](document).encode("utf-8")
+    written = BytesIO(_BOM if document.text.bom and kind != "json" else b"")
+    written.seek(0, SEEK_END)
+    for text in _WRITERS[kind](document):
+        written.write(text.encode("utf-8"))
+    return written.getvalue()
 
 
-_WRITERS: Final[Mapping[OutputKind, Callable[[Document], str]]] = {
+_WRITERS: Final[Mapping[OutputKind, Callable[[Document], Iterator[str]]]] = {
     "srt": srt,
     "vtt": vtt,
     "txt": prose,
