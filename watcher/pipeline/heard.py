@@ -18,6 +18,7 @@ from watcher.media import SoundChoice
 from watcher.pipeline import empty
 from watcher.pipeline.language import resolve
 from watcher.pipeline.question import Question
+from watcher.pipeline.text_budget import TextBudget
 from watcher.pipeline.tools import JobSettings
 from watcher.transcript import PieceTranscript, Transcript
 
@@ -46,9 +47,10 @@ def stored(
 ) -> TranscriptionResult | None:
     """Put a known recording together from its stored answers to `request`; None when one of them is missing.
 
-    `alive` is called before each answer, and while they are joined.
+    `alive` is called before each answer, and while they are joined. Raises FileError where they hold more text than anybody says.
     """
     question = Question(request, content.parameters)
+    budget = TextBudget()
 
     def answered(cut: Cut, question: Question) -> PieceTranscript | None:
         alive()
@@ -64,8 +66,9 @@ def stored(
         if not parts:
             acquainted = question.acquainted(cut, part.transcript)
         parts.append(part)
+        budget.take(part.transcript, cut.seconds)
     parts, warnings = checked(
-        parts, content.loudness, question, lambda index, again: answered(content.cuts[index], again)
+        parts, content.loudness, question, lambda index, again: answered(content.cuts[index], again), budget
     )
     return joined(parts, content, warnings, cached=frozenset(cut.index for cut in content.cuts), alive=alive)
 
@@ -142,17 +145,26 @@ def checked(
     loudness: bytes,
     question: Question,
     ask: Callable[[int, Question], PieceTranscript | None],
+    budget: TextBudget,
 ) -> tuple[list[PieceTranscript], tuple[ResultWarning, ...]]:
     """Settle what is in doubt: answers without text, and the languages that the server guessed.
 
-    Where a language was given, or the text is a translation, it guessed none.
+    Where a language was given, or the text is a translation, it guessed none. `budget`: that of all answers. Raises FileError where
+    it is exceeded.
     """
-    parts, warnings = empty.resolve(parts, loudness, lambda index: ask(index, question.otherwise()))
+
+    def counted(index: int, question: Question) -> PieceTranscript | None:
+        part = ask(index, question)
+        if part is not None:
+            budget.take(part.transcript, 0.0)
+        return part
+
+    parts, warnings = empty.resolve(parts, loudness, lambda index: counted(index, question.otherwise()))
     if question.request.language or question.request.task == "translate":
         return parts, warnings
 
     def ask_again(index: int, language: str) -> Transcript | None:
-        part = ask(index, question.again(language))
+        part = counted(index, question.again(language))
         return None if part is None else part.transcript
 
     parts, doubts = resolve(parts, ask_again)

@@ -14,6 +14,7 @@ from watcher.errors import ChangedError, OutputError
 from watcher.job import Cut, Job
 from watcher.pipeline.heard import part_of, recalled
 from watcher.pipeline.question import Question
+from watcher.pipeline.text_budget import TextBudget
 from watcher.pipeline.tools import HeartbeatCallback, Tools
 from watcher.transcript import PieceTranscript, Transcript
 
@@ -39,6 +40,8 @@ class PieceRequests:
         self._answers: dict[int, Transcript] = {}
         self._running: dict[Future[tuple[Transcript, bool]], media.Piece] = {}
         self._cached: set[int] = set()
+        #: What all answers may say together.
+        self.budget = TextBudget()
         #: Seconds of the pieces that are answered.
         self._heard = 0.0
         #: Pieces that the recording will probably have, for people to see how far it is; 0: nobody knows.
@@ -50,15 +53,18 @@ class PieceRequests:
         return frozenset(self._cached)
 
     def add(self, piece: media.Piece, questions: Sequence[Question]) -> None:
-        """Send the first of the requests about a piece, unless one is answered already. Raises what an earlier request met."""
+        """Send the first of the requests about a piece, unless one is answered already. Raises what an earlier request met.
+
+        Raises FileError where all answers so far hold more text than anybody says.
+        """
         ledger = self._tools.ledger
         answered = ((question, recalled(ledger, piece.cut, question)) for question in questions)
         question, answer = next((pair for pair in answered if pair[1] is not None), (questions[0], None))
         self._pieces.append(piece)
         self._questions.append(question)
         if answer is not None:
-            self._enter(piece, answer, cached=True)
             piece.release()
+            self._enter(piece, answer, cached=True)
         else:
             ask = partial(self._ask, question, cut=piece.cut)
             self._running[self._tools.submit(lambda: with_upload(piece, ask))] = piece
@@ -116,6 +122,7 @@ class PieceRequests:
         self._heard += piece.seconds
         if cached:
             self._cached.add(piece.cut.index)
+        self.budget.take(answer, piece.seconds)
 
 
 def wait_alive(

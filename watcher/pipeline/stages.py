@@ -133,7 +133,7 @@ def _asked(wanted: JobSettings, job: Job) -> JobSettings:
 def render(job: Job, content_digest: str, wanted: JobSettings, ledger: Ledger, *, model: str) -> Outcome:
     """Make the outputs of a finished source anew from its stored answers, without a request.
 
-    Works without the source, too. Raises FileError(reason="unknown") when an answer is not there any more.
+    Works without the source, too. Raises FileError when an answer is not there any more, or all hold too much text.
     """
     heard = _from_store(content_digest, wanted, ledger)
     if heard is None:
@@ -151,8 +151,10 @@ def render(job: Job, content_digest: str, wanted: JobSettings, ledger: Ledger, *
 
 
 def can_render(content_digest: str, wanted: JobSettings, ledger: Ledger) -> bool:
-    """Return whether the answers are stored that `render` needs."""
-    return _from_store(content_digest, wanted, ledger) is not None
+    """Return whether the answers are stored that `render` needs, and hold no more text than it takes."""
+    with suppress(FileError):
+        return _from_store(content_digest, wanted, ledger) is not None
+    return False
 
 
 def _from_store(content_digest: str, wanted: JobSettings, ledger: Ledger) -> TranscriptionResult | None:

@@ -39,6 +39,7 @@ from watcher.pipeline.remedies import Remedies, UploadForm, given_up, no_text
 from watcher.pipeline.requests import PieceRequests, wait_alive, with_upload
 from watcher.pipeline.source import unchanged
 from watcher.pipeline.spending import Spending
+from watcher.pipeline.text_budget import TextBudget
 from watcher.pipeline.tools import HeartbeatCallback, JobSettings, Tools
 from watcher.transcript import PieceTranscript, Transcript
 
@@ -169,6 +170,7 @@ class Transcription:
         finally:
             self._correct(upload, answer.bought, cached=cached)
         measured, seconds = answer.measured, answer.seconds
+        TextBudget().take(answer.transcript, seconds)
         content = Content(
             digest=digest,
             sketch=self._sketch,
@@ -246,6 +248,7 @@ class Transcription:
             summary.loudness,
             self._question,
             lambda index, question: self._again(cuts[index], question, form),
+            requests.budget,
         )
         content = Content(
             digest=summary.content,
