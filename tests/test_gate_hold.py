@@ -3,7 +3,9 @@ import math
 import pytest
 
 from watcher.errors import AccountError, NoChannelError, PassingError
-from watcher.gate.hold import FailureStreak, Hold, HoldKind, Witness, hold_for, hold_from
+from watcher.fleet import FailedFile, SharedHold
+from watcher.gate.fleet_record import hold_of
+from watcher.gate.hold import FailureStreak, Hold, HoldKind, hold_for, hold_from
 
 
 def hold(kind: HoldKind) -> Hold:
@@ -40,6 +42,23 @@ def test_probes_grow_rarer_up_to_a_limit(kind: HoldKind, minutes: list[float]) -
 )
 def test_an_error_has_its_kind_of_hold(error: PassingError, kind: HoldKind) -> None:
     assert hold_for(error, since=1.0).kind is kind
+
+
+@pytest.mark.parametrize(("asked_until", "not_before"), [(0.0, -math.inf), (5.0, 160.0)])
+def test_a_shared_hold_is_not_probed_early_if_the_server_wants_no_request(
+    asked_until: float, not_before: float
+) -> None:
+    stored = hold(HoldKind.OUTAGE)
+    stored.asked_until = asked_until
+    door = SharedHold(1, stored.record(next_probe=0.0), [FailedFile(b"/a/0", b"/a")], due=60.0)
+    known = hold(HoldKind.OUTAGE)
+
+    found = hold_of(door, now=100.0)
+    assert found is not None
+    known.follow(found)
+
+    assert (found.next_probe, found.not_before, found.files) == (160.0, not_before, {FailedFile(b"/a/0", b"/a")})
+    assert (known.next_probe, known.not_before, known.files) == (160.0, not_before, found.files)
 
 
 @pytest.mark.parametrize("kind", [HoldKind.ACCOUNT, HoldKind.NO_CHANNEL, HoldKind.OUTAGE])
@@ -114,7 +133,7 @@ def test_failures_that_are_not_the_files_own_hold_the_queue_with_the_last_of_the
 ) -> None:
     streak = FailureStreak()
 
-    tripped = [getattr(streak, method)(Witness(path), reason) for method, path, reason in steps]
+    tripped = [getattr(streak, method)(FailedFile(path), reason) for method, path, reason in steps]
 
     assert tripped == [False] * (len(steps) - 1) + [holds]
 
@@ -122,23 +141,23 @@ def test_failures_that_are_not_the_files_own_hold_the_queue_with_the_last_of_the
 def test_being_turned_away_is_an_outage_only_after_a_minute() -> None:
     streak = FailureStreak()
 
-    early = [streak.crowded(Witness(b"%d" % number), now=float(number)) for number in range(59)]
+    early = [streak.crowded(FailedFile(b"%d" % number), now=float(number)) for number in range(59)]
 
     assert not any(early)
-    assert streak.crowded(Witness(b"z"), now=60.0)
+    assert streak.crowded(FailedFile(b"z"), now=60.0)
 
 
 def test_one_file_turned_away_for_long_is_no_outage() -> None:
     streak = FailureStreak()
 
-    assert not any(streak.crowded(Witness(b"a"), now=10.0 * number) for number in range(100))
+    assert not any(streak.crowded(FailedFile(b"a"), now=10.0 * number) for number in range(100))
 
 
 def test_of_the_files_of_a_long_outage_only_some_are_remembered() -> None:
     """Each probe may take another file, for weeks."""
     streak, held = FailureStreak(), hold(HoldKind.OUTAGE)
     for number in range(1000):
-        file = Witness(b"%d" % number)
+        file = FailedFile(b"%d" % number)
         streak.failed(file, "server")
         streak.crowded(file, now=float(number))
         streak.garbled(file)
@@ -149,13 +168,13 @@ def test_of_the_files_of_a_long_outage_only_some_are_remembered() -> None:
     assert len(held.files) <= 50
     assert not held.from_few_files
     for number in range(1000):
-        streak.refused(Witness(b"%d" % number), "refused")
+        streak.refused(FailedFile(b"%d" % number), "refused")
     assert len(streak.files) <= 50
 
 
 def test_a_hold_that_follows_from_no_file_notes_none() -> None:
     held = hold(HoldKind.OUTAGE)
 
-    held.blame(Witness(b"a"))
+    held.blame(FailedFile(b"a"))
 
     assert held.files == set()

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from watcher.fleet import BudgetCredit, LimitShare
 from watcher.gate import Gate, GateOptions, GateStatus, Receipt, Ticket, ask_resume, stored_state
 from watcher.gate.admission import AdmissionQueue, GateRequest
 from watcher.gate.clock import GateClock
+from watcher.gate.hold import _INTERVALS, HoldKind
 from watcher.gate.pace import Budget
 from watcher.gate.shared import SharedLimits
 
@@ -42,9 +43,10 @@ class Host:
         party: str = PARTY,
         lease: float = 15.0,
         clock: Callable[[], float] = time.time,
+        roots: Mapping[str, str] | None = None,
         **options: Any,
     ) -> None:
-        self.ledger = PostgresLedger(directory, url, patience=0.2)
+        self.ledger = PostgresLedger(directory, url, roots=roots or {}, patience=0.2)
         self._over, self._stop = threading.Event(), threading.Event()
         self.gate = Gate(
             GateOptions(**options),
@@ -442,17 +444,69 @@ def test_a_hold_that_rests_on_files_of_one_folder_is_probed_at_once_with_one_of_
         one.ask(FAILED, path=b"%d" % number, root=b"/one")
     eventually(lambda: two.status is GateStatus.HELD)
 
-    found: list[Ticket] = []
+    ticket = admitted(one)
 
-    def admitted() -> bool:
-        found.extend(ticket for ticket in (one.gate.admit(timeout=0.1),) if ticket is not None)
-        return bool(found)
-
-    eventually(admitted)
-
-    assert (found[0].before_due, found[0].without) == (True, frozenset({b"/one"}))
+    assert (ticket.before_due, ticket.without) == (True, frozenset({b"/one"}))
     assert one.ask(path=b"good", root=b"/other") is None
     eventually(lambda: two.status is GateStatus.OPEN)
+
+
+@pytest.fixture
+def rarely_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no probe of an outage fall due while a test runs."""
+    monkeypatch.setitem(_INTERVALS, HoldKind.OUTAGE, (3600.0, 3600.0))
+
+
+def admitted(host: Host) -> Ticket:
+    found: list[Ticket] = []
+
+    def admit() -> bool:
+        found.extend(ticket for ticket in (host.gate.admit(timeout=0.1),) if ticket is not None)
+        return bool(found)
+
+    eventually(admit)
+    return found[0]
+
+
+@pytest.mark.usefixtures("rarely_due")
+def test_another_host_probes_at_once_with_a_file_that_has_not_failed_on_any(fleet: Fleet) -> None:
+    one = fleet.host("one", roots={"a": "/one"}, concurrency=4)
+    two = fleet.host("two", roots={"a": "/mnt/a"}, concurrency=4)
+    for _ in range(8):
+        for number in range(3):
+            one.ask(FAILED, path=b"/one/%d" % number, root=b"/one")
+    eventually(lambda: two.status is GateStatus.HELD)
+
+    ticket = admitted(two)
+
+    assert (ticket.before_due, ticket.without) == (True, frozenset())
+    assert not ticket.offer(b"/mnt/a/0")
+    assert ticket.offer(b"/mnt/a/new")
+    assert two.ask(path=b"/mnt/a/new", root=b"/mnt/a") is None
+    eventually(lambda: one.status is GateStatus.OPEN)
+
+
+@pytest.mark.usefixtures("rarely_due")
+@pytest.mark.parametrize("has_it", [True, False])
+def test_another_host_probes_at_once_with_a_file_of_a_folder_that_has_not_failed(fleet: Fleet, *, has_it: bool) -> None:
+    one = fleet.host("one", roots={"a": "/one"}, concurrency=4)
+    here = {"a": "/mnt/a", "b": "/mnt/b"} if has_it else {"b": "/mnt/b"}
+    two = fleet.host("two", roots=here, folders=len(here), concurrency=4)
+    for number in range(12):
+        one.ask(FAILED, path=b"/one/%d" % number, root=b"/one")
+    eventually(lambda: two.status is GateStatus.HELD)
+
+    ticket = admitted(two)
+
+    assert ticket.before_due
+    assert (b"/mnt/a" in ticket.without) == has_it
+    assert b"/mnt/b" not in ticket.without
+    assert one.gate.admit(timeout=0.0) is None, "it has no other folder"
+    assert isinstance(two.ask(FAILED, path=b"/mnt/b/bad", root=b"/mnt/b"), HeldError)
+    ticket = admitted(two)
+    assert not ticket.offer(b"/mnt/b/bad")
+    assert two.ask(path=b"/mnt/b/good", root=b"/mnt/b") is None
+    eventually(lambda: one.status is GateStatus.OPEN)
 
 
 def test_a_months_minutes_count_for_the_whole_fleet(fleet: Fleet) -> None:

@@ -3,10 +3,10 @@
 Values and a protocol: a ledger that hosts share implements it, the gate uses it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,15 @@ class LimitShare:
     credit: BudgetCredit = BudgetCredit.ALL
 
 
+class FailedFile(NamedTuple):
+    """A file that the server failed on or refused, and the watched folder that it lies in."""
+
+    path: bytes
+    root: bytes = b""
+    #: This host does not have the folder; the other two are as stored then, and no paths of this host.
+    elsewhere: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class SharedHold:
     """The hold or pause of an endpoint for hosts with one key and model; seconds are from now. During a hold a pause does not matter."""
@@ -62,6 +71,8 @@ class SharedHold:
     #: A number that no other hold of this door has, and the record of the hold; None: it is not held.
     number: int = 0
     hold: Mapping[str, object] | None = None
+    #: Files whose failures caused the hold.
+    files: Collection[FailedFile] = ()
     #: Seconds until a probe is due.
     due: float = 0.0
     #: A living host is probing.
@@ -89,11 +100,16 @@ class Fleet(Protocol):
     def door(self) -> SharedHold:
         """Return the hold or pause."""
 
-    def shut(self, hold: Mapping[str, object], *, wait: float) -> int:
-        """Hold the door for all, unless it is held for the same `reason`; return the hold's number. A probe is due in `wait` seconds."""
+    def shut(self, hold: Mapping[str, object], *, wait: float, files: Collection[FailedFile] = ()) -> int:
+        """Hold the door for all, unless it is held for the same `reason`; return the hold's number. A probe is due in `wait` seconds.
 
-    def put_off(self, number: int, hold: Mapping[str, object], *, wait: float) -> None:
-        """Store that this hold lasts, and that the next probe is due in `wait` seconds; nothing, where it is over."""
+        `files`: those whose failures caused it.
+        """
+
+    def put_off(
+        self, number: int, hold: Mapping[str, object], *, wait: float, files: Collection[FailedFile] = ()
+    ) -> None:
+        """Store that this hold lasts, and that the next probe is due in `wait` seconds; nothing, where it is over. `files`: see `shut`."""
 
     def open(self, number: int) -> None:
         """End this hold for all."""

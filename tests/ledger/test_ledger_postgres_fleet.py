@@ -16,7 +16,7 @@ from support import postgres
 from support.waiting import eventually
 
 import watcher
-from watcher.fleet import BudgetCredit, Fleet, LimitDemand
+from watcher.fleet import BudgetCredit, FailedFile, Fleet, LimitDemand
 from watcher.ledger.sqlite import SqliteLedger
 
 pytest.importorskip("psycopg", reason="the extra postgres is not installed")
@@ -217,6 +217,22 @@ def test_the_second_hold_for_the_same_reason_is_the_first(hosts: Hosts) -> None:
 
     assert first == same != other
     assert one.door().hold == {"reason": "balance"}
+
+
+def test_each_host_knows_the_files_that_caused_a_hold_by_its_own_paths(hosts: Hosts) -> None:
+    one = hosts.open("one").hosts.fleet("h/v1", "us")
+    two = hosts.open("two", place="/mnt/nas").hosts.fleet("h/v1", "us")
+    shared, own = FailedFile(ROOT + b"/a\xff.wav", ROOT), FailedFile(b"/home/b.wav", b"/home")
+    number = one.shut({"reason": "key"}, wait=60.0, files=[shared, own])
+
+    there = two.door()
+    two.put_off(number, {"reason": "key"}, wait=60.0, files=there.files)
+
+    first, second = there.files
+    assert first == FailedFile(b"/mnt/nas/a\xff.wav", b"/mnt/nas")
+    assert second.elsewhere
+    assert tuple(one.door().files) == (shared, own)
+    assert there.hold == {"reason": "key"}
 
 
 @pytest.mark.parametrize("odd", ["a\0b", "a\ud800b", math.nan, math.inf])

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Final
 
 from watcher.errors import AccountError, JobError, NoChannelError, PassingError, StateError
-from watcher.fleet import SharedHold
+from watcher.fleet import FailedFile, SharedHold
 from watcher.gate.admission import AdmissionQueue, GateRequest
 from watcher.gate.clock import GateClock
 from watcher.gate.history import TELLING, RequestHistory, is_answer, is_maybe_paid, may_be_files_fault, may_pass
-from watcher.gate.hold import LONGEST_PAUSE, MANY_FILES_REASONS, Hold, HoldKind, Witness, hold_for
+from watcher.gate.hold import LONGEST_PAUSE, MANY_FILES_REASONS, Hold, HoldKind, hold_for
 from watcher.gate.limits import GateLimits
 from watcher.gate.pace import day_of
 from watcher.gate.record import HoldRecord, Pause, pause_from
@@ -183,7 +183,7 @@ class GateDoor:
 
     def _doubted(
         self, request: GateRequest, trouble: JobError, error: BaseException | None, now: float
-    ) -> set[Witness]:
+    ) -> set[FailedFile]:
         """Return the files that may have caused a hold; none if files cannot be its cause."""
         if trouble is not error or may_be_files_fault(error):
             return self.history.files
@@ -245,7 +245,7 @@ class GateDoor:
     # Holds and pauses.
 
     def hold_for(
-        self, error: JobError, now: float, *, cause: BaseException | None = None, files: set[Witness] | None = None
+        self, error: JobError, now: float, *, cause: BaseException | None = None, files: set[FailedFile] | None = None
     ) -> None:
         """Hold the queue for an error; `cause`: the outcome of the request that led to it; `files`: the files that may have caused it."""
         error.hint = self._advise(error)
@@ -403,11 +403,11 @@ class GateDoor:
             # The hold is this host's alone; or this host probes it, and will store the result for the others.
             return
         if found is not None:
+            self.history.remember_failed(*(file.path for file in found.files))
             if hold is not None and hold.number == found.number:
                 if found.step > hold.step:
                     self.outcome = ResumeOutcome.HELD
-                hold.next_probe, hold.step = found.next_probe, found.step
-                hold.message, hold.met, hold.hint = found.message, found.met, found.hint
+                hold.follow(found)
             elif found.kind is not HoldKind.OUTAGE or now - self._answered > _HEARD_SECONDS:
                 self.hold, self.pause, self.outcome = found, None, ResumeOutcome.HELD
                 self.reports.log(found, now)
@@ -425,8 +425,8 @@ class GateDoor:
             self.lapse(now)
 
 
-def _file(request: GateRequest) -> Witness:
-    return Witness(request.path, request.root)
+def _file(request: GateRequest) -> FailedFile:
+    return FailedFile(request.path, request.root)
 
 
 def _is_answered_otherwise(hold: Hold, request: GateRequest) -> bool:

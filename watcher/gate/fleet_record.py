@@ -3,11 +3,11 @@
 import math
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from watcher.errors import StateError
-from watcher.fleet import Fleet, SharedHold
+from watcher.fleet import FailedFile, Fleet, SharedHold
 from watcher.gate.clock import GateClock
 from watcher.gate.hold import Hold, HoldKind, hold_from
 from watcher.gate.record import Pause
@@ -44,7 +44,8 @@ class FleetHoldRecord:
     def note_hold(self, hold: Hold, *, next_probe: float) -> None:  # noqa: ARG002 - each host has its own clock
         """See HoldRecord.note_hold. BUDGET holds are not sent: each host notices a reached limit itself."""
         if hold.kind is not HoldKind.BUDGET:
-            self._queue(lambda: _send_hold(self._fleet, hold, self._clock.now()))
+            files = tuple(hold.files)
+            self._queue(lambda: _send_hold(self._fleet, hold, files, self._clock.now()))
 
     def note_pause(self, pause: Pause, *, until: float) -> None:
         """Store a pause for as long as it lasts; `until`: Unix time."""
@@ -158,9 +159,12 @@ def hold_of(door: SharedHold, *, now: float) -> Hold | None:
     """Return a door's hold, with its times on the monotonic clock."""
     hold = hold_from(door.hold or {})
     if hold is not None:
-        hold.number, hold.step = door.number, _count(door.hold or {})
+        hold.number, hold.step, hold.files = door.number, _count(door.hold or {}), set(door.files)
         # The host that probes stores the result.
         hold.next_probe = now + max(door.due, _AGAIN if door.probing else 0.0)
+        if hold.asked_until:
+            # When exactly the server wants the next request was said by the clock of another host.
+            hold.not_before = hold.next_probe
     return hold
 
 
@@ -169,12 +173,12 @@ def _count(record: Mapping[str, object]) -> int:
     return step if isinstance(step, int) else 0
 
 
-def _send_hold(fleet: Fleet, hold: Hold, now: float) -> None:
+def _send_hold(fleet: Fleet, hold: Hold, files: Collection[FailedFile], now: float) -> None:
     wait = max(0.0, hold.next_probe - now)
     if hold.number:
-        fleet.put_off(hold.number, hold.record(next_probe=0.0), wait=wait)
+        fleet.put_off(hold.number, hold.record(next_probe=0.0), wait=wait, files=files)
     else:
-        hold.number = fleet.shut(hold.record(next_probe=0.0), wait=wait)
+        hold.number = fleet.shut(hold.record(next_probe=0.0), wait=wait, files=files)
 
 
 def _open(fleet: Fleet, hold: Hold) -> None:

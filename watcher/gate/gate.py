@@ -15,13 +15,12 @@ from typing import Final, TypeVar
 import structlog
 
 from watcher.errors import GarbledError, JobError, PassingError, StateBusyError, StateError, StoppedError
-from watcher.fleet import Fleet
+from watcher.fleet import FailedFile, Fleet
 from watcher.gate.admission import AdmissionQueue, GateRequest, Receipt
 from watcher.gate.clock import PATIENCE_SECONDS, SILENT, SLICE, GateClock
 from watcher.gate.door import GateDoor
 from watcher.gate.garbled import MOST, GarbledAnswers, GarbledCounts, given_up
 from watcher.gate.history import RequestHistory, all_garbled, counted_as, is_maybe_paid
-from watcher.gate.hold import Witness
 from watcher.gate.peers import peers_of
 from watcher.gate.reports import HoldReports
 from watcher.gate.request_queue import RequestQueue
@@ -153,7 +152,7 @@ class Gate:
         (`GarbledError.excess`). It returns the answer's corrected meaning, or raises the error of the request; until then the outcome
         does not count. `receipt` gets what was counted for the request: see `correct`.
         """
-        known = self._known_of(sound, Witness(path, root), retried) if sound else None
+        known = self._known_of(sound, FailedFile(path, root), retried) if sound else None
         turned_away = failures = 0
         passed = self._history.passed
         try:
@@ -370,7 +369,7 @@ class Gate:
         rest = min(first * 2.0 ** min(times - 1, 16), most) * (1 + 0.25 * self._clock.jitter())
         return rest if error.crowded else max(rest, error.retry_after or 0.0)
 
-    def _known_of(self, sound: str, file: Witness, retried: str) -> GarbledAnswers | None:
+    def _known_of(self, sound: str, file: FailedFile, retried: str) -> GarbledAnswers | None:
         """Return the garbled answers about a sound. Raises FileError or HeldError if it may not be sent any more."""
         while True:
             try:

@@ -16,9 +16,10 @@ from watcher.errors import (
     StoppedError,
     WatcherError,
 )
+from watcher.fleet import FailedFile
 from watcher.gate.clock import GateClock
 from watcher.gate.garbled import MOST, GarbledCounts
-from watcher.gate.hold import FailureStreak, Witness
+from watcher.gate.hold import FailureStreak
 from watcher.gate.window import ConcurrencyWindow
 
 #: Outcomes that say something about the endpoint.
@@ -68,7 +69,7 @@ class RequestHistory:
         self._pauses = 0
 
     @property
-    def files(self) -> set[Witness]:
+    def files(self) -> set[FailedFile]:
         """The files of the current row of failures."""
         return self._streak.files
 
@@ -80,11 +81,12 @@ class RequestHistory:
         """Return whether the server failed on a file, or refused it, since it last passed."""
         return path in self._failed_files
 
-    def remember_failed(self, path: bytes) -> None:
-        """Remember that the server failed on a file, or refused it."""
-        self._failed_files.setdefault(path, self.passed)
-        if len(self._failed_files) > _FAILED_KEPT:
-            del self._failed_files[next(iter(self._failed_files))]
+    def remember_failed(self, *paths: bytes) -> None:
+        """Remember that the server failed on files, or refused them."""
+        for path in paths:
+            self._failed_files.setdefault(path, self.passed)
+            if len(self._failed_files) > _FAILED_KEPT:
+                del self._failed_files[next(iter(self._failed_files))]
 
     def begin_streak(self) -> None:
         """Begin a new row of failures."""
@@ -92,7 +94,7 @@ class RequestHistory:
 
     def count(
         self,
-        file: Witness,
+        file: FailedFile,
         error: BaseException | None,
         *,
         epoch: int,
@@ -146,7 +148,14 @@ class RequestHistory:
         self._window.passed()
 
     def _failed(
-        self, file: Witness, error: PassingError, *, epoch: int, in_flight: int, now: float, present: AbstractSet[bytes]
+        self,
+        file: FailedFile,
+        error: PassingError,
+        *,
+        epoch: int,
+        in_flight: int,
+        now: float,
+        present: AbstractSet[bytes],
     ) -> RequestVerdict:
         """Slow down after a passing failure; if it makes an outage, return it as the trouble of all."""
         path = file.path

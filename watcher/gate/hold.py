@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar, Final, NamedTuple
+from typing import ClassVar, Final
 
 from watcher.errors import AccountError, HeldError, JobError, NoChannelError
+from watcher.fleet import FailedFile
 from watcher.gate.clock import GateClock
 from watcher.gate.ticket import Ticket
 from watcher.text import joined
@@ -28,13 +29,6 @@ class HoldKind(StrEnum):
     OUTAGE = "outage"
     #: The minutes of the day, or of the month, are bought.
     BUDGET = "budget"
-
-
-class Witness(NamedTuple):
-    """A file that the server failed on or refused, and the watched folder that it lies in."""
-
-    path: bytes
-    root: bytes = b""
 
 
 @dataclass(slots=True)
@@ -76,7 +70,7 @@ class Hold:
     not_before: float = -math.inf
     asked_until: float = 0.0
     #: Files whose failures caused the hold.
-    files: set[Witness] = field(default_factory=set)
+    files: set[FailedFile] = field(default_factory=set)
 
     @property
     def why(self) -> str:
@@ -94,12 +88,25 @@ class Hold:
         If many files caused the hold, files of a root that has not failed may still probe: somebody may have put bad files into the
         others on purpose.
         """
-        roots = frozenset() if self.from_few_files else frozenset(failed_roots(self.files))
-        return roots if self.from_few_files or 0 < len(roots) < folders else None
+        if self.from_few_files:
+            return frozenset()
+        roots = failed_roots(self.files)
+        here = failed_roots(file for file in self.files if not file.elsewhere)
+        return frozenset(roots) if roots and len(here) < folders else None
 
-    def blame(self, file: Witness) -> None:
+    def blame(self, file: FailedFile) -> None:
         """Note one more file that caused it; nothing, if no file caused it."""
         if self.files:
+            _add(self.files, file)
+
+    def follow(self, found: "Hold") -> None:
+        """Take over what another host has stored of this hold since."""
+        self.next_probe, self.step = found.next_probe, found.step
+        self.not_before, self.asked_until = found.not_before, found.asked_until
+        self.message, self.met, self.hint = found.message, found.met, found.hint
+        if not found.files:
+            self.files.clear()
+        for file in found.files:
             _add(self.files, file)
 
     def is_over(self, today: str) -> bool:
@@ -180,7 +187,7 @@ def hold_from(record: Mapping[str, object]) -> Hold | None:
     )
 
 
-def failed_roots(files: Iterable[Witness]) -> set[bytes]:
+def failed_roots(files: Iterable[FailedFile]) -> set[bytes]:
     """Return the roots of which several files have failed: a single damaged file may be in any root."""
     return {root for root, count in Counter(file.root for file in files).items() if count >= _SEVERAL}
 
@@ -218,15 +225,15 @@ class FailureStreak:
 
     _failures: int = 0
     _unreachable: int = 0
-    _files: set[Witness] = field(default_factory=set)
+    _files: set[FailedFile] = field(default_factory=set)
     _crowded: int = 0
-    _crowded_files: set[Witness] = field(default_factory=set)
+    _crowded_files: set[FailedFile] = field(default_factory=set)
     _crowded_since: float = math.inf
-    _refused: dict[str, set[Witness]] = field(default_factory=dict)
-    _garbled: set[Witness] = field(default_factory=set)
+    _refused: dict[str, set[FailedFile]] = field(default_factory=dict)
+    _garbled: set[FailedFile] = field(default_factory=set)
 
     @property
-    def files(self) -> set[Witness]:
+    def files(self) -> set[FailedFile]:
         """The files that failed in this row."""
         return self._files.union(self._crowded_files, self._garbled, *self._refused.values())
 
@@ -235,7 +242,7 @@ class FailureStreak:
         roots = failed_roots(self.files)
         return len(roots) == 1 and not present <= roots
 
-    def failed(self, file: Witness, reason: str) -> bool:
+    def failed(self, file: FailedFile, reason: str) -> bool:
         """Count a failure; True: this is an outage."""
         self._failures += 1
         _add(self._files, file)
@@ -245,7 +252,7 @@ class FailureStreak:
             self._failures >= self.FAILURES and len(self._files) >= self.FILES
         )
 
-    def crowded(self, file: Witness, now: float) -> bool:
+    def crowded(self, file: FailedFile, now: float) -> bool:
         """Count a refusal because of too many requests; True: it lasts so long, for so many files, that it is an outage."""
         self._crowded_since = min(self._crowded_since, now)
         self._crowded += 1
@@ -256,12 +263,12 @@ class FailureStreak:
             and now - self._crowded_since >= self.CROWDED_SECONDS
         )
 
-    def garbled(self, file: Witness) -> bool:
+    def garbled(self, file: FailedFile) -> bool:
         """Count a garbled answer; True: the answers of all files are garbled."""
         _add(self._garbled, file)
         return len(self._garbled) >= self.FILES
 
-    def refused(self, file: Witness, reason: str) -> bool:
+    def refused(self, file: FailedFile, reason: str) -> bool:
         """Count a refusal of a file by a server that works; True: all files are refused like this.
 
         Only refusals that name nothing about the file count, and any other answer in between ends the row.
@@ -275,7 +282,7 @@ class FailureStreak:
         return len(alike) >= self.ALIKE
 
 
-def _add(files: set[Witness], file: Witness) -> None:
+def _add(files: set[FailedFile], file: FailedFile) -> None:
     """Note a file, unless enough are known, in all and of its root: an outage of weeks may concern any number of files."""
     if len(files) < _FEW_FILES or sum(known.root == file.root for known in files) < _SEVERAL:
         files.add(file)

@@ -6,12 +6,13 @@ bought minutes, see `purchases`): the gate continues with the share it has, and 
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Final, TypeVar
 
-from watcher.fleet import BudgetCredit, LimitDemand, LimitShare, SharedHold
+from watcher.fleet import BudgetCredit, FailedFile, LimitDemand, LimitShare, SharedHold
 from watcher.ledger import rows
 from watcher.ledger.part import Connection, Values
+from watcher.ledger.paths import LedgerPaths
 from watcher.ledger.postgres.database import PostgresDatabase
 from watcher.ledger.postgres.purchases import PostgresPurchases
 from watcher.ledger.postgres.shared import GATE_CHANNEL
@@ -32,6 +33,7 @@ class PostgresFleet:
         endpoint: str,
         party: str,
         host: str,
+        paths: LedgerPaths,
         purchases: PostgresPurchases,
         sender: str,
         listen: Callable[[Callable[[], None]], None],
@@ -44,6 +46,7 @@ class PostgresFleet:
         self._endpoint = rows.text(endpoint)
         self._party = rows.text(party)
         self._host = host
+        self._paths = paths
         self._purchases = purchases
         self._sender = sender
         self._listen = listen
@@ -81,29 +84,33 @@ class PostgresFleet:
             return SharedHold()
         number, hold, due, probing, pause, left = found[0]
         if hold is not None:
-            return SharedHold(number, json.loads(hold), due=due, probing=probing)
+            record = json.loads(hold)
+            files = tuple(map(self._failed_file, record.pop("files", ())))
+            return SharedHold(number, record, files, due=due, probing=probing)
         return (
             SharedHold(number, pause=json.loads(pause), pause_left=left)
             if pause is not None and left > 0
             else SharedHold(number)
         )
 
-    def shut(self, hold: Mapping[str, object], *, wait: float) -> int:
+    def shut(self, hold: Mapping[str, object], *, wait: float, files: Collection[FailedFile] = ()) -> int:
         """Begin a hold for all, unless there is one for the same `reason`; return its number. A probe is due in `wait` seconds."""
         key = (self._endpoint, self._party)
 
         def shut(connection: Connection) -> int:
             found = connection.execute(_SAME, (*key, rows.text(str(hold.get("reason"))))).fetchall()
             if not found:
-                found = connection.execute(_SHUT, (*key, _json(hold), wait)).fetchall()
+                found = connection.execute(_SHUT, (*key, self._json(hold, files), wait)).fetchall()
                 self._say(connection)
             return int(found[0][0])
 
         return self._change(shut)
 
-    def put_off(self, number: int, hold: Mapping[str, object], *, wait: float) -> None:
+    def put_off(
+        self, number: int, hold: Mapping[str, object], *, wait: float, files: Collection[FailedFile] = ()
+    ) -> None:
         """Store that this hold goes on, and that the next probe is due in `wait` seconds; do nothing if it is over."""
-        self._tell(_PUT_OFF, (_json(hold), wait, self._endpoint, self._party, number))
+        self._tell(_PUT_OFF, (self._json(hold, files), wait, self._endpoint, self._party, number))
 
     def open(self, number: int) -> None:
         """End this hold for all."""
@@ -142,6 +149,20 @@ class PostgresFleet:
 
     def _change(self, make: Callable[[Connection], _T], *, durable: bool = True) -> _T:
         return self._database.change(make, durable=durable, patience=0.0)
+
+    def _json(self, hold: Mapping[str, object], files: Collection[FailedFile]) -> str:
+        """Write a hold, and the files that caused it by their stored names: hosts have the same folders at different places."""
+        return _json({**hold, "files": [list(self._stored_names(file)) for file in files]})
+
+    def _stored_names(self, file: FailedFile) -> Iterator[str]:
+        for name in (file.path, file.root):
+            yield (name if file.elsewhere else self._paths.stored(name)).hex()
+
+    def _failed_file(self, names: tuple[str, str]) -> FailedFile:
+        path, root = map(bytes.fromhex, names)
+        if not self._paths.has(root):
+            return FailedFile(path, root, elsewhere=True)
+        return FailedFile(self._paths.real(path), self._paths.real(root))
 
     def _say(self, connection: Connection) -> None:
         connection.execute("SELECT pg_notify(?, ?)", (GATE_CHANNEL, self._sender))

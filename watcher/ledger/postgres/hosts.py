@@ -45,6 +45,7 @@ class PostgresHosts(Hosts):
             endpoint=endpoint,
             party=party,
             host=self._name,
+            paths=self._paths,
             purchases=self._purchases,
             sender=self._sender,
             listen=self._listen,
