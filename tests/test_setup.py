@@ -2,6 +2,7 @@
 
 import os
 import stat
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -122,6 +123,7 @@ def test_settings_that_exist_are_used_as_they_are_and_replaced_only_when_told_to
     assert home.settings.with_name("watcher.toml.1").read_text() == mine
     assert f"The key stays the one in {home.key}" in replaced.stdout
     assert home.key.read_text() == f"{KEY}\n"
+    assert "api_key.1" not in home.files()
 
 
 def test_a_key_is_never_kept_for_another_server(home: Home, strict: Server, server: Server) -> None:
@@ -149,10 +151,15 @@ def test_undo_takes_away_what_setup_wrote_and_keeps_the_state_and_what_a_person_
     recordings = home.path / "in"
     given = ("--folder", recordings, "--url", strict.url, "--key-file", home.key_file, "--yes")
     home.setup(*given)
-    home.setup(*given[:-1], "--model", "whisper-2", "--yes")
+    home.key_file.write_text("sk-another")
+    home.setup(*given, "--model", "whisper-2", "--no-check")
+    home.key_file.write_text(KEY)
+    home.setup(*given)
     recording(recordings / "talk.wav")
     invoke("once", environ=home.environ)
-    assert {"watcher.toml", "watcher.toml.1", "watcher.toml.2", "api_key", "api_key.2"} <= set(home.files())
+    assert {"watcher.toml.1", "watcher.toml.2", "watcher.toml.3", "api_key", "api_key.2", "api_key.3"} <= set(
+        home.files()
+    )
     asked = home.setup("--undo", check=False)
     assert (asked.returncode, "api_key" in home.files()) == (2, True)
 
@@ -232,3 +239,29 @@ def test_what_is_needed_is_the_package_with_its_extras_and_no_tools_of_developme
     assert "pytest" not in names
     assert "mypy" not in names
     assert "transcription-watcher" not in names
+
+
+@pytest.mark.slow
+def test_the_systems_program_is_a_whole_copy_of_this_environment(tmp_path: Path) -> None:
+    try:
+        program._python()
+    except ConfigError as error:
+        pytest.skip(error.message)
+    place = tmp_path / "opt" / "watcher"
+
+    program.install(program.prepare(place), place)
+
+    python = str(place / "bin" / "python")
+    said = subprocess.run(
+        [python, "-I", "-c", "import av, numpy, watcher; print(watcher.__file__)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout.startswith(str(place))
+    version = subprocess.run([place / "bin" / "watcher", "--version"], capture_output=True, text=True, check=True)
+    assert version.stdout.startswith("watcher ")
+    assert list(place.rglob("watcher/cli/__pycache__/*.pyc"))
+    assert (place / units.SHARE / "watcher.service").is_file()
+    assert program.remove(place)
+    assert not place.exists()

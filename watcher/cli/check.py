@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 from watcher.cli.asking import agreed, is_person
@@ -13,7 +14,7 @@ from watcher.doctor.findings import Finding, Grade, data, text
 from watcher.doctor.unit import STATE, SystemdUnit, installed
 from watcher.errors import ConfigError, UsageError
 from watcher.report import ReportedError, Result
-from watcher.setup.fixes import fixes
+from watcher.setup.fixes import Fix, fixes
 
 
 def check(
@@ -37,13 +38,14 @@ def check(
         loaded = configured(config, given, folders=folders)
         unit = _service(loaded)
         if fix:
-            _put_right(loaded, unit, yes=yes)
+            _put_right(_fixes(loaded, unit), yes=yes)
         if unit is not None and not loaded.settings.api.key.get_secret_value():
             loaded = configured(config, given, folders=folders, credential=unit.key)
         command = [sys.argv[0], "check", *(["--paid"] if paid else [])]
         supervised = bool(surroundings().notify_socket)
         named = [os.path.abspath(folder) for folder in folders]  # noqa: PTH100 - links stay
-        for finding in examine(loaded, paid=paid, supervised=supervised, named=named, unit=unit, command=command):
+        looked = examine(loaded, paid=paid, supervised=supervised, named=named, unit=unit, command=command)
+        for finding in chain(looked, map(_fixable, filter(_is_of_service, _fixes(loaded, unit)))):
             found.append(finding)
             if not as_json:
                 # As it comes: a dead server or share may hold up the next one.
@@ -69,14 +71,28 @@ def check(
     return show(result, as_json=as_json)
 
 
-def _put_right(loaded: Config, unit: SystemdUnit | None, *, yes: bool) -> None:
-    """Make what changes are safe. Raises ConfigError and StateError."""
-    watched = [folder.path for folder in loaded.settings.folders]
-    for one in fixes(watched, None if unit is None else unit.by_key()):
+def _fixes(loaded: Config, unit: SystemdUnit | None) -> Iterator[Fix]:
+    """Yield what can be put right safely."""
+    folders = [folder.path for folder in loaded.settings.folders]
+    yield from fixes(folders, None if unit is None else unit.by_key())
+
+
+def _put_right(found: Iterable[Fix], *, yes: bool) -> None:
+    """Make the changes that a person agrees to, or all with `yes`. Raises ConfigError and StateError."""
+    for one in found:
         fact = f"{one.fact}: {one.action}"
         if yes or agreed(f"{fact}?"):
             one.apply()
             write(sys.stderr, f"fixed: {fact}")
+
+
+def _is_of_service(one: Fix) -> bool:
+    # What is wrong for everybody is a finding already.
+    return one.of_service
+
+
+def _fixable(one: Fix) -> Finding:
+    return Finding("unit", Grade.WARN, one.fact, f"watcher check --fix does this: {one.action}")
 
 
 def _service(loaded: Config) -> SystemdUnit | None:

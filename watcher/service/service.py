@@ -66,7 +66,7 @@ class Service:
         self._plan = plan(config)
         if not self._plan.folders:
             raise ConfigError(
-                "no folder is watched", hint="name one: watcher run FOLDER, or [[folders]] path = … in the settings"
+                "no folder is watched", hint="name one: watcher run FOLDER; or have watcher setup write the settings"
             )
         self._reload = reload
         self._watches = watches

@@ -42,6 +42,8 @@ class Fix:
     action: str
     #: Does it. Raises ConfigError and StateError.
     apply: Callable[[], None]
+    #: It is about what the system's service may do.
+    of_service: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ def fixes(folders: Sequence[str], unit: Mapping[str, Sequence[str]] | None) -> I
             f"the unit of the service does not name {', '.join(unnamed)}, so that nothing can be written there",
             f"add it to {SYSTEM.drop_in}, and restart the service",
             partial(_name_in_unit, folders),
+            of_service=True,
         )
 
 
@@ -108,6 +111,7 @@ def _of_folder(folder: str, rights: ServiceRights | None) -> list[Fix]:
             f"{folder}: the service may not write into {what} there",
             f"give the group {name} the right to: chgrp {name} and chmod g+rwxs, of directories alone",
             partial(_share, folder, rights),
+            of_service=True,
         )
     ]
 

@@ -54,9 +54,7 @@ def write(target: SetupTarget, chosen: ChosenSettings, *, group: int | None = No
     text = chosen.text(target)
     try:
         target.settings_directory.mkdir(parents=True, exist_ok=True, mode=0o755 if target.system else 0o700)
-        copies = []
-        if is_changed(target, chosen):
-            copies = _set_aside(target)
+        copies = _set_aside(target, chosen)
         _write(target.settings, text, group=group)
         if chosen.key:
             _write(target.key, _key_text(chosen))
@@ -117,12 +115,18 @@ def _differs(path: Path, text: str) -> bool:
         raise ConfigError(f"{path} cannot be read: {exc.strerror or exc}", hint="let this user read it") from exc
 
 
-def _set_aside(target: SetupTarget) -> list[Path]:
-    """Rename settings and key to the next number that is free for both; return the new names. Raises OSError."""
-    files = [path for path in (target.settings, target.key) if path.exists()]
+def _set_aside(target: SetupTarget, chosen: ChosenSettings) -> list[Path]:
+    """Rename what would be replaced to the next number that is free; return the new names. Raises OSError.
+
+    A copy of a key has the number of a copy of settings, so that `remove` knows whose it is.
+    """
+    if not is_changed(target, chosen):
+        return []
+    keys = [target.key] if _differs(target.key, _key_text(chosen)) else []
     number = 1
     while any(path.with_name(f"{path.name}.{number}").exists() for path in (target.settings, target.key)):
         number += 1
+    files = [path for path in (target.settings, *keys) if path.exists()]
     return [path.rename(path.with_name(f"{path.name}.{number}")) for path in files]
 
 
