@@ -12,9 +12,9 @@ import pytest
 from support.finding import Log, finding, put, wave
 from support.waiting import eventually
 
+from watcher import tree
 from watcher.container import Completeness
 from watcher.errors import FileError
-from watcher import tree
 from watcher.folders import Finder, Folder, WatchMode
 from watcher.folders.inbox import Event, EventKind, Inbox
 from watcher.folders.mounts import Mounts
