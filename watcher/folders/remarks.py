@@ -12,12 +12,14 @@ import structlog
 from watcher.folders.directories import MOST
 from watcher.folders.root_location import RootLocation, child
 from watcher.folders.unwatched import UnwatchedFiles
-from watcher.settle import DEEPEST, LONGEST, NameRuling, Quota, is_audio
+from watcher.settle import DEEPEST, LONGEST, NameRuling, PathTable, Quota, is_audio
 
 _log = structlog.get_logger()
 
 #: Number of ignored paths that are remembered, so that each is logged once.
 _IGNORED: Final = 10_000
+#: Bytes of the directories that could not be listed, some 10,000 with paths of usual length. Each scan tries all of them.
+_CLOSED_BYTES: Final = 8_000_000
 _SPLIT: Final = (
     "watch some of the folders below it as folders of their own ([[folders]] path = …), or leave some out (exclude)"
 )
@@ -49,7 +51,7 @@ class Remarks:
     def __init__(self, location: RootLocation, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._location = location
         #: Directories that could not be listed, with the reason.
-        self.closed: dict[bytes, str] = {}
+        self.closed = PathTable[str](_CLOSED_BYTES)
         #: Why not all directories are remembered or scanned, and what to do about it; None: all are.
         self.crowded: tuple[str, str] | None = None
         self._ignored: set[int] = set()
@@ -82,7 +84,7 @@ class Remarks:
         told = self.closed.get(path) == reason
         if path == self._location.path:  # the monitor reports the root itself
             return
-        if len(self.closed) < _IGNORED:
+        if path in self.closed or not self.closed.full:
             self.closed[path] = reason
         if not told and self._quota.spend():
             _log.warning(

@@ -190,12 +190,12 @@ class Scanner:
             except (FileNotFoundError, NotADirectoryError):
                 if (known := self.directories.get(path)) is not None:
                     self._forget(known)
-                self._remarks.closed.pop(path, None)
+                self._remarks.closed.take(path)
                 continue
             except OSError as error:
                 self._remarks.unreadable(path, error)
                 continue
-            self._remarks.closed.pop(path, None)
+            self._remarks.closed.take(path)
             crowded = self.directories.full and self._asked < self._generation
             if crowded or len(self.directories) > self._enough:
                 self._asked = self._generation

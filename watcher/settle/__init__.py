@@ -24,6 +24,7 @@ from watcher.settle.names import (
     looks_like_audio,
 )
 from watcher.settle.quota import Quota, Quotas
+from watcher.settle.table import PathTable
 
 __all__ = [
     "AUDIO_SUFFIXES",
@@ -41,6 +42,7 @@ __all__ = [
     "FileSite",
     "NameRuling",
     "Names",
+    "PathTable",
     "Quota",
     "Quotas",
     "SettleRules",

@@ -1,9 +1,9 @@
-"""A table of waiting files, bounded by bytes. When it is full, further files are not stored; an event or a scan finds them again."""
+"""A table of paths, bounded by bytes. When it is full, further ones are not stored; an event or a scan finds them again."""
 
 from typing import Final, TypeVar
 
 _Value = TypeVar("_Value")
-#: Bytes of a table, some 50,000 entries with paths of usual length; and of an entry without its path.
+#: Bytes of a table of waiting files, some 50,000 entries with paths of usual length; and of an entry without its path.
 _MOST_BYTES: Final = 40_000_000
 _ENTRY: Final = 700
 
@@ -11,14 +11,16 @@ _ENTRY: Final = 700
 class PathTable(dict[bytes, _Value]):
     """Entries by path. Only `[]`, `take` and `clear` change it; before an entry is put in, `full` is to be asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int | None = None) -> None:
+        """`most`: bytes from which on it is full; by default those of a table of waiting files."""
         super().__init__()
+        self._most = _MOST_BYTES if most is None else most
         self._bytes = 0
 
     @property
     def full(self) -> bool:
         """Whether there is no room for another entry."""
-        return self._bytes >= _MOST_BYTES
+        return self._bytes >= self._most
 
     def __setitem__(self, path: bytes, value: _Value) -> None:
         """Put an entry in, or another in its place."""
