@@ -36,6 +36,7 @@ from watcher.job import Fingerprint, FoundRecording, Job, Outcome, State
 from watcher.ledger import open_ledger
 from watcher.ledger.claims import RootLimit
 from watcher.ledger.ledger import Ledger
+from watcher.ledger.retry import LedgerRetry, retrying
 from watcher.worker import Abandon, Drop, Fail, Leases, NextStep, Release, Retry, Worker, verdict
 
 PATH = b"/in/talk.wav"
@@ -383,7 +384,9 @@ def test_a_ticket_for_which_a_job_has_to_wait_is_not_one_without_a_job(ledger: L
         ledger.queue.wake()
 
     ledger.queue.put([FoundRecording(b"/in", b"/in/other.wav", Fingerprint(1, 2, 3), small=True)])
-    made, _ = worker(ledger, lambda _job, _beat: Outcome(), admit=lambda **_: Ticket(take_back))
+    # As workers have it in the application.
+    patient = retrying(ledger, LedgerRetry(), threading.Event())
+    made, _ = worker(patient, lambda _job, _beat: Outcome(), admit=lambda **_: Ticket(take_back))
     made.limit = RootLimit(frozenset({"worker-1", "another"}), most=1)
     for _ in range(2):
         ledger.queue.claim("another", lease=30.0)

@@ -294,7 +294,7 @@ class Worker:
         finally:
             # Such a ticket is for suitable jobs only: without a delay this loop would claim the same others again.
             self._give_back(others, run_at=self._clock() + _ASIDE if ticket.before_due else 0.0)
-        ticket.close(no_job=not (self.small or self._ledger.queue.held_back))
+        ticket.close(no_job=not (self.small or self._ledger.queue.held_back()))
         return None
 
     def _next(self, ticket: ClaimTicket) -> Job | None:

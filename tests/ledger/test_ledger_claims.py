@@ -201,7 +201,7 @@ class TestLimit:
         assert second is not None
 
         missed = ledger.queue.claim("three", lease=LEASE, limit=limit)
-        held_back = ledger.queue.held_back
+        held_back = ledger.queue.held_back()
         ledger.queue.put([found(root=BOB)])
         other = ledger.queue.claim("three", lease=LEASE, limit=limit)
         ledger.queue.done(first, Outcome())
@@ -212,7 +212,7 @@ class TestLimit:
         assert other.root == BOB
         assert again is not None
         assert again.root == ALICE
-        assert not ledger.queue.held_back
+        assert not ledger.queue.held_back()
 
     def test_only_the_jobs_of_its_owners_count(self, ledger: Ledger) -> None:
         ledger.queue.put([found(f"{number}.wav", root=ALICE) for number in range(3)])
@@ -242,7 +242,7 @@ class TestLimit:
 
         for case, wanted in claims.items():
             assert ledger.queue.claim("two", lease=LEASE, **wanted) is None, case  # type: ignore[arg-type] # a mixture
-            assert not ledger.queue.held_back, case
+            assert not ledger.queue.held_back(), case
 
     @settings(max_examples=settings().max_examples // 4)
     @given(data=st.data(), workers=st.integers(2, 4))
@@ -273,7 +273,7 @@ class TestLimit:
             in_work = Counter(job.root for job in running.values())
             assert max(in_work.values(), default=0) < workers
             assert not idle or all(in_work[root] == workers - 1 for root in +waiting)
-            assert ledger.queue.held_back == bool(idle and +waiting)
+            assert ledger.queue.held_back() == bool(idle and +waiting)
 
 
 def limited(*owners: str, most: int) -> RootLimit:

@@ -316,7 +316,7 @@ class TestSharing:
         few = ledger.context.database.change(rows_read)
         ledger.queue.put([found(f"{number:06}.wav", root=b"/srv/one") for number in range(100, size)])
         many = ledger.context.database.change(rows_read)
-        held_back = ledger.queue.held_back
+        held_back = ledger.queue.held_back()
         ledger.close()
 
         assert 0 < many <= few

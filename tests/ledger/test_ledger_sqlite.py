@@ -274,6 +274,7 @@ def everything(ledger: SqliteLedger, clock: Clock) -> None:
     ledger.queue.release(claimed(ledger))
     ledger.queue.drop(claimed(ledger))
     ledger.queue.next_due()
+    ledger.queue.held_back()
     ledger.queue.wait(0.01)
     ledger.queue.wait(0)
     ledger.queue.put_back([ROOT + b"/b.wav"])
@@ -522,7 +523,7 @@ class TestPlans:
             assert job.root == b"/srv/some"
             ledger.queue.release(job)
             assert ledger.queue.claim("idle", lease=LEASE, limit=limit, without=[b"/srv/some"]) is None
-            assert ledger.queue.held_back
+            assert ledger.queue.held_back()
 
         ledger.queue.put([found(f"{number:06}.wav") for number in range(100)])
         look()

@@ -66,9 +66,8 @@ class WorkSignal(LedgerPart):
         """Make every `wait` return now."""
         self._announce()
 
-    @property
     def held_back(self) -> bool:
-        """Whether this thread's last claim found work that has to wait until other jobs have ended; their end ends its `wait`."""
+        """Return whether this thread's last claim found work that has to wait until other jobs have ended; their end ends its `wait`."""
         return getattr(self._seen, "held_back", False)
 
     def next_due(self) -> float | None:

@@ -159,7 +159,7 @@ class PostgresQueue(Queue):
             job = self._claimed(owner, lease=lease) if unsure else None
             job = job or self._claim(wanted, lease=lease)
             self._unsure.discard(owner)
-            if job is None and not (self.held_back or wanted.without):
+            if job is None and not (self.held_back() or wanted.without):
                 self._found_nothing_since[wanted.small] = begun
         return job
 
