@@ -77,6 +77,16 @@ def test_an_estimate_is_of_the_named_places_and_of_what_is_queued(watcher: Comma
     assert (queued["files"], queued["audio_seconds"]) == (3, 7.0)
 
 
+def test_no_recording_is_read_where_no_answer_is_stored(watcher: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+    recording(watcher.folder / "a.wav")
+    read = []
+    monkeypatch.setattr("watcher.service.estimate.is_stored", lambda *_, **__: read.append(1))
+
+    data = watcher("once", watcher.folder, "--estimate")[1]["data"]
+
+    assert (data["files"], read) == (1, [])
+
+
 def test_what_the_trial_engine_transcribed_is_to_be_sent_again_and_offline_nothing_costs(watcher: Commands) -> None:
     recording(watcher.folder / "a.wav", seconds=2)
     trial = ("--set", "api.model=pocketsphinx-en-us", "--set", "api.price_per_minute=1")

@@ -16,6 +16,7 @@ from watcher.service.plan import OVERRIDABLE, check_overrides, doubles, folder_f
 from watcher.settle import UNWATCHED
 from watcher.text import counted, printable
 
+_NAME_ONE: Final = 'name one: [[folders]] path = "/srv/recordings"; or have watcher setup write the settings'
 _GIBIBYTE: Final = 1 << 30
 #: Outputs are small; below this the ledger and the pieces of a long recording may not fit.
 _FREE_BYTES: Final = 1 * _GIBIBYTE
@@ -34,7 +35,7 @@ def folder_findings(config: Config, *, named: Collection[str] = ()) -> Iterator[
     """Yield what is found about each folder; leaves nothing behind. `named`: given to `check`, as they could be to `run`."""
     settings = config.settings
     if not settings.folders:
-        yield Finding("folder", Grade.WARN, "none is configured", 'name one: [[folders]] path = "/srv/recordings"')
+        yield Finding("folder", Grade.WARN, "none is configured", _NAME_ONE)
         return
     directories, limit = 0, None
     doubled = doubles(settings)

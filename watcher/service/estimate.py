@@ -54,7 +54,9 @@ def estimate(made: Plan, ledger: Ledger, places: SearchPlaces) -> Estimate:
     wanted_of = wanted_by_folder(made)
     found = list(unknown_recordings(places.folders, places.files, ledger, parts=places.parts))
     adopted = {one.path for one in found if _is_complete(one, ledger, wanted_of)}
-    stored = {one.path for one in found if one.path not in adopted and _is_stored(one, made, ledger, wanted_of)}
+    # Of an archive of many thousands of files each would be read at 16 places, for nothing where no answer is stored.
+    looked = found if ledger.history.tally().answers else []
+    stored = {one.path for one in looked if one.path not in adopted and _is_stored(one, made, ledger, wanted_of)}
     rest = [one for one in found if one.path not in adopted | stored]
     trials = _trials(made, ledger, places, scope)
     lengths = [*((one.seconds, one.fingerprint.size) for one in chain(rest, _queued(ledger))), *trials]
