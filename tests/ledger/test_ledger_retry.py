@@ -1,5 +1,6 @@
 """Standing still while the ledger takes no changes, and going on afterwards."""
 
+import inspect
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from support.waiting import eventually
 from watcher.errors import LeaseLostError, StateBusyError, StateError
 from watcher.job import Fingerprint, FoundRecording
 from watcher.ledger import open_ledger
+from watcher.ledger.part import LedgerPart
 from watcher.ledger.retry import LedgerRetry, retrying
 from watcher.ledger.sqlite import SqliteLedger
 from watcher.ledger.values import PutResult
@@ -21,6 +23,20 @@ FOUND = FoundRecording(b"/in", b"/in/talk.wav", Fingerprint(1, 2, 3))
 @pytest.fixture
 def ledger_retry() -> LedgerRetry:
     return LedgerRetry()
+
+
+def test_a_part_has_methods_and_no_properties(ledger: SqliteLedger) -> None:
+    """`retrying` makes a callable of each attribute: a property would be true whatever it is."""
+    parts = [type(part) for part in vars(ledger).values() if isinstance(part, LedgerPart)]
+    properties = {
+        f"{part.__name__}.{name}"
+        for part in parts
+        for name in dir(part)
+        if not name.startswith("_") and not inspect.isroutine(inspect.getattr_static(part, name)) and not name.isupper()
+    }
+
+    assert len(parts) == 8
+    assert properties == set()
 
 
 class Full:
