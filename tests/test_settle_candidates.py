@@ -658,7 +658,7 @@ def test_time_in_which_a_server_does_not_answer_is_no_quiet(put: Put, tmp_path: 
 def test_the_table_has_an_end_and_what_is_beyond_is_met_again(
     put: Put, table: Table, time: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("watcher.settle.table._MOST_BYTES", 2 * (700 + len(os.fsencode(table.directory / "0.mp3"))))
+    monkeypatch.setattr("watcher.settle.table.PathTable.most", 2 * (700 + len(os.fsencode(table.directory / "0.mp3"))))
     for number in range(3):
         put(f"{number}.mp3", b"x" * 1000)
         assert table.look(f"{number}.mp3") is None

@@ -51,7 +51,8 @@ class Remarks:
     def __init__(self, location: RootLocation, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._location = location
         #: Directories that could not be listed, with the reason.
-        self.closed = PathTable[str](_CLOSED_BYTES)
+        self.closed = PathTable[str]()
+        self.closed.most = _CLOSED_BYTES
         #: Why not all directories are remembered or scanned, and what to do about it; None: all are.
         self.crowded: tuple[str, str] | None = None
         self._ignored: set[int] = set()

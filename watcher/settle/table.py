@@ -3,24 +3,24 @@
 from typing import Final, TypeVar
 
 _Value = TypeVar("_Value")
-#: Bytes of a table of waiting files, some 50,000 entries with paths of usual length; and of an entry without its path.
-_MOST_BYTES: Final = 40_000_000
+#: Bytes of an entry without its path.
 _ENTRY: Final = 700
 
 
 class PathTable(dict[bytes, _Value]):
     """Entries by path. Only `[]`, `take` and `clear` change it; before an entry is put in, `full` is to be asked."""
 
-    def __init__(self, most: int | None = None) -> None:
-        """`most`: bytes from which on it is full; by default those of a table of waiting files."""
+    #: Bytes from which on it is full: some 50,000 waiting files with paths of usual length.
+    most = 40_000_000
+
+    def __init__(self) -> None:
         super().__init__()
-        self._most = _MOST_BYTES if most is None else most
         self._bytes = 0
 
     @property
     def full(self) -> bool:
         """Whether there is no room for another entry."""
-        return self._bytes >= self._most
+        return self._bytes >= self.most
 
     def __setitem__(self, path: bytes, value: _Value) -> None:
         """Put an entry in, or another in its place."""
