@@ -1,7 +1,7 @@
-"""One piece of audio to a Transcript, by any server that speaks OpenAI's ``/v1/audio/transcriptions``.
+"""Transcribe one piece of audio with any server that has OpenAI's ``/v1/audio/transcriptions``.
 
-`Client.ask` streams a file, negotiates the richest form of answer the server honours, understands what comes back by its
-content, and says of every refusal whose fault it is (see `errors`). `parse` reads a stored answer again.
+`Client.ask` streams a file, negotiates the richest form of answer that the server supports, reads the answer by its
+content, and turns every refusal into an error that says what is at fault (see `errors`). `parse` reads a stored answer again.
 """
 
 from watcher.client.client import Client

@@ -1,9 +1,9 @@
 """Bound an answer by the length of its sound. Later code need not check the size again.
 
 People speak some 25 letters and 4 words a second; quick readers, and scripts whose words are single characters, less than
-twice as much. What claims ten times more was not heard. Such text is refused, not cut: nobody can say which part of it was
-said, and half of it with the mark "done" would be worse than a failure that shows how the answer begins. Words and segments
-without end leave their text in place; only the times are taken away, as everywhere where they cannot be meant.
+twice as much. Ten times more cannot have been spoken. Such an answer is refused, not cut: nobody knows which part of it was
+spoken, and half of it as a "done" transcript would be worse than a failure that shows how the answer begins. If only the words or
+segments are far too many, the text stays, and only their times are removed, like all times that cannot be right.
 """
 
 from collections.abc import Sequence
@@ -18,40 +18,41 @@ _CHARACTERS_A_SECOND: Final = 400
 #: Segments, or words: in all, and for each second of sound.
 _ITEMS: Final = 400
 _ITEMS_A_SECOND: Final = 20
-#: Bytes of an answer: a word with its times and metrics, written out widely, takes 1,000.
+#: Bytes of an answer: a word with its times and metrics, in indented JSON, takes 1,000.
 _BYTES: Final = 1 << 20
 _BYTES_A_SECOND: Final = 20_000
 #: Characters of a speaker's name.
 _NAME: Final = 100
-#: Parts of an answer (see `PartBudget`): in all, and for each second of sound. The words of quick speech, written out widely, have 20.
+#: Parts of an answer (see `PartBudget`): in all, and for each second of sound. The words of quick speech, with all metrics, have 20.
 _PARTS: Final = 5000
 _PARTS_A_SECOND: Final = 200
-#: However long the sound is: a day of words, written out widely, has a million. Each takes some 30 us of all threads' time, and 400 bytes.
+#: The most parts, however long the sound is: the words of a day, with all metrics, have a million. Each part takes some 30 us of all
+#: threads' time, and 400 bytes.
 _MOST_PARTS: Final = 1_250_000
-#: Cost of each sign: so many of it make one part. Each costs time and memory, even if nothing is in it.
+#: How many of each sign make one part. Each sign costs time and memory, even if nothing follows it.
 _ONE_PART: Final = {**dict.fromkeys(("{", "[", "<|"), 1), **dict.fromkeys(LINE_ENDS, 4), **dict.fromkeys('",', 8)}
 
 
 def check_size(body: bytes, seconds: float) -> None:
-    """Raise NoTranscriptError for an answer of more bytes than `seconds` of sound can fill, before anything is made of it."""
+    """Raise NoTranscriptError for an answer with more bytes than `seconds` of sound can need. Call it before parsing."""
     if len(body) > _BYTES + _BYTES_A_SECOND * seconds:
         raise NoTranscriptError(f"it has {len(body)} bytes, too many for {seconds:g} s of sound", excess=True)
 
 
 class PartBudget:
-    """Budget of the parts an answer may still have: objects, lists, texts, lines and times, each of which some reader takes apart.
+    """Budget of the parts that an answer may still have: objects, lists, texts, lines and times.
 
-    An empty object takes two bytes of an answer, and some hundred of memory: without this, an answer within its bytes would take
-    a gigabyte, and minutes.
+    An empty object takes two bytes of an answer, and about a hundred bytes of memory: without this, an answer of permitted size
+    could take a gigabyte, and minutes.
     """
 
     def __init__(self, seconds: float) -> None:
-        """Begin with what `seconds` of sound can fill."""
+        """Begin with the parts that `seconds` of sound can need."""
         self._seconds = seconds
         self._left = min(_PARTS + _PARTS_A_SECOND * seconds, _MOST_PARTS)
 
     def take(self, text: str) -> None:
-        """Count the parts of a text, before anything is made of it. Raises NoTranscriptError when there were too many in all."""
+        """Count the parts of a text. Call it before parsing. Raises NoTranscriptError if there were too many in all."""
         self._left -= sum(text.count(sign) / number for sign, number in _ONE_PART.items())
         if self._left < 0:
             raise NoTranscriptError(f"it has too many parts for {self._seconds:g} s of sound", excess=True)
@@ -60,9 +61,9 @@ class PartBudget:
 def bounded(
     text: str, segments: Sequence[AnswerItem], words: Sequence[AnswerItem], seconds: float
 ) -> tuple[str, list[AnswerItem], list[AnswerItem]]:
-    """Return text, segments and words of an answer about so much sound, within bounds. Raises NoTranscriptError for too much text.
+    """Return text, segments and words of an answer about `seconds` of sound. Raises NoTranscriptError for too much text.
 
-    All texts are clean (`parse`); names of speakers are cut.
+    If there are too many segments or words, they are left out. All texts are clean (`parse`); long speaker names are cut.
     """
     most = int(_CHARACTERS + _CHARACTERS_A_SECOND * seconds)
     size = max(len(text), _size(segments), 0 if text or segments else _size(words))
@@ -81,7 +82,7 @@ def bounded(
 
 
 def _may_be_meant(words: Sequence[AnswerItem], seconds: float) -> bool:
-    """Return whether so many words, and so much in them, can be heard in so much sound."""
+    """Return whether `seconds` of sound can contain this many words, with this much text."""
     return len(words) <= _most_items(seconds) and _size(words) <= _CHARACTERS + _CHARACTERS_A_SECOND * seconds
 
 

@@ -1,4 +1,4 @@
-"""What a refusal means, and the error that it becomes; `rulings` has the table."""
+"""Classify a refusal, and make the error for it; `rulings` has the table."""
 
 import re
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from watcher.masking import masker
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """Meaning of a refusal, with what is needed to act on it."""
+    """Meaning of a refusal, with the details needed to react to it."""
 
     error_class: ErrorClass
     reason: str
@@ -23,17 +23,17 @@ class Classification:
     hint: str = ""
     #: FIELD, PROMPT: the form's field to leave out.
     name: str = ""
-    #: FIELD, PROMPT. True: the server does not know the field. False: it refuses only this value.
+    #: FIELD, PROMPT: True if the server does not know the field, False if it refuses only this value.
     unknown: bool = False
     #: SPLIT: the longest audio in seconds; PROMPT: the longest prompt in characters; SHRINK: the largest file in bytes.
     limit: float = 0.0
-    #: FORMAT: response formats the message offers instead; RECODE: formats of files. Empty: it names none.
+    #: FORMAT: response formats that the message offers instead; RECODE: file formats. Empty: it names none.
     offered: frozenset[str] = field(default=frozenset())
-    #: Seconds to wait before anybody asks again; None: left to the caller.
+    #: Seconds in which no request may start; None: the caller decides.
     wait: float | None = None
 
     def error(self, *, secret: str = "") -> JobError:
-        """Return the error to raise; `secret` is taken out of whatever the server wrote."""
+        """Return the error to raise; `secret` is removed from the server's text."""
         said = scrubbed(self.refusal.message, secret)
         message = f"{_SENTENCES[self.error_class]}: {said or _NAMES.get(self.refusal.status, 'it gave no reason')}"
         if self.refusal.status:
@@ -52,12 +52,12 @@ class Classification:
                 remedy = Remedy(self.error_class.value)
                 seconds = self.limit if remedy is Remedy.SPLIT else 0.0
                 return RemedyError(message, remedy=remedy, seconds=seconds, reason=self.reason, hint=self.hint)
-            case _:  # a field, a format or a prompt of which no simpler form is left
+            case _:  # a field, a format or a prompt for which there is no simpler form
                 return FileError(message, **options)
 
 
 def classify(refusal: Refusal, *, station: bool) -> Classification:
-    """Return what a refusal means; `station`: the endpoint is known as a one-api or new-api relay."""
+    """Return the meaning of a refusal; `station`: the endpoint is known as a one-api or new-api relay."""
     row = next(row for row in TABLE if row.hits(refusal, station=station))  # the last row takes everything
     name = named_field(refusal) if row.error_class in {ErrorClass.FIELD, ErrorClass.PROMPT} else ""
     readers = {ErrorClass.FORMAT: offered_formats, ErrorClass.RECODE: files_taken}
@@ -75,7 +75,7 @@ def classify(refusal: Refusal, *, station: bool) -> Classification:
 
 
 def scrubbed(text: str, secret: str) -> str:
-    """Return a server's text without keys; some echo the key they refuse, whole or in part."""
+    """Return a server's text without keys; some servers quote the refused key, whole or in part."""
     return _KEY.sub("sk-***", masker([secret])(text))
 
 
@@ -86,7 +86,7 @@ def _limit(error_class: ErrorClass, refusal: Refusal) -> float:
     pattern = _LIMITS.get(error_class)
     found = re.search(pattern, refusal.message, re.IGNORECASE) if pattern else None
     number = float(found[1]) if found else 0.0
-    # Cut a little below what is refused: durations are measured differently at both ends.
+    # Stay a little below the limit: client and server measure durations differently.
     return max(number - 10, number / 2) if error_class is ErrorClass.SPLIT else number
 
 
@@ -129,7 +129,7 @@ _NAMES: Final = {
 
 
 def redirect_error(meaning: Classification, endpoint: Endpoint) -> AccountError:
-    """Return the error for a redirect, which is never followed: the key would go to another place."""
+    """Return the error for a redirect. Redirects are never followed: the key would be sent to another server."""
     location = scrubbed(meaning.refusal.location, endpoint.secret)
     try:
         target = urlsplit(urljoin(endpoint.transcriptions, location))

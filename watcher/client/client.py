@@ -1,4 +1,4 @@
-"""The way to one endpoint: what it is known to take, and `ask`, which transcribes one file there."""
+"""The client of one endpoint: what is known about it, and `ask`, which transcribes one file."""
 
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -23,7 +23,7 @@ from watcher.memory import KeyedMemory
 
 
 class Client:
-    """The way to one endpoint; `ask` may be called from any number of threads."""
+    """The client of one endpoint; `ask` may be called from any number of threads."""
 
     def __init__(
         self,
@@ -33,9 +33,9 @@ class Client:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Connect nothing yet; what was learned of this endpoint and model comes from `memory`."""
+        """Make no connection yet. What was learned about this endpoint and model is read from `memory`."""
         self.endpoint = endpoint
-        #: Other settings have taken the place of these; what was begun goes on.
+        #: These settings were replaced; requests that have begun go on.
         self.retired = False
         self._clock = clock
         self._monotonic = monotonic
@@ -54,23 +54,22 @@ class Client:
         announce: Callable[[float], None] = lambda _: None,
         charged: Callable[[], object] = lambda: None,
     ) -> Answer:
-        """Return the server's answer about one file, asked in the richest form it honours.
+        """Return the server's answer about one file, in the richest form that the server supports.
 
-        `failing`: the server failed at this sound in another encoding, and at no other sound; a failure counts as a refusal
-        then. `thorough`: no other encoding of it is left, so what names nothing is met with simpler response formats,
-        then without the prompt, even where others pass as they are.
+        `failing`: the server failed at this sound in another encoding, and at no other sound; then a failure counts as a
+        refusal. `thorough`: there is no other encoding to try, so after a refusal without a reason, simpler response formats are
+        tried, then none of the prompt, even if other files pass unchanged.
 
-        `voices`: at most four speakers to be called by their names, where the server tells speakers apart and knows the field.
+        `voices`: at most four speakers with their names, for servers that tell speakers apart and know the field.
+        `announce` is called before each exchange, and while a large answer waits to be read, with the seconds until the next call.
+        `charged` is called for each request that may be paid for although another one follows it; the outcome says this about
+        the last one (`JobError.maybe_paid`).
 
-        `announce` hears before each exchange, and while a large answer is read, for how many seconds it may be silent.
-        `charged` is called for each request that the server may want to be paid for though another one follows it; the outcome tells
-        of the last one (`JobError.maybe_paid`).
-
-        Raises AccountError and NoChannelError (every file would fail), PassingError (later), GarbledError (an answer came that
-        cannot be read), RemedyError (another form of the file may pass: smaller, shorter, another encoding), FileError,
+        Raises AccountError and NoChannelError (every file would fail), PassingError (it may pass later), GarbledError (the
+        answer cannot be read), RemedyError (another form of the file may pass: smaller, shorter, another encoding), FileError,
         ChangedError, and StoppedError (`cancel`).
-        Refusals of a format, an optional field or the prompt are met here, each once; no request is sent twice alike. What was
-        wanted and had to be left out for it, the answer's warnings say.
+        After a refusal of a format, an optional field or the prompt, a simpler request is made here, once for each; no request is
+        sent twice unchanged. The answer's warnings say which settings had to be left out.
         """
         check_limits(upload, self.limits())
         known = tuple(voices) if self.takes_voices(request.task) else ()
@@ -91,35 +90,35 @@ class Client:
             return conversation.run(opening)
         except AccountError as error:
             if self.retired:
-                # Of an account that nobody uses any more: no reason to hold up the others.
+                # The error is about an account that is no longer used: no reason to hold the others.
                 raise StoppedError("it was asked with settings that were replaced meanwhile") from error
             raise
 
     def limits(self) -> RequestLimits:
-        """Return what one request may hold, by what is known of the model and by what the server refused before."""
+        """Return the limits of one request, from what is known about the model and from earlier refusals."""
         server = self._profile.server()
         seconds = [limit for limit in (longest_seconds(self.endpoint.model), server.max_seconds) if limit]
         sizes = [limit for limit in (self.endpoint.max_upload_bytes, server.max_bytes) if limit]
         return RequestLimits(min(seconds, default=None), min(sizes), server.refused)
 
     def learn_refused(self, formats: Collection[str]) -> None:
-        """Note that the server refused these formats of a sound that it took in another; in which others pass is not noted."""
+        """Note that the server refused these formats of a sound that it took in another; leave out formats in which others passed."""
         self._profile.learn_server(refused=set(formats) - self._experience.taken)
 
     def form(self, task: str = "transcribe") -> str:
-        """Name the form this server is known to honour, like ``verbose_json+word+segment``; "" before the first answer."""
+        """Return the form that this server is known to support, like ``verbose_json+word+segment``; "" before the first answer."""
         return self._profile.model_profile(task).form
 
     def diarizes(self, task: str) -> bool:
-        """Return whether the server is asked to tell speakers apart."""
+        """Return whether requests ask the server to tell speakers apart."""
         return DIARIZED in ladder(self.endpoint.model, task, station=self._profile.server().station)
 
     def takes_voices(self, task: str) -> bool:
-        """Return whether the server may get samples of known speakers: it diarizes, and did not refuse to know the field."""
+        """Return whether to send samples of known speakers: the server diarizes, and has not said that it does not know the field."""
         return self.diarizes(task) and VOICES not in self._profile.model_profile(task).dropped
 
     def cancel(self) -> None:
-        """End all requests in flight with StoppedError, soon; later ones at once."""
+        """End all requests in flight with StoppedError, soon; end later ones at once."""
         self._wire.cancel()
 
     @property
@@ -132,7 +131,7 @@ class Client:
         self._wire.close()
 
     def _opening(self, request: Request, voices: tuple[Voice, ...], *, failing: bool, thorough: bool) -> Negotiation:
-        """Begin where the last conversation with this server ended well."""
+        """Begin with the form in which the last conversation with this server succeeded."""
         server, model_profile = self._profile.server(), self._profile.model_profile(request.task)
         rungs = ladder(self.endpoint.model, request.task, station=server.station)
         known = next((rung for rung in rungs if rung.name == model_profile.form), None)

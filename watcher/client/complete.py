@@ -1,8 +1,8 @@
-"""Compare the segments of an answer with its text: what only the text has is put where it belongs.
+"""Compare the segments of an answer with its text, and insert words that only the text has.
 
-Servers drop words at their own window borders from the segments and keep them in the text (vllm-project/vllm#58029), give
-segments of the beginning alone, or segments without times. Compared are letters and digits alone, whatever the script;
-two long texts by their common stretches, in time that grows with their length.
+Some servers lose words from the segments at the borders of their windows, but keep them in the text (vllm-project/vllm#58029);
+others send segments only of the beginning, or segments without times. Only letters and digits are compared, in any script;
+two long texts by their common stretches, in time proportional to their length.
 """
 
 import unicodedata
@@ -16,33 +16,33 @@ from typing import Final
 
 from watcher.client.found import AnswerItem, together
 
-#: Letters of a text, and letters of segments, that stand for each other.
+#: Letters of a text, and the letters of segments that correspond to them.
 _Difference = tuple[slice, slice]
 
-#: Letters in a stretch by which two texts are held to each other: it has to be in each of them once.
+#: Letters in a stretch by which two texts are aligned; it has to occur in each of them exactly once.
 _STRETCH: Final = 8
-#: What says the same in other words has at most so many letters for each letter, for each digit, and besides.
+#: The same said in other words has at most this many letters for each letter, for each digit, and in addition.
 _REWORDED: Final = 2
 _REWORDED_DIGIT: Final = 12
 _REWORDED_LETTERS: Final = 8
-#: Letters that two texts may differ in and be compared word by word: four hours of quick speech.
+#: Texts that differ in more letters than this are not compared word by word: four hours of quick speech.
 _MOST_LETTERS: Final = 200_000
-#: Pairs of words in a difference that is compared word by word, and in all such differences of an answer.
+#: Most pairs of words in a difference that is compared word by word, and in all such differences of an answer.
 _MOST_PAIRS: Final = 40_000
 _MOST_PAIRS_IN_ALL: Final = 400_000
 #: Signs within a word.
 _INNER: Final = frozenset("-'\u2019")
-#: What ends in a colon and is no longer than this (characters) is the name of a speaker.
+#: A text that ends in a colon and is no longer than this (characters) is the name of a speaker.
 _NAME: Final = 40
 
 
 def letters(text: str) -> str:
-    """Return what is compared of a text: letters and digits, case folded."""
+    """Return the letters and digits of a text, case folded, for comparison."""
     return "".join(character for character in text.casefold() if character.isalnum())
 
 
 def completed(items: Sequence[AnswerItem], text: str) -> list[AnswerItem]:
-    """Return the items, with what the text has beyond them in between: in a segment's text, or as one without times."""
+    """Return the items, and between them the words that only the text has: in a segment's text, or as a segment without times."""
     whole = _FullText(text)
     missing: dict[int, list[tuple[int, str]]] = {}
     for gap in _gaps(items, whole):
@@ -64,7 +64,7 @@ def completed(items: Sequence[AnswerItem], text: str) -> list[AnswerItem]:
 
 @dataclass(frozen=True, slots=True)
 class _Gap:
-    """Letters `first` to before `behind` of the text that are missing before (or `inside` letters into) the item `place`."""
+    """Letters of the text, from `first` to before `behind`, that are missing before (or `inside` letters into) the item `place`."""
 
     first: int
     behind: int
@@ -73,7 +73,7 @@ class _Gap:
 
 
 class _FullText:
-    """A text, and where its letters are in it."""
+    """A text, and the positions of its letters."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -82,7 +82,7 @@ class _FullText:
         self._places = [place for _, place in places]
 
     def begins_word(self, letter: int) -> bool:
-        """Return whether a word begins with this letter; where scripts have no blanks, each letter is one."""
+        """Return whether a word begins with this letter; in scripts without blanks, each letter is a word."""
         if not 0 < letter < len(self._places):
             return True
         before, place = self._places[letter - 1], self._places[letter]
@@ -92,19 +92,19 @@ class _FullText:
         )
 
     def words(self, part: slice) -> list[slice]:
-        """Return the words of a part that begins and ends with a word."""
+        """Return the words of a part; it must begin and end with a word."""
         bounds = [letter for letter in range(part.start, part.stop) if self.begins_word(letter)]
         return [slice(first, behind) for first, behind in pairwise([*bounds, part.stop])]
 
     def cut(self, first: int, behind: int) -> str:
-        """Return the text from one letter to before another, with the signs behind it."""
+        """Return the text from one letter to before another, with the punctuation after it."""
         begin = self._places[first] if first else 0
         end = self._places[behind] if behind < len(self._places) else len(self.text)
         return self.text[begin:end].strip()
 
 
 def _gaps(items: Sequence[AnswerItem], whole: _FullText) -> Iterator[_Gap]:
-    """Return what the items lack, in order."""
+    """Return what is missing from the items, in order."""
     had = _FullText(" ".join(item.text for item in items))
     want, have = whole.letters, had.letters
     if want == have:
@@ -114,7 +114,7 @@ def _gaps(items: Sequence[AnswerItem], whole: _FullText) -> Iterator[_Gap]:
     lacking, extra = counts[0] - counts[1], counts[1] - counts[0]
     letters_lacking = Counter(want) - Counter(have)
     for here, there in _word_by_word(whole, had, _to_words(whole, had, list(_differences(want, have)))):
-        # Words that are all there are in another order; words that only the segments have say the same otherwise.
+        # If no word is missing, only the order differs; if only the segments have words, they say the same in other words.
         elsewhere = not any(want[word] in lacking for word in whole.words(here))
         elsewhere = elsewhere and letters_lacking.keys().isdisjoint(want[here])
         otherwise = any(have[word] in extra for word in had.words(there))
@@ -126,12 +126,12 @@ def _gaps(items: Sequence[AnswerItem], whole: _FullText) -> Iterator[_Gap]:
 
 
 def _reworded(said: str) -> int:
-    """Return how many letters a text may have at most that says the same in other words: "1984" is said in 33."""
+    """Return the most letters that the same can have in other words: "1984" is spoken with 33."""
     return _REWORDED_LETTERS + sum(_REWORDED_DIGIT if sign.isdigit() else _REWORDED for sign in said)
 
 
 def _to_words(whole: _FullText, had: _FullText, differences: Sequence[_Difference]) -> Iterator[_Difference]:
-    """Widen differences to whole words, on both sides by the letters that are the same; what meets then is one."""
+    """Extend differences to whole words, by equal letters on both sides; join differences that touch then."""
 
     def apart(letter: int, other: int) -> bool:
         return whole.begins_word(letter) and had.begins_word(other)
@@ -154,7 +154,7 @@ def _to_words(whole: _FullText, had: _FullText, differences: Sequence[_Differenc
 
 
 def _word_by_word(whole: _FullText, had: _FullText, differences: Iterable[_Difference]) -> Iterator[_Difference]:
-    """Take the words out of differences that both have, where these are small enough, and not too many, for that."""
+    """Remove words from the differences that both texts have, if the differences are small enough and not too many."""
     left = _MOST_PAIRS_IN_ALL
     for here, there in differences:
         ours, theirs = whole.words(here), had.words(there)
@@ -171,14 +171,14 @@ def _word_by_word(whole: _FullText, had: _FullText, differences: Iterable[_Diffe
 
 
 def _differences(want: str, have: str) -> Iterator[_Difference]:
-    """Return the stretches of two texts that differ, in order; either of a pair may be empty."""
+    """Return the stretches in which two texts differ, in order; one of a pair may be empty."""
     at = there = _common(want, 0, have, 0)
     tail = min(_common(want[::-1], 0, have[::-1], 0), len(want) - at, len(have) - there)
     ends = len(want) - tail, len(have) - tail
     for first, second in [*_anchors(want[at : ends[0]], have[there : ends[1]], (at, there)), ends]:
         if first < at or second < there:
             continue
-        # The two agree some way back, too.
+        # The letters before the stretch may be equal, too.
         back = 0
         while first - back > at and second - back > there and want[first - back - 1] == have[second - back - 1]:
             back += 1
@@ -189,7 +189,7 @@ def _differences(want: str, have: str) -> Iterator[_Difference]:
 
 
 def _common(first: str, begin: int, second: str, start: int) -> int:
-    """Return how many characters two texts have in common from these places on."""
+    """Return how many characters of two texts are equal from these positions on."""
     length, step = 0, 64
     while step:
         ours = first[begin + length : begin + length + step]
@@ -201,9 +201,9 @@ def _common(first: str, begin: int, second: str, start: int) -> int:
 
 
 def _anchors(first: str, second: str, offset: tuple[int, int]) -> list[tuple[int, int]]:
-    """Return where stretches begin that each text has once, as many as follow each other in both (a patience diff).
+    """Return the starts of stretches that occur once in each text, as many as have the same order in both (a patience diff).
 
-    Places are counted from `offset`. Texts of more than some hours of speech are not compared any closer.
+    Positions are counted from `offset`. Texts of more than some hours of speech are not compared more closely.
     """
     if max(len(first), len(second)) > _MOST_LETTERS:
         return []
@@ -227,7 +227,7 @@ def _anchors(first: str, second: str, offset: tuple[int, int]) -> list[tuple[int
 
 
 def _once(text: str) -> dict[str, int]:
-    """Return where each stretch begins that a text has once only, in order."""
+    """Return the start of each stretch that occurs only once in a text, in order."""
     found: dict[str, int] = {}
     for place in range(len(text) - _STRETCH + 1):
         stretch = text[place : place + _STRETCH]
@@ -236,7 +236,7 @@ def _once(text: str) -> dict[str, int]:
 
 
 def _inserted(text: str, missing: Sequence[tuple[int, str]]) -> str:
-    """Put words into a text, each behind so many of its letters; the places ascend."""
+    """Insert words into a text, each after a number of its letters; the numbers ascend."""
     parts: list[str] = []
     passed = begin = 0
     waiting = list(reversed(missing))

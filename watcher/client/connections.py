@@ -1,4 +1,4 @@
-"""Connections that hold every exchange against its deadline and the bounds of an answer."""
+"""Connections that enforce the deadline of each exchange and the limits of an answer's size."""
 
 import contextlib
 import http.client
@@ -19,32 +19,32 @@ from urllib3.poolmanager import PoolManager, ProxyManager
 from watcher.client.upload import Upload
 from watcher.errors import ChangedError, SourceError
 
-#: The largest answer: verbose_json with words of a day of speech stays below 20 MB. Every request in flight may hold one.
+#: The largest answer: verbose_json with the words of a day of speech stays below 20 MB. Each request in flight may need this memory.
 ANSWER_BYTES: Final = 24 * 1024 * 1024
 #: The longest status line and headers, with interim answers before them: what Node's client takes. Python's parser needs time
 #: with the square of a content type's length, 0.2 s for this much.
 HEAD_BYTES: Final = 16 * 1024
 
-#: What headers, chunk marks and interim answers may add to an answer on the wire.
+#: Bytes that headers, chunk marks and interim answers may add to an answer.
 _OVERHEAD_BYTES: Final = 1024 * 1024
 BLOCK_BYTES: Final = 128 * 1024
-#: Statuses of interim answers; 101 is none: nobody asks here for another protocol.
+#: Statuses of interim answers, without 101: no request asks for another protocol.
 _INTERIM: Final = range(102, 200)
 _WITHOUT_BODY: Final = {HTTPStatus.SWITCHING_PROTOCOLS, HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
-#: A server is silent while it works, up to hours: the kernel finds out whether the peer is still there.
+#: A server is silent while it works, up to hours; with keepalives the kernel finds out whether the peer is still there.
 _SOCKET_OPTIONS: Final = [
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     *(
         (socket.IPPROTO_TCP, getattr(socket, name), value)
         for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 30), ("TCP_KEEPCNT", 5))
-        if hasattr(socket, name)  # Linux names; elsewhere the system's defaults hold
+        if hasattr(socket, name)  # names on Linux; other systems use their defaults
     ),
 ]
 
 
 class AnswerTooLongError(Exception):
-    """The server sends more than any transcript can be."""
+    """The server sends more bytes than any transcript can have."""
 
 
 class HeadTooLongError(Exception):
@@ -52,7 +52,7 @@ class HeadTooLongError(Exception):
 
 
 class Exchange:
-    """One exchange: until when it may last, how much may still come, and the socket to shut when it has to end."""
+    """One exchange: its deadline, the bytes that may still come, and the socket to shut down when it has to end."""
 
     def __init__(self, monotonic: Callable[[], float], seconds: float) -> None:
         self._monotonic = monotonic
@@ -65,16 +65,16 @@ class Exchange:
 
     @property
     def connected(self) -> bool:
-        """There was a connection (through TLS and proxies, where they are in the way)."""
+        """Whether there was a connection, including TLS and proxies if they are used."""
         return self._socket is not None
 
     def board(self, connected: Any) -> None:
-        """Take the socket of the connection in use; raises when the exchange has to end already."""
+        """Note the socket of the connection; raises if the exchange has to end already."""
         self._socket = connected
         self.await_bytes()
 
     def await_bytes(self) -> None:
-        """Set the next blocking call's timeout to the deadline; TimeoutError beyond it, or after `cancel`."""
+        """Set the timeout of the next blocking call to the deadline; TimeoutError after it, or after `cancel`."""
         remaining = self._deadline - self._monotonic()
         if self.cancelled or remaining <= 0:
             raise TimeoutError("cancelled" if self.cancelled else "deadline")
@@ -93,7 +93,7 @@ class Exchange:
 
     @contextlib.contextmanager
     def head(self) -> Iterator[None]:
-        """Accept at most `HEAD_BYTES` inside the block."""
+        """Accept at most `HEAD_BYTES` within the block."""
         self._left_of_head = HEAD_BYTES
         try:
             yield
@@ -107,18 +107,18 @@ class Exchange:
         if hasattr(connected, "socket"):  # urllib3's SSLTransport, TLS through a TLS proxy
             connected = connected.socket
         if isinstance(connected, socket.socket):
-            # Not SSLSocket.shutdown: it takes the TLS object away from under the thread that reads. An error means that
-            # it was closed meanwhile, and its thread has woken already.
+            # Not SSLSocket.shutdown: it removes the TLS object while the other thread still reads from it. An error means that
+            # the socket was closed meanwhile, and its thread has woken up already.
             with contextlib.suppress(OSError):
                 socket.socket.shutdown(connected, socket.SHUT_RDWR)
 
 
-#: The exchange of this thread: the connection classes below are made by urllib3 and learn of it no other way.
+#: The exchange of this thread. urllib3 makes the connection objects below, so they cannot get it as an argument.
 current: ContextVar[Exchange] = ContextVar("exchange")
 
 
 class FileBody:
-    """The file as MultipartEncoder reads it: `len` is what is left; the offset is ours, not the descriptor's."""
+    """The file as MultipartEncoder reads it: `len` is the number of bytes left; the descriptor's offset does not change."""
 
     def __init__(self, upload: Upload, exchange: Exchange) -> None:
         self._descriptor = upload.descriptor
@@ -127,7 +127,7 @@ class FileBody:
         self.len = upload.size
 
     def read(self, size: int) -> bytes:
-        """Return the next bytes; also the place where a slow upload meets its deadline."""
+        """Return the next bytes; raise TimeoutError if a slow upload is past its deadline."""
         self._exchange.await_bytes()
         wanted = min(size, self.len)
         try:
@@ -142,7 +142,7 @@ class FileBody:
 
 
 class _MeteredSocket(io.RawIOBase):
-    """Reads from a socket, within the exchange's deadline and cap at every read."""
+    """Reads from a socket; each read checks the exchange's deadline and limit."""
 
     def __init__(self, raw: io.RawIOBase, exchange: Exchange) -> None:
         super().__init__()
@@ -164,11 +164,11 @@ class _MeteredSocket(io.RawIOBase):
 
 
 class _MeteredResponse(http.client.HTTPResponse):
-    """An answer whose status line and headers are metered too, not only its body.
+    """An answer whose status line and headers are limited too, not only its body.
 
-    Interim answers are skipped, as RFC 9110 (section 15.2) asks for. Python skips "100 Continue" alone and takes any other for the
-    answer; the true one then arrives as the answer to the next request on the connection, which is about another recording. For the
-    same reason no connection is used again after an answer that can have no body: what a server sends behind it is not read.
+    Interim answers are skipped, as RFC 9110 (section 15.2) demands. Python skips only "100 Continue" and takes any other one as the
+    answer; then the real answer would count for the next request on the connection, which is about another recording. For the
+    same reason a connection is not used again after an answer that cannot have a body: bytes after it are not read.
     """
 
     def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""One conversation with a server about one file: asked in simpler forms until it answers, or refuses for good."""
+"""One conversation with a server about one file: simpler and simpler requests until it answers, or refuses for good."""
 
 import threading
 from collections.abc import Callable
@@ -37,32 +37,32 @@ from watcher.transcript import Transcript
 
 _log = structlog.get_logger()
 
-#: Requests in one conversation: each rung of the ladder, each optional field, and the prompt twice.
+#: Most requests in one conversation: each response form, each optional field, and the prompt twice.
 _MOST_CALLS: Final = 12
 #: Cloudflare waits about 100 s for the first byte of an answer (524), nginx 60 s unless configured otherwise (504).
-#: A timeout that comes sooner does not depend on the piece's length, and short pieces are never split for a timeout.
+#: A timeout that comes sooner does not depend on the piece's length. Short pieces are never split after a timeout.
 _GATEWAY_TIMEOUTS: Final = {504, 524}
 _GATEWAY_SECONDS: Final = 30.0
-#: Seconds around an exchange that its deadline does not bound: a name is looked up, the answer is read.
+#: Seconds that an exchange may take in addition to its deadline: for the name lookup, and for parsing the answer.
 _AROUND: Final = 60.0
 #: Seconds to read a large answer on a slow machine with much to do; on a PC the largest takes half a minute.
 _READING: Final = 600.0
 _WORTH: Final = {"text": 0, "segments": 1, "words": 2}
-#: Failures (500) of a form that never worked here, before it is taken for the form's fault.
+#: If a form never worked here, this many failures (500) are believed to be the form's fault.
 _DOUBTS: Final = 2
 
 
 class Experience:
-    """What conversations with one endpoint have met in this process; every method may be called from any thread."""
+    """What conversations with one endpoint have shown in this process; every method may be called from any thread."""
 
     def __init__(self) -> None:
         self.failures = UploadFailures()
-        #: Formats of what was answered.
+        #: Formats of files for which there was an answer.
         self.taken: set[str] = set()
-        #: Tasks for which a refusal that names nothing met the plainest format, too.
+        #: Tasks for which even the plainest format was refused without a reason.
         self.plainest_refused: set[str] = set()
         self._lock = threading.Lock()
-        #: Failures of forms that never worked, by task and form; and what was logged once.
+        #: Failures of forms that never worked, by task and form; and facts that were logged already.
         self._doubts: dict[tuple[str, str], int] = {}
         self._logged: set[str] = set()
 
@@ -74,13 +74,13 @@ class Experience:
             self._doubts.pop((task, form), None)
 
     def doubts(self, task: str, form: str) -> int:
-        """Note a failure of a form that never worked; return how many there were since the last answer in it."""
+        """Count a failure of a form that never worked; return how many there were since the last answer in it."""
         with self._lock:
             self._doubts[task, form] = self._doubts.get((task, form), 0) + 1
             return self._doubts[task, form]
 
     def is_news(self, what: str) -> bool:
-        """Return True the first time that this is met."""
+        """Return True if `what` is seen for the first time."""
         with self._lock:
             known = what in self._logged
             self._logged.add(what)
@@ -98,7 +98,7 @@ class Conversation:
     upload: Upload
     request: Request
     announce: Callable[[float], None]
-    #: Called for each request but the last one that the server may want to be paid for.
+    #: Called for each request, except the last, that may be paid for.
     charged: Callable[[], object]
     clock: Callable[[], float]
     monotonic: Callable[[], float]
@@ -166,12 +166,12 @@ class Conversation:
     def _note_headers(self, reply: HttpResponse) -> None:
         self.profile.learn_server(station=is_station(reply), whisper_cpp=_is_whisper_cpp(reply))
         if reply.status == HTTPStatus.OK:
-            # What comes from a proxy in front may lack the server's headers.
+            # A proxy's own answer may lack the server's headers.
             other = "server" in reply.headers and not _is_whisper_cpp(reply)
             self.profile.doubt_server(station=not is_station(reply), whisper_cpp=other)
 
     def _give_up_on_length(self, status: int, elapsed: float) -> None:
-        """Request shorter pieces where a proxy in front of the server does not wait for the whole of this one."""
+        """Raise an error that asks for shorter pieces, if a proxy in front of the server does not wait long enough for this one."""
         if self.upload.seconds < 2 * SHORTEST_SECONDS:
             return
         half = self.upload.seconds / 2
@@ -187,7 +187,7 @@ class Conversation:
         station = self.profile.server().station
         if _is_success(reply):
             try:
-                # 204 says in so many words that there is nothing to say.
+                # 204 means that there is no text.
                 plain = state.form.plain or reply.status == HTTPStatus.NO_CONTENT
                 waiting = partial(self.announce, _READING)
                 return read_answer(reply.body, self.upload.seconds, self.request, plain=plain, waiting=waiting)
@@ -212,7 +212,7 @@ class Conversation:
         return meaning
 
     def _second_thought(self, state: Negotiation) -> Negotiation | None:
-        """Return the repeated request if the answer's headers showed whisper.cpp and the fields for it differ, else None."""
+        """Return the request to repeat if the answer's headers show whisper.cpp and its fields differ, else None."""
         if state.whisper_cpp or not self.profile.server().whisper_cpp:
             return None
         again = replace(state, whisper_cpp=True)
@@ -223,7 +223,7 @@ class Conversation:
         )
 
     def _simpler(self, state: Negotiation, meaning: Classification) -> Negotiation | None:
-        """Return a simpler question after a refusal; None: there is none, or it was not about the question."""
+        """Return a simpler request after a refusal; None: there is none, or the refusal was not about the request's form."""
         rungs = self._rungs()
         below = rungs[rungs.index(state.form) + 1 :] if state.form in rungs else rungs
         again: Negotiation | None = None
@@ -245,7 +245,7 @@ class Conversation:
             case ErrorClass.PASSING if state.failing and state.thorough and meaning.reason == "server":
                 again = self._plainer(state, below)
             case ErrorClass.RECODE if meaning.reason == "refused" and (state.thorough or not state.proven):
-                # It names nothing: on first contact, see whether a plainer question passes before the file is blamed.
+                # It gives no reason: if no form has worked here yet, try a simpler form before blaming the file.
                 again = self._plainer(state, below)
             case ErrorClass.PASSING if meaning.refusal.status == 500 and not state.proven and state.form.granularities:  # noqa: PLR2004 - a bare 500
                 again = self._doubted(state)
@@ -260,7 +260,7 @@ class Conversation:
         return again
 
     def _bracketed(self, state: Negotiation, meaning: Classification) -> Negotiation | None:
-        """Return the question with the brackets back, where it was tried without them and that may be what is refused."""
+        """Return the request with brackets again, if it was tried without them and that may be why it is refused."""
         if not state.bare or self._brackets() is not Brackets.IGNORED:
             return None
         refused = meaning.error_class in {ErrorClass.FIELD, ErrorClass.FORMAT} or meaning.reason == "refused"
@@ -272,9 +272,9 @@ class Conversation:
         return self.profile.model_profile(self.request.task).brackets
 
     def _plainer(self, state: Negotiation, below: tuple[ResponseForm, ...]) -> Negotiation | None:
-        """Return the question in the next plainer format; after the plainest, as the last resort, without prompt; or None.
+        """Return the request in the next simpler format; after the simplest, as the last possibility, without prompt; or None.
 
-        If the plainest format was refused once, the format is not the cause: try it again in the last encoding only.
+        If the simplest format was refused before, the format is not the cause: try it again only with the last encoding.
         """
         if self.request.task in self.experience.plainest_refused and not state.thorough:
             return None
@@ -287,12 +287,12 @@ class Conversation:
         return replace(state, prompt="", omitted=state.omitted | {"prompt"}, exception=True)
 
     def _doubted(self, state: Negotiation) -> Negotiation | None:
-        """Suspect the form after it failed twice and never worked: some servers fail on granularities (speaches)."""
+        """Return a simpler request after a form failed twice and never worked: some servers fail on granularities (speaches)."""
         doubted = self.experience.doubts(self.request.task, state.form.name) >= _DOUBTS
         return replace(state, form=VERBOSE) if doubted else None
 
     def _learn_success(self, state: Negotiation, opening: Negotiation, transcript: Transcript) -> None:
-        """Store what this conversation taught; facts known at its start were learned earlier, so their expiry is not renewed."""
+        """Store what was learned in this conversation; facts known at its start were learned earlier, so their expiry stays."""
         self.experience.answered(self.upload, self.request.task, state.form.name)
         self.profile.doubt_server(refused=self.upload.format)
         if state.exception:
@@ -309,7 +309,7 @@ class Conversation:
             self._compare(state, transcript)
 
     def _compare(self, state: Negotiation, transcript: Transcript) -> None:
-        """Note where less came than was asked for, and whether that is for the brackets of the granularities."""
+        """Note whether the answer has less than was asked for, and whether the brackets of the granularities are the cause."""
         got = "text" if not transcript.timed else "segments"
         if any(segment.words for segment in transcript.segments):
             got = "words"
@@ -321,7 +321,7 @@ class Conversation:
             _log.info("api.degraded", asked=state.form.name, got=got, reason="ignored", model=self.endpoint.model)
 
     def _learn_brackets(self, state: Negotiation, *, enough: bool) -> None:
-        """Note whether the granularities are heard of with their brackets, or without them only."""
+        """Note whether the server reads the granularities with their brackets, or only without them."""
         if state.bare:
             found = Brackets.OFF if enough else Brackets.ON
         elif enough:
@@ -331,13 +331,13 @@ class Conversation:
         self.profile.learn_model_profile(self.request.task, ModelProfile(brackets=found))
 
     def _failure(self, state: Negotiation, meaning: Classification) -> RemedyError | None:
-        """Return the error if the server failed twice at the same bytes: their sound may pass in another encoding. Else None."""
+        """Return an error if the server failed twice at the same bytes: the sound may pass in another encoding. Else None."""
         if meaning.error_class not in {ErrorClass.PASSING, ErrorClass.CROWDED}:
             return None
         if meaning.reason != "server":
             self.experience.failures.note(self.upload)
             return None
-        # Other bytes, but the sound is the one that it failed at before.
+        # The bytes differ, but the server failed at this sound before.
         again, alone = (True, False) if state.failing else self.experience.failures.failed(self.upload)
         if not again:
             return None

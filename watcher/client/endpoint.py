@@ -1,4 +1,4 @@
-"""Address and key of an endpoint: normalise what people paste.
+"""Address and key of an endpoint: correct what people paste.
 
 For addresses see `watcher.address`. Keys are pasted with blanks, line ends or a ``Bearer`` in front.
 """
@@ -21,10 +21,10 @@ MAX_UPLOAD_BYTES: Final = 24 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A server and the model asked of it; made valid when it is made, else ConfigError.
+    """A server and a model. The constructor normalises the values, and raises ConfigError for invalid ones.
 
-    `url` may be the host, the host with ``/v1``, or the full route. An empty or absent key means that no Authorization
-    is sent. The key never shows in the repr.
+    `url` may be the host, the host with ``/v1``, or the full route. With an empty key, no Authorization header
+    is sent. The repr does not show the key.
     """
 
     url: str
@@ -35,13 +35,13 @@ class Endpoint:
     #: Full addresses of the two tasks.
     transcriptions: str = field(init=False, repr=False)
     translations: str = field(init=False, repr=False)
-    #: Host, port and path in front of the route: names this server in the ledger's memory and in the log.
+    #: Host, port and the path before the route: the server's name in the ledger's memory and in the log.
     name: str = field(init=False, repr=False)
-    #: The path was none of the known ones, so ``/v1/audio/transcriptions`` was added to it.
+    #: The path was not a known one, so ``/v1/audio/transcriptions`` was added to it.
     assumed: bool = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Normalise the address, clean the key, and refuse what cannot work."""
+        """Normalise the address, clean the key, and raise ConfigError for invalid values."""
         if not self.model.strip() or not self.model.isprintable():
             raise ConfigError("api.model is empty or has unprintable characters", hint='set api.model = "whisper-1"')
         if self.max_upload_bytes <= 0:
@@ -59,21 +59,21 @@ class Endpoint:
 
     @property
     def party(self) -> str:
-        """Return who asks, without showing the key: a few digits that are the same for the same key and model."""
+        """Return some hex digits that are the same for the same key and model, and do not reveal the key."""
         return sha256(f"{self.model}\0{self.secret}".encode(errors="surrogatepass")).hexdigest()[:8]
 
     @property
     def secret(self) -> str:
-        """The bare key; "" when there is none. For the Authorization header and for scrubbing, nothing else."""
+        """The key; "" if there is none. Only for the Authorization header and for removing it from texts."""
         return self.key.get_secret_value() if isinstance(self.key, SecretStr) else ""
 
     @property
     def loopback(self) -> bool:
-        """The server runs on this machine, so that proxies of the environment do not apply and http is safe."""
+        """Whether the server runs on this machine: then no proxy of the environment is used, and http is safe."""
         return _is_loopback(urlsplit(self.transcriptions).hostname or "")
 
     def warnings(self) -> tuple[str, ...]:
-        """Return plain sentences for the start log: a key in the clear, an address that had to be guessed."""
+        """Return warnings for the log at the start: a key that is sent unencrypted, an address that had to be guessed."""
         found = []
         if self.secret and self.transcriptions.startswith("http:") and not self.loopback:
             found.append(f"the api key is sent unencrypted to {self.name}: use https, or a server on this machine")
@@ -98,7 +98,7 @@ def _cleaned(given: SecretStr | str | None) -> SecretStr | None:
     key = re.sub(r"^bearer(\s+|$)", "", raw.strip(), flags=re.IGNORECASE)
     if not key:
         raise ConfigError("api.key is blank", hint=hint)
-    # A line end inside would forge a header, and http.client can't encode what is not Latin-1: both fail only when asked.
+    # A line end would forge a header, and http.client encodes only Latin-1: both would fail only at the first request.
     if not key.isascii() or not key.isprintable() or any(character.isspace() for character in key):
         raise ConfigError("api.key contains blanks, line ends or characters that are not ASCII", hint=hint)
     return SecretStr(key)

@@ -21,9 +21,9 @@ _MILLISECONDS: Final = frozenset({"sentenceinfo"})
 
 
 def item_of(entry: Mapping[str, Any], *, factor: float | None = None, inner: bool = True) -> AnswerItem:
-    """Return a segment or word as its object describes it; `factor` makes seconds of its times (None: not known).
+    """Return the segment or word that an object describes; `factor`: converts its times to seconds (None: not known).
 
-    `inner`: with the words inside of it.
+    `inner`: also read the words inside it.
     """
     names = folded(entry)
     start, end = times_of(names, factor)
@@ -31,7 +31,7 @@ def item_of(entry: Mapping[str, Any], *, factor: float | None = None, inner: boo
     exact = any(time is not None and time.exact for time in (start, end))
     words = _inner_words(names, text, factor) if inner else ()
     begin, until = (None if time is None else time.seconds for time in (start, end))
-    if begin is not None and until is not None and 0 < until < begin:  # an end of 0 is one that is not known
+    if begin is not None and until is not None and 0 < until < begin:  # an end of 0 means that it is not known
         begin, until = until, begin
     return AnswerItem(text, begin, until, _speaker(names), words, entry, exact)
 
@@ -55,14 +55,14 @@ def segments_in(names: Mapping[str, Any]) -> list[AnswerItem]:
 
 
 def _listed(value: object) -> object:
-    """Return an object whose names count its entries ("0", "1") as the list that it is; anything else as it is."""
+    """Return an object whose names are numbers ("0", "1") as a list; anything else unchanged."""
     if isinstance(value, dict) and value and all(re.fullmatch(r"[0-9]{1,6}", str(name)) for name in value):
         return [value[name] for name in sorted(value, key=int)]
     return value
 
 
 def _of_row(entry: object) -> AnswerItem | None:
-    """Return a segment that is a list of start, end and text, in any order of text and times; None: it is something else."""
+    """Return the segment that a list of start, end and text is, with the text first or last; None: it is something else."""
     if not isinstance(entry, list) or len(said := [value for value in entry if isinstance(value, str)]) != 1:
         return None
     times = [time for value in entry if not isinstance(value, str) and (time := number(value)) is not None]
@@ -70,7 +70,7 @@ def _of_row(entry: object) -> AnswerItem | None:
 
 
 def words_in(names: Mapping[str, Any], factor: float | None = None) -> list[AnswerItem]:
-    """Return words that are in objects; a list of bare words has no times, and the text has the words."""
+    """Return words that are objects; a list of plain words has no times, and the text has these words anyway."""
     for place in (names, *_time_tables(names)):
         for key in _WORDS:
             value = place.get(key)
@@ -82,12 +82,12 @@ def words_in(names: Mapping[str, Any], factor: float | None = None) -> list[Answ
 
 
 def _time_tables(names: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the objects that hold lists of segments and words by kind: NeMo's ``timestamp``."""
+    """Return the objects that have lists of segments and words by kind: NeMo's ``timestamp``."""
     return [folded(value) for key in ("timestamp", "timestamps") if isinstance(value := names.get(key), dict)]
 
 
 def paired(names: Mapping[str, Any], text: str) -> list[AnswerItem]:
-    """Return the words of a text whose times are beside it as pairs of milliseconds: FunASR's ``timestamp``."""
+    """Return the words of a text whose times are a separate list of pairs in milliseconds: FunASR's ``timestamp``."""
     pairs = names.get("timestamp")
     words = _SPOKEN.findall(text)
     if not isinstance(pairs, list) or len(words) != len(pairs):
@@ -98,7 +98,7 @@ def paired(names: Mapping[str, Any], text: str) -> list[AnswerItem]:
     return [AnswerItem(word, start, end, exact=True) for word, (start, end) in zip(words, times, strict=True)]
 
 
-#: A word, or a character where words are not set apart by blanks.
+#: A word, or a character in scripts without blanks between words.
 _SPOKEN: Final = re.compile(rf"[{UNSPACED}]|[^\W_{UNSPACED}]+(?:'[^\W_]+)?")
 
 
@@ -126,7 +126,7 @@ def _speaker(names: Mapping[str, Any]) -> str:
 
 
 def single_words(items: Sequence[AnswerItem]) -> bool:
-    """Return whether segments are words by another name, as the chunks of transformers may be."""
+    """Return whether segments are in fact words, as the chunks of transformers may be."""
     texts = [item.text.strip() for item in items]
     return len(texts) > 2 and all(  # noqa: PLR2004 - two may be short answers
         text and not any(character.isspace() for character in text) and (text.isascii() or len(text) == 1)
@@ -135,7 +135,7 @@ def single_words(items: Sequence[AnswerItem]) -> bool:
 
 
 def _inner_words(names: Mapping[str, Any], text: str, factor: float | None) -> tuple[AnswerItem, ...]:
-    """Return the words inside a segment; whisper.cpp's are tokens, where a leading blank begins a new word."""
+    """Return the words inside a segment; those of whisper.cpp are tokens, and a blank at the start begins a new word."""
     raw = words_in(names, factor) or paired(names, text)
     spaced = any(word.text.startswith(" ") for word in raw)
     tokens: list[list[AnswerItem]] = []
@@ -145,14 +145,14 @@ def _inner_words(names: Mapping[str, Any], text: str, factor: float | None) -> t
         elif word.text.strip():
             tokens.append([word])
     words = [_one_word(items) for items in tokens]
-    # Tokens may cut a character of several bytes in two: such words are worth less than none.
+    # Tokens may split a character of several bytes: then better no words than broken ones.
     if any("\ufffd" in word.text for word in words) and "\ufffd" not in text:
         return ()
     return tuple(words)
 
 
 def _one_word(tokens: Sequence[AnswerItem]) -> AnswerItem:
-    """Return the word that tokens are, which ends when the last of them does."""
+    """Join tokens to one word, which ends with the last of them."""
     first, *more = tokens
     if not more:
         return first

@@ -1,6 +1,6 @@
-"""Parse event streams: servers that were not asked to stream do it all the same (``text/event-stream``).
+"""Parse event streams (``text/event-stream``): some servers stream although they were not asked to.
 
-The grammar is that of the HTML standard, section 9.2; JSON lines, an object in each, are taken for the same thing.
+The grammar is that of the HTML standard, section 9.2; JSON lines, one object per line, are read in the same way.
 """
 
 import json
@@ -11,7 +11,7 @@ _FIELD: Final = re.compile(r"(data|event|id|retry): ?|:")
 
 
 def payloads(text: str) -> list[tuple[str, Any]] | None:
-    """Return name ("": none) and data of each event, JSON where it is some, else the text; None for what is no stream."""
+    """Return name ("": none) and data of each event: parsed JSON, or the text if it is none; None: this is no stream."""
     if text.startswith("{"):
         return _of_json_lines(text)
     if not _FIELD.match(text):

@@ -1,4 +1,4 @@
-"""Which uploads a server failed at: whether the failure follows the bytes, or meets everybody."""
+"""The uploads at which a server failed: to know whether the bytes are the cause, or all uploads fail."""
 
 import threading
 from collections import deque
@@ -6,7 +6,7 @@ from typing import Final
 
 from watcher.client.upload import Upload
 
-#: Uploads whose failures are remembered; and so many that fail at the same time are not the fault of one of them.
+#: Number of uploads whose failures are remembered. If this many fail at the same time, no single one is at fault.
 _FAILURES_KEPT: Final = 1000
 _SEVERAL: Final = 2
 _MEETINGS_KEPT: Final = 100
@@ -17,12 +17,12 @@ class UploadFailures:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        #: What happened to which uploads.
+        #: What happened, and the upload to which it happened.
         self._met: deque[tuple[str, str]] = deque(maxlen=_MEETINGS_KEPT)
-        #: Answers so far; and how many there were when the server first failed at some bytes.
+        #: Number of answers so far; and how many there were when the server first failed at some bytes.
         self._answered = 0
         self._failed: dict[str, int] = {}
-        #: What was not answered since the last answer, as far as it takes to know whether it is one upload.
+        #: Uploads not answered since the last answer, up to as many as are needed to know whether it is only one.
         self._failing: set[str] = set()
 
     def answered(self, upload: Upload) -> None:
@@ -35,7 +35,7 @@ class UploadFailures:
     def failed(self, upload: Upload) -> tuple[bool, bool]:
         """Note that the server failed at these bytes.
 
-        Return (only this upload fails, others were answered since); both are True only for bytes that it failed at before.
+        Return (only this upload fails, others were answered since); both are False for bytes that failed for the first time.
         """
         key = _bytes_of(upload)
         self.note(upload)
@@ -53,7 +53,7 @@ class UploadFailures:
                 self._failing.add(_bytes_of(upload))
 
     def again(self, what: str, upload: Upload) -> bool:
-        """Return whether these bytes met this before: chance seldom strikes the same ones twice."""
+        """Return whether this happened to the same bytes before: twice is seldom chance."""
         with self._lock:
             meeting = (what, _bytes_of(upload))
             again = meeting in self._met
@@ -62,5 +62,5 @@ class UploadFailures:
 
 
 def _bytes_of(upload: Upload) -> str:
-    """Return what tells the bytes of uploads apart: recorders make files of one size and one length by the dozen."""
+    """Return an identity of an upload's bytes: many files of a recorder have the same size and length, so these are not enough."""
     return f"{upload.name} {upload.size} {upload.seconds} {upload.digest}"

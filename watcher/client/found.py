@@ -1,4 +1,4 @@
-"""Parts of an answer before their times are interpreted: the values between the readers and the transcript."""
+"""Values for the parts of an answer as they were read, before their times are interpreted."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -10,14 +10,14 @@ from watcher.text import UNSPACED
 #: A character of a script without blanks between words, or of its punctuation.
 UNSPACED_SIGN: Final = re.compile(rf"[{UNSPACED}\u3000-\u303f\uff00-\uff65]")
 
-#: Where `str.splitlines` ends a line.
+#: The characters at which `str.splitlines` ends a line.
 LINE_ENDS: Final = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 
 
 class NoTranscriptError(Exception):
-    """A 200 that holds no transcript; `error` is the JSON object that says why, if there is one.
+    """An answer with status 200 that has no transcript; `error`: the JSON object that says why, if there is one.
 
-    `excess`: it holds more than the sound can, as far as is known how long that is.
+    `excess`: it has more text than the sound can have, if the known length is right.
     """
 
     def __init__(self, message: str, *, error: Mapping[str, Any] | None = None, excess: bool = False) -> None:
@@ -29,7 +29,7 @@ class NoTranscriptError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class AnswerItem:
-    """A segment or a word as the server gave it; a time that is missing is None."""
+    """A segment or a word of the server; missing times are None."""
 
     text: str
     start: float | None = None
@@ -38,33 +38,33 @@ class AnswerItem:
     words: tuple["AnswerItem", ...] = ()
     #: The server's own object, which holds the metrics.
     entry: Mapping[str, Any] | None = None
-    #: Its times are seconds: their name or notation says so. Else `timing.in_seconds` finds their unit out.
+    #: Its times are seconds, by their name or notation. Otherwise `timing.in_seconds` finds out their unit.
     exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerParts:
-    """The parts of an answer in the order they are in it; each may be missing."""
+    """The parts of an answer, in the answer's order; each may be missing."""
 
     text: str = ""
     segments: tuple[AnswerItem, ...] = ()
-    #: Words that are beside the segments, not inside of them.
+    #: Words in a list of their own, not inside the segments.
     words: tuple[AnswerItem, ...] = ()
-    #: ISO code; "" where the answer names none that is known.
+    #: ISO code; "" if the answer names no known language.
     language: str = ""
-    #: The answer's own word about the length of its audio, in the answer's unit; 0: none.
+    #: The audio's length as the answer states it, in the answer's unit; 0: not stated.
     duration: float = 0.0
     #: How sure the server is of the language, from 0 to 1; None: it does not say.
     language_probability: float | None = None
 
 
 def spliced(before: str, after: str) -> str:
-    """Return two texts as one, with a blank between them where their scripts have one."""
+    """Join two texts, with a blank between them if their scripts use blanks."""
     return before + _between(before, after) + after
 
 
 def together(texts: Iterable[str]) -> str:
-    """Return several texts as one, as `spliced` does with two."""
+    """Join several texts, as `spliced` does with two."""
     parts = [""]
     for text in filter(None, texts):
         parts += [_between(parts[-1], text), text]

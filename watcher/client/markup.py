@@ -1,4 +1,4 @@
-"""Take out what models write between the words: language tags, special tokens, times and speakers in brackets.
+"""Remove markup that models write between the words: language tags, special tokens, times and speakers in brackets.
 
 Sources: Qwen3-ASR (vllm-project/vllm#33410: ``language English<asr_text>…``), Whisper's and SenseVoice's special tokens
 (``<|en|>``, ``<|0.00|>``, ``<|NEUTRAL|>``), whisper.cpp's (``[_BEG_]``, ``[_TT_150]``), MOSS-Transcribe-Diarize
@@ -31,10 +31,10 @@ def unmarked(text: str) -> tuple[str, str]:
 
 
 def timed(text: str) -> list[AnswerItem] | None:
-    """Return the stretches of a text that begins with a time token, by their times in seconds; None for other texts.
+    """Split a text that begins with a time token into stretches with times in seconds; None for other texts.
 
-    Whisper's times begin anew in each window of 30 s, and nothing says how many windows were silent: times that go back
-    are none.
+    Whisper's times start again at 0 in each window of 30 s, and it is not known how many windows were silent: so if the times
+    decrease, return None.
     """
     pattern = next((pattern for pattern in (_TIME, _BRACKETED_TIME) if pattern.match(text)), None)
     if pattern is None:

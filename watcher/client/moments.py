@@ -25,13 +25,13 @@ def number(value: object) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A time, in seconds if `exact`, else in a unit that is not known."""
+    """A time, in seconds if `exact`, else in an unknown unit."""
 
     seconds: float
     exact: bool
 
     def times(self, factor: float | None) -> "Moment":
-        """Return the time in seconds by a factor that is known; None: it is not."""
+        """Return the time in seconds; `factor`: seconds of an unknown unit; None: not known, then the time stays as it is."""
         return self if factor is None or self.exact else Moment(self.seconds * factor, exact=True)
 
 
@@ -61,7 +61,7 @@ def _fold(name: str) -> str:
     return (_known if len(name) <= _WORTH_KEEPING else _without_signs)(name)
 
 
-#: Characters of a name that is kept in mind; no name above is longer, and an answer's longest would fill the memory for good.
+#: Longest name (characters) that is cached: no known name is longer, and very long names of an answer would fill the memory.
 _WORTH_KEEPING: Final = 64
 
 
@@ -73,12 +73,12 @@ _known: Final = lru_cache(maxsize=1024)(_without_signs)
 
 
 def folded(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an object by its folded names; of two names that fold alike the first counts."""
+    """Return an object with folded names; if two names are the same when folded, the first counts."""
     return {_fold(name): inner for name, inner in reversed(list(value.items()))}
 
 
 def names_of(names: str) -> tuple[str, ...]:
-    """Return the names in a text, which has blanks between them."""
+    """Return the names in a text, separated by blanks."""
     return tuple(names.split())
 
 
@@ -92,14 +92,14 @@ _UNITS: Final = {
 
 
 class _TimeNames:
-    """Names of one kind of time, the best first, each also with a unit behind it."""
+    """Names of one kind of time, the best first, each also with a unit as suffix."""
 
     def __init__(self, names: str) -> None:
         self._spelled = [(name + unit, factor) for name in names_of(names) for unit, factor in _UNITS.items()]
         self._ranks = {name: rank for rank, (name, _) in enumerate(self._spelled)}
 
     def read(self, names: Mapping[str, Any], factor: float | None = None) -> Moment | None:
-        """Return the time; `factor` makes seconds of one whose name and notation have no unit. None: there is no time."""
+        """Return the time; `factor`: converts one without a unit in name and notation to seconds. None: there is no time."""
         for rank in sorted(self._ranks[name] for name in names.keys() & self._ranks.keys()):
             name, unit = self._spelled[rank]
             if (time := moment(names[name])) is not None:
@@ -140,7 +140,7 @@ def times_of(names: Mapping[str, Any], factor: float | None) -> tuple[Moment | N
 
 
 def _hundredths(names: Mapping[str, Any], factor: float | None) -> tuple[Moment | None, Moment | None]:
-    """Return the times ``t0`` and ``t1``: whisper.cpp's are whole hundredths of a second, other servers' have a point."""
+    """Return the times ``t0`` and ``t1``: whole hundredths of a second from whisper.cpp; other servers send seconds with a point."""
     unit = 0.01 if all(isinstance(names.get(key), int) for key in ("t0", "t1")) else factor
     start, end = (time and time.times(unit) for time in (moment(names.get(key)) for key in ("t0", "t1")))
     return start, end

@@ -1,4 +1,4 @@
-"""In which form a request is made, and how it is made simpler after a refusal. Pure, no I/O."""
+"""The form of a request, and simpler forms after a refusal. Pure, no I/O."""
 
 from dataclasses import dataclass, replace
 from typing import Final
@@ -12,15 +12,15 @@ from watcher.job import ResultWarning
 
 #: The field with samples of known speakers.
 VOICES: Final = "known_speaker_references"
-#: Fields whose values are the user's.
+#: Fields whose values the user sets.
 _VALUES: Final = frozenset({"language", "temperature"})
-#: Characters of a prompt that is not too long anywhere.
+#: Length of a prompt (characters) that is not too long for any server.
 _ALL_TAKE: Final = 224
 
 
 @dataclass(frozen=True, slots=True)
 class Negotiation:
-    """The state of a negotiation: the form of the next request, and what it leaves out."""
+    """The state of a negotiation: the form of the next request, and the fields it leaves out."""
 
     form: ResponseForm
     dropped: frozenset[str]
@@ -30,22 +30,22 @@ class Negotiation:
     proven: bool
     whisper_cpp: bool
     voices: tuple[Voice, ...] = ()
-    #: Fields of which the server does not take this request's value.
+    #: Fields whose value in this request the server refuses.
     omitted: frozenset[str] = frozenset()
-    #: The codes of the language that were not refused yet, the next one first.
+    #: Codes of the language that were not refused yet, the next one first.
     languages: tuple[str, ...] = ()
-    #: The name of the granularities goes without its brackets.
+    #: Send the field of the granularities without the brackets in its name.
     bare: bool = False
     #: The server failed at this sound before, in another encoding.
     failing: bool = False
-    #: No other encoding is left, so the question may be made simpler than this server wants it.
+    #: There is no other encoding to try, so the request may be made simpler than the server needs for other files.
     thorough: bool = False
-    #: It was made simpler for this one sound: nothing follows for others.
+    #: It was made simpler for this sound only: nothing is learned for others.
     exception: bool = False
 
 
 def fields_of(talk: Negotiation, endpoint: Endpoint, request: Request) -> tuple[str, list[tuple[str, str]]]:
-    """Return the address and the form's fields, in a steady order; the file comes last."""
+    """Return the address and the form's fields, always in the same order; the file comes last."""
     fields = [("model", endpoint.model), ("response_format", talk.form.response_format)]
     granularities = "timestamp_granularities" if talk.bare else "timestamp_granularities[]"
     fields += [(granularities, name) for name in talk.form.granularities]
@@ -59,7 +59,7 @@ def fields_of(talk: Negotiation, endpoint: Endpoint, request: Request) -> tuple[
     elif request.task == "translate":
         url = endpoint.translations
     if talk.whisper_cpp:
-        # Before October 2025 it carried the text of one request into the next (whisper.cpp, pull request 3482).
+        # Before October 2025 it used the text of one request as context of the next (whisper.cpp, pull request 3482).
         fields.append(("no_context", "true"))
     if url == endpoint.transcriptions and (talk.languages or talk.whisper_cpp):
         fields.append(("language", talk.languages[0] if talk.languages else "auto"))
@@ -71,18 +71,18 @@ def fields_of(talk: Negotiation, endpoint: Endpoint, request: Request) -> tuple[
 
 
 def may_be_voices(meaning: Classification) -> bool:
-    """Return whether a refusal may be about the samples: it names them, or what it says of a file may be true of theirs."""
+    """Return whether a refusal may be about the samples: it names them, or it is about a file and may mean a sample."""
     return meaning.error_class is not ErrorClass.FIELD or meaning.name in {VOICES, "known_speaker_names"}
 
 
 def without_voices(talk: Negotiation, meaning: Classification) -> Negotiation:
-    """Leave the samples out: for good where the refusal names them, for all are made alike; else for this request alone."""
+    """Leave the samples out: for good if the refusal names them, as all are made in the same way; else only for this request."""
     named = {VOICES} if meaning.error_class is ErrorClass.FIELD else set()
     return replace(talk, voices=(), dropped=talk.dropped | named)
 
 
 def other_format(talk: Negotiation, meaning: Classification, below: tuple[ResponseForm, ...]) -> Negotiation | None:
-    """Go to the next format; where the refusal lists what the server takes, straight to one of those."""
+    """Use the next format, or, if the refusal lists formats that the server takes, the next of these."""
     others = [rung for rung in below if rung.response_format != talk.form.response_format]
     offered = meaning.offered - {talk.form.response_format}
     listed = [rung for rung in others if rung.response_format in offered]
@@ -92,7 +92,7 @@ def other_format(talk: Negotiation, meaning: Classification, below: tuple[Respon
 def fewer_granularities(
     talk: Negotiation, meaning: Classification, below: tuple[ResponseForm, ...]
 ) -> Negotiation | None:
-    """Leave out the granularity that a refusal names, or all of them; None where none is asked for."""
+    """Leave out the granularity that a refusal names, or all of them; None if the request has none."""
     if not talk.form.granularities:
         return None
     about_words = "word" in meaning.refusal.message.lower() and "word" in talk.form.granularities
@@ -103,9 +103,9 @@ def fewer_granularities(
 
 
 def without_field(talk: Negotiation, meaning: Classification) -> Negotiation:
-    """Leave out the field a refusal names: for good where the server does not know it, else for this request alone.
+    """Leave out the field that a refusal names: for good if the server does not know it, else only for this request.
 
-    What is not the user's own value is always the same, so that leaving it out is for good, too.
+    A field whose value the user cannot set has always the same value, so it is left out for good, too.
     """
     if meaning.unknown or meaning.name not in _VALUES:
         return replace(talk, dropped=talk.dropped | {meaning.name})
@@ -115,9 +115,9 @@ def without_field(talk: Negotiation, meaning: Classification) -> Negotiation:
 
 
 def shorter_prompt(talk: Negotiation, meaning: Classification) -> Negotiation:
-    """Cut the prompt once, to what the server says or to what all take; then leave it out.
+    """Cut the prompt once, to the length that the server names or to one that all take; after that, leave it out.
 
-    What the server says of prompts as such is learnt; what it has against this one is not.
+    A refusal of all prompts, or a limit of their length, is learned; a refusal of this prompt is not.
     """
     if meaning.unknown:
         return replace(talk, prompt="", prompt_limit=0)
@@ -129,7 +129,7 @@ def shorter_prompt(talk: Negotiation, meaning: Classification) -> Negotiation:
 
 
 def left_out_warnings(talk: Negotiation, request: Request, model: str) -> tuple[ResultWarning, ...]:
-    """Return what the user wanted and refusals, this conversation's and earlier ones, kept from being asked."""
+    """Return warnings about settings that were left out because of refusals, now or earlier."""
     found = []
     left_out = talk.dropped | talk.omitted
     if request.language and "language" in left_out:

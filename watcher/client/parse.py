@@ -1,8 +1,8 @@
-"""Parse the body of a 200 into a Transcript, by content alone: servers mislabel, wrap, rename and leave out.
+"""Parse the body of an answer into a Transcript, by its content alone: servers use wrong labels, wrappers and names.
 
-The order is that of the protocol's reference page: bytes, then JSON or an event stream, then what hides in its text. A
-Content-Type is never looked at. What is no transcript raises `NoTranscriptError`, with the error object in it when there was one.
-What an answer's `text` has and its segments do not is kept, and a time that is missing lies between its neighbours.
+The order is that of the protocol's reference page: bytes, then JSON or an event stream, then formats within its text. The
+Content-Type is ignored. A body without a transcript raises `NoTranscriptError`, with the error object in it if there is one.
+Words that only the `text` has, not the segments, are kept; a missing time is placed between its neighbours.
 """
 
 import codecs
@@ -30,9 +30,9 @@ from watcher.transcript import Segment, Transcript, Word
 
 
 def transcript_of(body: bytes, seconds: float, *, language: str = "", plain: bool = True) -> Transcript:
-    """Read an answer about `seconds` of audio (0: unknown); times are clamped to that.
+    """Read an answer about `seconds` of audio (0: unknown); times are clamped to this length.
 
-    `language` is used where the answer names none. `plain`: text, srt or vtt was asked, where nothing means silence.
+    `language` is used if the answer names none. `plain`: the request was for text, srt or vtt, so an empty body means silence.
     Raises NoTranscriptError.
     """
     check_size(body, seconds)
@@ -45,7 +45,7 @@ def transcript_of(body: bytes, seconds: float, *, language: str = "", plain: boo
         raise NoTranscriptError("the answer is nested too deeply") from exc
 
 
-#: How often a text is looked into for JSON, an event stream or a subtitle: the body, and a text in it.
+#: How deep texts are searched for JSON, an event stream or subtitles: the body, and a text in it.
 _WRAPS: Final = 2
 
 
@@ -62,14 +62,14 @@ def _decoded(body: bytes) -> str:
 
 
 _UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-#: Controls that no text has.
+#: Control characters that no text has.
 _BINARY: Final = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 
 
 def _nearly_decoded(body: bytes) -> str:
-    """Return the text of bytes that are not UTF-8: UTF-8 with broken characters, else Latin letters of one byte each.
+    """Decode bytes that are not UTF-8: as UTF-8 with broken characters, or as Latin letters of one byte each.
 
-    Raises NoTranscriptError for other scripts of one byte a letter, whose words are all beyond ASCII: which one it is nobody says.
+    Raises NoTranscriptError if whole words are beyond ASCII: then it is another script of one byte per letter, and nothing says which.
     """
     text = body.decode("utf-8-sig", "replace")
     if any(character != "\ufffd" and not character.isascii() for character in text):
@@ -79,11 +79,11 @@ def _nearly_decoded(body: bytes) -> str:
     return body.decode("cp1252", "replace")
 
 
-# What hides in a text.
+# Formats within a text.
 
 
 def _of_text(text: str, parts: PartBudget, *, wraps: int, body: bool = False) -> AnswerParts:
-    """Read a text, and what else hides in it; `parts`: how many the answer may have, `wraps`: how deep it is looked into."""
+    """Read a text, or the JSON, events or subtitles in it; `parts`: the budget of parts; `wraps`: how deep to search."""
     parts.take(text)
     text = _unfenced(text.lstrip("\ufeff").strip())
     if is_page(text):
@@ -115,7 +115,7 @@ def _of_text(text: str, parts: PartBudget, *, wraps: int, body: bool = False) ->
 
 
 def _unfenced(text: str) -> str:
-    """Return what is in a block of code, as language models wrap what they answer; any other text as it is."""
+    """Return the content of a code block, as language models write around their answers; any other text unchanged."""
     first, _, rest = text.partition("\n")
     return rest.removesuffix("```").strip() if rest.endswith("```") and _FENCE.fullmatch(first.rstrip()) else text
 
@@ -124,20 +124,20 @@ _FENCE: Final = re.compile(r"```[\w-]{0,20}")
 
 
 def is_page(text: str) -> bool:
-    """Return whether a text is a page or an XML document; other text may well begin with a sign of less, or name an element."""
+    """Return whether a text is a web page or an XML document; other text may also begin with "<", or name an element."""
     match = _PAGE.match(text)
     return match is not None and (match[1] is None or f"</{match[1].lower()}" in text.lower())
 
 
-#: Of some elements only one that is closed makes a page.
+#: Some elements count only if they are closed.
 _PAGE: Final = re.compile(
     r"<(?:!doctype|!--|\?xml|(?:html|head|body|meta|script)[\s/>]|"
     r"(title|style|center|div|table|form|pre|h[1-6]|error|errors)[\s/>])",
     re.IGNORECASE,
 )
 _LITERAL: Final = r"(?:-?\d++(?:\.\d++)?|true|false|null)"
-#: What begins like JSON: a brace before a name, a bracket before values alone. Labels such as ``[Music]``, ``{laughs}``,
-#: ``{Music: soft}`` and ``[12, 13 and 14]`` do not.
+#: A beginning like that of JSON: a brace before a name, a bracket before values only. Labels such as ``[Music]``, ``{laughs}``,
+#: ``{Music: soft}`` and ``[12, 13 and 14]`` do not match.
 _BROKEN_JSON: Final = re.compile(
     r"""\{\s*+(?:["'{\[}]|(?![\w -]{1,60}:[^{}"\[\]\n]{0,200}\}\s*+[^\s,\]}])[\w -]{1,60}:)|"""
     r"""\[\s*+(?:['{\[\]]|"(?:[^"\\]|\\.)*+(?:$|"\s*+(?:[,\]]|$)))|"""
@@ -148,20 +148,20 @@ _BROKEN_JSON: Final = re.compile(
 def _loaded(text: str) -> Any:
     try:
         return json.loads(text)
-    except (ValueError, RecursionError):  # broken, a number of thousands of digits, or brackets without end
+    except (ValueError, RecursionError):  # broken, a number with thousands of digits, or brackets without end
         return None
 
 
 def _is_answer(value: object) -> bool:
-    """Return whether a list inside of a text is an answer rather than speech: it holds objects, and nothing else."""
+    """Return whether a list within a text is an answer rather than speech: it has only objects."""
     return isinstance(value, list) and bool(value) and all(isinstance(entry, dict) for entry in value)
 
 
 def _of_events(events: Sequence[tuple[str, Any]], inner: ReadText) -> AnswerParts:
-    """Put the events of a stream together; the final text counts, else what came before it.
+    """Join the events of a stream; the final text counts, or, if there is none, the events before.
 
     OpenAI's events (``transcript.text.delta``, ``.segment``, ``.done``), chunks like those of chats (vLLM before 2026-08),
-    and whole answers or bare texts, each about the sound behind the one before (speaches).
+    and whole answers or plain texts, each about the sound after that of the one before (speaches).
     """
     deltas: list[str] = []
     segments: list[AnswerItem] = []
@@ -198,7 +198,7 @@ def _of_events(events: Sequence[tuple[str, Any]], inner: ReadText) -> AnswerPart
 
 
 def _choice(payload: dict[str, Any]) -> tuple[str, bool] | None:
-    """Return the text of a chunk like a chat's, and whether it is the last; None for what is no such chunk."""
+    """Return the text of a chunk like that of a chat, and whether it is the last; None: it is no such chunk."""
     choices = payload.get("choices")
     if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
         return None
@@ -210,7 +210,7 @@ def _choice(payload: dict[str, Any]) -> tuple[str, bool] | None:
     return content if isinstance(content, str) else "", choice.get("finish_reason") is not None
 
 
-# From what was found to the transcript.
+# From the parts to the transcript.
 
 
 def _assembled(found: AnswerParts, seconds: float, language: str) -> Transcript:
@@ -231,7 +231,7 @@ def _assembled(found: AnswerParts, seconds: float, language: str) -> Transcript:
         text = text or together(item.text for item in segments)
         segments, words = _grouped(text, words), []
     segments = completed(segments, text)
-    # An empty segment may still tell when the one before it ended.
+    # An empty segment may still show when the one before it ended.
     placed = _placed(segments, duration)
     segments = [item for item in segments if item.text]
     if words and placed:
@@ -250,7 +250,10 @@ def _assembled(found: AnswerParts, seconds: float, language: str) -> Transcript:
 
 
 def _lines(found: AnswerParts) -> tuple[AnswerItem, ...]:
-    """Return a text alone as segments without times: lines in brackets (whisper.cpp: ``[BLANK_AUDIO]``) are their own."""
+    """Return the text of an answer without segments as segments without times.
+
+    Each line in brackets (whisper.cpp: ``[BLANK_AUDIO]``) is a separate segment.
+    """
     if found.words:
         return ()
     groups = groupby(found.text.splitlines(), key=lambda line: bool(_IN_BRACKETS.fullmatch(line.strip())))
@@ -262,7 +265,7 @@ _IN_BRACKETS: Final = re.compile(r"\[[^\[\]]*\]|\([^()]*\)|\*[^*]*\*")
 
 
 def _cleaned(items: Sequence[AnswerItem]) -> tuple[list[AnswerItem], list[str]]:
-    """Return the items with texts that any output can hold, and the languages that their markup names."""
+    """Return the items with cleaned texts, and the languages that their markup names."""
     kept, languages = [], []
     for item in items:
         text, language = _clean(item.text)
@@ -274,7 +277,7 @@ def _cleaned(items: Sequence[AnswerItem]) -> tuple[list[AnswerItem], list[str]]:
 
 
 def _with_words(segments: Sequence[AnswerItem], inner: Sequence[AnswerItem]) -> list[AnswerItem]:
-    """Return the segments with their words in seconds, `inner` in the same order; a segment without times takes theirs."""
+    """Return the segments with their words in seconds (`inner`, in the same order); a segment without times gets those of its words."""
     result = []
     passed = 0
     for item in segments:
@@ -291,13 +294,13 @@ def _with_words(segments: Sequence[AnswerItem], inner: Sequence[AnswerItem]) -> 
 
 
 def _soon(words: Sequence[AnswerItem], duration: float) -> float:
-    """Return the time until when a last word without an end lasts: nobody speaks one for longer than a second."""
+    """Return the end of a last word without an end: no word is spoken for longer than a second."""
     known = [time for word in words for time in (word.start, word.end) if time is not None]
     return min([duration or math.inf, max(known, default=0.0) + 1.0])
 
 
 def _placed(segments: Sequence[AnswerItem], duration: float) -> list[AnswerItem]:
-    """Return the segments in order of time, each with times that can be meant; nothing where no time is known."""
+    """Return the segments in order of time, each with plausible times; nothing if no time is known."""
     items = filled(segments, 0.0, duration)
     ends = [item.end for item in items if item.end is not None]
     if len(ends) < len(items) or (len(items) > 1 and max(ends) <= 0):
@@ -328,7 +331,7 @@ def _segment(item: AnswerItem, duration: float) -> Segment:
 
 
 def _dealt(items: Sequence[AnswerItem], words: Sequence[AnswerItem]) -> list[AnswerItem]:
-    """Deal words to the segments they were said in: by their letters where these agree, else by their times."""
+    """Assign words to their segments: by their letters if these agree, else by their times."""
     words = [word for word in words if word.text]
     hands: list[list[AnswerItem]] = [[] for _ in items]
     ends = list(accumulate(len(letters(item.text)) for item in items))
@@ -344,12 +347,12 @@ def _dealt(items: Sequence[AnswerItem], words: Sequence[AnswerItem]) -> list[Ans
 
 
 def _border(items: Sequence[AnswerItem], position: int) -> float:
-    """Return the time from which a word rather belongs to the next segment: the middle of the gap between the two."""
+    """Return the time from which a word belongs to the next segment: the middle of the gap between the two."""
     return ((items[position].end or 0.0) + (items[position + 1].start or 0.0)) / 2
 
 
 def _grouped(text: str, words: Sequence[AnswerItem]) -> list[AnswerItem]:
-    """Build segments from words alone: a new one after a sentence, after a pause, and before it grows too long."""
+    """Build segments from words: begin a new one after a sentence, after a pause, and before one becomes too long."""
     words = sorted(words, key=lambda word: word.start or 0.0)
     parts = _slices(text, words)
     segments: list[AnswerItem] = []
@@ -373,7 +376,7 @@ _LONG_SECONDS: Final = 15.0
 
 
 def _slices(text: str, words: Sequence[AnswerItem]) -> list[str]:
-    """Cut the text at its words, so that its punctuation stays; without an agreeing text, the words with their blanks."""
+    """Cut the text at its words, so that its punctuation stays; if text and words do not agree, return the words with blanks."""
     if "".join(letters(word.text) for word in words) != letters(text):
         texts = [word.text for word in words]
         return [spliced(said, behind)[: -len(behind)] for said, behind in pairwise(texts)] + texts[-1:]
@@ -387,9 +390,9 @@ def _slices(text: str, words: Sequence[AnswerItem]) -> list[str]:
 
 
 def _clean(text: str) -> tuple[str, str]:
-    """Return one line of text that any output can hold, and the language that its markup names.
+    """Return the text as one clean line, and the language that its markup names.
 
-    No markup of models, no control characters, no lone surrogates, single blanks, and no more than 30 marks on a letter.
+    It has no markup of models, no control characters, no lone surrogates, only single blanks, and at most 30 marks on a letter.
     """
     if not text.isascii():
         text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
@@ -397,5 +400,5 @@ def _clean(text: str) -> tuple[str, str]:
     return stream_safe(" ".join(_CONTROL.sub("", text).split())), language
 
 
-#: C0 and C1 controls but white space, byte order marks, and the signs that turn writing around.
+#: C0 and C1 controls except white space, byte order marks, and signs that change the direction of writing.
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb]")

@@ -1,7 +1,7 @@
-"""The response formats a model is asked for, best first, and what was learned about a server.
+"""The response formats of a model, best first, and what was learned about a server.
 
-What a model takes is known for OpenAI's (the spec's table of models and formats; durations by their refusals); all
-else is found out by asking, from verbose_json with words down to json, and remembered: see `ServerProfile`.
+For OpenAI's models the formats are known (from the spec's table of models and formats; the durations from their refusals). For
+all others they are found out by requests, from verbose_json with words down to json, and stored: see `ServerProfile`.
 """
 
 import contextlib
@@ -15,29 +15,29 @@ from typing import Final
 from watcher.errors import StateError
 from watcher.memory import KeyedMemory
 
-#: What makes no result poorer is found out anew after this; a server may have been updated.
+#: Seconds after which facts that make no result poorer are found out again: the server may have been updated.
 REMEMBERED_SECONDS: Final = 30 * 86400.0
-#: What makes results poorer, as a single answer may have taught it, is believed for no longer than this.
+#: Seconds after which facts that make results poorer are found out again: they may come from a single answer.
 BELIEVED_SECONDS: Final = 86400.0
-#: No piece is cut shorter than this: a server that took less at a time would get nothing at all, so such a limit is none.
+#: No piece is shorter than this (seconds), so a lower limit of a server is ignored.
 SHORTEST_LIMIT: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseForm:
-    """One rung: the response format and the granularities asked for."""
+    """A response format and the granularities asked for."""
 
     response_format: str
     granularities: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
-        """Name the rung in log and memory, like ``verbose_json+word+segment``."""
+        """Return the form's name in log and memory, like ``verbose_json+word+segment``."""
         return "+".join((self.response_format, *self.granularities))
 
     @property
     def plain(self) -> bool:
-        """The body is text by its kind, where nothing at all means silence."""
+        """Whether the body is plain text, so that an empty one means silence."""
         return self.response_format in {"srt", "vtt", "text"}
 
 
@@ -48,7 +48,7 @@ SRT: Final = ResponseForm("srt")
 JSON: Final = ResponseForm("json")
 DIARIZED: Final = ResponseForm("diarized_json")
 
-#: OpenAI refuses its gpt-* models 1400 s and more; durations are measured differently at both ends.
+#: OpenAI's gpt-* models refuse 1400 s and more; client and server measure durations differently.
 GPT_SECONDS: Final = 1390.0
 
 _GPT: Final = re.compile(r"(^|/)gpt-(4o-)?(mini-)?transcribe")
@@ -56,9 +56,9 @@ _DIARIZE: Final = re.compile(r"transcribe\S*-diarize")
 
 
 def ladder(model: str, task: str, *, station: bool) -> tuple[ResponseForm, ...]:
-    """Return the forms to ask in, best first.
+    """Return the forms to ask for, best first.
 
-    At a one-api station diarized_json is never asked: it refuses that only after it has paid for the upstream's answer.
+    A one-api station is never asked for diarized_json: it refuses this only after it has paid for the upstream's answer.
     """
     if _DIARIZE.search(model):
         return (JSON,) if station else (DIARIZED, JSON)
@@ -70,37 +70,37 @@ def ladder(model: str, task: str, *, station: bool) -> tuple[ResponseForm, ...]:
 
 
 def longest_seconds(model: str) -> float | None:
-    """Return the longest audio a model is known to take, in seconds."""
+    """Return the longest audio that a model is known to take, in seconds."""
     return GPT_SECONDS if _GPT.search(model) else None
 
 
 def takes_prompt(model: str) -> bool:
-    """Return whether a model takes a prompt at all, as far as is known."""
+    """Return whether a model takes a prompt, as far as is known."""
     return not _DIARIZE.search(model)
 
 
 class Brackets(StrEnum):
-    """Result of sending ``timestamp_granularities[]``, which some servers only know without its brackets."""
+    """Result of sending ``timestamp_granularities[]``; some servers know the field only without brackets."""
 
-    #: Less came than was asked for: the next request is made without them.
+    #: The answer had less than was asked for: the next request is made without brackets.
     IGNORED = "ignored"
-    #: Without them came what was asked for.
+    #: Without brackets the answer had what was asked for.
     OFF = "off"
-    #: It came no better without them.
+    #: The answer was no better without brackets.
     ON = "on"
 
 
 @dataclass(frozen=True, slots=True)
 class ModelProfile:
-    """What a server is known to take for one model and task; each value may change on its own."""
+    """What a server is known to take for one model and task; each value can change separately."""
 
-    #: The highest rung it honours; "" as long as nothing was found out.
+    #: The best form that it supports; "" if not known yet.
     form: str = ""
-    #: Optional fields it does not know.
+    #: Optional fields that it does not know.
     dropped: frozenset[str] = field(default=frozenset())
-    #: The longest prompt in characters; None: no limit known; 0: none at all.
+    #: The longest prompt in characters; None: no limit known; 0: it takes no prompt.
     prompt: int | None = None
-    #: Whether it reads ``timestamp_granularities[]`` only without its brackets; None as long as nothing was found out.
+    #: Whether it reads ``timestamp_granularities[]`` only without its brackets; None if not known yet.
     brackets: Brackets | None = None
 
 
@@ -108,23 +108,23 @@ class ModelProfile:
 class ServerTraits:
     """Facts about one server, for all models and tasks."""
 
-    #: It is a one-api or new-api relay station.
+    #: Whether it is a one-api or new-api relay station.
     station: bool = False
-    #: It is whisper.cpp, which takes every language for English unless asked for ``auto``.
+    #: Whether it is whisper.cpp, which takes every language for English unless the language is ``auto``.
     whisper_cpp: bool = False
     #: The longest audio in seconds, and the largest file in bytes, by its refusals; 0: not known.
     max_seconds: float = 0.0
     max_bytes: int = 0
-    #: Formats of files that it refuses, by the extensions they are sent under.
+    #: File formats that it refuses, as extensions.
     refused: frozenset[str] = field(default=frozenset())
 
 
 class ServerProfile:
     """Facts learned about an endpoint, stored in the ledger's memory and cached.
 
-    Each fact has its own expiry. A limit, a field that is left out or a poorer form lives for a day: one answer teaches it,
-    and that answer may be wrong, or come from somebody in between. The best form lives for a month, and so does what the
-    headers of each answer say: the first answer that says otherwise ends it.
+    Each fact has its own expiry. A limit, an omitted field or a poorer form expires after a day: it was learned from one answer,
+    which may be wrong, or come from a proxy. The best form expires after a month, and so do facts from the
+    headers of answers: the first answer with other headers also ends them.
     """
 
     def __init__(self, endpoint: str, model: str, memory: KeyedMemory, *, clock: Callable[[], float]) -> None:
@@ -135,7 +135,7 @@ class ServerProfile:
         }
 
     def server(self) -> ServerTraits:
-        """Return what is known of the server."""
+        """Return what is known about the server."""
         known = self._server.known()
         seconds = _number(known.get("max_seconds"))
         return ServerTraits(
@@ -156,9 +156,9 @@ class ServerProfile:
         max_bytes: int = 0,
         refused: Collection[str] = (),
     ) -> None:
-        """Note what was found out about the server; `station`: by its headers, `marked`: by the words of a refusal.
+        """Store facts about the server; `station`: shown by its headers, `marked`: by the words of a refusal.
 
-        The same again changes nothing, so what is used all the time is found out anew after its time as well.
+        Storing a known fact again does not change its expiry, so facts in constant use expire as well.
         """
         headers = {"station": station, "whisper_cpp": whisper_cpp}
         words: dict[str, object] = {"marked": marked, "max_seconds": max_seconds, "max_bytes": max_bytes}
@@ -167,12 +167,12 @@ class ServerProfile:
             self._server.learn({name: value for name, value in facts.items() if value}, seconds=seconds)
 
     def doubt_server(self, *, station: bool = False, whisper_cpp: bool = False, refused: str = "") -> None:
-        """Forget what has turned out wrong: that its headers are a station's, or whisper.cpp's, that it refuses a format."""
+        """Delete facts that turned out wrong: that its headers are a station's, or whisper.cpp's; that it refuses a format."""
         names = [_REFUSES + refused] * bool(refused) + ["station"] * station + ["whisper_cpp"] * whisper_cpp
         self._server.forget(names)
 
     def model_profile(self, task: str) -> ModelProfile:
-        """Return what is known of the model at this server."""
+        """Return what is known about the model at this server."""
         known = self._model_profiles[task].known()
         form, prompt = known.get("form"), known.get("prompt")
         return ModelProfile(
@@ -183,7 +183,7 @@ class ServerProfile:
         )
 
     def learn_model_profile(self, task: str, model_profile: ModelProfile, *, best: bool = False) -> None:
-        """Note what was found out about the model; `best`: there is no better form than its."""
+        """Store facts about the model; `best`: there is no better form than this one."""
         facts: dict[str, object] = {_DROPS + name: True for name in model_profile.dropped}
         if model_profile.prompt is not None:
             facts["prompt"] = model_profile.prompt
@@ -196,13 +196,13 @@ class ServerProfile:
             )
 
 
-#: Begin the names of facts of which there may be several.
+#: Start of the names of facts of which there may be several.
 _REFUSES: Final = "refuses "
 _DROPS: Final = "drops "
 
 
 class _ExpiringFacts:
-    """Facts under one key of the memory, by name, each with the Unix time at which it is doubted."""
+    """Facts under one key of the memory, by name, each with the Unix time at which it expires."""
 
     def __init__(self, key: str, memory: KeyedMemory, clock: Callable[[], float]) -> None:
         self._key = key
@@ -212,16 +212,16 @@ class _ExpiringFacts:
         self._facts: dict[str, tuple[object, float]] | None = None
 
     def known(self) -> dict[str, object]:
-        """Return the facts that are not doubted yet."""
+        """Return the facts that have not expired."""
         now = self._clock()
         if self._facts is None:
-            # A ledger that is away costs a request in a better form than the server takes, and not the service.
+            # If the ledger cannot be read, go on without facts: this costs a request in a form that the server does not take.
             with contextlib.suppress(StateError):
                 self._facts = self._stored()
         return {name: value for name, (value, expires) in (self._facts or {}).items() if expires > now}
 
     def learn(self, facts: Mapping[str, object], *, seconds: float) -> None:
-        """Note facts for `seconds`; one that is known already keeps its own expiry."""
+        """Store facts for `seconds`; a known fact keeps its expiry."""
         known = self.known()
         new = {name: value for name, value in facts.items() if name not in known or known[name] != value}
         if new:
@@ -229,15 +229,15 @@ class _ExpiringFacts:
             self._change({name: (value, expires) for name, value in new.items()}, ())
 
     def forget(self, names: Collection[str]) -> None:
-        """Drop facts."""
+        """Delete facts."""
         if not self.known().keys().isdisjoint(names):
             self._change({}, names)
 
     def _change(self, new: Mapping[str, tuple[object, float]], gone: Collection[str]) -> None:
-        # A lost note is learned again; the answer that taught it was paid for, and must not be lost with it.
+        # A lost fact is learned again; the paid answer that showed it must not be lost with it.
         with self._lock, contextlib.suppress(StateError):
             self._facts = {name: fact for name, fact in {**(self._facts or {}), **new}.items() if name not in gone}
-            # Another process may have learnt something else about the same server.
+            # Another process may have learned something else about the same server.
             facts = {name: fact for name, fact in self._stored().items() if name not in gone} | self._facts
             now = self._clock()
             self._facts = facts = {name: fact for name, fact in facts.items() if fact[1] > now}

@@ -1,4 +1,4 @@
-"""Reading an answer: the transcript in it, or the error that says why there is none."""
+"""Read an answer: return its transcript, or raise the error that says why there is none."""
 
 import threading
 import time
@@ -22,10 +22,10 @@ from watcher.transcript import Transcript
 
 _log = structlog.get_logger()
 
-#: What is shown of an answer that cannot be read; a character has up to four bytes, and blanks are shown as one.
+#: How much of a garbled answer is shown: characters (of up to four bytes each); several blanks are shown as one.
 _SHOWN_CHARACTERS: Final = 200
 _SHOWN_BYTES: Final = 4096
-#: Answers of more bytes are read one at a time. Each may take half a gigabyte meanwhile, and Python reads no two at once anyway.
+#: Answers with more bytes are read one at a time: reading one may take half a gigabyte, and Python runs one thread at a time anyway.
 _LARGE: Final = 1 << 20
 _large_answer: Final = threading.Lock()
 #: Seconds between signs of life of a thread whose large answer waits for its turn.
@@ -33,9 +33,9 @@ _TURN: Final = 10.0
 
 
 def parse(body: bytes, seconds: float, request: Request | None = None) -> Transcript:
-    """Read a stored answer about `seconds` of audio; `request` tells the language where the answer does not.
+    """Read a stored answer about `seconds` of audio; the language of `request` is used if the answer names none.
 
-    Raises the errors of `Client.ask` for bodies that hold no transcript, which are never stored.
+    Raises the errors of `Client.ask` for bodies without a transcript; such bodies are never stored.
     """
     try:
         return read_answer(body, seconds, request or Request(), plain=True)
@@ -46,9 +46,9 @@ def parse(body: bytes, seconds: float, request: Request | None = None) -> Transc
 def read_answer(
     body: bytes, seconds: float, request: Request, *, plain: bool, waiting: Callable[[], object] = lambda: None
 ) -> Transcript:
-    """Read an answer; `waiting` is called every few seconds while a large one waits for its turn.
+    """Read an answer; `waiting` is called every few seconds while a large answer waits for others to be read.
 
-    Raises NoTranscriptError, also where it provokes an error of our own: it was paid for, and the next may do it again.
+    Raises NoTranscriptError, also for an unexpected error in our code: the answer was paid for, and the next one may cause it again.
     """
     translated = request.task == "translate"
     try:
@@ -91,9 +91,9 @@ def _refusal_error(reply: HttpResponse, unfit: NoTranscriptError, *, secret: str
 
 
 def garbled_error(reply: HttpResponse, unfit: NoTranscriptError, *, secret: str) -> JobError:
-    """Return the error for a complete answer that is neither a transcript nor a refusal, with how it begins.
+    """Return the error for a complete answer that is neither a transcript nor a refusal; it quotes the answer's beginning.
 
-    A web page answers nobody: it is the address that is wrong, or a login page is in front of the server.
+    A web page means that the address is wrong, or that a login page is in front of the server.
     """
     refusal = refusal_of(reply, now=0.0, secret=secret)
     text = beginning(reply.body, _SHOWN_BYTES, secret.encode(errors="replace")).decode("utf-8-sig", "replace")

@@ -1,7 +1,7 @@
-"""Read a server's refusal: every shape of error body, and what relays wrap around it.
+"""Read a server's refusal: all shapes of error bodies, and the wrappers that relays put around them.
 
-A relay station (one-api, new-api) hides its upstream's answer in its own; LiteLLM and Portkey put prefixes in front. We
-keep the innermost error that can be read. Shapes and wrappings are those of the servers' sources: one-api
+A relay station (one-api, new-api) puts its upstream's answer into its own; LiteLLM and Portkey add prefixes. This module
+returns the innermost error that can be read. Shapes and wrappers are taken from the servers' sources: one-api
 relay/controller/audio.go and error.go, new-api types/error.go, LiteLLM 1.106, Portkey 1.15, FastAPI, whisper.cpp.
 """
 
@@ -25,7 +25,7 @@ LONGEST_WAIT: Final = 3600.0
 class BodyShape(StrEnum):
     """Kinds of bodies of refusals."""
 
-    #: An object under `error`, or a bare string there.
+    #: An object or a string under `error`.
     ERROR = "error"
     #: FastAPI's `detail`, also problem+json.
     DETAIL = "detail"
@@ -40,36 +40,36 @@ class BodyShape(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A refusal of a server, unwrapped. Absent texts are "", whatever the server wrote for them."""
+    """A refusal of a server, without wrappers. Missing texts are "", whatever the server wrote instead."""
 
-    #: The status that counts: an unwrapped upstream's, or 0 where it is unknown (inside a 200, or lost by a relay).
+    #: The status that counts: the upstream's, or 0 if unknown (an error inside a 200, or a status lost by a relay).
     status: int
     shape: BodyShape
     message: str = ""
     kind: str = ""
     code: str = ""
     param: str = ""
-    #: Names of the form's fields it speaks of.
+    #: Names of the form's fields that it mentions.
     fields: tuple[str, ...] = ()
-    #: Those of them that the server says it does not know, whatever their value.
+    #: Those of them that the server says it does not know.
     unknown: tuple[str, ...] = ()
-    #: A field is missing rather than unwelcome.
+    #: Whether it says that a field is missing.
     missing: bool = False
-    #: It has the marks of a relay station: its types, or a tail with a request id.
+    #: Whether it has signs of a relay station: its error types, or a request id at the end.
     marked: bool = False
-    #: The station passes on what its own upstream said to it: keys and balances in it are the station's.
+    #: Whether a station passes on its upstream's words: keys and balances in it are the station's.
     relayed: bool = False
-    #: Seconds the server asks to wait; None: it did not say.
+    #: Seconds that the server asks to wait; None: it did not say.
     retry_after: float | None = None
-    #: Where a redirect points: one line of at most 1,000 characters, as of all that a server writes.
+    #: Target of a redirect: one line of at most 1,000 characters, like all texts of a server.
     location: str = ""
 
 
 def refusal_of(reply: HttpResponse, *, now: float, error: Mapping[str, Any] | None = None, secret: str = "") -> Refusal:
-    """Read a refusal; `error` is the object found inside a 200. `now`: Unix time, for dates in headers. Never raises.
+    """Read a refusal; `error`: the object found in an answer with status 200. `now`: Unix time, for dates in headers. Never raises.
 
     Text is never cut inside `secret`, because masking finds only the whole key. An error inside a 200 gets the status that
-    its words name, and 0 if they name none.
+    its text names, or 0 if it names none.
     """
     status = _status_said(error) if error is not None else reply.status
     try:
@@ -87,7 +87,7 @@ def refusal_of(reply: HttpResponse, *, now: float, error: Mapping[str, Any] | No
 
 
 def _status_said(error: Mapping[str, Any]) -> int:
-    """Return the status that an error object would have come with: a number in it, else what its type or code means."""
+    """Return the status that belongs to an error object: a number in it, else the meaning of its type or code."""
     inner = error.get("error")
     places = [inner, error] if isinstance(inner, dict) else [error]
     for place in places:
@@ -116,7 +116,7 @@ _STATUSES: Final = {
 
 
 def is_station(reply: HttpResponse) -> bool:
-    """Return whether an answer's headers are those of one-api or new-api, whatever its body is."""
+    """Return whether an answer's headers are those of one-api or new-api."""
     return "x-oneapi-request-id" in reply.headers or "x-new-api-version" in reply.headers
 
 
@@ -130,7 +130,7 @@ def wait_asked(headers: Mapping[str, str], *, now: float) -> float | None:
             continue
         if seconds > 0 and math.isfinite(seconds):
             return min(seconds, LONGEST_WAIT)
-    # Against the server's own clock, if it tells it: ours may be wrong.
+    # Use the server's clock, if it sends its time: ours may be wrong.
     until, today = _date(headers.get("retry-after", "")), _date(headers.get("date", ""))
     if until is None or (seconds := until - (today if today is not None else now)) <= 0:
         return None
@@ -197,7 +197,7 @@ def _of_object(value: Mapping[str, Any], secret: str) -> Refusal:
     )
 
 
-#: Other names of what is wrong.
+#: Other names of the error.
 _ERRORS: Final = ("errors", "err", "error_message", "errorMessage", "error_msg", "err_msg", "fault")
 
 
@@ -217,7 +217,7 @@ def _of_detail(detail: object, message: str, secret: str) -> Refusal:
             secret,
         ),
         fields=tuple(name for name in names if name),
-        # Pydantic's type of error for a field that the model does not have, in version 2 and 1.
+        # Pydantic's error types for a field that the model does not have, in version 2 and 1.
         unknown=tuple(
             name
             for entry, name in zip(entries, names, strict=True)
@@ -233,7 +233,7 @@ def _unwrapped(found: Refusal) -> Refusal:
     message = _LITELLM_TAIL.sub("", _PREFIX.sub("", message)).strip()
     found = replace(found, message=message, marked=marked)
     if found.code == "request_error" and (inner := _INNER.match(message)):
-        # one-api says 500 whatever its upstream said: the words that survived decide.
+        # one-api sends 500 whatever its upstream sent: the text decides.
         return replace(
             found,
             status=0,
@@ -260,7 +260,7 @@ _INNER: Final = re.compile(r"(?>type (?P<kind>.*?), code )(?>(?P<code>.*?), mess
 
 
 def _word(value: object) -> str:
-    """Read what may be a string, a number, null, or null's name in some language."""
+    """Read a value that may be a string, a number, null, or the name of null in some language."""
     text = "" if value is None or isinstance(value, dict | list) else str(value).strip()
     return "" if text in {"null", "None", "<nil>", "nil"} else text[:100]
 
@@ -270,7 +270,7 @@ def _head(body: bytes, secret: str) -> bytes:
 
 
 def _line(value: object, secret: str) -> str:
-    """Return one printable line of bounded length: what a server writes is data and ends in logs and notes."""
+    """Return one printable line of bounded length: a server's text ends up in logs and notes."""
     text = value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
     text = beginning(text, 4 * _MESSAGE_CHARACTERS, secret)
     text = quoted_line(text)

@@ -23,15 +23,15 @@ class Request:
     task: str = "transcribe"
     #: ISO-639-1; "": to be detected.
     language: str = ""
-    #: Names and spelling, or the text before.
+    #: Names and spellings, or the text before this piece.
     prompt: str = ""
-    #: 0 leaves it to the server, which raises it by itself where a decoding fails.
+    #: 0: the server decides, and raises it if decoding fails.
     temperature: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse an unknown task; bring the language to the code servers know (``zh``, never ``zh-CN``).
+        """Raise ConfigError for an unknown task; change the language to the code that servers know (``zh``, never ``zh-CN``).
 
-        A prompt is whatever the writers of a folder want: marks without end are cut.
+        Anybody who can write to a folder sets the prompt: long runs of combining marks are cut.
         """
         if self.task not in {"transcribe", "translate"}:
             message = f"task must be transcribe or translate, not {self.task!r}"
@@ -40,34 +40,34 @@ class Request:
         object.__setattr__(self, "language", self.language.strip().lower().replace("_", "-").partition("-")[0])
 
     def parameters(self, model: str) -> str:
-        """Return a hex digest of all that changes the answer: the key of a paid answer, beside what was heard."""
+        """Return a hex digest of everything that changes the answer: with the sound's digest, it is the key of a stored answer."""
         values = [model, self.task, self.language, self.prompt, float(self.temperature)]
         return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """A speaker whose voice a diarizing server gets to know."""
+    """A sample of a speaker's voice, for a diarizing server."""
 
-    #: What the server is to call this speaker.
+    #: The name that the server is to use for this speaker.
     name: str
-    #: 2 to 10 seconds in which nobody else speaks, as a data URL (RFC 2397).
+    #: 2 to 10 seconds in which only this speaker is heard, as a data URL (RFC 2397).
     sample: str
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A paid answer: the bytes to keep, and what they say."""
+    """A paid answer: the bytes to store, and their meaning."""
 
     body: bytes
     transcript: Transcript
-    #: The form it was asked in, like ``verbose_json+word+segment``.
+    #: The form of the request, like ``verbose_json+word+segment``.
     format: str
-    #: Requests it took.
+    #: Number of requests that were needed.
     calls: int
-    #: What was wanted and could not be asked for.
+    #: Settings that had to be left out.
     warnings: tuple[ResultWarning, ...] = ()
-    #: It was asked more simply than others are at this server (`Client.ask`, `thorough`).
+    #: Whether the request was simpler than those for other files at this server (`Client.ask`, `thorough`).
     simplified: bool = False
 
 
@@ -78,12 +78,12 @@ class RequestLimits:
     #: Seconds of audio; None: no limit known.
     max_seconds: float | None
     max_bytes: int
-    #: Formats of files that the server refuses, by extension: ``m4a``.
+    #: File formats that the server refuses, as extensions: ``m4a``.
     refused: frozenset[str] = frozenset()
 
 
 def fitted(prompt: str, *, characters: int | None = None) -> str:
-    """Return the end of a prompt that servers take: whole words, at most 896 characters and about 224 tokens.
+    """Return the end of a prompt, short enough for all servers: whole words, at most 896 characters and about 224 tokens.
 
     A character of Chinese, Japanese or Korean counts 1.5 tokens, four others one (an estimate on the safe side).
     """

@@ -14,17 +14,17 @@ from watcher.client.wording import files_taken, named_field
 
 
 class ErrorClass(StrEnum):
-    """Classes of refusals, by what has to happen."""
+    """Classes of refusals, by the reaction to them."""
 
-    #: Every file would fail: hold the queue.
+    #: All files would fail: hold the queue.
     ACCOUNT = "account"
     #: The station has no upstream for the model now.
     NO_CHANNEL = "no_channel"
     #: This file fails for good.
     FILE = "file"
-    #: Later, the same request may pass.
+    #: The same request may pass later.
     PASSING = "passing"
-    #: The server refuses everybody now.
+    #: The server has too many requests now.
     CROWDED = "crowded"
     #: Send less: re-encode, then cut.
     SHRINK = "shrink"
@@ -42,7 +42,7 @@ class ErrorClass(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RefusalRule:
-    """One line of the table; every condition that is set has to hold."""
+    """One row of the table; all conditions that are set must be true."""
 
     error_class: ErrorClass
     #: Stable short word for the ledger and the log.
@@ -53,18 +53,18 @@ class RefusalRule:
     code: str = ""
     #: Searched in the message, case-blind.
     message: str = ""
-    #: What cannot be said by patterns.
+    #: A condition that patterns cannot express.
     when: Callable[[Refusal], bool] | None = None
-    #: True: only at an endpoint known as a relay station, and only for a body without the station's marks.
+    #: True: only at an endpoint known as a relay station, and only for a body without the station's signs.
     from_upstream_of_station: bool = False
-    #: True: only for what a station passes on from its own upstream.
+    #: True: only for a text that a station passes on from its upstream.
     relayed: bool = False
-    #: Seconds to wait where the server does not say; 0: left to the caller.
+    #: Seconds to wait if the server does not say; 0: the caller decides.
     wait: float = 0.0
     hint: str = ""
 
     def hits(self, refusal: Refusal, *, station: bool) -> bool:
-        """Return whether the row speaks of this refusal."""
+        """Return whether the row applies to this refusal."""
         if self.status and refusal.status not in self.status and (refusal.status or not (self.code or self.message)):
             return False
         if self.relayed and not refusal.relayed:
@@ -95,7 +95,7 @@ _QUOTA: Final = (
     r"insufficient_quota|insufficient_user_quota|credit_balance_exhausted|"
     r"(organization|project)_spend_limit_exceeded|organization_usage_limit_exceeded"
 )
-#: Words about what the key may use, with whatever status: new-api's own, in both its languages, and those of others.
+#: Texts about the rights of a key, with any status: those of new-api, in both its languages, and of others.
 _RIGHTS: Final = (
     r"无权(限)?(访问|使用|调用)|没有(权限|访问权限)|未被授权|"
     r"\b(key|token|account|project|organi[sz]ation|user|group)\b[^.]{0,40}\b(has no|does not have|do not have|doesn't have|lacks) "
@@ -110,7 +110,7 @@ _UNREADABLE: Final = (
     r"(unsupported|unknown|unrecogni[sz]ed|invalid) (audio|media|file|sound)[ -]?(file )?(format|type|codec|encoding|container)|"
     r"(audio|media|file) (format|type|codec|encoding) (\S+ )?(is )?(not|un)[ -]?(supported|recogni[sz]ed)|"
     r"\bonly (supports? )?\.?wav\b|\bwav (audio |files? )?only\b|"
-    # "failed to decode", and no word of what: "failed to decode the response" is not about the sound.
+    # "failed to decode" at the end of the text: "failed to decode the response" is not about the sound.
     r"(fail\w*|unable|error|cannot|could not|couldn't|can't) (to )?(be )?decod\w*\W*$|"
     r"\b(audio|sound|media|recording) (file )?processing (has )?failed|"
     r"(unsupported|unknown|unrecogni[sz]ed|invalid) codec\b|\bcodec (\S+ )?(is )?(not|un)[ -]?(supported|recogni[sz]ed)|"
@@ -118,7 +118,7 @@ _UNREADABLE: Final = (
     r"format not recogni[sz]ed|data in an unknown format|invalid data found when processing input|moov atom not found"
 )
 
-#: Words of temporary failures, which have nothing to do with the file: the server's load, its limits, what may pass later.
+#: Words of temporary failures, which are not about the file: the server's load, its limits, things that may pass later.
 _LATER: Final = (
     r"\b(over)?load(ed|ing)?\b|\bbusy\b|capacity|limit|quota|exhausted|too many|throttl|queue|\bwait|later\b|"
     r"\b(try|again|retry|retries)\b|time-?d? ?-?out|unavailable|not (yet )?(ready|available)|temporar|maintenance|"
@@ -126,9 +126,9 @@ _LATER: Final = (
     r"network|memory|\b(cuda|gpu)\b|went wrong|unexpected error|unknown error|负载|繁忙|稍后|超时|重试|上游"
 )
 
-#: The order is the meaning: what is said first hides what is said below.
+#: The order matters: the first row that applies counts.
 TABLE: Final = (
-    # One-api and new-api: their own upstream is empty, dead, or not there.
+    # One-api and new-api: their upstream has no credit, is down, or does not exist.
     RefusalRule(
         ErrorClass.NO_CHANNEL, "station_account", code=rf"{_DEAD}|model_not_found", relayed=True, hint=_STATION_HINT
     ),
@@ -151,7 +151,7 @@ TABLE: Final = (
         ErrorClass.NO_CHANNEL,
         "no_channel",
         code="model_not_found",
-        when=lambda refusal: refusal.status == 503,  # noqa: PLR2004 - elsewhere it means that there is no such model
+        when=lambda refusal: refusal.status == 503,  # noqa: PLR2004 - with other statuses it means that the model does not exist
         hint=_STATION_HINT,
     ),
     RefusalRule(ErrorClass.NO_CHANNEL, "no_channel", code="get_channel_failed", hint=_STATION_HINT),
@@ -229,7 +229,7 @@ TABLE: Final = (
     RefusalRule(
         ErrorClass.RECODE, "undecodable", (400, 415), message="(invalid|unsupported) file format|could not be decoded"
     ),
-    # These words are about the sound that was sent, whatever the status: whisper.cpp says them in a 200, audio.cpp in a 500.
+    # These texts are about the sound, whatever the status: whisper.cpp sends them with 200, audio.cpp with 500.
     RefusalRule(ErrorClass.RECODE, "undecodable", (0, 400, 422, *_5XX), message=_UNREADABLE),
     RefusalRule(
         ErrorClass.RECODE, "undecodable", (0, 400, 422, *_5XX), when=lambda refusal: bool(files_taken(refusal))
@@ -286,7 +286,7 @@ TABLE: Final = (
     RefusalRule(ErrorClass.PASSING, "timeout", (408, 504, 524)),
     RefusalRule(ErrorClass.PASSING, "server", (409, 425, 499)),
     RefusalRule(ErrorClass.PASSING, "server", _5XX),
-    # Other refusals of what was sent, also those a relay brought without their status.
+    # Other refusals of the request, including those whose status a relay has lost.
     RefusalRule(ErrorClass.RECODE, "refused", _4XX),
     RefusalRule(ErrorClass.RECODE, "refused", code="^invalid_request_error$", relayed=True),
     # An error in a 200 has no status: with words of a temporary failure it passes later, else the file is at fault.

@@ -1,8 +1,8 @@
-"""Survey a server without buying anything: name, connection, certificate, key, models, clock.
+"""Check a server without buying anything: name, connection, certificate, key, models, clock.
 
-Nothing here decides about the queue: ``GET /models`` may pass with a key that transcription refuses, and may be missing on
-servers that transcribe well (whisper.cpp). It is for `watcher check` alone, and goes the way transcriptions go: through
-the same proxies, with the same certificates, deadline and cap.
+The results do not affect the queue: ``GET /models`` may pass with a key that transcription refuses, and may be missing on
+servers that transcribe well (whisper.cpp). They are only for `watcher check`. The requests use the same
+proxies, certificates, deadline and limits as transcriptions.
 """
 
 import json
@@ -27,40 +27,40 @@ from watcher.errors import JobError
 _SECONDS: Final = 15.0
 _DAY: Final = 86_400.0
 _SHOWN: Final = 200
-#: A list of models may have as many parts as an answer about so much sound (seconds): some three thousand models.
+#: A list of models may have as many parts as an answer about this much sound (seconds): some three thousand models.
 _LISTED: Final = 600.0
-#: Statuses from here on are refusals, or point elsewhere.
+#: Statuses from this one on are redirects and refusals.
 _REFUSED: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
 class ServerSurvey:
-    """Result of a survey; an empty string or None: not found out."""
+    """Result of a survey; an empty string or None: not known."""
 
     host: str
     addresses: tuple[str, ...] = ()
-    #: Why the server cannot be reached, in words, and what to do about it.
+    #: Why the server cannot be reached; and what to do about it.
     unreachable: str = ""
     hint: str = ""
     #: Days until the certificate ends; None without TLS.
     certificate_days: float | None = None
     #: HTTP status of ``GET /models``.
     status: int | None = None
-    #: What the server said of a refusal, at most 200 characters, without the key.
+    #: The server's text about a refusal, at most 200 characters, without the key.
     message: str = ""
-    #: None where it gave no list of models.
+    #: The names of its models; None: it sent no list.
     models: tuple[str, ...] | None = None
-    #: It gave a web page instead.
+    #: Whether it sent a web page instead.
     is_page: bool = False
-    #: Seconds our clock is ahead of the server's.
+    #: Seconds by which our clock is ahead of the server's.
     clock_ahead: float | None = None
 
 
 def survey(endpoint: Endpoint, *, clock: Callable[[], float] = time.time) -> ServerSurvey:
-    """Look at the endpoint, for some 15 s at most. Raises nothing for what is found."""
+    """Check the endpoint, for about 15 s at most. Problems are in the result; they raise no error."""
     address = urlsplit(endpoint.transcriptions)
     host = address.hostname or ""
-    # Behind a proxy the name need not be known here: what counts is whether the request arrives.
+    # With a proxy, this machine need not be able to look up the name: what counts is whether the request arrives.
     seen = ServerSurvey(host, _addresses(host, address.port))
     base = endpoint.transcriptions.removesuffix("/audio/transcriptions").removesuffix("/inference")
     with closing(Wire(endpoint, monotonic=time.monotonic)) as wire:
@@ -109,5 +109,5 @@ def _names(body: bytes) -> tuple[str, ...] | None:
     if not isinstance(entries, list):
         return None
     names = (entry["id"] for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str))
-    # They are shown to a person: what has line ends or thousands of letters is no name.
+    # The names are shown to a person: a text with line ends or thousands of letters is no name.
     return tuple(name for name in names if name.isprintable() and len(name) <= _SHOWN)

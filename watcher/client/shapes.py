@@ -1,4 +1,4 @@
-"""Find text, segments, words and times in a JSON answer, by any reasonable name and nesting.
+"""Find text, segments, words and times in a JSON answer, under all reasonable names and at any depth.
 
 Names are compared folded: ``start_time``, ``startTime`` and ``StartTime`` are one. The names are those of OpenAI,
 whisper.cpp, faster-whisper, WhisperX, transformers, FunASR, NeMo, VibeVoice, Deepgram, AssemblyAI, Azure and Google, which
@@ -14,7 +14,7 @@ from watcher.client.found import AnswerItem, AnswerParts, NoTranscriptError
 from watcher.client.moments import WHOLE, folded, names_of, number, times_of
 from watcher.languages import code
 
-#: A text under a key may itself be JSON or a subtitle: who reads it is handed in.
+#: Reads a text under a key, which may itself be JSON or subtitles; passed as an argument to avoid an import cycle.
 ReadText = Callable[[str], AnswerParts]
 
 #: How deep a transcript may be wrapped.
@@ -22,7 +22,7 @@ _DEPTH: Final = 8
 
 
 def found_in(value: object, read_text: ReadText) -> AnswerParts:
-    """Return what a JSON value holds; `read_text` reads the texts in it. Raises NoTranscriptError where there is nothing."""
+    """Return the parts of a JSON value; `read_text` reads the texts in it. Raises NoTranscriptError if there are none."""
     found = _found(value, read_text, _DEPTH)
     if found is None:
         raise NoTranscriptError("the answer is JSON without a transcript")
@@ -32,11 +32,11 @@ def found_in(value: object, read_text: ReadText) -> AnswerParts:
 _TEXTS: Final = names_of("""text htmlmessage transcript transcription transcribedtext transcriptiontext transcripttext recognizedtext displaytext
     outputtext asrtext predictedtext generatedtext translation translatedtext result results output response content data
     prediction answer""")
-#: What a transcript is wrapped in; of alternatives the first is the best.
+#: Names under which a transcript may be nested; of several alternatives, the first is the best.
 _WRAPPERS: Final = names_of("""result results data output outputs response transcription transcriptions transcript transcripts translation
     alternatives nbest choices message delta channels predictions prediction payload body content answer text job task item record recognition""")
 _LANGUAGES: Final = ("language", "detectedlanguage", "languagecode", "lang", "locale")
-#: As whisper.cpp names it, and as faster-whisper does.
+#: Names of the language's probability in whisper.cpp and faster-whisper.
 _PROBABILITIES: Final = ("detectedlanguageprobability", "languageprobability")
 
 
@@ -81,14 +81,14 @@ def _of_object(answer: Mapping[str, Any], read_text: ReadText, depth: int) -> An
 
 
 def _silent(names: Mapping[str, Any]) -> bool:
-    """Return whether an object has a transcript's place, with nothing in it; what is there and not understood is no silence."""
+    """Return whether an object has an empty transcript; a value that is not understood does not count as silence."""
     return any(names.get(key) == [] for key in SEGMENTS) or any(
         names.get(key, "") is None for key in ("text", "transcript", "transcription")
     )
 
 
 def _combined(outer: AnswerParts | None, inner: AnswerParts) -> AnswerParts:
-    """Return what two levels of an answer hold; what both have counts as the outer one has it."""
+    """Combine the parts of two levels of an answer; if both have a part, the outer one counts."""
     if outer is None:
         return inner
     return replace(inner, **{name: value for name in _PARTS if (value := getattr(outer, name))})
@@ -98,7 +98,7 @@ _PARTS: Final = tuple(part.name for part in fields(AnswerParts))
 
 
 def _described(found: AnswerParts, names: Mapping[str, Any]) -> AnswerParts:
-    """Add language and duration where the object names them."""
+    """Add language and duration if the object names them."""
     places = [names, *(folded(inner) for key in ("info", "metadata") if isinstance(inner := names.get(key), dict))]
     spoken = (code(value) for place in places for key in _LANGUAGES if isinstance(value := place.get(key), str))
     language = next((found for found in spoken if found), "") or found.language
@@ -113,7 +113,7 @@ def _described(found: AnswerParts, names: Mapping[str, Any]) -> AnswerParts:
 
 
 def _wrapped(names: Mapping[str, Any], read_text: ReadText, depth: int) -> AnswerParts | None:
-    """Return what lies deeper in an object: the first place where something is said, else the first that could say it."""
+    """Return the parts found deeper in an object: the first that have text, else the first that could have some."""
     silent: AnswerParts | None = None
     for key in _WRAPPERS:
         value = names.get(key)
@@ -142,7 +142,7 @@ def _of_list(values: Sequence[Any], read_text: ReadText, depth: int) -> AnswerPa
 
 
 def joined(parts: Sequence[AnswerParts]) -> AnswerParts:
-    """Return the parts of one answer as one."""
+    """Join the parts of one answer."""
     segmented = any(part.segments for part in parts)
     return AnswerParts(
         " ".join(part.text for part in parts if part.text),
@@ -155,7 +155,7 @@ def joined(parts: Sequence[AnswerParts]) -> AnswerParts:
 
 
 def _segments_or_text(part: AnswerParts, *, segmented: bool) -> tuple[AnswerItem, ...]:
-    """Return a part's segments; where only other parts have some, its text is one without times."""
+    """Return a part's segments; if only other parts have segments, its text is a segment without times."""
     if part.segments or part.words or not part.text or not segmented:
         return part.segments
     return (AnswerItem(part.text),)
@@ -175,7 +175,7 @@ def _plainly_an_error(names: Mapping[str, Any]) -> bool:
 
 
 def _failed(names: Mapping[str, Any]) -> bool:
-    """Return whether an object without any word of a transcript says that something went wrong."""
+    """Return whether an object without a transcript says that something went wrong."""
     status = names.get("status", names.get("recognitionstatus"))
     return (
         any(names.get(key) for key in ("errors", "err", "errormessage", "errormsg", "errmsg", "fault"))
@@ -185,7 +185,7 @@ def _failed(names: Mapping[str, Any]) -> bool:
 
 
 def _explained(names: Mapping[str, Any]) -> bool:
-    """Return whether an object without a text has a message in its place."""
+    """Return whether an object has a message instead of a text."""
     return bool(names.get("detail")) or any(_says_something(names.get(key)) for key in ("message", "msg"))
 
 

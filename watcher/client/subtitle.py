@@ -1,6 +1,6 @@
-"""Read the SRT, VTT and LRC that servers write: tolerant, because they are wrong in known ways.
+"""Read SRT, VTT and LRC of servers, and tolerate their known errors.
 
-Known ways: blank lines in front, no line end at the end, hours left out, a comma or a point, minutes that run on after the
+These are: blank lines at the start, no line end at the end, no hours, a comma or a point, minutes above 59 after the
 first hour (LocalAI, core/schema/transcription_format.go: ``01:65:00,000`` is 01:05:00), captions of several paragraphs,
 and times in brackets before the text (whisper.cpp's console: ``[00:00:00.000 --> 00:00:02.500]   Hello``).
 """
@@ -16,10 +16,10 @@ _CLOCK: Final = r"(?:(\d{1,4}):)?(\d{1,4}):(\d{1,2})(?:[.,](\d{1,9}))?"
 _TIMING: Final = re.compile(rf"^\s*{_CLOCK}\s*-->\s*{_CLOCK}(?:\s.*)?$")
 _BRACKETED: Final = re.compile(rf"^\s*\[{_CLOCK}\s*-->\s*{_CLOCK}\](.*)$")
 _FIRST_TIMING: Final = re.compile(rf"{_CLOCK}\s*-->\s*{_CLOCK}(?!\S)|\[{_CLOCK}\s*-->\s*{_CLOCK}\]")
-#: LRC: a line's start before its text; ``[ti:…]`` and other tags may be above.
+#: LRC: the start of a line, before its text; ``[ti:…]`` and other tags may come before the lines.
 _STARTED: Final = re.compile(r"^\s*\[(\d{1,4}):(\d{1,2})(?:[.,](\d{1,9}))?\](.*)$")
 _LRC_TAG: Final = re.compile(r"^\s*\[[a-z]{2,10}:[^\]]{0,200}\]\s*$", re.IGNORECASE)
-# Bounded, so that a caption full of opened tags takes no time that grows with its square.
+# Bounded, so that the time for a caption full of opened tags does not grow with the square of its length.
 _TAG: Final = re.compile(r"</?(?:[ibuc]|v|lang|ruby|rt|font)\b[^<>]{0,200}>|<[\d:.]{1,20}>", re.IGNORECASE)
 _VOICE: Final = re.compile(r"<v(?:\.[^\s<>]{0,100})?\s([^<>]{1,200})>", re.IGNORECASE)
 #: Blocks of WebVTT that are no captions.
@@ -28,7 +28,7 @@ _NOTES: Final = re.compile(r"^(?:NOTE|STYLE|REGION)\b")
 
 @dataclass(frozen=True, slots=True)
 class SubtitleEntry:
-    """One entry of a subtitle file; times in seconds as written, `end` None where the format has none."""
+    """One entry of a subtitle file; times in seconds as written; `end` is None if the format has no ends."""
 
     start: float
     end: float | None
@@ -48,7 +48,7 @@ def is_subtitle(text: str) -> bool:
 
 
 def captions(text: str) -> list[SubtitleEntry]:
-    """Return the entries in the order they stand, without those that hold no text."""
+    """Return the entries in the order of the file, without those that have no text."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     if _is_lrc(text):
         return _of_lrc(lines)
@@ -75,12 +75,12 @@ def captions(text: str) -> list[SubtitleEntry]:
 
 
 def clock_seconds(hours: int, minutes: int, seconds: float) -> float:
-    """Return the seconds of a clock time; minutes from 60 on hold the total, the hours included."""
+    """Return the seconds of a clock time; minutes from 60 on include the hours."""
     return minutes * 60 + seconds + (hours * 3600 if minutes < 60 else 0)  # noqa: PLR2004 - minutes of an hour
 
 
 def _paragraphs(lines: Sequence[str], *, last: bool, web: bool, numbered: bool) -> str:
-    """Return all that is between two times but the next caption's number or name, and WebVTT's notes."""
+    """Return the text between two times, without the next caption's number or name, and without WebVTT's notes."""
     lines = list(lines)
     if not last:
         if web and len(lines) > 1 and lines[-1].strip() and not lines[-2].strip():
@@ -108,7 +108,7 @@ def _is_lrc(text: str) -> bool:
 def _of_lrc(lines: Sequence[str]) -> list[SubtitleEntry]:
     found = [(match, match[4].strip()) for line in lines if (match := _STARTED.match(line))]
     starts = [_seconds((None, match[1], match[2], match[3])) for match, _ in found]
-    # An empty line ends the one before it.
+    # A line without text ends the one before it.
     ends: list[float | None] = [*starts[1:], None]
     return [SubtitleEntry(start, end, said) for start, end, (_, said) in zip(starts, ends, found, strict=True) if said]
 

@@ -1,4 +1,4 @@
-"""Make sense of times: their unit, those that are missing, and those that cannot be meant."""
+"""Interpret times: find their unit, fill in missing ones, and remove impossible ones."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -10,18 +10,18 @@ from watcher.client.found import AnswerItem, together
 
 #: Milli-, micro- and nanoseconds, and the 100 ns of Azure's ticks.
 _UNITS: Final = (1e-3, 1e-6, 1e-7, 1e-9)
-#: Letters a second that nobody speaks: quick speech has 20 to 25.
+#: Letters per second that are too many for speech: quick speech has 20 to 25.
 _LETTERS_A_SECOND: Final = 50.0
-#: No audio is longer: what claims more is no length (seconds).
+#: Longest audio (seconds): a longer stated length is ignored.
 _LONGEST: Final = 48 * 3600.0
-#: Letters a second of very quick speech: what has less room than this has none of its own.
+#: Letters per second of very quick speech: a text with less time than this needs is joined to a neighbour.
 _TIGHT: Final = 30.0
 
 
 def length_claimed(duration: float, seconds: float, size: int) -> float:
-    """Return the answer's own word about its length in seconds; 0 when there is none, or none that can be meant.
+    """Return the length in seconds that the answer states; 0 if it states none, or an impossible one.
 
-    `seconds`: what is known of the length (0: nothing); `size`: letters of the text.
+    `seconds`: the known length (0: not known); `size`: letters of the text.
     """
     unit = _unit(duration, seconds, size)
     claimed = duration * (1.0 if unit is None else unit)
@@ -29,12 +29,12 @@ def length_claimed(duration: float, seconds: float, size: int) -> float:
 
 
 def in_seconds(items: Sequence[AnswerItem], seconds: float, size: int) -> tuple[list[AnswerItem], float]:
-    """Bring times to seconds where they are plainly in a smaller unit; return also where the last one ends.
+    """Convert times to seconds if they are plainly in a smaller unit; return also the end of the last one.
 
-    Where no unit explains them they are taken away, as each time is that no audio has: then the length may be wrong
-    that they are held against, which is why their end is returned all the same. Said as 0 is an end that is no sign of
-    a wrong length: nothing begins behind it, and servers pad what they hear. `seconds`: the audio's length (0:
-    unknown); `size`: letters of the text.
+    If no unit fits, the times are removed, like every time that no audio can have. In this case the known length may be wrong,
+    so their end is returned all the same. The end is returned as 0 if it is no sign of a wrong length: nothing begins after
+    the audio's end, and servers add silence to the audio. `seconds`: the audio's length (0: unknown); `size`: letters of the
+    text.
     """
     times = [time for item in items for time in (item.start, item.end) if time is not None]
     last = max(times, default=0.0)
@@ -52,14 +52,14 @@ def in_seconds(items: Sequence[AnswerItem], seconds: float, size: int) -> tuple[
 
 
 def _meant(time: float | None, unit: float) -> float | None:
-    """Return a time in seconds; None for one that no audio has: it would make others in between infinite, or no numbers."""
+    """Return a time in seconds; None for one that no audio can have: it would make times between others infinite or NaN."""
     return None if time is None or abs(time * unit) > _LONGEST else time * unit
 
 
 def _unit(last: float, seconds: float, size: int) -> float | None:
-    """Return what makes seconds of times that end at `last`, where the audio has `seconds`; None: nothing does.
+    """Return the unit (in seconds) of times that end at `last`, if the audio has `seconds`; None: no unit fits.
 
-    A little beyond the audio is usual, where servers pad what they hear. A unit that leaves no time to say the text is none.
+    An end a little after the audio's is usual, since servers add silence. A unit that leaves no time to speak the text does not fit.
     """
     if seconds <= 0 or last <= max(10 * seconds, seconds + 60):
         return 1.0
@@ -69,10 +69,10 @@ def _unit(last: float, seconds: float, size: int) -> float | None:
 
 
 def filled(items: Sequence[AnswerItem], begin: float, end: float) -> list[AnswerItem]:
-    """Return items that all have their times: what is missing lies between the neighbours, shared out by the texts' lengths.
+    """Return items with all their times: missing ones lie between the neighbours, in proportion to the texts' lengths.
 
-    What has no times, and neighbours that leave no time to say it, is said together with the one before it, or behind it.
-    `begin` and `end` bound the whole, in seconds (`end` 0: unknown). Where no item has any time all come back as they are.
+    An item without times whose neighbours leave no time for it is joined to the one before or after it.
+    `begin` and `end` bound the whole, in seconds (`end` 0: unknown). If no item has a time, all are returned unchanged.
     """
     items = _with_room(items, begin, end)
     known = [time for item in items for time in (item.start, item.end) if time is not None]
@@ -80,7 +80,7 @@ def filled(items: Sequence[AnswerItem], begin: float, end: float) -> list[Answer
         return items
     starts = [item.start for item in items]
     ends = [item.end for item in items]
-    # What begins where is not said begins where the one before it ended, and the other way round.
+    # A missing start is the end of the item before, and a missing end the start of the next.
     for index in range(1, len(items)):
         if starts[index] is None:
             starts[index] = ends[index - 1]
@@ -104,7 +104,7 @@ def filled(items: Sequence[AnswerItem], begin: float, end: float) -> list[Answer
 
 
 def _with_room(items: Sequence[AnswerItem], begin: float, end: float) -> list[AnswerItem]:
-    """Join runs of items without times to a neighbour where there is no time to say them in between."""
+    """Join runs of items without times to a neighbour if there is no time to speak them in between."""
     kept: list[AnswerItem] = []
     index = 0
     while index < len(items):
@@ -133,16 +133,16 @@ def _timed(item: AnswerItem) -> bool:
 
 
 def _joined(base: AnswerItem, items: Sequence[AnswerItem]) -> AnswerItem:
-    """Return items as one, with the times and metrics of `base`."""
+    """Join items to one, with the times and metrics of `base`."""
     text = together(item.text for item in items)
     return replace(base, text=text, words=tuple(word for item in items for word in item.words))
 
 
 def shared_out(items: Sequence[AnswerItem]) -> list[AnswerItem]:
-    """Set times right that cannot be meant, of items in order of time: several texts that are all said at once.
+    """Correct impossible times of sorted items: several texts at the same time.
 
-    What claims the same span shares it by the length of the texts, and of two that share a start or an end the first ends
-    where the second begins. Two speakers do speak at once: nothing is changed between them.
+    Items with the same span share it in proportion to their texts; of two with the same start or end, the first ends
+    where the second begins. Different speakers may speak at once: nothing is changed between them.
     """
     result: list[AnswerItem] = []
     for (start, end), equal in groupby(items, key=lambda item: (item.start or 0.0, item.end or 0.0)):
@@ -165,20 +165,20 @@ def shared_out(items: Sequence[AnswerItem]) -> list[AnswerItem]:
 
 
 def pointless(words: Sequence[AnswerItem]) -> bool:
-    """Return whether times of words say nothing: none has any, or several all claim the same span."""
+    """Return whether the times of words are useless: none has times, or several all have the same span."""
     spans = {(word.start, word.end) for word in words}
     return spans <= {(None, None)} or (len(words) > 1 and len(spans) == 1)
 
 
 def _shares(items: Sequence[AnswerItem], start: float, end: float) -> list[float]:
-    """Return where each item begins when they share a span by the length of their texts."""
+    """Return the start of each item if they share a span in proportion to their texts."""
     sizes = [max(len(item.text), 1) for item in items]
     whole = sum(sizes)
     return [start + (end - start) * passed / whole for passed in accumulate(sizes[:-1], initial=0)]
 
 
 def clamped(items: Iterable[AnswerItem], seconds: float) -> list[AnswerItem]:
-    """Return items that have times within the audio (0: of unknown length), in order of their start."""
+    """Return items with their times limited to the audio (0: unknown length), sorted by start."""
     last = seconds if seconds > 0 else float("inf")
     result = []
     for item in items:

@@ -1,4 +1,4 @@
-"""Errors of the transport, as errors of this package."""
+"""Convert errors of the transport to this package's errors."""
 
 import errno
 import http.client
@@ -26,7 +26,7 @@ _log = structlog.get_logger()
 
 
 def transport_error(exc: Exception, *, exchange: Exchange, secret: str) -> JobError:
-    """Return the error for what the transport raised; the order goes from the certain to the general. `secret` is not quoted."""
+    """Return our error for one of the transport; specific cases are checked before general ones. `secret` is not quoted."""
     if exchange.cancelled:
         return StoppedError("the daemon stops", in_flight=True)
     chain = list(_chain(exc))
@@ -60,13 +60,13 @@ def transport_error(exc: Exception, *, exchange: Exchange, secret: str) -> JobEr
     return PassingError(message, reason=reason)
 
 
-#: errno of this system when it has no descriptor or memory for a connection: no server is to blame for that.
+#: errno values for a lack of descriptors or memory on this machine, which is not the server's fault.
 _NOTHING_LEFT: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 
-#: What is shown of an error that the libraries did not expect either, in characters.
+#: Characters shown of an error that the libraries did not expect either.
 _SHOWN_CHARACTERS: Final = 200
-#: What the libraries raise. A ValueError or an OverflowError is a number of the server's that they did not expect, such as
-#: a chunk of -5 bytes. Others come, too: Python's parser of headers raises a TypeError for parameters that are numbered in part.
+#: Exceptions of the libraries. A ValueError or an OverflowError means an unexpected number from the server, such as
+#: a chunk of -5 bytes. There are others: Python's header parser raises a TypeError for parameters that are only partly numbered.
 _FORESEEN: Final = (
     requests.RequestException,
     HTTPError,
@@ -86,7 +86,7 @@ _BROKEN: Final[Mapping[type[Exception] | None, tuple[str, str]]] = {
     IncompleteRead: ("the answer was cut off", "truncated"),
 }
 
-#: What only the operator can fix, by kind or by words of the error: every file would meet it.
+#: Errors that only the operator can fix, by type or text: all files would fail.
 _OPERATOR: Final[Sequence[tuple[type[Exception] | str, str, str, str]]] = (
     (
         ssl.SSLCertVerificationError,
@@ -105,7 +105,7 @@ _OPERATOR: Final[Sequence[tuple[type[Exception] | str, str, str, str]]] = (
         "check https_proxy and all_proxy",
     ),
     (
-        "invalid path: ",  # requests' OSError for a CA bundle or client certificate that is not there
+        "invalid path: ",  # requests' OSError for a missing CA bundle or client certificate
         "ca",
         "the CA certificates named in the environment cannot be found",
         "check REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE",
@@ -116,9 +116,9 @@ _OPERATOR: Final[Sequence[tuple[type[Exception] | str, str, str, str]]] = (
 
 
 def _chain(exc: BaseException) -> Iterator[BaseException]:
-    """Yield the error and all that led to it: causes, reasons, and errors packed as arguments.
+    """Yield an error and the errors that led to it: causes, reasons, and errors passed as arguments.
 
-    Not contexts: those may hold what a caller was handling while it asked again.
+    Contexts are left out: they may be an error that a caller was handling when it made this request.
     """
     seen: set[int] = set()
     waiting: list[object] = [exc]

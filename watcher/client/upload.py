@@ -1,4 +1,4 @@
-"""What goes to a server, and what comes back: the file to send, and a reply."""
+"""The file to send to a server, and the response."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from watcher.errors import Remedy, RemedyError
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file to send: read with pread, so that several threads may share the descriptor and its offset stays.
+    """A file to send. It is read with pread, so that several threads may share the descriptor.
 
-    `seconds` is the length of the audio. `name` is ASCII with the true container's extension in lower case, `mime` the
-    part's type: servers go by either. `digest` tells the sound apart from others, "" only by its size and length.
+    `seconds`: length of the audio. `name`: ASCII, with the true container's extension in lower case; `mime`: the
+    part's type; servers use one or the other. `digest`: identifies the sound; "" if only size and length do.
     """
 
     descriptor: int
@@ -24,7 +24,7 @@ class Upload:
 
     @property
     def format(self) -> str:
-        """The format by which servers know it: the extension of `name`."""
+        """The format that servers see: the extension of `name`."""
         return self.name.rpartition(".")[2]
 
 
@@ -38,7 +38,7 @@ class HttpResponse:
 
 
 def check_limits(upload: Upload, limits: RequestLimits) -> None:
-    """Save a request whose refusal is known: raise RemedyError for what is larger or longer than the server takes."""
+    """Raise RemedyError, without a request, for a file that is larger or longer than the server takes."""
     if upload.size > limits.max_bytes:
         raise RemedyError("the file is larger than the server takes", remedy=Remedy.SHRINK, reason="too_large")
     if limits.max_seconds is not None and upload.seconds > limits.max_seconds:
@@ -51,8 +51,8 @@ def check_limits(upload: Upload, limits: RequestLimits) -> None:
 
 
 def deadline(upload: Upload) -> float:
-    """Return the seconds one exchange may take: six times the audio, within 10 minutes and 12 hours, and the sending.
+    """Return the seconds that one exchange may take: six times the audio, within 10 minutes and 12 hours, plus the upload.
 
-    Servers answer only at the end, and some queue requests behind others; the link is taken to carry 50 kB/s at least.
+    Servers answer only at the end, and some queue requests; the upload is assumed to run at 50 kB/s or more.
     """
     return min(max(6 * upload.seconds, 600.0), 12 * 3600.0) + upload.size / 50_000

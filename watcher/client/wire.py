@@ -1,9 +1,9 @@
-"""One POST over HTTP: a file streamed with its length, an answer within its bounds, cancelled from any thread.
+"""HTTP requests: stream a file with its length, read an answer of bounded size, and allow any thread to cancel.
 
-This adds what `requests` lacks: a deadline for the whole exchange (its timeout is per read, not total), a limit on what the
-server may send (headers, chunk marks and decompressed bytes included), and `cancel`, which ends requests in flight from
-another thread. No request goes through a `requests.Session`: its redirects re-read answers without bounds and its ``.netrc``
-replaces our key. A session only reads the proxy and CA variables of the environment once.
+This adds what `requests` lacks: a deadline for the whole exchange (its timeout is per read), a limit on what the
+server may send (including headers, chunk marks and decompressed bytes), and `cancel`, which ends requests in flight from
+another thread. No request goes through a `requests.Session`: for redirects it reads answers without a limit, and its ``.netrc``
+replaces our key. A session is used only once, to read the proxy and CA variables of the environment.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ class Wire:
     """The connections to one endpoint; every method may be called from any thread."""
 
     def __init__(self, endpoint: Endpoint, *, monotonic: Callable[[], float]) -> None:
-        """Read proxy and CA settings of the environment, once; nothing is connected yet."""
+        """Read proxy and CA settings of the environment, once; make no connection yet."""
         self._secret = endpoint.secret
         self._masked = answer_masker(endpoint.secret)
         self._monotonic = monotonic
@@ -49,11 +49,11 @@ class Wire:
         self._lock = threading.Lock()
         self._exchanges: set[Exchange] = set()
         self._cancelled = False
-        #: Requests that `cancel` ended before their answer was complete.
+        #: Number of requests that `cancel` ended before their answer was complete.
         self.given_up = 0
         with requests.Session() as session:
             settings = session.merge_environment_settings(endpoint.transcriptions, {}, True, None, None)  # noqa: FBT003 - positional in its signature
-        # No proxy can reach our own loopback, though the environment's rules rarely say so.
+        # No proxy can reach our loopback, although the environment's rules rarely exclude it.
         self._proxies: dict[str, str] = {} if endpoint.loopback else dict(settings["proxies"])
         self._verify: bool | str = True if settings["verify"] is None else settings["verify"]
 
@@ -113,7 +113,7 @@ class Wire:
         request.headers = {
             "User-Agent": f"watcher/{__version__}",
             "Accept": "*/*",
-            # Transcripts are small, and a compressed answer would have to be measured twice.
+            # Transcripts are small, and a compressed answer would need two limits.
             "Accept-Encoding": "identity",
             **request.headers,
         }
@@ -131,14 +131,16 @@ class Wire:
                     return HttpResponse(
                         status=response.status_code,
                         headers={name.lower(): value for name, value in response.headers.items()},
-                        # Before anybody sees it: a server that echoes the key may do so in a transcript, which others read.
+                        # Remove the key before anything else: a server may quote it in a transcript, which others read.
                         body=self._masked(_body(response)),
                     )
                 finally:
                     response.close()
             except JobError:
                 raise
-            except Exception as exc:  # the edge: whatever the libraries raise for what a server sent is a passing error
+            except (
+                Exception
+            ) as exc:  # the edge: any exception of the libraries about a server's bytes becomes a passing error
                 if exchange.cancelled:
                     with self._lock:
                         self.given_up += 1
@@ -155,15 +157,15 @@ def _body(response: requests.Response) -> bytes:
     if encoding not in {"", "identity", "gzip", "x-gzip", "deflate"}:
         raise http.client.HTTPException(f"the answer is encoded as {encoding!r:.40}, which was not asked for")
     inflater = _Inflater() if encoding not in {"", "identity"} else None
-    # One piece of memory: chunks of two bytes, each kept by itself, would take twenty times what the answer has.
+    # One buffer: many chunks of two bytes, stored separately, would take twenty times the memory.
     body = bytearray()
-    # A body shorter than its Content-Length raises: urllib3 checks the length itself from version 2 on.
+    # For a body shorter than its Content-Length, urllib3 raises: from version 2 on it checks the length itself.
     for chunk in response.raw.stream(BLOCK_BYTES, decode_content=False):
         body += inflater.inflated(chunk) if inflater else chunk
         if len(body) > ANSWER_BYTES:
             raise AnswerTooLongError
     if inflater and not inflater.is_whole:
-        # Its beginning may well look like a whole answer: text, or captions.
+        # Its beginning may look like a whole answer: text, or captions.
         raise http.client.HTTPException("the compressed answer is cut off")
     return bytes(body)
 
@@ -177,10 +179,10 @@ class _Inflater:
         self._begun = False
 
     def inflated(self, chunk: bytes) -> bytes:
-        """Return what the next bytes hold."""
+        """Decompress the next bytes."""
         self._begun = True
         if self._inflater.eof:
-            # What follows is no part of it, and zlib would copy all of it for each chunk more.
+            # Bytes after the end are no part of the answer, and zlib would copy all of them for each further chunk.
             return b""
         try:
             part = self._inflater.decompress(chunk, max(self._left, 1))

@@ -1,4 +1,4 @@
-"""What the words of a refusal name: a field, response formats, formats of files."""
+"""Find what the text of a refusal names: a field, response formats, file formats."""
 
 import re
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from typing import Final
 
 from watcher.client.refusal import Refusal
 
-#: Optional fields we may send, longest names first where one holds another.
+#: Optional fields that requests may have; a name that contains another one comes first.
 _OPTIONAL: Final = (
     "timestamp_granularities",
     "chunking_strategy",
@@ -22,7 +22,7 @@ _FORMATS: Final = ("diarized_json", "verbose_json", "json", "text", "srt", "vtt"
 
 
 def named_field(refusal: Refusal) -> str:
-    """Return the optional field a refusal speaks of; "" for none."""
+    """Return the optional field that a refusal mentions; "" for none."""
     for word in (*refusal.fields, refusal.param.removesuffix("[]")):
         if word in _OPTIONAL:
             return word
@@ -31,11 +31,11 @@ def named_field(refusal: Refusal) -> str:
 
 
 def is_unknown(refusal: Refusal, name: str) -> bool:
-    """Return whether a refusal is about the field itself: with any other value, it would be refused as well."""
+    """Return whether a refusal is about the field itself, so that any other value would be refused as well."""
     if name in refusal.unknown or re.search(_UNKNOWN_CODES, refusal.code) or re.search(_UNKNOWN_CODES, refusal.kind):
         return True
     named = rf"['\"`]?{name}(\[\])?['\"`]?"
-    # "language is not supported" is said of one language, too; of the others, it is said of the field.
+    # "language is not supported" may be about one language; for the other fields, these words are about the field.
     bare = rf"['\"`]{name}['\"`]" if name == "language" else named
     return bool(
         re.search(
@@ -61,14 +61,14 @@ _UNKNOWN_CODES: Final = (
 
 
 def files_taken(refusal: Refusal) -> frozenset[str]:
-    """Read which formats of files a refusal says that the server takes, as extensions: ``{"wav"}``. Linear in the message."""
+    """Return the file formats that, by its refusal, the server takes, as extensions: ``{"wav"}``. Linear in the message's length."""
     words = re.findall(r"[a-z0-9]+", refusal.message.lower())
     found: set[str] = set()
     for place, word in enumerate(words):
         before, behind = words[place - 1] if place else "", words[place + 1 : place + 1 + _LONGEST_LIST]
         if word == "only":
             found |= _listed(reversed(words[max(0, place - _LONGEST_LIST) : place]))
-        # audio.cpp says "invalid WAV RIFF header" of an mp3; "invalid mp3" is said of what was sent.
+        # audio.cpp writes "invalid WAV RIFF header" about an mp3; "invalid mp3" is about the file that was sent.
         named = word == "invalid" and behind[:1] == ["wav"]
         if named or word in _TAKES or (word in _SUPPORTED and before not in _NOT) or (before, word) == ("must", "be"):
             found |= _listed(behind)
@@ -76,7 +76,7 @@ def files_taken(refusal: Refusal) -> frozenset[str]:
 
 
 def _listed(words: Iterable[str]) -> set[str]:
-    """Return the formats that a list begins with, over words that may be in front of one and between two."""
+    """Return the formats at the start of a list, skipping words that may come before or between them."""
     found: set[str] = set()
     for word in words:
         if word in _FILES:
@@ -86,7 +86,7 @@ def _listed(words: Iterable[str]) -> set[str]:
     return found
 
 
-#: Files by their names in messages.
+#: File formats by their names in messages.
 _FILES: Final = {name: name for name in ("flac", "m4a", "mp3", "mp4", "ogg", "wav", "webm")} | {
     "wave": "wav",
     "mpeg": "mp3",
@@ -94,11 +94,11 @@ _FILES: Final = {name: name for name in ("flac", "m4a", "mp3", "mp4", "ogg", "wa
     "oga": "ogg",
     "opus": "ogg",
 }
-#: Words in front of what a server takes; some of them only where no other turns them round ("isn't supported").
+#: Words before the formats that a server takes; some only without a negation ("isn't supported").
 _TAKES: Final = {"only", "please", "expect", "expects", "expected", "expecting", "require", "requires"}
 _SUPPORTED: Final = {"supported", "allowed", "accepted", "valid", "available"}
 _NOT: Final = {"not", "t", "never", "no"}
-#: Words that may be in front of a list, or between two of its formats.
+#: Words that may come before a list, or between two of its formats.
 _BETWEEN: Final = frozenset(
     re.findall(
         r"\w+",
@@ -106,11 +106,11 @@ _BETWEEN: Final = frozenset(
         extensions encoding encodings input accept accepts support supports supported take takes use send upload convert""",
     )
 )
-#: Words that are looked at on either side.
+#: Number of words checked on either side.
 _LONGEST_LIST: Final = 40
 
 
 def offered_formats(refusal: Refusal) -> frozenset[str]:
-    """Return the formats named in a refusal; one of them is the refused one, which the caller knows."""
+    """Return the response formats named in a refusal; one of them may be the refused one, which the caller knows."""
     words = re.findall(r"[a-z_]+", refusal.message.lower())
     return frozenset(name for name in _FORMATS if name in words)

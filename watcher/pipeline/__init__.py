@@ -1,8 +1,8 @@
 """Process one job: source -> pieces -> answers -> transcript -> captions -> files beside the source.
 
-Everything a run needs comes in as arguments; nothing here knows threads (a callable runs requests beside each other
-where several pieces can be asked for) or settings (a callable says what is wanted for a source). Each answer is durable
-the moment it arrives, so whatever ends a run, the next one asks only for what is missing.
+Everything a run needs is an argument; this package knows no threads (a callable runs requests in parallel)
+and no settings (a callable returns the settings for a source). Each answer is durable
+as soon as it arrives, so however a run ends, the next one asks only for what is missing.
 """
 
 from watcher.pipeline.heard import is_stored

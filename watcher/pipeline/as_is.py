@@ -1,4 +1,4 @@
-"""Whether a file can be sent as it is: in one request, neither cut nor encoded."""
+"""Decide whether a file can be sent as it is: in one request, neither cut nor encoded."""
 
 from typing import Final
 
@@ -8,15 +8,15 @@ from watcher.errors import SourceError
 from watcher.job import Job
 from watcher.media import SoundChoice
 
-#: More channels than these are a recorder's inputs, and one may carry timecode.
+#: Most channels of an ordinary recording; more are the inputs of a recorder, and one of them may be timecode.
 _STEREO: Final = 2
 
 
 def upload_form(job: Job, descriptor: int, choice: SoundChoice, limits: RequestLimits) -> tuple[str, str, float] | None:
-    """Return the file name, MIME type and seconds to send the file with; None where this server is to get it otherwise.
+    """Return the file name, MIME type and seconds for sending the file as it is; None if it must be cut or encoded first.
 
-    The limits may have been learned since the file was found, and an earlier version may have taken more for small.
-    Raises SourceError where the file cannot be read.
+    The limits may have been learned since the file was found, and an earlier version may have counted larger files as small.
+    Raises SourceError if the file cannot be read.
     """
     size = job.fingerprint.size
     try:
@@ -36,13 +36,13 @@ def upload_form(job: Job, descriptor: int, choice: SoundChoice, limits: RequestL
 
 
 def _is_sound_in_doubt(inspection: container.Inspection, choice: SoundChoice) -> bool:
-    """Return whether the server may hear anything else than what is wanted."""
+    """Return whether the server may hear something other than the chosen sound."""
     if choice.channel != "mix" or inspection.tracks > 1 or inspection.channels > _STEREO:
         return True
     return isinstance(choice.track, int) and choice.track > 1
 
 
 def _is_sound_mixed(descriptor: int, size: int, container_format: str) -> bool:
-    """Return whether the server may hear less than all that is said in the file, or timecode beside it."""
+    """Return whether the server may miss some of the speech in the file, or hear timecode besides it."""
     file = (descriptor, size, container_format)
     return container.is_chained(*file) or container.has_timecode(*file)

@@ -16,7 +16,7 @@ from watcher.pipeline.source import unchanged
 from watcher.pipeline.spending import RequestCost, Spending
 from watcher.pipeline.tools import HeartbeatCallback, Tools
 
-#: Bytes that are kept of an answer that cannot be read: a person looks at it, nothing is made of it.
+#: Bytes stored of a garbled answer; it is only for people to look at.
 _LOOKED_AT: Final = 65_536
 
 
@@ -39,10 +39,10 @@ class Asker:
         *,
         measurement: Measurement | None = None,
     ) -> Answer:
-        """Send the request through the gate; the answer is in the ledger before anything else happens.
+        """Send the request through the gate, and store the answer in the ledger before anything else.
 
-        `beat` is the sign of life of the thread that asks. `measurement`: the upload is the recording as it is, of which the header says how
-        long it is; this tells what is heard.
+        `beat`: sign of life of the calling thread. `measurement`: given if the upload is the recording as it is, whose length is known
+        only from the header; it measures the sound.
         """
         small = measurement is not None
         seconds = booked(upload.size, upload.seconds) if small else upload.seconds
@@ -61,8 +61,8 @@ class Asker:
             )
         beat()
         if small:
-            # The digest is of what was there before: an answer about other bytes must not be found under it. Where that cannot
-            # be known, for the share is away or hangs, it is kept: it was paid for, and nothing says that it is wrong.
+            # The digest was taken before the upload; an answer about other bytes must not be stored under it. If this cannot
+            # be checked, because the share is away or hangs, store it: it was paid for, and nothing shows that it is wrong.
             with suppress(SourceError, reach.SilentError):
                 reach.ask(self._job.root, partial(unchanged, self._job, upload.descriptor))
         self._keep(upload.digest, question, answer.body, upload.seconds)
@@ -78,9 +78,9 @@ class Asker:
         cost: RequestCost,
         seconds: float,
     ) -> Answer:
-        """Make one request, in the gate; an answer that cannot be read is kept for people to look at.
+        """Make one request; the caller has passed the gate. A garbled answer is stored for people to look at.
 
-        `seconds`: those that it is booked with.
+        `seconds`: seconds of audio counted for it.
         """
         gate, client = self._tools.gate, self._tools.client
 
@@ -106,8 +106,8 @@ class Asker:
             raise
 
     def _reread(self, upload: Upload, question: Question, measurement: Measurement, error: GarbledError) -> Answer:
-        """Read an answer that holds more than fits the header's seconds by what is heard. Raises as `Measurement.reread`."""
-        # It is paid for: a crash meanwhile must not lose it.
+        """Read an answer that has too much text for the header's seconds, with the measured length. Raises as `Measurement.reread`."""
+        # Store it first: it is paid for, and a crash meanwhile must not lose it.
         self._keep(upload.digest, question, error.body, upload.seconds)
         try:
             transcript = measurement.reread(error, upload.seconds, question.request)

@@ -1,4 +1,4 @@
-"""The cutting of a recording: its pieces as they come, and samples of its speakers."""
+"""Cut a recording: log its pieces as they come, and make samples of its speakers."""
 
 import base64
 import os
@@ -17,7 +17,7 @@ _log = structlog.get_logger()
 
 
 def logged(cutting: media.Cutting) -> Iterator[media.Piece]:
-    """Yield the pieces as they come."""
+    """Yield the pieces as they come, and log the cutting."""
     for piece in cutting:
         cut, opening = piece.cut, cutting.opening
         if cut.index == 0 and opening is not None:
@@ -41,7 +41,7 @@ def samples(
     limits: media.ChildLimits,
     look: Callable[[], object],
 ) -> tuple[Voice, ...]:
-    """Cut out the stretches of speakers (samples), as mp3: a form with four of them stays below what servers take.
+    """Cut out a sample of each speaker, as mp3: so a form with four of them is small enough for servers.
 
     `look` is called several times a second meanwhile.
     """

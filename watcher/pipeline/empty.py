@@ -1,7 +1,7 @@
-"""Answers without text: believed where there was no sound, doubted where there was some.
+"""Answers without text: they are accepted if there was no sound, and doubted if there was some.
 
-Servers answer "", or a marker of silence, to encodings they cannot read, as if nothing had been said. Such an answer is asked for once more, in
-another encoding; if it comes empty again, the result says that sound was heard and no text came.
+For an encoding that they cannot read, some servers answer "", or a marker of silence, as if nothing had been said. Then the piece is sent
+once more, in another encoding; if the answer is empty again, the result has a warning that there was sound and no text.
 """
 
 import re
@@ -15,19 +15,19 @@ from watcher.transcript import PieceTranscript, Transcript
 
 #: Minus dBFS of a tenth of a second that is quieter than any speech, as for the cutting of pieces (`media.levels`) ...
 _INAUDIBLE: Final = 75
-#: ... and from which on it is sound, whatever the rest is like, as for the guard.
+#: ... and from which on it is sound in any case, as for the guard.
 _LOUD: Final = 52
-#: Difference of quiet and loud passages (dB) from which somebody speaks above a floor, and how far above it; `media.levels`
-#: has 18 for frames of 20 ms, and a tenth of a second evens some of it out.
+#: Difference between quiet and loud passages (dB) from which on there is speech above the noise, and how far above it speech is;
+#: `media.levels` has 18 for frames of 20 ms, and a tenth of a second averages some of it.
 _SPEECH: Final = 15
 _ABOVE_FLOOR: Final = 8
-#: Tenths of a second that are no click: the shortest sentence is longer.
+#: Tenths of a second of sound that are more than a click: the shortest sentence is longer.
 _LEAST: Final = 5
-#: Speech has ten letters a second or more. With less than one in two seconds, over ten seconds and more, there may be none.
+#: Letters per second; speech has ten or more. With less than one in two seconds, over ten seconds and more, there may be no speech.
 _LETTERS: Final = 0.5
 _LONG: Final = 10.0
 
-#: What servers write for silence: whisper.cpp has [BLANK_AUDIO] and [ Silence ], others a full stop. Music marks are an answer.
+#: How servers mark silence: whisper.cpp writes [BLANK_AUDIO] and [ Silence ], others a full stop. Music marks count as text.
 _SILENCE: Final = re.compile(
     r"(?:[\s.…。,-]|[\[(*]\s*(?:blank[_ ]?audio|silence|no[_ ](?:speech|audio|sound))\s*[\])*])*", re.IGNORECASE
 )
@@ -48,14 +48,14 @@ def audible(loudness: bytes) -> bool:
 
 
 def is_without_text(transcript: Transcript) -> bool:
-    """Return whether an answer has no text, or nothing but markers of silence."""
+    """Return whether an answer has no text, or only markers of silence."""
     return _SILENCE.fullmatch(transcript.text) is not None
 
 
 def in_doubt(transcript: Transcript, seconds: float, *, prompt: str, guarded: bool) -> bool:
-    """Return whether an answer about so much audio is worth a look at how loud it is.
+    """Return whether to measure the loudness of audio with this answer.
 
-    That is so without text, and for the guard (`guarded`) with few words or with any sign of phantom text.
+    That is the case if it has no text, and for the guard (`guarded`) if it has few words or any sign of phantom text.
     """
     if is_without_text(transcript):
         return True
@@ -68,7 +68,7 @@ def in_doubt(transcript: Transcript, seconds: float, *, prompt: str, guarded: bo
 def unanswered(parts: Sequence[PieceTranscript], loudness: bytes) -> list[int]:
     """Return the indexes of the parts without text in which there is sound, the longest first.
 
-    `loudness` is that of the whole recording; where it was not measured, no silence is believed.
+    `loudness`: of the whole recording; if it was not measured, all parts count as having sound.
     """
     found = [
         index
@@ -82,10 +82,10 @@ def unanswered(parts: Sequence[PieceTranscript], loudness: bytes) -> list[int]:
 def resolve(
     parts: Sequence[PieceTranscript], loudness: bytes, ask_again: Callable[[int], PieceTranscript | None]
 ) -> tuple[list[PieceTranscript], tuple[ResultWarning, ...]]:
-    """Return the parts, with second answers in the place of those without text, and a warning about what stays without.
+    """Return the parts, with second answers instead of those without text, and a warning about parts that stay without text.
 
-    `ask_again` returns a second answer about the part of this index, or None. Once one comes without text, too, the
-    others are not asked for again: the encoding is not to blame.
+    `ask_again` returns a second answer about the part with this index, or None. Once a second answer has no text either, the
+    others are not asked for again: the encoding is not the cause.
     """
     result = list(parts)
     for index in unanswered(parts, loudness):
@@ -97,7 +97,7 @@ def resolve(
 
 
 def warnings(parts: Sequence[PieceTranscript], loudness: bytes) -> tuple[ResultWarning, ...]:
-    """Return what is to be said of the parts without text in which there is sound."""
+    """Return warnings about the parts that have sound and no text."""
     silent = [parts[index] for index in sorted(unanswered(parts, loudness))]
     if not silent:
         return ()
@@ -109,11 +109,11 @@ def warnings(parts: Sequence[PieceTranscript], loudness: bytes) -> tuple[ResultW
 
 
 def has_timecode(measured: media.Summary) -> bool:
-    """Return whether a file that the server decoded itself carries timecode, and sound beside it."""
+    """Return whether a file that was sent as it is has timecode, and other sound beside it."""
     codes = {warning.code for warning in measured.warnings}
     return "timecode_left_out" in codes and "silent" not in codes
 
 
 def silence(measured: media.Summary) -> tuple[ResultWarning, ...]:
-    """Return what is to be said of a file that the server decoded itself: only that nothing can be heard in it."""
+    """Return the warnings for a file that was sent as it is: only that it is silent."""
     return tuple(warning for warning in measured.warnings if warning.code == "silent")

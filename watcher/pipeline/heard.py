@@ -1,4 +1,4 @@
-"""A recording's transcript from its answers: those that are stored, and all of them joined."""
+"""Make a recording's transcript of its answers: read stored answers, check them, and join them."""
 
 import hashlib
 from collections.abc import Callable
@@ -27,25 +27,25 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class TranscriptionResult:
-    """All answers of a recording, joined, and what was learnt on the way."""
+    """The joined answers of a recording, with its costs and warnings."""
 
     transcript: Transcript
     content: Content
     #: Indexes of the pieces whose answers were stored already.
     cached: frozenset[int] = frozenset()
-    #: Seconds of audio that were bought, or may be charged: by this attempt, and by those before it, which failed.
+    #: Seconds of audio that are or may be paid for: in this attempt, and in earlier ones, which failed.
     paid_seconds: float = 0.0
     paid_before_seconds: float = 0.0
-    #: What is in doubt about the answers.
+    #: Doubts about the answers.
     warnings: tuple[ResultWarning, ...] = ()
-    #: All of it has text, except where there is no sound.
+    #: Whether all parts with sound have text.
     answered: bool = True
 
 
 def stored(
     content: Content, ledger: Ledger, request: Request, *, alive: Callable[[], None] = lambda: None
 ) -> TranscriptionResult | None:
-    """Put a known recording together from its stored answers to `request`; None when one of them is missing.
+    """Make the result of a known recording from its stored answers to `request`; None if one of them is missing.
 
     `alive` is called before each answer, and while they are joined. Raises FileError where they hold more text than anybody says.
     """
@@ -74,7 +74,7 @@ def stored(
 
 
 def is_stored(descriptor: int, wanted: JobSettings, ledger: Ledger, *, model: str) -> bool:
-    """Return whether an open recording will most likely cost nothing, as it looks like one whose answers are stored."""
+    """Return whether the answers of a recording with the same sketch are stored, so that this one will probably cost nothing."""
     parameters = wanted.request.parameters(model)
     content = ledger.answers.content(sketch=sketch_of(descriptor, wanted.choice), parameters=parameters)
     heard = stored(content, ledger, wanted.request) if content is not None else None
@@ -82,7 +82,7 @@ def is_stored(descriptor: int, wanted: JobSettings, ledger: Ledger, *, model: st
 
 
 def sketch_of(descriptor: int, choice: SoundChoice) -> str:
-    """Return the sketch of an open recording and of the choice of its sound."""
+    """Return the sketch of an open recording, which also depends on the choice of its sound."""
     sketch = media.sketch(descriptor)
     if choice.is_plain:
         return sketch
@@ -91,7 +91,7 @@ def sketch_of(descriptor: int, choice: SoundChoice) -> str:
 
 
 def recalled(ledger: Ledger, cut: Cut, question: Question) -> Transcript | None:
-    """Return the stored answer about a piece; None where there is none that counts."""
+    """Return the stored answer about a piece; None if there is no usable one."""
     body = ledger.answers.recall(cut.digest, question.key)
     return None if body is None else understood(body, cut.seconds, question)
 
@@ -99,10 +99,10 @@ def recalled(ledger: Ledger, cut: Cut, question: Question) -> Transcript | None:
 def understood(
     body: bytes, seconds: float, question: Question, *, measured: Callable[[], float] = lambda: 0.0
 ) -> Transcript | None:
-    """Return what a stored answer about so much sound says; None where it does not count.
+    """Return the transcript of a stored answer about `seconds` of sound; None if the answer is not usable.
 
-    One that an earlier version took, and that cannot be used, counts as not stored: what is bought anew takes its place.
-    `measured` gives the seconds that the sound really has (0: unknown), where the answer holds more than fits `seconds`.
+    An answer that an earlier version accepted, and that is not usable, counts as not stored: a new one replaces it.
+    `measured` returns the real seconds of the sound (0: unknown); it is called if the answer has too much text for `seconds`.
     """
     try:
         transcript = parse(body, seconds, question.request)
@@ -122,7 +122,7 @@ def joined(
     cached: frozenset[int],
     alive: Callable[[], None] = lambda: None,
 ) -> TranscriptionResult:
-    """Join the answers about all pieces; `warnings` are those in doubt so far, `cached` the indexes of stored ones.
+    """Join the answers about all pieces; `warnings`: doubts so far; `cached`: indexes of answers that were stored.
 
     `alive` is called for each piece.
     """
@@ -147,10 +147,10 @@ def checked(
     ask: Callable[[int, Question], PieceTranscript | None],
     budget: TextBudget,
 ) -> tuple[list[PieceTranscript], tuple[ResultWarning, ...]]:
-    """Settle what is in doubt: answers without text, and the languages that the server guessed.
+    """Resolve doubts: answers without text, and the languages that the server guessed.
 
-    Where a language was given, or the text is a translation, it guessed none. `budget`: that of all answers. Raises FileError where
-    it is exceeded.
+    If a language was given, or the text is a translation, it has guessed none. `budget`: that of all answers. Raises FileError if it
+    is exceeded.
     """
 
     def counted(index: int, question: Question) -> PieceTranscript | None:
@@ -172,5 +172,5 @@ def checked(
 
 
 def part_of(cut: Cut, transcript: Transcript, question: Question) -> PieceTranscript:
-    """Return what a piece's answer says, at its place in the recording."""
+    """Return the transcript of a piece, with its position in the recording."""
     return PieceTranscript(cut.start_seconds, cut.end_seconds, transcript, question.known)

@@ -1,7 +1,7 @@
-"""Decide the language of a recording where the server guesses it for each piece by itself.
+"""Decide the language of a recording if the server guesses it separately for each piece.
 
-Whisper guesses from the first 30 seconds it hears. Where these hold music, or few words, the guess may be wrong, and then
-the whole piece is written in the wrong language: the first minute of a French interview came out in English. A guess made
+Whisper guesses from the first 30 seconds. If these have music, or few words, the guess may be wrong, and then
+the whole piece is written in the wrong language: the first minute of a French interview came out in English. A guess
 from clear speech is kept, so a bilingual recording stays bilingual.
 """
 
@@ -15,18 +15,18 @@ from watcher.join import main_language
 from watcher.languages import name
 from watcher.transcript import PieceTranscript, Segment, Transcript, Word
 
-#: Letters below which a guess is worth little: about twelve words. A character of Chinese, Japanese or Korean counts as
+#: With fewer letters than this (about twelve words), a guess is not reliable. A character of Chinese, Japanese or Korean counts as
 #: three letters.
 _FEW_LETTERS: Final = 60
 _WIDE_LETTERS: Final = 3
-#: Seconds until the first twelve letters (some three words) are said, from which on something else came first. Silence is
-#: cut off before a piece is sent, so it is music or noise. Whisper stretches the first word back over it, so the start of
-#: the first word tells nothing.
+#: If the first twelve letters (some three words) are spoken only after this many seconds, something else came first. Silence is
+#: cut off before a piece is sent, so it is music or noise. Whisper makes the first word begin with it, so the start of
+#: the first word is of no use.
 _LATE_SECONDS: Final = 5.0
 _FIRST_LETTERS: Final = 12
 #: The server doubts that the first segment is speech at all (openai/whisper transcribe.py, no_speech_threshold).
 _NO_SPEECH: Final = 0.6
-#: faster-whisper's language_detection_threshold: what is less likely is no detection.
+#: faster-whisper's language_detection_threshold: a less likely language does not count as detected.
 _LIKELY: Final = 0.5
 _HINT: Final = 'where all recordings of a folder are in one language, set it: language = "{}"'
 
@@ -34,12 +34,12 @@ _HINT: Final = 'where all recordings of a folder are in one language, set it: la
 def resolve(
     parts: Sequence[PieceTranscript], ask_again: Callable[[int, str], Transcript | None]
 ) -> tuple[list[PieceTranscript], tuple[ResultWarning, ...]]:
-    """Return the parts with the languages that count, and warnings about those that the server guessed differently.
+    """Return the parts with their languages corrected, and warnings about those that the server guessed differently.
 
-    The recording's language is the one that is spoken longest, of those that a part with a sure guess has. An unsure part
-    with a guess that no sure part shares gets the recording's language. The longest of these is worth a second answer:
-    `ask_again(index of the part, ISO code of the language)` returns it, or None where there is none; it takes the place of
-    the first one, unless the server itself trusts it less.
+    The recording's language is the one spoken longest, among the languages of parts with a reliable guess. A part with an unreliable
+    guess that no reliable part shares gets the recording's language. For the longest of these, a second answer is requested:
+    `ask_again(index of the part, ISO code of the language)` returns it, or None if there is none; it replaces
+    the first one, unless the server trusts it less.
     """
     sure = {part.transcript.language for part in parts if not unsure(part)} - {""}
     main = main_language([part for part in parts if part.transcript.language in sure])
@@ -88,7 +88,7 @@ def _letters(text: str) -> int:
 
 
 def _beginning(segments: Sequence[Segment]) -> float:
-    """Return the second at which the first letters of a text were said."""
+    """Return the second at which the first letters of a text are spoken."""
     words: list[Word | Segment] = [word for segment in segments for word in segment.words]
     missing = _FIRST_LETTERS
     for said in words or segments:
@@ -100,13 +100,13 @@ def _beginning(segments: Sequence[Segment]) -> float:
 
 
 def _trusted_less(second: Transcript, first: Transcript) -> bool:
-    """Return whether the server gives the second answer a lower avg_logprob; False where it gives none."""
+    """Return whether the server gives the second answer a lower avg_logprob; False if it gives none."""
     trust, former = _trust(second), _trust(first)
     return trust is not None and former is not None and trust < former
 
 
 def _trust(transcript: Transcript) -> float | None:
-    """Return the mean avg_logprob by characters; None where the server gives none."""
+    """Return the mean avg_logprob, weighted by characters; None if the server gives none."""
     rated = [(len(part.text), part.avg_logprob) for part in transcript.segments if part.avg_logprob is not None]
     characters = sum(count for count, _ in rated)
     return sum(count * value for count, value in rated) / characters if characters else None

@@ -1,7 +1,7 @@
-"""The length of a file that is sent as it is: what its header says, what the answer claims, and what the decoder hears.
+"""The length of a file that is sent as it is: by its header, by the answer, and by the decoder.
 
-The header is somebody's word, and so is the answer. Where the two do not fit, the file is decoded, once, and that counts: for the
-reading of the answer as for what was bought.
+Header and answer may both be wrong. If they disagree, the file is decoded, once, and the decoded length counts: for
+reading the answer, and for what was bought.
 """
 
 from dataclasses import dataclass
@@ -18,18 +18,18 @@ from watcher.transcript import Transcript
 
 _log = structlog.get_logger()
 
-#: An answer is about more sound than the file's header tells of when it claims more than so many times its seconds, and more:
-#: some servers round a length up, or take a window's end for it.
+#: An answer is about more sound than the header states if it has more than this many times the header's seconds, and some more:
+#: some servers round a length up, or use the end of a window.
 _LONGER: Final = 1.1
 _LONGER_SECONDS: Final = 2.0
-#: It may be about less where it claims less than this part: the end of a recording may be silent.
+#: It may be about less sound if it has less than this part of the header's seconds: the end of a recording may be silent.
 _SHORTER: Final = 0.5
-#: Bytes a second that hardly any recording falls below: 2 kbit/s. Speech at 4.75 kbit/s is the least that recorders write.
+#: Fewest bytes per second of nearly all recordings: 2 kbit/s. The lowest rate of recorders for speech is 4.75 kbit/s.
 _LEAST_BYTES: Final = 250.0
 
 
 class Measurement:
-    """What the decoder hears of a file; it is decoded once at most, and only if that is asked for."""
+    """Measures a file with the decoder; it is decoded at most once, and only when needed."""
 
     def __init__(self, descriptor: int, tools: Tools, limits: media.ChildLimits, beat: HeartbeatCallback) -> None:
         self._descriptor = descriptor
@@ -37,13 +37,13 @@ class Measurement:
         self._limits = limits
         self._beat = beat
         self._summary: media.Summary | None = None
-        #: What the request about the file was booked with.
+        #: What was counted for the request about the file.
         self.receipt = Receipt()
         #: Why the file cannot be decoded here.
         self.undecodable: FileError | None = None
 
     def take(self) -> media.Summary:
-        """Return how long and how loud the file is, among other things. Raises FileError, PassingError, OutputError, StoppedError."""
+        """Decode the file, and return its length, loudness and more. Raises FileError, PassingError, OutputError, StoppedError."""
         if self.undecodable is not None:
             raise self.undecodable
         if self._summary is None:
@@ -63,7 +63,7 @@ class Measurement:
         return self._summary
 
     def attempt(self) -> media.Summary | None:
-        """Return the same; None where it cannot be decoded: nothing of an answer may be lost because of that."""
+        """Do as `take` does, but return None if the file cannot be decoded: no answer may be lost because of that."""
         try:
             return self.take()
         except (FileError, PassingError, OutputError) as error:
@@ -71,15 +71,15 @@ class Measurement:
             return None
 
     def seconds(self) -> float:
-        """Return how long the file is; 0 where that cannot be known."""
+        """Return the length of the file in seconds; 0 if it cannot be decoded."""
         summary = self.attempt()
         return 0.0 if summary is None else summary.seconds
 
     def reread(self, error: GarbledError, seconds: float, request: Request) -> Transcript:
-        """Read an answer that holds more than `seconds` of sound can, which is what the header says.
+        """Read an answer with too much text for the `seconds` of the header, with the measured length.
 
-        Raises GarbledError where it does not fit what is heard either; FileError where the file cannot be decoded, for then the
-        file is to blame rather than the server; SourceError where that could not be found out now, StoppedError.
+        Raises GarbledError if it has too much text for the measured length as well; FileError if the file cannot be decoded, since
+        then the file is the likely cause, not the server; SourceError if it could not be decoded for now; StoppedError.
         """
         try:
             heard = self.take().seconds
@@ -95,7 +95,7 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True)
 class Weighed:
-    """What an answer says, by the length that is known in the end: of the sound, and of what was bought of it (seconds)."""
+    """An answer, read with the length that turned out to be right: of the sound, and of what was bought (seconds)."""
 
     transcript: Transcript
     seconds: float
@@ -106,7 +106,7 @@ class Weighed:
 def weighed(
     transcript: Transcript, body: bytes, seconds: float, request: Request, measurement: Measurement, *, in_doubt: bool
 ) -> Weighed:
-    """Return an answer as it is to be read: by what is heard where it does not fit the header's `seconds`, or is `in_doubt`."""
+    """Return an answer read with the right length: the measured one if it disagrees with the header's `seconds`, or is `in_doubt`."""
     claimed = transcript.claimed_seconds
     longer = _is_longer(claimed, seconds)
     shorter = 0 < claimed < _SHORTER * seconds - _LONGER_SECONDS
@@ -116,7 +116,7 @@ def weighed(
     if not (_is_longer(measured.seconds, seconds) or _is_longer(seconds, measured.seconds)):
         return Weighed(transcript, seconds, seconds, measured)
     try:
-        # Else true times would be pressed into a part of the sound, or lie behind its end.
+        # Otherwise correct times would be pressed into a part of the sound, or lie after its end.
         transcript = parse(body, measured.seconds, request)
     except GarbledError:
         return Weighed(transcript, seconds, measured.seconds, measured)
@@ -124,9 +124,9 @@ def weighed(
 
 
 def booked(size: int, seconds: float) -> float:
-    """Return the seconds that a file of `size` bytes is booked with before it is sent: no more than it can hold.
+    """Return the seconds to count for a file of `size` bytes before it is sent: no more than it can contain.
 
-    Its header may say anything; what it says would use up the minutes of all. The answer tells more.
+    A wrong header could use up the minutes of all. The count is corrected after the answer.
     """
     return min(seconds, size / _LEAST_BYTES)
 

@@ -1,4 +1,4 @@
-"""What is asked about a piece, and the key under which its answer is kept."""
+"""The question about a piece: the request, and the key under which its answer is stored."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -14,27 +14,27 @@ class Question:
     """The request for a piece, and the key under which its answer is stored."""
 
     request: Request
-    #: Key of the answer, beside the digest of what was heard.
+    #: With the sound's digest, the key of the answer.
     parameters: str
-    #: Speakers in the first piece whose voices the server gets: their stretches (samples), by their names there.
+    #: Speakers of the first piece of whose voices the server gets samples: name there, start and end of the sample.
     speakers: tuple[tuple[str, int, int], ...] = ()
-    #: A stored answer without text is none: there is sound.
+    #: A stored answer without text does not count, since there is sound.
     insistent: bool = False
     #: Token of an `again` request; see `AgainRequest`.
     token: str = ""
 
     @property
     def key(self) -> str:
-        """Under what the answer is kept, beside the digest; see `Answers.supersede`."""
+        """With the sound's digest, the key under which the answer is stored; see `Answers.supersede`."""
         return f"{self.parameters}.{self.token}" if self.token else self.parameters
 
     @property
     def known(self) -> dict[str, str]:
-        """What the server is to call the speakers, and their names in the first piece."""
+        """The names that the server is to use for the speakers, and their names in the first piece."""
         return {voices.name(index): speaker for index, (speaker, _, _) in enumerate(self.speakers)}
 
     def acquainted(self, first: Cut, transcript: Transcript) -> "Question":
-        """Return the question about later pieces, after the first was answered; the same where nobody can be introduced."""
+        """Return the question about later pieces, after the answer about the first; unchanged if there is no voice sample."""
         samples = [
             (
                 sample.speaker,
@@ -49,11 +49,11 @@ class Question:
         return replace(self, parameters=key, speakers=tuple(samples))
 
     def otherwise(self) -> "Question":
-        """Return the question about a piece with sound that was answered without text, for another encoding."""
+        """Return the question for a second answer, in another encoding, about a piece with sound and no text."""
         key = hashlib.sha256(f"{self.parameters} otherwise".encode()).hexdigest()
         return replace(self, parameters=key, insistent=True)
 
     def again(self, language: str) -> "Question":
-        """Return the question about a piece whose language was guessed and is in doubt."""
+        """Return the question for a second answer about a piece whose guessed language is in doubt."""
         key = hashlib.sha256(f"{self.parameters} again {language}".encode()).hexdigest()
         return replace(self, request=replace(self.request, language=language), parameters=key, insistent=False)

@@ -9,13 +9,13 @@ from watcher.job import Job
 from watcher.log import quoted
 from watcher.media import CODECS, MediaOptions
 
-#: Seconds of a piece when the server, or a proxy with a small limit (nginx: 1 MiB), finds longer ones too large.
+#: Seconds of a piece if longer ones are too large for the server, or for a proxy with a small limit (nginx: 1 MiB).
 _SMALL_PIECE: Final = 120.0
-#: A server that takes no more seconds than this is of no use.
+#: Shortest limit of a server (seconds) that is useful.
 _SHORTEST_PIECE: Final = 10.0
-#: Seconds by which pieces may differ and still be the same to a server.
+#: Difference in seconds between pieces that makes no difference to a server.
 _SAME: Final = 0.01
-#: Seconds that a piece stays below the limit a server names; a limit of less than twice as much is no limit.
+#: Seconds by which a piece stays below the limit that a server names; a limit of less than twice as much is ignored.
 _MARGIN: Final = 10.0
 _EXHAUSTED_KEPT: Final = 1000
 
@@ -24,25 +24,25 @@ _EXHAUSTED_KEPT: Final = 1000
 class UploadForm:
     """One form of a recording."""
 
-    #: How it is cut, and the codec of its pieces.
+    #: Options for cutting, and the codec of the pieces.
     options: MediaOptions
-    #: It is sent as it is, neither cut nor encoded.
+    #: Whether it is sent as it is, neither cut nor encoded.
     whole: bool = False
     #: The server failed at the recording in another form, and at no other recording: a failure counts as a refusal.
     failing: bool = False
     #: The server named a limit above `options.piece_seconds`, but one piece was slightly longer than the limit; the next cutting keeps
     #: to it.
     limited: bool = False
-    #: No other encoding is left: where this one is refused, too, the question is made simpler.
+    #: There is no other encoding to try: if this one is refused, too, the request is made simpler.
     last: bool = False
 
 
 class Remedies:
-    """The forms of one recording: `form` is sent now, `next` goes on to another one after a refusal.
+    """The forms of one recording: `form` is the current one, `next` chooses another one after a refusal.
 
-    What was sent as it is gets cut first, in the configured codec. After that the remedy decides: SPLIT makes the pieces
-    shorter, SHRINK makes them mp3, then shorter, RECODE goes on to the next codec (`CODECS`, the configured one first).
-    No codec comes twice and pieces only get shorter, so the forms come to an end.
+    After sending it as it is, it is cut, with the configured codec. After that the remedy decides: SPLIT makes the pieces
+    shorter, SHRINK makes them mp3, then shorter, RECODE uses the next codec (`CODECS`, the configured one first).
+    No codec is used twice and pieces only get shorter, so the number of forms is limited.
     """
 
     def __init__(self, options: MediaOptions, *, whole: bool, refused: Collection[str] = ()) -> None:
@@ -54,7 +54,7 @@ class Remedies:
         self.form = UploadForm(options, whole=True) if whole else self._encoded(options, refused)
 
     def next(self, error: RemedyError, *, refused: Collection[str] = ()) -> UploadForm | None:
-        """Return the form to send after `error`; None when none is left.
+        """Return the form to send after `error`; None if there is no other.
 
         `refused`: the formats this server is known to refuse; codecs among them come last.
         """
@@ -79,12 +79,12 @@ class Remedies:
         return found
 
     def _encoded(self, options: MediaOptions, refused: Collection[str]) -> UploadForm:
-        """Return the form in the best codec that is left, with the same cuts, so that stored answers still fit."""
+        """Return the form with the best codec not tried yet, and the same cuts, so that stored answers are still used."""
         codec = min(self._left, key=lambda codec: codec in refused)
         return self._form(replace(options, codec=codec))
 
     def _shrunk(self, refused: Collection[str]) -> UploadForm:
-        """Return the form with smaller pieces: mp3, where that may pass, else half as long."""
+        """Return the form with smaller pieces: mp3 if that may pass, else half as long."""
         options = self.form.options
         if "mp3" in self._left and "mp3" not in refused:
             return self._form(replace(options, codec="mp3", piece_seconds=min(options.piece_seconds, _SMALL_PIECE)))
@@ -96,7 +96,7 @@ class Remedies:
 
 
 def _split(options: MediaOptions, most: float) -> MediaOptions:
-    """Return options for pieces of less than `most` seconds; 0, or a limit that is none: half as long as now.
+    """Return options for pieces of less than `most` seconds; if `most` is 0 or useless, for pieces half as long as now.
 
     The server may name no limit, so each refusal halves them.
     """
@@ -106,13 +106,13 @@ def _split(options: MediaOptions, most: float) -> MediaOptions:
 
 
 class ExhaustedForms:
-    """Recordings at which a server failed in every form; shared by all workers, so that each form is tried once."""
+    """Recordings at which a server failed in every form. All workers share it, so that each form is tried once."""
 
     def __init__(self) -> None:
         self._known: dict[str, None] = {}
 
     def __contains__(self, sketch: str) -> bool:
-        """Return whether the recording went through all forms; `sketch` tells recordings apart."""
+        """Return whether all forms of the recording with this sketch were tried."""
         return sketch in self._known
 
     def add(self, sketch: str) -> None:
@@ -123,7 +123,7 @@ class ExhaustedForms:
 
 
 def no_text() -> RemedyError:
-    """Return the reason to send in another encoding what was not refused."""
+    """Return the error that asks for another encoding although there was no refusal: no text came."""
     return RemedyError("the server returned no text, although there is sound", remedy=Remedy.RECODE, reason="no_text")
 
 
@@ -138,19 +138,19 @@ def given_up(error: RemedyError) -> JobError:
     return FileError(error.message, hint=error.hint or _NO_FORM_HINT, reason=error.reason)
 
 
-#: What to do about a recording that a server takes in no encoding, whatever reason it names.
+#: Hint for a recording that a server takes in no encoding, whatever its reason.
 _NO_FORM_HINT: Final = (
     "play it; if it does not play, export it again; if it does, ask the server's operator, or use another model or server, "
     "and then watcher retry"
 )
 
 
-#: Reasons for which a server refuses everything, and which say nothing about other models.
+#: Reasons of refusals that are about the requested model only.
 _ABOUT_MODELS: Final = frozenset({"model", "no_channel", "permission", "url"})
 
 
 def of_its_own_model(error: JobError, job: Job) -> JobError:
-    """Return the error of this recording alone where it is about the model that was asked for it and no other."""
+    """Return an error that fails only this recording if the refusal is about the model requested for it alone."""
     wish = job.again
     if wish is None or not wish.model or error.reason not in _ABOUT_MODELS:
         return error

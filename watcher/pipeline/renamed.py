@@ -1,4 +1,4 @@
-"""A recording that was renamed after it was done: it is recognised, and its outputs follow."""
+"""Recognise a recording that was renamed after it was done, and rename its outputs."""
 
 import os
 from dataclasses import dataclass, replace
@@ -17,22 +17,22 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class FormerRecording:
-    """A recording before it was renamed."""
+    """The former source of a recording that was renamed."""
 
     record: SourceRecord
     outcome: Outcome
     #: Its outputs under the former path.
     rows: tuple[OwnedOutput, ...]
-    #: Its outputs that came along with their folder, and are the new source's by now.
+    #: Its outputs that were moved with their folder, and now belong to the new source.
     along: tuple[OwnedOutput, ...] = ()
-    #: Kinds of those of all these that are as they were written.
+    #: Kinds of those outputs that were not changed since they were written.
     kinds: tuple[str, ...] = ()
 
 
 def former_of(
     job: Job, descriptor: int, status: os.stat_result, tools: Tools, beat: HeartbeatCallback
 ) -> FormerRecording | None:
-    """Return what the recording was before it was renamed; None where it was not, or nobody can tell.
+    """Return the recording's former source; None if it was not renamed, or if this is not certain.
 
     Raises OutputError, GoneError, LeaseLostError.
     """
@@ -42,7 +42,7 @@ def former_of(
         return None
     rows = ledger.outputs.owned(record.path)
     taken = {output.path for output in sidecar.take_over(job, rows, ledger)}
-    # Also those of a run that ended before the recording was concluded.
+    # Including those of a run that ended before the recording was concluded.
     names = {os.path.basename(row.path) for row in rows}  # noqa: PTH119 - bytes
     along = tuple(
         row
@@ -54,7 +54,7 @@ def former_of(
 
 
 def follow(former: FormerRecording, job: Job, outcome: Outcome, ledger: Ledger) -> Outcome:
-    """Remove the former outputs after those under the new name are in place; return the outcome, with what stayed behind.
+    """Remove the former outputs once those under the new name are placed; return the outcome, with a warning about files that stay.
 
     Raises OutputError.
     """
@@ -79,7 +79,7 @@ def follow(former: FormerRecording, job: Job, outcome: Outcome, ledger: Ledger) 
 
 
 def _is_gone(record: SourceRecord, status: os.stat_result) -> bool:
-    """Return whether a source is not under its path any more, on the disk that this one lies on."""
+    """Return whether a source is gone from its path, on the same file system as this one."""
 
     def look() -> bool:
         if os.stat(record.root).st_dev != status.st_dev:  # noqa: PTH116 - bytes
@@ -92,5 +92,5 @@ def _is_gone(record: SourceRecord, status: os.stat_result) -> bool:
     try:
         return reach.ask(record.root, look)
     except OSError:
-        # Its mount does not answer, or is away.
+        # Its mount does not answer, or is not mounted.
         return False

@@ -1,4 +1,4 @@
-"""The requests of one recording, beside each other, and their answers in the recording's order."""
+"""The parallel requests of one recording, and their answers in the recording's order."""
 
 import errno
 import os
@@ -20,16 +20,16 @@ from watcher.transcript import PieceTranscript, Transcript
 
 _Result = TypeVar("_Result")
 
-#: A worker waits for its requests in spells of this many seconds, and is alive in between.
+#: A worker waits for its requests for this many seconds at a time, with a sign of life after each.
 _SPELL: Final = 30.0
-#: The spells of one that looks after something else meanwhile.
+#: The same for a worker that has something else to check meanwhile.
 _GLANCE: Final = 0.25
-#: What the system says of a piece that was removed, made unreadable or replaced by a link.
+#: errno values for a piece that was removed, made unreadable or replaced by a link.
 _ABOUT_PIECE: Final = frozenset({errno.ENOENT, errno.EACCES, errno.EPERM, errno.ELOOP})
 
 
 class PieceRequests:
-    """The requests of one recording, beside each other, and their answers in the recording's order."""
+    """The parallel requests of one recording, and their answers in the recording's order."""
 
     def __init__(self, ask: Callable[..., tuple[Transcript, bool]], tools: Tools, job: Job) -> None:
         self._ask = ask
@@ -42,9 +42,9 @@ class PieceRequests:
         self._cached: set[int] = set()
         #: What all answers may say together.
         self.budget = TextBudget()
-        #: Seconds of the pieces that are answered.
+        #: Seconds of the answered pieces.
         self._heard = 0.0
-        #: Pieces that the recording will probably have, for people to see how far it is; 0: nobody knows.
+        #: Number of pieces that the recording will probably have, for showing progress; 0: not known.
         self.expected = 0
 
     @property
@@ -53,9 +53,9 @@ class PieceRequests:
         return frozenset(self._cached)
 
     def add(self, piece: media.Piece, questions: Sequence[Question]) -> None:
-        """Send the first of the requests about a piece, unless one is answered already. Raises what an earlier request met.
+        """Send the first of these questions about a piece, unless an answer to one is stored. Raises the error of an earlier request.
 
-        Raises FileError where all answers so far hold more text than anybody says.
+        Raises FileError if all answers so far hold more text than anybody says.
         """
         ledger = self._tools.ledger
         answered = ((question, recalled(ledger, piece.cut, question)) for question in questions)
@@ -71,7 +71,7 @@ class PieceRequests:
         self._collect({future for future in self._running if future.done()})
 
     def finish(self, beat: HeartbeatCallback, look: Callable[[], object] | None = None) -> None:
-        """Wait for every answer to the pieces so far. Raises what the first failed request met, and what `look` raises.
+        """Wait for the answers about all pieces so far. Raises the error of the first failed request, and what `look` raises.
 
         `look` is called several times a second meanwhile.
         """
@@ -84,7 +84,7 @@ class PieceRequests:
                 self._collect(done)
 
     def give_up(self, beat: HeartbeatCallback) -> float:
-        """Send nothing more, but wait for what was sent: it is paid for, and it is kept. Return the seconds that were bought."""
+        """Send nothing more, but wait for requests in flight: their answers are paid for, and stored. Return the bought seconds."""
         left = sent = {future for future in self._running if not future.cancel()}
         while left:
             left = left - wait_alive(left, beat)
@@ -128,18 +128,18 @@ class PieceRequests:
 def wait_alive(
     requests: Collection[Future[_Result]], beat: HeartbeatCallback, spell: float | None = None
 ) -> set[Future[_Result]]:
-    """Wait `spell` seconds (None: a while) for one of the requests to end; return those that have.
+    """Wait for one of the requests to end, `spell` seconds at most (None: _SPELL); return those that have ended.
 
-    Each request gives signs of life of its own, so however long this takes, it is no hang.
+    Each request gives its own signs of life, so a long wait does not mean that something hangs.
     """
     beat(2 * _SPELL)
     return wait(requests, timeout=_SPELL if spell is None else spell, return_when=FIRST_COMPLETED).done
 
 
 def with_upload(piece: media.Piece, ask: Callable[[Upload], _Result]) -> _Result:
-    """Hand the piece's file to `ask`, and remove it then.
+    """Call `ask` with the piece's file, and remove the file afterwards.
 
-    Raises FileError where the file is not what it was when it was made, OutputError where the spool cannot be read.
+    Raises FileError if the file was changed since it was made, OutputError if the spool cannot be read.
     """
     try:
         descriptor = _opened(piece)
@@ -154,9 +154,9 @@ def with_upload(piece: media.Piece, ask: Callable[[Upload], _Result]) -> _Result
 
 
 def _opened(piece: media.Piece) -> int:
-    """Open the piece's file; anyone who took the child over may have put something else there since it was looked at.
+    """Open the piece's file. An attacker in the child may have replaced it since it was checked.
 
-    A spool that cannot be read costs no attempt, so only what the child has no hand in counts as such.
+    A spool that cannot be read costs no attempt, so only errors that the child cannot cause count as such.
     """
     try:
         descriptor = os.open(piece.path, tree.FILE)

@@ -1,4 +1,4 @@
-"""Check the source again: it has to be the file that was judged, and nobody may be writing it."""
+"""Check the source again: it must be the file that was found, and nobody may be writing it."""
 
 import errno
 import os
@@ -12,17 +12,17 @@ from watcher.errors import AbsentError, ChangedError, GoneError, JobError, Sourc
 from watcher.job import Job
 from watcher.settle import WriterState, writer
 
-#: errno at opening by which there is no such file any more (ESTALE: its server has removed it) ...
+#: errno at opening that means that the file is gone (ESTALE: its server has removed it) ...
 _GONE: Final = frozenset({errno.ENOENT, errno.ESTALE})
-#: ... and by which the path leads elsewhere: through a link, or to something that is no file.
+#: ... or that the path now leads through a link, or to something that is no file.
 _ELSEWHERE: Final = frozenset({errno.ELOOP, errno.ENOTDIR, errno.ENXIO})
 
 
 @contextmanager
 def opened(job: Job) -> Iterator[tuple[int, os.stat_result]]:
-    """Open the source for reading, once; yield the descriptor that is judged, read and uploaded, and its status.
+    """Open the source for reading, once; yield the descriptor for all checks and uploads, and its stat.
 
-    Raises AbsentError, GoneError, ChangedError, and SourceError where it cannot be read now.
+    Raises AbsentError, GoneError, ChangedError, and SourceError if it cannot be read now.
     """
     try:
         descriptor = tree.open_file(job.root, job.path)
@@ -38,7 +38,7 @@ def opened(job: Job) -> Iterator[tuple[int, os.stat_result]]:
 
 
 def verify(job: Job, descriptor: int) -> os.stat_result:
-    """Hold descriptor and path against the job's fingerprint. Raises ChangedError, GoneError and SourceError."""
+    """Compare descriptor and path with the job's fingerprint. Raises ChangedError, GoneError and SourceError."""
     status = unchanged(job, descriptor)
     folder, name = os.path.split(job.path)
     try:
@@ -52,9 +52,9 @@ def verify(job: Job, descriptor: int) -> os.stat_result:
 
 
 def unchanged(job: Job, descriptor: int) -> os.stat_result:
-    """Hold the descriptor alone against the job's fingerprint, whatever became of the path.
+    """Compare only the descriptor with the job's fingerprint, not the path.
 
-    Raises ChangedError, and SourceError where that cannot be known now.
+    Raises ChangedError, and SourceError if this cannot be checked now.
     """
     try:
         status = os.fstat(descriptor)
@@ -66,7 +66,7 @@ def unchanged(job: Job, descriptor: int) -> os.stat_result:
 
 
 def _missed(error: OSError | ValueError, gone: type[GoneError] = GoneError) -> JobError:
-    """Return what it means for the job that its path did not lead to a file; ValueError: it is not below its root."""
+    """Return the error for a job whose path does not lead to a file; an `error` of type ValueError: it is not below its root."""
     if isinstance(error, OSError) and error.errno in _GONE:
         return gone("the file is not there any more")
     if not isinstance(error, OSError) or error.errno in _ELSEWHERE:

@@ -1,7 +1,7 @@
-"""What one recording has cost so far, over all of its attempts: no server is paid for it again and again.
+"""Limit what one recording may cost over all its attempts, so that no server is paid for it again and again.
 
-A server may answer most pieces, then break off, and have the rest cut anew in the next attempt, where all of them are bought once
-more. So what was bought is kept from one attempt to the next, in the ledger's memory, until the job is done or has failed for good.
+A server may answer most pieces and then refuse the rest, so that the next attempt cuts the recording anew and buys all pieces
+again. So the costs are stored from one attempt to the next, in the ledger's memory, until the job is done or has failed for good.
 """
 
 import contextlib
@@ -19,29 +19,29 @@ from watcher.ledger.values import SPENT
 from watcher.memory import KeyedMemory
 from watcher.text import hours
 
-#: A recording may be answered for so many times, and some seconds: in two forms, and some of its pieces once more.
+#: A recording may be bought this many times, and some seconds more: in two forms, and some of its pieces once more.
 _TIMES: Final = 2.0
 _BESIDES: Final = 60.0
-#: Seconds that the ledger keeps what was spent.
+#: Seconds for which the ledger stores the costs.
 _KEPT: Final = 30 * 86_400.0
 
 
 @dataclass(slots=True)
 class RequestCost:
-    """Seconds of audio that one request cost; one thread has it."""
+    """Seconds of audio that one request cost; used by one thread."""
 
     seconds: float
-    #: Of complete answers, and of what may be charged as well.
+    #: Seconds of complete answers, and seconds that may be charged.
     bought: float = 0.0
     sent: float = 0.0
 
     def charge(self) -> None:
-        """Count a request that may be paid for, beside the one that is counted anyway."""
+        """Count one more request that may be paid for; the first is counted anyway."""
         self.sent += self.seconds
 
     @contextlib.contextmanager
     def counted(self) -> Iterator[None]:
-        """Count the request that is made inside, by its outcome."""
+        """Count the request made within the block, by its outcome."""
         try:
             yield
         except JobError as error:
@@ -53,10 +53,10 @@ class RequestCost:
 
 
 class Spending:
-    """The cost of one recording: a context manager, which keeps it where the attempt fails. Any thread may use it inside."""
+    """The cost of one recording: a context manager that stores it if the attempt fails. Any thread may use it in the block."""
 
     def __init__(self, job: Job, memory: KeyedMemory, *, clock: Callable[[], float] = time.time) -> None:
-        """Know nothing before `begin`; `clock` gives Unix time."""
+        """Call `begin` first; `clock` returns Unix time."""
         self._key = f"{SPENT}{job.id}"
         self._token = job.again.token if job.again is not None else ""
         self._memory = memory
@@ -64,9 +64,9 @@ class Spending:
         self._lock = threading.Lock()
         self._sketch = ""
         self._bought = self._sent = self._until = 0.0
-        #: Seconds that were sent by earlier attempts.
+        #: Seconds bought in earlier attempts.
         self.before = 0.0
-        #: Seconds that are being asked for; and whether there is something to keep.
+        #: Seconds of requests in flight; and whether there is something to store.
         self._asked = 0.0
         self._changed = False
 
@@ -77,16 +77,16 @@ class Spending:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Keep what was spent, where an error ends the attempt."""
+        """Store the costs if an error ends the attempt."""
         if error is not None and self._changed:
             spent = {"bought": self._bought, "sent": self._sent, "until": self._until}
             value = {"sketch": self._sketch, "token": self._token, **spent}
-            # What ends the attempt counts for more.
+            # The error that ends the attempt is more important.
             with contextlib.suppress(StateError):
                 self._memory.remember(self._key, value, expires=self._clock() + _KEPT)
 
     def begin(self, sketch: str) -> None:
-        """Go on from what earlier attempts spent on the recording of this sketch. Raises StateError."""
+        """Read the costs of earlier attempts for the recording with this sketch. Raises StateError."""
         self._sketch = sketch
         known = self._memory.remembered(self._key) or {}
         if known.get("sketch") == sketch and known.get("token") == self._token:
@@ -95,25 +95,25 @@ class Spending:
 
     @property
     def seconds(self) -> float:
-        """Seconds of audio that were bought, or may be charged, in this attempt."""
+        """Seconds of audio that are or may be paid for in this attempt."""
         with self._lock:
             return self._sent - self.before
 
     def add(self, seconds: float) -> None:
-        """Count seconds that were bought beyond what was known of an upload."""
+        """Count seconds that were bought in addition to the known length of an upload."""
         with self._lock:
             self._bought += seconds
             self._sent += seconds
             self._changed = True
 
     def reach(self, seconds: float) -> None:
-        """Note that the recording is at least so long."""
+        """Note that the recording has at least `seconds`."""
         with self._lock:
             self._until = max(self._until, seconds)
 
     @contextlib.contextmanager
     def request(self, seconds: float) -> Iterator[RequestCost]:
-        """Make room for one request with so many seconds of audio. Raises FileError ("paid_twice") where there is none left."""
+        """Reserve one request with `seconds` of audio. Raises FileError ("paid_twice") if it would exceed the limit."""
         cost = RequestCost(seconds)
         with self._lock:
             if self._bought + self._asked + seconds > _TIMES * self._until + _BESIDES:

@@ -1,4 +1,4 @@
-"""The stages of a job: open, recognise, transcribe, lay out, place."""
+"""The stages of a job: open, recognise, transcribe, lay out, place the outputs."""
 
 import os
 import stat
@@ -36,20 +36,20 @@ from watcher.transcript import Transcript
 
 _log = structlog.get_logger()
 
-#: Columns of a segment's text in the log, and doubtful segments of a recording: an hour may have 72,000.
+#: Characters of a segment's text in the log; and most doubtful segments logged of a recording: an hour may have 72,000.
 _SHOWN: Final = 200
 _MOST_DOUBTFUL: Final = 20
-#: Seconds in which outputs are placed on a slow share.
+#: Seconds for placing the outputs on a slow share.
 _WRITING: Final = 120.0
-#: Seconds of audio whose captions are laid out in a second: a PC does 7,200, a Raspberry Pi Zero a fiftieth of that.
+#: Seconds of audio laid out as captions per second: 7,200 on a PC, a fiftieth of that on a Raspberry Pi Zero.
 _LAID_OUT: Final = 100.0
-#: Characters of text whose captions are laid out in a second: a PC does 125,000. An answer may have twenty times more characters
-#: than people say.
+#: Characters of text laid out as captions per second: 125,000 on a PC. An answer may have twenty times more characters
+#: than speech.
 _CHARACTERS: Final = 2500.0
 
 
 def run(job: Job, tools: Tools, beat: HeartbeatCallback) -> Outcome:
-    """Take a claimed job through to its outputs. Raises JobError; whatever was paid for is kept all the same."""
+    """Process a claimed job up to its outputs. Raises JobError; paid answers stay stored all the same."""
     with Spending(job, tools.ledger.memory) as spending:
         return _run(job, tools, beat, spending)
 
@@ -76,7 +76,7 @@ def _run(job: Job, tools: Tools, beat: HeartbeatCallback, spending: Spending) ->
             tools.client.endpoint.model,
         )
         if former is not None:
-            # Also keep formats the former recording had.
+            # Also keep formats that the former source had.
             wanted = replace(wanted, formats=tuple(dict.fromkeys((*wanted.formats, *former.kinds))))
         outcome = _written(job, heard, wanted, tools.ledger, model=model, check=source.check, source=status, beat=beat)
         if former is not None:
@@ -87,9 +87,9 @@ def _run(job: Job, tools: Tools, beat: HeartbeatCallback, spending: Spending) ->
 def _heard(
     job: Job, descriptor: int, wanted: JobSettings, tools: Tools, beat: HeartbeatCallback, *, spending: Spending
 ) -> TranscriptionResult:
-    """Return what is said in a recording. Raises JobError; of a form that is not decoded here the hint names the way out.
+    """Transcribe a recording. Raises JobError; for a format that is not decoded here, the hint names a remedy.
 
-    Nothing is bought whose outputs could not be placed now.
+    Before anything is bought, check that outputs can be placed now.
     """
     sidecar.require_writable(job.root, job.path)
     try:
@@ -98,19 +98,19 @@ def _heard(
         if error.reason not in _NOT_READ or not looks_like_audio(os.fsdecode(os.path.basename(job.path))):  # noqa: PTH119 - bytes
             raise
         raise FileError(error.message, hint=UNWATCHED["suffix"], reason=error.reason) from error
-    # What the engine for trying out hears is sent to nobody.
+    # With the trial engine, nothing is sent to a server.
     is_trial = tools.client.endpoint.model == TRIAL_MODEL
     return replace(heard, paid_seconds=0.0, paid_before_seconds=0.0) if is_trial else heard
 
 
-#: Errors of the decoder that are expected for a suffix of sound or film in a form that is not decoded here.
+#: Errors of the decoder that are expected for files with an audio or video suffix in a format that is not decoded here.
 _NOT_READ: Final = frozenset(("undecodable", "unsupported"))
 
 
 def _of_former(
     former: FormerRecording | None, job: Job, wanted: JobSettings, tools: Tools, beat: HeartbeatCallback
 ) -> tuple[TranscriptionResult, str] | None:
-    """Return what was heard of a recording before it was renamed, and by which model; None where it is to be asked for."""
+    """Return the result and model of a recording's former source; None if it must be transcribed."""
     if former is None or job.again is not None or _is_trial_alone(former.outcome, tools):
         return None
     content = tools.ledger.answers.content(digest=former.record.content)
@@ -119,21 +119,22 @@ def _of_former(
 
 
 def _is_trial_alone(outcome: Outcome, tools: Tools) -> bool:
-    """Return whether only the engine for trying out has transcribed it, and another one is asked now."""
+    """Return whether only the trial engine has transcribed it, and a server is used now."""
     return outcome.model == TRIAL_MODEL and tools.client.endpoint.model != TRIAL_MODEL
 
 
 def _asked(wanted: JobSettings, job: Job) -> JobSettings:
-    """Return what is wanted of a source, in the language that a person asked for."""
+    """Return the settings of a source, with the language of a person's request."""
     if job.again is None or not job.again.language:
         return wanted
     return replace(wanted, request=replace(wanted.request, language=job.again.language))
 
 
 def render(job: Job, content_digest: str, wanted: JobSettings, ledger: Ledger, *, model: str) -> Outcome:
-    """Make the outputs of a finished source anew from its stored answers, without a request.
+    """Make the outputs of a finished source again from its stored answers, without a request.
 
-    Works without the source, too. Raises FileError when an answer is not there any more, or all hold too much text.
+    The source file need not exist. Raises FileError(reason="unknown") if an answer is no longer stored, and FileError if all of
+    them hold too much text.
     """
     heard = _from_store(content_digest, wanted, ledger)
     if heard is None:
@@ -151,7 +152,7 @@ def render(job: Job, content_digest: str, wanted: JobSettings, ledger: Ledger, *
 
 
 def can_render(content_digest: str, wanted: JobSettings, ledger: Ledger) -> bool:
-    """Return whether the answers are stored that `render` needs, and hold no more text than it takes."""
+    """Return whether the answers that `render` needs are stored, and hold no more text than it takes."""
     with suppress(FileError):
         return _from_store(content_digest, wanted, ledger) is not None
     return False
@@ -167,9 +168,9 @@ def _again(job: Job) -> str:
 
 
 def _permissions(job: Job) -> os.stat_result:
-    """Return the status of a source, whose permissions its outputs get.
+    """Return the stat of a source; its outputs get the same permissions.
 
-    Where it is gone, or something else has its name, that of its folder is the next best.
+    If it is gone, or something else has its name, return the stat of its folder.
     """
     parent, name = os.path.split(job.path)
     with sidecar.reporting(parent), tree.directory(job.root, parent) as folder:
@@ -182,7 +183,7 @@ def _permissions(job: Job) -> os.stat_result:
 
 @dataclass(frozen=True, slots=True)
 class _OpenSource:
-    """A source that is open."""
+    """An open source."""
 
     job: Job
     descriptor: int
@@ -190,17 +191,17 @@ class _OpenSource:
     ledger: Ledger
 
     def check(self) -> None:
-        """Raise ChangedError or LeaseLostError where outputs must not be placed any more."""
+        """Raise ChangedError or LeaseLostError if outputs must not be placed any more."""
         verify(self.job, self.descriptor)
         if not self.ledger.queue.holds(self.job):
             raise LeaseLostError("the lease is gone")
 
 
 def _unchanged(source: _OpenSource, wanted: JobSettings, tools: Tools, beat: HeartbeatCallback) -> Outcome | None:
-    """Recognise what is done already: nothing is asked; outputs that are not there are made again from stored answers.
+    """Return the outcome of a source that is already done, without a request; missing outputs are made from stored answers.
 
-    None where there is something to ask: another content, a person's request, or a server for what only the engine for
-    trying out has transcribed.
+    None if it must be transcribed: the content is new, a person requested it, or only the trial engine has
+    transcribed it so far.
     """
     job, ledger = source.job, tools.ledger
     if job.again is not None or not job.content or not ledger.outputs.owned(job.path):
@@ -210,12 +211,12 @@ def _unchanged(source: _OpenSource, wanted: JobSettings, tools: Tools, beat: Hea
     if outcome is None or _is_trial_alone(outcome, tools):
         return None
     content = ledger.answers.content(digest=job.content)
-    # Compare the cheap sketch first: a large file is not read to its end only to see that it is another one.
+    # Compare the cheap sketch first, so that a large file is not read to its end only to see that it is another one.
     if content is not None and content.sketch != media.sketch(source.descriptor):
         return None
     if media.digest(source.descriptor, tools.stop, beat) != job.content:
         return None
-    # A crash may have fallen between the placing of another content's outputs and its conclusion.
+    # A crash may have happened after the outputs of another content were placed and before the job was concluded.
     ours = {(row.path, row.digest) for row in ledger.outputs.owned(job.path)}
     if not all((output.path, output.digest) in ours for output in outcome.outputs):
         return None
@@ -235,7 +236,7 @@ def _unchanged(source: _OpenSource, wanted: JobSettings, tools: Tools, beat: Hea
 def _restored(
     source: _OpenSource, outcome: Outcome, content: Content | None, wanted: JobSettings, beat: HeartbeatCallback
 ) -> Outcome:
-    """Make those outputs of a finished source again that were deleted and are still wanted; return its outcome now."""
+    """Make outputs of a finished source again if they were deleted and are still wanted; return the new outcome."""
     missing = sidecar.missing(source.job.root, source.job.path, outcome.outputs)
     kinds = tuple(kind for kind in wanted.formats if kind in {output.kind for output in missing})
     if not kinds:
@@ -263,12 +264,12 @@ def _restored(
 
 
 def _moved(job: Job, outcome: Outcome, wanted: JobSettings, ledger: Ledger) -> Outcome:
-    """Take source and outputs away; the outcome travels along, so that a crash on the way loses nothing of it."""
+    """Move source and outputs away; the outcome is stored at each step, so that a crash in between does not lose it."""
     moved = sidecar.move_done(
         job, outcome.outputs, wanted.after, ledger=ledger, memo={"outcome": outcome_text(outcome)}
     )
     if moved.source == job.path:
-        # It is there already.
+        # It was moved already.
         return outcome
     return replace(outcome, outputs=moved.outputs, moved_to=moved.source)
 
@@ -334,7 +335,7 @@ def _rendered(
 ) -> dict[str, bytes]:
     kinds = list(wanted.formats)
     if not transcript.timed:
-        # Times that the server did not give are not made up; the text is there all the same.
+        # Do not invent times that the server did not give; the text can still be written.
         kinds = [kind for kind in kinds if kind not in TIMED_KINDS] or ["txt"]
         _log.warning(
             "output.untimed",
@@ -370,7 +371,7 @@ def _rendered(
 
 
 def _strained(captions: Layout) -> tuple[ResultWarning, ...]:
-    """Return a warning for each rule that text and times did not allow to keep: a person who delivers the captions must know."""
+    """Return a warning for each caption rule that could not be kept: a person who delivers the captions must know."""
     broken = Counter(broken.rule for broken in captions.broken)
     return tuple(
         ResultWarning("caption_rules", f"{counted(count, 'caption')} could not keep {rule}")

@@ -1,4 +1,4 @@
-"""What a run works with, and the settings of its job."""
+"""The parts that a run uses, and the settings of its job."""
 
 import threading
 from collections.abc import Callable
@@ -26,20 +26,20 @@ class JobSettings:
     """Settings of one job."""
 
     request: Request
-    #: srt, txt, vtt, json.
+    #: Kinds of outputs: srt, txt, vtt, json.
     formats: tuple[str, ...]
-    #: Name of the outputs; {stem} {name} {language}.
+    #: Pattern of the outputs' names, with {stem}, {name} and {language}.
     output: str
     rules: CaptionRules
     text: TextLayout
-    #: Folder below the root that source and outputs move to afterwards; "": they stay.
+    #: Folder below the root to which source and outputs are moved afterwards; "": they stay.
     after: str = ""
-    #: Which sound of it is heard.
+    #: The sound to transcribe: track and channel.
     choice: SoundChoice = field(default_factory=SoundChoice)
 
 
 class Submit(Protocol):
-    """Runs a callable beside the caller."""
+    """Runs a callable in another thread."""
 
     def __call__(self, call: Callable[[], _Result], /) -> "Future[_Result]":
         """Return the future of its result."""
@@ -52,18 +52,18 @@ class HeartbeatCallback(Protocol):
         """Note that the thread is alive, and announce the next sign of life within `seconds`."""
 
     def beside(self) -> AbstractContextManager["HeartbeatCallback"]:
-        """Yield the sign of life of another thread that works for this one, from that thread."""
+        """Yield a callback with which another thread that works for this one gives signs of life."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """The parts a run works with; shared by all workers."""
+    """The parts that a run uses; shared by all workers."""
 
     ledger: Ledger
     client: Client
     gate: Gate
     media: MediaOptions
-    #: Where pieces live between being cut and being sent.
+    #: Folder for pieces that are cut and not sent yet.
     spool: Path
     stop: threading.Event
     submit: Submit

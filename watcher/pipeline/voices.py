@@ -1,7 +1,7 @@
-"""Choose voice samples for a diarizing server, so that speakers have one name in all pieces. Pure, no I/O.
+"""Choose voice samples for a diarizing server, so that a speaker has the same name in all pieces. Pure, no I/O.
 
-The server names the speakers of each piece anew. OpenAI's takes samples of up to four known speakers (2 to 10 s each), and
-names them as the request did: so the first piece is asked for alone, and the others with samples out of it.
+Servers name the speakers of each piece independently. OpenAI's accepts samples of up to four known speakers (2 to 10 s each), and
+uses the request's names for them: so the first piece is sent alone, and the others with samples from it.
 """
 
 from collections import defaultdict
@@ -16,7 +16,7 @@ MOST: Final = 4
 #: Seconds of a sample; OpenAI takes 2 to 10, and an encoder may add a little.
 _SHORTEST: Final = 2.5
 _LONGEST: Final = 8.0
-#: Pauses up to this many seconds do not part what somebody says.
+#: Longest pause (seconds) within a turn of a speaker.
 _PAUSE: Final = 0.5
 #: Seconds left off at both ends of a turn, where the next speaker may be heard already.
 _EDGE: Final = 0.2
@@ -24,21 +24,21 @@ _EDGE: Final = 0.2
 
 @dataclass(frozen=True, slots=True)
 class VoiceSample:
-    """A stretch in which one speaker is heard alone."""
+    """A stretch in which only one speaker is heard."""
 
     speaker: str
-    #: Seconds from the start of the transcript's piece.
+    #: Seconds from the start of the piece.
     start: float
     end: float
 
 
 def name(index: int) -> str:
-    """Return what the server is to call the speaker of a sample: none of the names that it gives by itself."""
+    """Return the name for the speaker of a sample; it differs from all names that the server makes itself."""
     return f"voice_{index + 1}"
 
 
 def choose(transcript: Transcript) -> tuple[VoiceSample, ...]:
-    """Return a sample of each of the speakers who say most, in order of time; none of whom nothing long enough is heard."""
+    """Return a sample of each of the speakers who speak most, in order of time; without speakers who have no turn long enough."""
     turns = _turns(transcript.segments) if transcript.timed else []
     said: defaultdict[str, float] = defaultdict(float)
     best: dict[str, VoiceSample] = {}
@@ -53,7 +53,7 @@ def choose(transcript: Transcript) -> tuple[VoiceSample, ...]:
 
 
 def _turns(segments: Sequence[Segment]) -> list[VoiceSample]:
-    """Return what speakers say without a pause, as long as nobody else speaks."""
+    """Return the turns: what a speaker says without a pause and without another speaker."""
     turns: list[VoiceSample] = []
     heard = 0.0
     for segment in sorted((segment for segment in segments if segment.speaker), key=lambda segment: segment.start):
@@ -61,7 +61,7 @@ def _turns(segments: Sequence[Segment]) -> list[VoiceSample]:
         if last.speaker == segment.speaker and segment.start - last.end <= _PAUSE:
             turns[-1] = VoiceSample(last.speaker, last.start, max(last.end, segment.end))
         else:
-            # Where two speak together, neither is heard alone.
+            # If two speak at once, neither is heard alone.
             turns[-1:] = [VoiceSample(last.speaker, last.start, min(last.end, segment.start))]
             turns.append(VoiceSample(segment.speaker, max(segment.start, heard), segment.end))
         heard = max(heard, segment.end)
