@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import json
 import os
+import shutil
 import stat
 import threading
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from typing import Any, Self
 import pytest
 import srt
 import webvtt
-from servers.fault import Answer, FaultServer, Received, heard, transcript
+from servers.fault import Answer, FaultServer, Received, heard, rate_limited, transcript
 from support.daemon import Daemon, daemon, invoke
 from support.hostile import (
     ENVIRON,
@@ -367,6 +368,42 @@ class Swapper:
             self.swaps += 1
             # Sometimes long enough for a look, sometimes for a whole job, sometimes for neither.
             self._stop.wait(0.002 * (self.swaps % 23))
+
+
+def test_other_bytes_put_into_a_file_while_it_waits_for_the_server_spoil_no_other_recording(tmp_path: Path) -> None:
+    """The answer about them was kept for the bytes of before: a copy of another folder's recording falsified its transcript."""
+    mine, theirs = tmp_path / "mine", tmp_path / "theirs"
+    mine.mkdir()
+    theirs.mkdir()
+    talk, other = recording(tmp_path / "talk.wav"), recording(tmp_path / "other.wav")
+    copy = mine / "copy.wav"
+    asked: list[str] = []
+
+    def script(received: Received) -> Answer:
+        asked.append(said(received.file.data))
+        if asked.count(said(talk)) == 1 and asked[-1] == said(talk):
+            status = copy.stat()
+            with copy.open("r+b") as file:
+                file.write(other.read_bytes())
+            os.utime(copy, ns=(status.st_atime_ns, status.st_mtime_ns))
+            return rate_limited(retry_after=0.1)
+        return heard(received)
+
+    with (
+        FaultServer(script) as server,
+        daemon(mine, theirs, *words(server.url), state=tmp_path / "state", environ=ENVIRON) as running,
+    ):
+        # The server is known to give answers.
+        running.await_event("job.done", path=str(recording(mine / "first.wav")))
+        shutil.copy(talk, copy)
+        running.await_event("job.done", path=str(copy))
+        shutil.copy(talk, theirs)
+        running.await_event("job.done", path=str(theirs / "talk.wav"))
+
+        assert running.seen("file.changed")
+        assert running.stop() == 0
+    assert (mine / "copy.txt").read_text().strip() == said(other)
+    assert (theirs / "talk.txt").read_text().strip() == said(talk)
 
 
 def test_names_that_turn_into_links_while_they_are_judged_read_and_written_lead_nowhere(tmp_path: Path) -> None:

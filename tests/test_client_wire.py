@@ -1,6 +1,7 @@
 """On the wire: what a server really receives, and what happens when it, or the network, misbehaves."""
 
 import gzip
+import hashlib
 import itertools
 import os
 import resource
@@ -14,6 +15,7 @@ import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -138,6 +140,19 @@ def test_threads_share_a_descriptor_and_its_offset_stays() -> None:
 def test_a_span_of_a_file_that_shrinks_is_a_changed_source() -> None:
     with serving(sequence(HI)) as server, sound() as upload, pytest.raises(ChangedError):
         post(server.url, upload_of(upload.descriptor, len(SOUND) + 1))
+
+
+def test_bytes_that_are_not_those_of_the_digest_are_a_changed_source() -> None:
+    digest = hashlib.sha256(SOUND).hexdigest()
+    with serving(sequence(HI)) as server, sound() as upload:
+        compared = replace(upload, digest=digest, compared=True)
+        assert post(server.url, compared).body == b"Hi"
+        os.pwrite(upload.descriptor, b"x", len(SOUND) - 1)
+        with pytest.raises(ChangedError) as caught:
+            post(server.url, compared)
+
+    assert caught.value.maybe_paid
+    assert len(server.asked) == 2
 
 
 def test_a_file_that_cannot_be_read_is_no_matter_of_the_server(tmp_path: Path) -> None:

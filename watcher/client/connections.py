@@ -1,6 +1,7 @@
 """Connections that enforce the deadline of each exchange and the limits of an answer's size."""
 
 import contextlib
+import hashlib
 import http.client
 import io
 import os
@@ -121,8 +122,9 @@ class FileBody:
     """The file as MultipartEncoder reads it: `len` is the number of bytes left; the descriptor's offset does not change."""
 
     def __init__(self, upload: Upload, exchange: Exchange) -> None:
-        self._descriptor = upload.descriptor
+        self._upload = upload
         self._exchange = exchange
+        self._hash = hashlib.sha256()
         self._offset = 0
         self.len = upload.size
 
@@ -131,14 +133,27 @@ class FileBody:
         self._exchange.await_bytes()
         wanted = min(size, self.len)
         try:
-            block = os.pread(self._descriptor, wanted, self._offset)
+            block = os.pread(self._upload.descriptor, wanted, self._offset)
         except OSError as exc:
             raise SourceError.of(exc) from exc
         if not block:
             raise ChangedError("the file became shorter while it was sent")
         self._offset += len(block)
         self.len -= len(block)
+        if self._upload.compared:
+            self._hash.update(block)
         return block
+
+    def check(self) -> None:
+        """Raise ChangedError where all was sent and is not what the upload's digest is of.
+
+        Somebody may have written other bytes since and given the file its old times again. The answer would be kept under the digest,
+        for every recording that has the bytes of before: also for one of another folder.
+        """
+        if self._upload.compared and not self.len and self._hash.hexdigest() != self._upload.digest:
+            error = ChangedError("its bytes changed while it was sent")
+            error.maybe_paid = True
+            raise error
 
 
 class _MeteredSocket(io.RawIOBase):

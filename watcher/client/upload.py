@@ -21,6 +21,8 @@ class Upload:
     name: str
     mime: str
     digest: str = ""
+    #: `digest` is the SHA-256 (hex) of the file's bytes: what is sent is compared with it, as somebody may write meanwhile.
+    compared: bool = False
 
     @property
     def format(self) -> str:

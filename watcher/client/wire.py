@@ -61,18 +61,20 @@ class Wire:
         """Send the form and read the whole answer within `seconds`.
 
         Raises AccountError (address, certificate, proxy login), PassingError (transport), StoppedError (`cancel`),
-        ChangedError and SourceError (the file shrank, or cannot be read).
+        ChangedError and SourceError (the file shrank or has other bytes, or cannot be read).
         """
         exchange = Exchange(self._monotonic, seconds)
         file = FileBody(upload, exchange)
         encoder = MultipartEncoder(fields=[*fields, ("file", (upload.name, file, upload.mime))])
         request = requests.Request("POST", url, headers={"Content-Type": encoder.content_type}, data=encoder)
         try:
-            return self._send(request, exchange, seconds)
+            reply = self._send(request, exchange, seconds)
         except PassingError as error:
             if error.reason == "connection" and file.len:
                 raise PassingError("the connection broke while the file was sent", reason="reset_sending") from error
             raise
+        file.check()
+        return reply
 
     def get(self, url: str, *, seconds: float) -> tuple[HttpResponse, float | None]:
         """Request a page, with the key; return it, and the Unix time at which the server's certificate ends (None: no TLS).

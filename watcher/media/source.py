@@ -25,7 +25,7 @@ _UNTOLD: Final = b"\xff\xff\xff\xff"
 _FAR: Final = 256 << 20
 #: A file that ends with a hole of more than this many bytes is read only up to the end of its data: otherwise a few KB on the disk
 #: could take hours to read. Shorter holes are read, so that, as for nearly all files, the digest is that of all bytes.
-_LONG_HOLE: Final = 256 << 20
+LONG_HOLE: Final = 256 << 20
 
 
 def sketch(descriptor: int) -> str:
@@ -176,9 +176,9 @@ def _changed(data: bytes, offset: int, instead: bytes) -> bytes:
 
 def _data_end(descriptor: int, size: int) -> int:
     """Return the end of the last data of a file of `size` bytes, to the MiB, if a long hole follows; else `size`."""
-    if size <= _LONG_HOLE or _has_data(descriptor, size - _LONG_HOLE):
+    if size <= LONG_HOLE or _has_data(descriptor, size - LONG_HOLE):
         return size
-    start, end = 0, size - _LONG_HOLE
+    start, end = 0, size - LONG_HOLE
     while end - start > _CHUNK:
         middle = (start + end) // 2
         if _has_data(descriptor, middle):

@@ -161,7 +161,8 @@ class Transcription:
         digest = media.digest(self._descriptor, self._tools.stop, self._beat)
         size = self._job.fingerprint.size
         self._spending.reach(seconds)
-        upload = Upload(self._descriptor, size=size, seconds=seconds, name=name, mime=mime, digest=digest)
+        exact = size <= media.LONG_HOLE
+        upload = Upload(self._descriptor, size, seconds, name, mime, digest=digest, compared=exact)
         body, transcript, cached = self._answered_whole(upload, digest, form)
         # If more is said than fits the header's seconds, the answer is read by the measured seconds instead.
         answer = Weighed(transcript, transcript.duration, transcript.duration)
