@@ -1,4 +1,4 @@
-"""`watcher again`, what only the trial engine has done, and outputs that were deleted: at the command line."""
+"""`watcher again`, what only the offline engine has done, and outputs that were deleted: at the command line."""
 
 import json
 import os
@@ -320,7 +320,7 @@ def test_a_file_that_vanishes_from_a_folder_meanwhile_is_named_and_counted(watch
     assert [(left["path"], left["reason"]) for left in document["data"]["left"]] == [(str(path), "gone")]
 
 
-# What only the trial engine has done.
+# What only the offline engine has done.
 
 
 @pytest.fixture
@@ -440,10 +440,10 @@ def test_check_names_what_only_the_trial_engine_has_done(watcher: Commands, tria
         findings = watcher("check", watcher.folder, "--set", "api.price_per_minute=0.6", *options)[1]["data"][
             "findings"
         ]
-        return [one["message"] for one in findings if "trial engine" in one["message"]]
+        return [one["message"] for one in findings if "offline engine" in one["message"]]
 
     (said,) = found()
-    assert said.startswith(f"only the trial engine has transcribed {trial}; the next run or once has 0.5 s of audio ")
+    assert said.startswith(f"only the offline engine has transcribed {trial}; the next run or once has 0.5 s of audio ")
     assert said.endswith(" transcribed by whisper-1, for 0.005 at 0.6 a minute")
     assert found("--set", f"api.model={TRIAL_MODEL}") == []
 
@@ -548,7 +548,7 @@ def test_the_daemon_makes_a_deleted_output_again_when_the_recording_is_touched(w
 
 
 def test_a_settings_change_of_the_server_alone_transcribes_nothing_anew(watcher: Commands) -> None:
-    """Only the trial engine's results do not count: what another server or model made does."""
+    """Only the offline engine's results do not count: what another server or model made does."""
     path = recording(watcher.folder / "a.wav")
     watcher("once", path)
     path.touch()

@@ -180,7 +180,7 @@ def test_what_a_trial_made_is_named_with_its_cost_before_it_is_bought() -> None:
         }
         return shown("service.trials", level="warning", **keys)
 
-    words = "warning: what only the trial engine has transcribed is transcribed again (12 recordings, 1 h 30 min, "
+    words = "warning: what only the offline engine has transcribed is transcribed again (12 recordings, 1 h 30 min, "
 
     assert trials(cost=0.5) == f"{words}for 0.50 at api.price_per_minute, by whisper-1) -> stop now"
     assert trials() == f"{words}by whisper-1) -> stop now"

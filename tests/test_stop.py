@@ -234,7 +234,7 @@ def test_a_second_ctrl_c_ends_now_keeps_what_was_answered_and_counts_what_was_gi
     assert "is stopping" in told.splitlines()[-2]
     assert shown["gate"]["in_flight"] == 1
     assert (stopped["event"], stopped["given_up"]) == ("service.stopped", 1)
-    # Nobody charges for the embedded engine.
+    # Nobody charges for the offline engine.
     assert ("may charge" in stopped["message"]) is (model != TRIAL_MODEL)
     assert stored(state) == 1
     assert source(state) == PUT_BACK

@@ -19,7 +19,7 @@ SAMPLE_RATE: Final = 16_000
 FAILED_NOTE: Final = "transcription-failed"
 WARNING_NOTE: Final = "transcription-warning"
 PAUSE_NOTE: Final = "transcription-paused.txt"
-#: The model of the embedded engine (`watcher.engine`), which is for trying out: what it made does not count as done for any other.
+#: The model of the offline engine (`watcher.engine`), which is for trying out: what it made does not count as done for any other.
 TRIAL_MODEL: Final = "pocketsphinx-en-us"
 
 

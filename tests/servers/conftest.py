@@ -89,7 +89,7 @@ AIMOCK_FIXTURES = json.dumps({"fixtures": _AIMOCK})
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[OfflineEngine]:
-    """Run the embedded engine, with a key."""
+    """Run the offline engine, with a key."""
     with OfflineEngine(workers=1, key=ENGINE_KEY) as made:
         yield made
 
@@ -103,7 +103,7 @@ def upstream() -> Iterator[FaultServer]:
 
 @pytest.fixture(scope="module")
 def litellm(engine: OfflineEngine, upstream: FaultServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Run LiteLLM's proxy: the model whisper-1 is the embedded engine, the model fault is `upstream`."""
+    """Run LiteLLM's proxy: the model whisper-1 is the offline engine, the model fault is `upstream`."""
     program = programs.need("litellm", package="pip install 'litellm[proxy]'")
     folder = tmp_path_factory.mktemp("litellm")
     models = [("whisper-1", engine.url, ENGINE_KEY), ("fault", upstream.url, "sk-upstream")]

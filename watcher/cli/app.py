@@ -100,7 +100,7 @@ def once(
 def demo() -> int:
     """Show it at work, offline and without a key.
 
-    A bundled clip is dropped into a temporary folder, where the real daemon finds it and the embedded engine hears it.
+    A bundled clip is dropped into a temporary folder, where the real daemon finds it and the offline engine hears it.
     """
     from watcher.cli.demo import demo as verb  # noqa: PLC0415 - see the module's docstring
 
@@ -185,7 +185,7 @@ def engine(
         ),
     ] = "",
 ) -> int:
-    """Serve the embedded offline engine.
+    """Serve the offline engine.
 
     On loopback, over OpenAI's HTTP protocol; the address is printed as soon as it answers.
     """

@@ -1,4 +1,4 @@
-"""`watcher engine`: the embedded engine as a server of its own."""
+"""`watcher engine`: the offline engine as a server of its own."""
 
 import sys
 

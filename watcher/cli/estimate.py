@@ -107,7 +107,7 @@ def _text(found: Estimate, made: Plan) -> str:
 def _money(found: Estimate, made: Plan) -> str:
     """Return the line about cost."""
     if made.is_trial:
-        return "Cost: none, the embedded engine sends nothing"
+        return "Cost: none, the offline engine sends nothing"
     cost = _cost(found, made)
     if cost is None:
         return "Cost: not known, as no price is set (api.price_per_minute)"

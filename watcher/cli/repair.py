@@ -407,6 +407,6 @@ def _meant(ledger: Ledger, *, away: bool = False) -> str:
 def _who(daemon: Daemon | None) -> str:
     """Return when what was put back is taken up, where that is not at once."""
     if daemon is None:
-        return "; no daemon is running: its next start tries them"
-    later = f"; {daemon} is stopping: the next start tries them" if daemon.is_stopping else ""
+        return "; no daemon is running: the next start tries again"
+    later = f"; {daemon} is stopping: the next start tries again" if daemon.is_stopping else ""
     return "\n".join([later, *([daemon.waits] if daemon.waits else [])])

@@ -46,7 +46,7 @@ def run(
 
 @contextmanager
 def engine_settings(*, offline: bool) -> Iterator[dict[str, Any]]:
-    """Run the embedded engine while the context lasts; give the settings that point at it, or none."""
+    """Run the offline engine while the context lasts; give the settings that point at it, or none."""
     if not offline:
         yield {}
         return
@@ -57,7 +57,7 @@ def engine_settings(*, offline: bool) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def started_engine(*, port: int, key: str) -> Iterator[str]:
-    """Run the embedded engine while the context lasts; give its base address. Raises ConfigError."""
+    """Run the offline engine while the context lasts; give its base address. Raises ConfigError."""
     from watcher.engine import EngineError, OfflineEngine  # noqa: PLC0415 - only for those who use it
 
     try:

@@ -148,7 +148,7 @@ def _trials(config: Config, ledger: Ledger) -> list[Finding]:
         else ""
     )
     message = (
-        f"only the trial engine has transcribed {some_of(paths, len(paths))}; the next run or once has {hours(seconds)} of audio "
+        f"only the offline engine has transcribed {some_of(paths, len(paths))}; the next run or once has {hours(seconds)} of audio "
         f"transcribed by {api.model}{cost}"
     )
     return [Finding("state", Grade.WARN, message, "move away what is not to be transcribed")]

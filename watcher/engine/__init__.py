@@ -1,4 +1,4 @@
-"""The embedded offline engine: real speech recognition behind OpenAI's HTTP protocol, on loopback, without a key.
+"""The offline engine: real speech recognition behind OpenAI's HTTP protocol, on loopback, without a key.
 
 It understands English, far below Whisper, and needs the extra ``offline`` (pocketsphinx, werkzeug). It imports
 nothing else of Watcher, so that it cannot share the client's misreadings of the protocol.

@@ -202,7 +202,7 @@ WORDS: Final = {
     "service.resumed": "the ledger takes changes again",
     "service.salvaged": "a damaged ledger was set aside",
     "service.tidied": "what is gone for good was forgotten",
-    "service.trials": "what only the trial engine has transcribed is transcribed again",
+    "service.trials": "what only the offline engine has transcribed is transcribed again",
     "service.stopping": "the service stops",
     "service.stopped": "the service has stopped",
     "folder.watching": "watching",

@@ -125,7 +125,7 @@ def require_key(endpoint: Endpoint, *, offline: bool = True) -> None:
     if not endpoint.secret and urlsplit(endpoint.transcriptions).hostname == _OPENAI:
         remedy = "set WATCHER_API__KEY (or api.key), or have watcher setup ask for it"
         if offline:
-            remedy += ", or run with --offline to use the embedded engine"
+            remedy += ", or run with --offline to use the offline engine"
         raise ConfigError("there is no API key", hint=remedy)
 
 
