@@ -1,6 +1,6 @@
-"""Lay out a transcript as captions that fit on a screen, can be read in time and are broken where a reader would breathe.
+"""Lay out a transcript as captions that fit on a screen, can be read in time, and have line breaks at natural points.
 
-`layout` is the whole of it: text comes from the segments, times from the words where the server gave them.
+`layout` does all of it: the text is that of the segments, the times are those of the words if the server gave them.
 """
 
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ __all__ = ["BrokenRule", "CaptionLimits", "CaptionRules", "Cue", "Layout", "layo
 
 
 def __getattr__(name: str) -> object:
-    """Load the layout where it is used: the settings, and so every command, need no more than the rules."""
+    """Load the layout only when it is used: the settings, and so all commands, need only the rules."""
     if name == "layout":
         from watcher.cues.compose import layout  # noqa: PLC0415 - see above
 

@@ -1,10 +1,10 @@
 # ruff: noqa: RUF001 -- punctuation of many scripts is what this module is about
-"""Align tokens with words: times from the words, wherever they can be found again in the text.
+"""Align tokens with words: a token gets the times of its word, if the word is found in the text.
 
-Servers give words in many ways: whisper-1 without punctuation, others with it; whisper.cpp as parts of words; Chinese
-by characters or by words; with words missing, doubled, out of order, or far outside their segment. So only letters and
-digits are compared, a word counts only near its segment, and where words and text disagree the tokens share the time
-between their neighbours by width, with a rest after punctuation. All times here are whole milliseconds.
+Servers write words in many ways: whisper-1 without punctuation, others with it; whisper.cpp as parts of words; Chinese
+by characters or by words; with words missing, repeated, out of order, or far outside their segment. So only letters and
+digits are compared, a word counts only near its segment, and if words and text disagree, the tokens share the time
+between their neighbours in proportion to their width, with a rest after punctuation. All times here are whole milliseconds.
 """
 
 import math
@@ -18,26 +18,26 @@ from typing import Final
 from watcher.text import letters
 from watcher.transcript import Segment, Word
 
-#: A word may lie this far outside its segment: servers round segments to whole or half seconds.
+#: A word may be this far outside its segment (ms): servers round segments to whole or half seconds.
 _TOLERANCE: Final = 1000
-#: Nobody takes longer than this for a token: servers stretch the word before a silence over all of it.
+#: Longest time for a token, as a base and per unit: some servers extend the word before a silence over the silence.
 _TOKEN_BASE: Final = 400
 _TOKEN_BASE_PER_UNIT: Final = 130
 _TOKEN_PER_UNIT: Final = 150
-#: Rest after punctuation, in units of width, where time is shared by width (speech pauses of about 0.15 and 0.4 s).
+#: Rest after punctuation, in units of width, if time is shared by width (speech pauses of about 0.15 and 0.4 s).
 _REST_CLAUSE: Final = 2
 _REST_SENTENCE: Final = 5
-#: Segments that disagree with their words are compared together up to this many tokens, so that a word which the server
-#: put into the neighbouring segment is found there.
+#: Segments that disagree with their words are compared together, up to this many tokens, so that a word is also found if the
+#: server put it into the neighbouring segment.
 _RUN: Final = 120
-#: Where text and words have parted, so many words or letters must agree before they are taken to be together again, and
-#: so many of each are looked through.
+#: After a difference between text and words, this many words or letters must agree before they count as equal again; and
+#: this many of each are searched.
 _AGREE_WORDS: Final = 2
 _AGREE_LETTERS: Final = 4
 _REACH: Final = 40
-#: Letters per token below which tokens are characters or syllables.
+#: With fewer letters per token than this, tokens are characters or syllables.
 _SHORT_TOKENS: Final = 2.5
-#: Later than any recording lasts.
+#: A time later than any recording.
 _NEVER: Final = 1 << 60
 
 
@@ -60,9 +60,9 @@ def align(
     since: int = 0,
     until: int | None = None,
 ) -> Times:
-    """Return the times of all tokens of all segments, flat: starts never fall, and no token ends after the next starts.
+    """Return the times of all tokens of all segments as one list: starts never decrease, and no token ends after the next starts.
 
-    `tokens` and `widths` (in units) run parallel to `segments`; `duration` is 0 when unknown. What precedes these segments ends
+    `tokens` and `widths` (in units) are parallel to `segments`; `duration` is 0 if unknown. What precedes these segments ends
     at `since`; what follows them starts at `until` (None: nothing does, or nobody knows).
     """
     bounds = _bounds(segments, [sum(group) for group in widths], duration, since, until)
@@ -119,7 +119,7 @@ def _natural(units: int) -> int:
 
 
 def _rising(values: Sequence[int]) -> set[int]:
-    """Return the indices of a longest non-falling run of `values` (negative: never): what is out of order is left out."""
+    """Return the indices of a longest non-decreasing subsequence of `values`; negative values are never in it."""
     tails: list[int] = []
     tail_index: list[int] = []
     before: list[int] = [-1] * len(values)
@@ -159,7 +159,7 @@ class _Anchor:
 
 
 def _anchors(segments: Sequence[Segment], tokens: Sequence[Sequence[str]]) -> list[_Anchor | None]:
-    """Return every token that is among the words, flat; None for the others."""
+    """Return an anchor for every token that was found among the words, as one list; None for the others."""
     anchors: list[_Anchor | None] = []
     run_tokens: list[str] = []
     run_words: list[Word] = []
@@ -194,7 +194,7 @@ def _each(bounds: Sequence[tuple[int, int]], counts: Sequence[int]) -> list[tupl
 
 
 def _contradict(anchors: Sequence[_Anchor | None], bounds: Sequence[tuple[int, int]], counts: Sequence[int]) -> bool:
-    """Return whether most words lie outside their segments: then it is the segments' times that are nonsense."""
+    """Return whether most words are outside their segments: then the segments' times are wrong."""
     near = [_near(anchor, bound) for anchor, bound in zip(anchors, _each(bounds, counts), strict=True) if anchor]
     return sum(near) * 2 < len(near)
 
@@ -202,7 +202,7 @@ def _contradict(anchors: Sequence[_Anchor | None], bounds: Sequence[tuple[int, i
 def _bounds_of_words(
     anchors: Sequence[_Anchor | None], bounds: Sequence[tuple[int, int]], counts: Sequence[int]
 ) -> list[tuple[int, int]]:
-    """Return each segment's bounds as its words have them; without words, what lies between its neighbours."""
+    """Return each segment's bounds by its words; without words, the time between its neighbours."""
     rising = _rising([anchor.start if anchor else -1 for anchor in anchors])
     found: list[tuple[int, int]] = []
     offset = last = 0
@@ -220,7 +220,7 @@ def _bounds_of_words(
 def _trusted(
     anchors: Sequence[_Anchor | None], bounds: Sequence[tuple[int, int]], counts: Sequence[int]
 ) -> list[_Anchor | None]:
-    """Return the anchors without those far from their segment, and without those out of order."""
+    """Return the anchors; None for those far from their segment, and for those out of order."""
     near = [
         anchor if anchor and _near(anchor, bound) else None
         for anchor, bound in zip(anchors, _each(bounds, counts), strict=True)
@@ -230,11 +230,11 @@ def _trusted(
 
 
 def _key(text: str) -> str:
-    """Return what is compared of a word: its letters and digits, without case."""
+    """Return the letters and digits of a word, case folded, for comparison."""
     return (_known if len(text) <= _WORTH_KEEPING else _folded)(text)
 
 
-#: Characters of a word whose letters are kept in mind: whatever is longer would only fill the memory.
+#: Longest word (characters) whose letters are cached: longer ones would only fill the memory.
 _WORTH_KEEPING: Final = 64
 
 
@@ -256,7 +256,7 @@ def _match(texts: Sequence[str], words: Sequence[Word]) -> list[_Anchor | None]:
     places = [index for index, key in enumerate(keys) if key]
     text = "".join(keys)
     if text == "".join(key for _, key in spoken) or len(text) < _SHORT_TOKENS * len(places):
-        # Cut otherwise than the words are, or so small that equal ones are everywhere: only the letters tell.
+        # Tokens and words are cut differently, or tokens are so short that equal ones are everywhere: compare letters.
         _by_letters(anchors, keys, places, spoken)
     else:
         _by_tokens(anchors, keys, places, spoken)
@@ -266,7 +266,7 @@ def _match(texts: Sequence[str], words: Sequence[Word]) -> list[_Anchor | None]:
 def _by_tokens(
     anchors: list[_Anchor | None], keys: Sequence[str], places: Sequence[int], spoken: Sequence[tuple[Word, str]]
 ) -> None:
-    """Find whole tokens first, and letter by letter what lies between those."""
+    """Find whole tokens first, and compare the rest between them letter by letter."""
     said = [key for _, key in spoken]
     written = [keys[place] for place in places]
     left = right = 0
@@ -283,7 +283,7 @@ def _by_letters(
 ) -> None:
     text = "".join(keys[place] for place in places)
     said = "".join(key for _, key in spoken)
-    # Which letter of the words each letter of the text is.
+    # For each letter of the text, the equal letter of the words.
     letters = {
         left + offset: right + offset
         for left, right, size in ([(0, 0, len(text))] if text == said else _blocks(text, said, _AGREE_LETTERS))
@@ -305,10 +305,10 @@ def _by_letters(
 
 
 def _blocks(left: Sequence[str], right: Sequence[str], agree: int) -> list[tuple[int, int, int]]:
-    """Return where two sequences agree: index in each, and for how long; in order.
+    """Return the stretches in which two sequences agree: index in each, and length; in order.
 
-    Where they part, the nearest place is looked for at which `agree` elements agree again, and where there is none in
-    reach, both are skipped. So the time is linear whatever they hold, which that of difflib is not.
+    After a difference, the nearest position is searched at which `agree` elements agree again; if there is none within the
+    limit, both are skipped. So, unlike difflib, the time is always linear.
     """
     blocks: list[tuple[int, int, int]] = []
     i = j = 0
@@ -326,11 +326,11 @@ def _blocks(left: Sequence[str], right: Sequence[str], agree: int) -> list[tuple
 
 
 def _resume(left: Sequence[str], right: Sequence[str], i: int, j: int, agree: int) -> tuple[int, int]:
-    """Return how much of each to leave out, the least that makes them agree again."""
+    """Return how many elements of each to skip until they agree again, as few as possible."""
     for skipped in range(1, 2 * _REACH):
         middle = skipped // 2
         for off in range(skipped + 1):
-            # From the middle outwards: one word heard for another is likelier than one lost or added.
+            # From the middle outwards: one word instead of another is more likely than one lost or added.
             skip = middle + (off + 1) // 2 * (1 if off % 2 else -1)
             other = skipped - skip
             if skip > _REACH or other > _REACH or skip < 0 or other < 0:
@@ -381,7 +381,7 @@ def _spread(
             run = at
             while run < len(texts) and not anchors[index + run - at]:
                 run += 1
-            # After the last word of a segment its end bounds the rest; before a found word, that word does.
+            # After the last found word of a segment, the segment's end is the limit; before a found word, that word is.
             end = min(following[index], high) if run == len(texts) else following[index]
             now = _share(times, texts[at:run], units[at:run], max(now, low), max(now, low, end))
             times.speaker.extend([segment.speaker] * (run - at))
@@ -391,7 +391,7 @@ def _spread(
 
 
 def _following(anchors: Sequence[_Anchor | None]) -> list[int]:
-    """Return for each token when the next found one starts."""
+    """Return for each token the start of the next found one."""
     following = [_NEVER] * len(anchors)
     later = _NEVER
     for index in range(len(anchors) - 1, -1, -1):
@@ -402,7 +402,7 @@ def _following(anchors: Sequence[_Anchor | None]) -> list[int]:
 
 
 def _share(times: Times, texts: Sequence[str], units: Sequence[int], low: int, high: int) -> int:
-    """Share the time between two points among tokens by width and punctuation; return where the last one ends."""
+    """Share the time between two points among tokens by width and punctuation; return the end of the last one."""
     high = min(max(low, high), low + sum(_natural(unit) for unit in units))
     weights = [unit + 1 for unit in units]
     rests = [_rest(text) for text in texts]

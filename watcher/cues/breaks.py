@@ -1,9 +1,9 @@
 # ruff: noqa: RUF001 -- punctuation of many scripts is what this module is about
-"""Costs of a break between two tokens: nothing after a sentence, much between an article and its noun.
+"""Costs of a break between two tokens: zero after a sentence, high between an article and its noun.
 
 TTSG, line treatment: break after punctuation, before conjunctions, before prepositions; do not separate a noun from its
 article or adjective, a first name from a last name, a verb from its subject pronoun, auxiliary or negation. BBC 3.4:
-break at natural points. Prices are relative; only their order and rough distance carry meaning.
+break at natural points. Costs are relative; only their order and approximate distance matter.
 """
 
 from collections.abc import Sequence
@@ -22,22 +22,22 @@ BEFORE_PHRASE: Final = 20
 WORD: Final = 32
 #: Between words that belong together: "the | dog", "has | gone", "20 | dollars".
 BOUND: Final = 62
-#: What only force may part: "Dr. | Watson", the inside of a word.
+#: Almost never to be separated: "Dr. | Watson", the inside of a word.
 GLUED: Final = 95
-#: The border of two of the server's segments, where a script without blanks has no other sign.
+#: The border of two segments of the server, in a script without blanks, which has no other sign.
 _SEGMENT: Final = 12
 
 
 def grammar_of(texts: Sequence[str], language: str) -> Grammar:
-    """Return what is known of a language (ISO-639-1), or of the one that the small words of the tokens are of."""
+    """Return the grammar of a language (ISO-639-1); if it is not in the table, that of the language of the tokens' small words."""
     return grammar(language if grammar(language).binds else detect(_bare(text) for text in texts[:2000]))
 
 
 def costs(groups: Sequence[Sequence[tuple[str, bool]]], begins_word: Sequence[bool], spoken: Grammar) -> list[int]:
-    """Return for each token, flat, what a break before it costs; the first one's is 0.
+    """Return for each token, as one list, the cost of a break before it; that of the first token is 0.
 
-    `groups` are the tokens of each segment with whether a blank precedes them; `begins_word` says flat where a word of
-    the server begins.
+    `groups`: the tokens of each segment, each with whether a blank precedes it; `begins_word`: as one list, whether a word of
+    the server begins with the token.
     """
     texts = [text for group in groups for text, _ in group]
     blanks = [blank or index == 0 for group in groups for index, (_, blank) in enumerate(group)]
@@ -50,7 +50,7 @@ def costs(groups: Sequence[Sequence[tuple[str, bool]]], begins_word: Sequence[bo
 
 
 def _between(before: str, after: str, spoken: Grammar) -> int:  # noqa: PLR0911 -- cases, the surest first
-    """Price a break at a blank."""
+    """Return the cost of a break at a blank."""
     cost = _by_punctuation(before, after, spoken)
     if cost is not None:
         return cost
@@ -66,7 +66,7 @@ def _between(before: str, after: str, spoken: Grammar) -> int:  # noqa: PLR0911 
     if left in spoken.clause or left in spoken.phrase:
         return BOUND
     if _capital(before) and _capital(after) and not spoken.nouns_capitalised:
-        return BOUND - 8  # a name, as far as one can see
+        return BOUND - 8  # probably a name
     if right in spoken.clause:
         return BEFORE_CLAUSE
     if right in spoken.phrase:
@@ -99,11 +99,11 @@ def _ends_sentence(before: str, after: str, spoken: Grammar) -> bool:
 
 
 def _bare(text: str) -> str:
-    """Return a word as the tables have it: lower case, without outer punctuation."""
+    """Return a word in the form of the tables: lower case, without outer punctuation."""
     return (_known if len(text) <= _WORTH_KEEPING else _stripped)(text)
 
 
-#: Characters of a word that is kept in mind: whatever is longer would only fill the memory.
+#: Longest word (characters) that is cached: longer ones would only fill the memory.
 _WORTH_KEEPING: Final = 64
 
 
@@ -120,7 +120,7 @@ def _capital(text: str) -> bool:
 
 
 def _inside(groups: Sequence[Sequence[tuple[str, bool]]], begins_word: Sequence[bool], found: list[int]) -> None:
-    """Price the breaks that have no blank: in scripts without them, and where a long word had to be cut."""
+    """Set the cost of breaks without a blank: in scripts without blanks, and in a long word that had to be cut."""
     offset = 0
     told = _tells_words(groups, begins_word)
     for group in groups:
@@ -134,7 +134,7 @@ def _inside(groups: Sequence[Sequence[tuple[str, bool]]], begins_word: Sequence[
                         border = Border.WORD if begins_word[offset + index] else Border.NONE
                     found[offset + index] = _unspaced(texts[index - 1], texts[index], border)
                 elif not texts[index - 1][-1].isascii() and not texts[index][0].isascii():
-                    # Where blanks do not part words they part phrases; beside a foreign word they mean nothing.
+                    # In scripts without blanks between words, a blank separates phrases; beside a foreign word it means nothing.
                     found[offset + index] = min(found[offset + index], CLAUSE)
         offset += len(group)
     offset = 0
@@ -153,7 +153,7 @@ def _unspaced(before: str, after: str, border: Border) -> int:
     if after[:1] in _OPENERS or len(before.rstrip(_CLOSERS)) < len(before):
         return CLAUSE + 8
     if before[-1:].isdigit():
-        return BOUND  # a number and what it counts
+        return BOUND  # a number and its counter word
     return _BORDERS[border]
 
 
@@ -161,7 +161,7 @@ _BORDERS: Final = {Border.NONE: GLUED, Border.MAYBE: WORD + 20, Border.WORD: WOR
 
 
 def _tells_words(groups: Sequence[Sequence[tuple[str, bool]]], begins_word: Sequence[bool]) -> bool:
-    """Return whether the server's words are words: OpenAI's of Chinese are single characters."""
+    """Return whether the server's words are real words: OpenAI's are single characters in Chinese."""
     tokens = sum(len(group) for group in groups)
     words = sum(begins_word)
     return words > 0 and words * 5 < tokens * 4 and words * 8 > tokens

@@ -1,4 +1,4 @@
-"""Hold captions against the rules: the one measure that the layout and `lint` share."""
+"""Check captions against the rules; the layout and `lint` both use this check."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,7 +10,7 @@ from watcher.cues.values import BrokenRule, Cue
 def check(  # noqa: C901 -- one look per rule
     cues: Sequence[Cue], limits: CaptionLimits, *, audio_end: int = 0
 ) -> Iterator[BrokenRule]:
-    """Yield what the captions break, in order of the captions; `audio_end` in milliseconds, 0 when unknown."""
+    """Yield broken rules, in the order of the captions; `audio_end` in milliseconds, 0 if unknown."""
     previous = 0
     for index, cue in enumerate(cues):
         start, end = round(cue.start * 1000), round(cue.end * 1000)

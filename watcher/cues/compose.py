@@ -1,4 +1,4 @@
-"""The straight line from a transcript to its captions."""
+"""Make captions from a transcript."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -17,11 +17,11 @@ from watcher.transcript import Transcript
 def layout(
     transcript: Transcript, rules: CaptionRules, *, duration: float, alive: Callable[[], None] = lambda: None
 ) -> Layout:
-    """Lay a transcript out as captions that keep the rules, wherever its text and times allow.
+    """Lay a transcript out as captions that keep the rules, as far as its text and times allow.
 
-    `duration` is the audio's length in seconds (0: unknown); `alive` is called now and then meanwhile. Segments that the guard left out are not shown; of the
-    others every word is, in order. A transcript without times yields no captions: there would be nothing true in them.
-    Any text and any times are taken, however broken; nothing is raised.
+    `duration`: the audio's length in seconds (0: unknown); `alive` is called regularly meanwhile. Segments that the guard left out
+    are not shown; of the others, every word is shown, in order. A transcript without times has no captions, because their times would
+    be invented. Any text and any times are accepted; nothing is raised.
     """
     if not transcript.timed:
         return Layout()
@@ -58,7 +58,7 @@ def _explained(
     limits: CaptionLimits,
     audio_end: int,
 ) -> Iterator[BrokenRule]:
-    """Yield each broken rule with what the words left no room for."""
+    """Yield each broken rule with the reason why the words did not allow to keep it."""
     for fault in broken:
         start = spoken[fault.cue][0]
         last = fault.cue + 1 == len(spoken)

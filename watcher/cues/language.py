@@ -1,8 +1,8 @@
 # ruff: noqa: RUF001 -- words in many scripts
-"""Small words by language: before which of them a reader breathes, and which may not be left behind at a line's end.
+"""Small words by language: those before which a line may break, and those that should not be at a line's end.
 
-Closed classes only (articles, prepositions, conjunctions, pronouns, auxiliaries, negations, postpositions), from the
-grammars' own lists; a missing word costs a slightly worse break, never a wrong caption. All words are lower case.
+Only closed classes (articles, prepositions, conjunctions, pronouns, auxiliaries, negations, postpositions), from lists
+in grammars; a missing word causes a slightly worse break, never a wrong caption. All words are lower case.
 """
 
 from collections.abc import Iterable
@@ -13,26 +13,26 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
-    """Small words of one language, by what they mean for breaks."""
+    """Small words of one language, by their effect on breaks."""
 
     #: Conjunctions, relatives, question words: a clause begins here.
     clause: frozenset[str]
     #: Prepositions: a phrase begins here.
     phrase: frozenset[str]
-    #: Articles, possessives, subject pronouns, auxiliaries, negations: not to be parted from what follows.
+    #: Articles, possessives, subject pronouns, auxiliaries, negations: not to be separated from the next word.
     binds: frozenset[str]
-    #: Postpositions and particles: not to be parted from what precedes.
+    #: Postpositions and particles: not to be separated from the word before.
     clings: frozenset[str]
-    #: Abbreviations that a name or a number follows; their full stop ends no sentence.
+    #: Abbreviations before a name or a number; their full stop ends no sentence.
     titles: frozenset[str]
     #: A number with a full stop is an ordinal ("3. Oktober"), not the end of a sentence.
     ordinals: bool
-    #: Every noun is written with a capital, so capitals do not tell names.
+    #: Whether all nouns have a capital, so that capitals do not show names.
     nouns_capitalised: bool
 
 
 def detect(words: Iterable[str]) -> str:
-    """Return the code of the language whose small words are the most frequent among `words`; "" if none is."""
+    """Return the code of the language whose small words are most frequent among `words`; "" if there are none."""
     counts: dict[str, int] = {}
     for word in words:
         for code in _owners().get(word, ()):
@@ -52,7 +52,7 @@ def _owners() -> dict[str, list[str]]:
 
 @lru_cache(maxsize=32)
 def grammar(code: str) -> Grammar:
-    """Return what is known of a language; empty sets for one that is not in the table."""
+    """Return the grammar of a language; empty sets if it is not in the table."""
     sets: dict[str, set[str]] = {"clause": set(), "phrase": set(), "binds": set(), "clings": set()}
     current: set[str] = set()
     for word in _WORDS.get(code, "").split():
@@ -73,7 +73,7 @@ _ORDINALS: Final = frozenset(
     {"de", "da", "no", "nb", "nn", "fi", "cs", "sk", "sl", "hr", "sr", "pl", "hu", "tr", "et", "lv"}
 )
 
-#: In many languages alike. Not what also ends sentences: "no.", "art.", "st." of a street are left out.
+#: Common to many languages. Those that may also end a sentence are left out: "no.", "art.", "st." of a street.
 _TITLES_ANYWHERE: Final = frozenset({"dr", "prof", "mr", "mrs", "ms", "vs"})
 _TITLES: Final = {
     "en": "st rev hon gen capt lt sgt sen gov messrs mt vol approx dept",

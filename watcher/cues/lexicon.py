@@ -1,8 +1,8 @@
-"""Find where words begin in scripts without blanks between words: Chinese, Japanese, Thai and their relatives.
+"""Find word borders in scripts without blanks between words: Chinese, Japanese, Thai and related scripts.
 
-A dictionary would be megabytes. The few hundred commonest words, the change of script in Japanese (a phrase ends in
+A dictionary would have megabytes. The few hundred most common words, the change of script in Japanese (a phrase ends in
 hiragana and the next begins with kanji or katakana) and the vowels that begin a Thai syllable find most of the borders;
-where nothing is known a break is taken for possible but poor. Word times from a server that knows words come first.
+elsewhere a break is possible but poor. If the server gives the times of real words, these are used first.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 class Border(IntEnum):
     """Kinds of borders before a token."""
 
-    #: The inside of a word, or a particle that belongs to what precedes.
+    #: The inside of a word, or a particle that belongs to the word before.
     NONE = 0
     #: Perhaps a word begins.
     MAYBE = 1
@@ -24,7 +24,7 @@ class Border(IntEnum):
 
 
 def borders(texts: Sequence[str]) -> list[Border]:
-    """Return for each token of one segment what lies before it; blanks between tokens are not looked at."""
+    """Return for each token of one segment the kind of border before it; blanks between tokens are ignored."""
     text = "".join(texts)
     if any("\u0e01" <= character <= "\u0eff" for character in text):
         starts = _matched(text, _THAI)
@@ -46,12 +46,12 @@ def borders(texts: Sequence[str]) -> list[Border]:
 
 
 class _Lexicon(NamedTuple):
-    """The commonest words of a language; clauses and particles are among the words."""
+    """The most common words of a language; `words` includes clauses and particles."""
 
     words: frozenset[str]
     clauses: frozenset[str]
     particles: frozenset[str]
-    #: Of all words: their first letters, and the length of the longest.
+    #: The first letters of all words, and the length of the longest.
     first: frozenset[str]
     longest: int
 
@@ -63,7 +63,7 @@ def _lexicon(*, clauses: str, particles: str, words: str) -> _Lexicon:
 
 
 def _matched(text: str, lexicon: _Lexicon) -> dict[int, Border]:
-    """Match the longest known word at each place; return what is known of the borders by offset."""
+    """Match the longest known word at each position; return the known borders by offset."""
     starts: dict[int, Border] = {}
     at = 0
     after_word = False
@@ -89,7 +89,7 @@ def _matched(text: str, lexicon: _Lexicon) -> dict[int, Border]:
 
 
 def _leading_vowels(text: str) -> list[int]:
-    """Return where a syllable surely begins: at the vowels that are written before their consonant."""
+    """Return the offsets at which a syllable certainly begins: at the vowels that are written before their consonant."""
     return [index for index, character in enumerate(text) if character in "เแโใไເແໂໃໄ"]
 
 
@@ -134,7 +134,7 @@ _JAPANESE_STARTS: Final = tuple(
     つまり
     """.split()  # noqa: SIM905 -- read as words, not as a column of quotes
 )
-#: "というこ|と", "だったそ|う": what begins like a word but continues one.
+#: "というこ|と", "だったそ|う": these look like the start of a word but continue one.
 _JAPANESE_NOT_AFTER: Final = ("おも", "ほ", "い", "ど", "こ", "そ", "あ")
 _JAPANESE_CLAUSE_ENDS: Final = (
     "ので",

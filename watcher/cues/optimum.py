@@ -1,9 +1,9 @@
-"""The best way to cut a stream of tokens into captions of one or more lines: dynamic programming over all cuts.
+"""Find the best cuts of a stream of tokens into captions of one or more lines: dynamic programming over all cuts.
 
-Every caption has a price: the break at its end, the breaks between its lines and their balance, the reading time it
-lacks, silences and sentence ends it spans, and a basic price, so that few full captions are preferred to many short
-ones. The cheapest sum over the whole recording is found, nothing is decided greedily, but for text that comes so quickly that
-nobody could read it, however it is cut. Prices are in the same units as those of `watcher.cues.breaks`.
+Every caption has a cost: for the break at its end, the breaks between its lines and their balance, missing reading
+time, silences and sentence ends within it, and a base cost, so that few full captions are preferred to many short
+ones. The lowest sum over the whole recording is found. Only text that comes too quickly to be read, however it is cut, is cut
+greedily. Costs have the units of `watcher.cues.breaks`.
 """
 
 import math
@@ -16,49 +16,49 @@ from watcher.cues.rules import CaptionLimits
 from watcher.cues.stream import Stream
 from watcher.cues.timing import EARLY, LATE
 
-#: A silence over which no caption reaches (milliseconds): it would show what is said much later.
+#: No caption spans a silence of this length (milliseconds): it would show words much too early.
 PAUSE_BREAK: Final = 2500
-#: Units that a speaker's "- " takes on a line of a dialogue.
+#: Units of a speaker's "- " on a line of a dialogue.
 DASH: Final = 2
 
-#: Basic price of a caption.
+#: Base cost of a caption.
 _CUE: Final = 18.0
-#: Price of an almost empty caption; nothing from a third of a line on.
+#: Cost of an almost empty caption; 0 from a third of a line on.
 _SHORT: Final = 20.0
-#: A caption that can be read only when it comes a little before its words or stays a little longer: at once, per second.
+#: A caption that can be read only if it comes a little before its words or stays a little longer: fixed, and per second.
 _SHIFTED: Final = 8.0
 _SHIFT: Final = 30.0
-#: A caption that cannot be read in time at all: at once, and for each second it lacks. Dearer than any ugly break, so that
-#: no more captions are hurried than the words make necessary.
+#: A caption that cannot be read in time at all: fixed, and per missing second. More than any bad break, so that
+#: no more captions are too quick than necessary.
 _HURRIED: Final = 5000.0
 _LACK: Final = 60.0
-#: Silence inside a caption: free (milliseconds), and the price per second beyond.
+#: Silence within a caption: free up to this (milliseconds), and the cost per second beyond.
 _PAUSE_FREE: Final = 500
 _PAUSE: Final = 60.0
-#: What a pause takes off the price of a break: per second, and at most.
+#: Reduction of a break's cost by a pause: per second, and at most.
 _PAUSE_BONUS: Final = 40.0
 _PAUSE_BONUS_MOST: Final = 28.0
-#: A sentence that ends inside a caption, and one more that begins there and is not finished (BBC 3.2: a caption should
+#: A sentence that ends within a caption, and one that begins there and is not finished (BBC 3.2: a caption should
 #: be one sentence).
 _STOP_INSIDE: Final = 5.0
 _FRAGMENT: Final = 16.0
 #: Two speakers in one caption.
 _DIALOGUE: Final = 6.0
-#: Three lines or more, where they are allowed.
+#: Three lines or more, if they are allowed.
 _MORE_LINES: Final = 30.0
-#: Ways that are followed to each border.
+#: Number of ways that are kept for each border.
 _WAYS: Final = 16
-#: Pieces of a stretch, and the characters a second from which it is too dense to read: no one speaks half as quickly. Such
-#: text would take most time and memory, for a token of it may be one character.
+#: Tokens of a stretch, and the characters per second from which on it is too dense to read: speech has less than half of that. Such
+#: text would need the most time and memory, as its tokens may be single characters.
 _STRETCH: Final = 512
 _DENSE: Final = 50.0
-#: Tokens of a caption: more than anybody says in the 30 seconds that it may last. A caption of four lines of 200 characters
-#: could hold 800 of a character each, and how many ways there are to cut grows with their number.
+#: Most tokens of a caption: more than can be spoken in the 30 seconds that it may last. A caption of four lines of 200 characters
+#: could have 800 tokens of one character, and the number of ways to cut it grows with theirs.
 _MOST_TOKENS: Final = 160
-#: Pieces after which a sign of life is given.
+#: Tokens after which a sign of life is given.
 _ALIVE: Final = 4096
-#: Lines: the share of a break's price, and the price of full imbalance; a wider upper line a little more (TTSG, BBC 3.1:
-#: with the wider line below, the eye's way back is short).
+#: Lines: the share of a break's cost, and the cost of full imbalance; a wider upper line costs a little more (TTSG, BBC 3.1:
+#: with the wider line below, the eye moves less).
 _LINE: Final = 0.6
 _BALANCE: Final = 14.0
 _TOP_HEAVY: Final = 2.0
@@ -66,32 +66,32 @@ _TOP_HEAVY: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class CaptionBreaks:
-    """Starts of the lines of one caption, and the index behind its last token."""
+    """Starts of the lines of one caption, and the index after its last token."""
 
     lines: tuple[int, ...]
     end: int
-    #: Each line is another speaker's.
+    #: Whether each line has another speaker.
     dialogue: bool
-    #: Earliest moment (milliseconds) at which the next caption may come.
+    #: Earliest time (milliseconds) of the next caption.
     free: int = 0
 
 
 class _Way(NamedTuple):
     """A way to cut the text up to a border."""
 
-    price: float
-    #: Earliest moment (milliseconds) at which the next caption may come.
+    cost: float
+    #: Earliest time (milliseconds) of the next caption.
     free: int
     #: The border.
     end: int
-    #: Where the lines of the last caption begin, but for the first.
+    #: Starts of the last caption's lines, without the first line.
     lines: tuple[int, ...]
-    #: The way without its last caption; None where the text begins.
+    #: The way without its last caption; None at the start of the text.
     before: "_Way | None"
 
 
 def _worthwhile(found: list[_Way]) -> list[_Way]:
-    """Return the ways that are cheaper or earlier done than every other one: cheapest first, a few at most."""
+    """Return the ways that no other way beats in both cost and time: cheapest first, a few at most."""
     found.sort()
     kept = found[:1]
     for way in found:
@@ -101,16 +101,16 @@ def _worthwhile(found: list[_Way]) -> list[_Way]:
 
 
 def _break(cost: int, pause: int) -> float:
-    """Return what a caption pays for ending before a token, after a pause (milliseconds)."""
+    """Return the cost for the end of a caption before a token, after a pause (milliseconds)."""
     return _CUE + cost - min(pause * _PAUSE_BONUS / 1000, _PAUSE_BONUS_MOST)
 
 
 def cut(
     stream: Stream, limits: CaptionLimits, audio_end: int, *, free: int = 0, alive: Callable[[], None] = lambda: None
 ) -> list[CaptionBreaks]:
-    """Return the cheapest captions; the first comes at `free` or later (milliseconds).
+    """Return the captions with the lowest cost; the first comes at `free` or later (milliseconds).
 
-    `audio_end` is 0 when unknown; `alive` is called now and then.
+    `audio_end` is 0 if unknown; `alive` is called regularly.
     """
     if not stream.text:
         return []
@@ -118,28 +118,28 @@ def cut(
 
 
 class _Search:
-    """The columns of one search; an index is that of a token, or of the border before it."""
+    """The columns of one search; an index is the index of a token, or of the border before it."""
 
     def __init__(self, stream: Stream, limits: CaptionLimits, audio_end: int) -> None:
         count = len(stream.text)
         self.stream = stream
         self.limits = limits
         self.count = count
-        #: Sums of the units before each border, and of the turns, sentence ends and pauses at the borders so far.
+        #: Sums, up to each border, of the units, and of the speaker changes, sentence ends and pauses.
         self.widths = [0]
         for own, blank in zip(stream.width, stream.blank, strict=True):
             self.widths.append(self.widths[-1] + own + blank)
         self.turns: list[int] = []
         self.stops: list[int] = []
         self.pauses: list[float] = []
-        #: What a caption pays for ending at each border.
+        #: Cost for the end of a caption, at each border.
         self.breaks: list[float] = []
         self._sum_up()
-        #: The next caption's words begin here at the earliest.
+        #: Earliest start of the words after each border.
         horizon = audio_end or stream.end[-1] + limits.longest
         behind = stream.next_token.start if stream.next_token else max(horizon, stream.end[-1]) + limits.gap
         self.follow = [*stream.start[1:], behind]
-        #: Index behind the last token that fits on a line beginning with each token.
+        #: For a line that begins with each token, the index after the last token that fits.
         self.fits = self._fits()
 
     def run(self, free: int, alive: Callable[[], None]) -> list[CaptionBreaks]:
@@ -164,14 +164,14 @@ class _Search:
             stop = index > 0 and stream.cost[index] == SENTENCE
             turns += stream.turn[index]
             stops += stop
-            # No caption spans a pause that is priced like this.
+            # This cost makes sure that no caption spans the pause.
             pauses += 1e6 if pause >= PAUSE_BREAK else max(0, pause - _PAUSE_FREE) * _PAUSE / 1000
             self.turns.append(turns)
             self.stops.append(stops)
             self.pauses.append(pauses)
             self.breaks.append(_break(stream.cost[index], pause))
         behind = stream.next_token
-        # Whatever ends the text ends a sentence.
+        # The end of the text ends a sentence.
         self.stops.append(stops + (behind is None or behind.cost == SENTENCE))
         self.breaks.append(_break(behind.cost, behind.start - stream.end[-1]) if behind else _CUE)
 
@@ -187,7 +187,7 @@ class _Search:
         return fits
 
     def _first(self) -> list[int]:
-        """Return for each border the first token from which a caption can reach it, by its lines and tokens."""
+        """Return for each border the first token of the longest caption that ends there, by lines and tokens."""
         first = [0]
         reach: list[int] = []
         for begin in range(self.count):
@@ -203,7 +203,7 @@ class _Search:
         return first
 
     def _closed(self) -> bytearray:
-        """Return at which borders no caption may begin: in stretches too dense to read, all but those of full captions."""
+        """Return the borders at which no caption may begin: in stretches too dense to read, all except those of full captions."""
         closed = bytearray(self.count + 1)
         starts, dense = self.stream.start, _DENSE * self.limits.scale
         for begin in range(0, self.count - _STRETCH, _STRETCH):
@@ -215,7 +215,7 @@ class _Search:
         return closed
 
     def _full(self, begin: int, end: int) -> Iterator[int]:
-        """Return where captions begin that each hold as much as they may, from one border to another."""
+        """Return the starts of captions, each as full as allowed, from one border to another."""
         stream, fits = self.stream, self.fits
         while begin < end:
             yield begin
@@ -241,13 +241,13 @@ class _Search:
         needed = [limits.needed(units) for units in range(limits.lines * (line + DASH) + 1)]
         third = line / 3
         first, closed = self._first(), self._closed()
-        #: The ways to each border: the cheapest, then dearer ones that leave more time to what follows.
+        #: The ways to each border: the cheapest, then more expensive ones that leave more time for the next captions.
         ways: list[list[_Way]] = [[_Way(0.0, free, 0, (), None)]]
         none: list[_Way] = []
         for end in range(1, self.count + 1):
             if not end % _ALIVE:
                 alive()
-            # What no caption reaches back to any more would only fill the memory.
+            # Free ways that no later caption can use.
             ways[first[end - 1] : first[end]] = [none] * (first[end] - first[end - 1])
             if closed[end]:
                 ways.append(none)
@@ -257,14 +257,14 @@ class _Search:
             latest = follow[last] - gap
             bound = latest + (
                 LATE if end < self.count or self.stream.next_token else 0
-            )  # the end of the audio waits for nobody
-            # A caption behind this border comes no earlier, so a way that is done by then leaves all the time there is.
+            )  # at the end of the audio, a caption cannot stay longer
+            # A caption after this border does not come earlier, so a way that ends before leaves it all its time.
             early_enough = follow[last] - EARLY
             spoken_end, stops_before = ends[last], stops[last]
             fragment = _FRAGMENT if stops[end] == stops_before else 0.0
             found: list[_Way] = []
-            # Cheapest so far: of all ways, of those that leave all the time there is, of those whose last caption is
-            # hurried, which leave the least. What is dearer and leaves no more is not worth following.
+            # Lowest cost so far: of all ways; of those that leave the next caption all its time; and of those whose last caption is
+            # too quick, which leave the least. A way that costs more and leaves no more time is not kept.
             cheapest = best = hurried = math.inf
             cheapest_free = 0
             for begin in range(last, first[end] - 1, -1):
@@ -272,7 +272,7 @@ class _Search:
                 if spoken_end - start > longest and begin < last:
                     break
                 fixed = base - pauses[begin]
-                if closed[begin] or ways[begin][0].price + fixed >= best:
+                if closed[begin] or ways[begin][0].cost + fixed >= best:
                     continue
                 units = widths[end] - widths[begin] - blank[begin]
                 spoken_turns = turns[last] - turns[begin]
@@ -289,7 +289,7 @@ class _Search:
                     fixed += _STOP_INSIDE * inside + fragment
                 if units < third:
                     fixed += _SHORT * (third - units) / third
-                least = ways[begin][0].price + fixed
+                least = ways[begin][0].cost + fixed
                 early = start - EARLY
                 if not lines and units > line:
                     extra, lines = self._lines(begin, end, best - least)
@@ -299,35 +299,35 @@ class _Search:
                 need = needed[units]
                 lack = need - min(latest - start, longest)
                 for way in ways[begin]:
-                    price = way.price + fixed
-                    if price >= best:
+                    cost = way.cost + fixed
+                    if cost >= best:
                         break
                     earliest = way.free if way.free > early else early  # noqa: FURB136 -- max() takes thrice the time
                     finish = earliest + need
                     if finish > bound or need > longest:
-                        price += _HURRIED + max(lack, finish - bound) * _LACK / 1000
+                        cost += _HURRIED + max(lack, finish - bound) * _LACK / 1000
                         if earliest >= bound:
-                            price += _HURRIED  # no time at all: it would take its neighbour's
-                        if price >= hurried:
+                            cost += _HURRIED  # no time at all: it would need its neighbour's
+                        if cost >= hurried:
                             continue
-                        hurried = price
+                        hurried = cost
                         finish = max(earliest, min(finish, bound))
                     elif lack > 0:
-                        price += _SHIFTED + lack * _SHIFT / 1000
+                        cost += _SHIFTED + lack * _SHIFT / 1000
                     free = finish + gap
-                    if price >= cheapest and free >= cheapest_free:
+                    if cost >= cheapest and free >= cheapest_free:
                         continue
-                    if price < cheapest:
-                        cheapest, cheapest_free = price, free
+                    if cost < cheapest:
+                        cheapest, cheapest_free = cost, free
                     if free <= early_enough:
                         free = early_enough
-                        best = min(best, price)
-                    found.append(_Way(price, free, end, lines, way))
+                        best = min(best, cost)
+                    found.append(_Way(cost, free, end, lines, way))
             ways.append(_worthwhile(found))
         return ways[-1][0]
 
     def _turn_lines(self, begin: int, end: int) -> tuple[int, ...]:
-        """Return where the other speakers begin, a line for each; nothing if a line is too long for that."""
+        """Return the starts of the other speakers, one line for each; nothing if a line would be too long."""
         lines = tuple(index for index in range(begin + 1, end) if self.stream.turn[index])
         for at, until in zip((begin, *lines), (*lines, end), strict=True):
             if self.widths[until] - self.widths[at] - self.stream.blank[at] + DASH > self.limits.line:
@@ -335,41 +335,41 @@ class _Search:
         return lines
 
     def _lines(self, begin: int, end: int, budget: float) -> tuple[float, tuple[int, ...]]:
-        """Return price and place of the best break into two lines; infinity if it costs more than the budget.
+        """Return cost and position of the best break into two lines; infinity if it costs more than the budget.
 
-        What needs more than two lines is broken when it has been chosen: no place is returned then, and a flat price.
+        A caption of more than two lines is broken only once it has been chosen: then a fixed cost and no position are returned.
         """
-        widths, blank, cost, fits = self.widths, self.stream.blank, self.stream.cost, self.fits
+        widths, blank, costs, fits = self.widths, self.stream.blank, self.stream.cost, self.fits
         line = self.limits.line
         if self.limits.lines > 2 and fits[fits[begin]] < end:  # noqa: PLR2004
             return _MORE_LINES, ()
         best, place = budget, 0
-        # Behind a break that leaves too much for the second line, earlier ones leave even more.
+        # If this break leaves too much for the second line, earlier ones leave even more.
         for at in range(fits[begin], begin, -1):
             if fits[at] < end:
                 break
             heavy = 2 * widths[at] - widths[begin] - blank[begin] - widths[end] + blank[at]
-            price = cost[at] * _LINE + (heavy * _BALANCE / line + _TOP_HEAVY if heavy > 0 else -heavy * _BALANCE / line)
-            if price < best:
-                best, place = price, at
+            cost = costs[at] * _LINE + (heavy * _BALANCE / line + _TOP_HEAVY if heavy > 0 else -heavy * _BALANCE / line)
+            if cost < best:
+                best, place = cost, at
         return (best, (place,)) if place else (math.inf, ())
 
     def _more_lines(self, begin: int, end: int) -> tuple[int, ...]:
-        """Break a caption into as few lines as hold it, each as close to their mean as the breaks allow."""
-        widths, blank, cost, fits = self.widths, self.stream.blank, self.stream.cost, self.fits
+        """Break a caption into as few lines as possible, each as close to the mean length as the breaks allow."""
+        widths, blank, costs, fits = self.widths, self.stream.blank, self.stream.cost, self.fits
         fewest = 1
         at = fits[begin]
         while at < end:
             at, fewest = fits[at], fewest + 1
         mean = (widths[end] - widths[begin]) / fewest
-        # Price and breaks of the best way to come to each token with the lines so far.
+        # Cost and breaks of the best way to each token with the lines so far.
         ways: dict[int, tuple[float, tuple[int, ...]]] = {begin: (0.0, ())}
         for _ in range(fewest):
             further: dict[int, tuple[float, tuple[int, ...]]] = {}
-            for at, (price, places) in ways.items():
+            for at, (cost, places) in ways.items():
                 for until in range(at + 1, min(fits[at], end) + 1 if at < end else 0):
                     off = abs(widths[until] - widths[at] - blank[at] - mean) * _BALANCE / self.limits.line
-                    total = price + off + (cost[until] * _LINE if until < end else 0.0)
+                    total = cost + off + (costs[until] * _LINE if until < end else 0.0)
                     if until not in further or total < further[until][0]:
                         further[until] = (total, (*places, until))
             ways = further

@@ -1,4 +1,4 @@
-"""Rules for captions: the settings of ``[subtitles]``, and the limits they mean for one script.
+"""Rules for captions: the settings of ``[subtitles]``, and the resulting limits for one script.
 
 Sources:
 
@@ -14,7 +14,7 @@ from typing import Final
 
 from watcher.cues.text import is_wide_script
 
-#: TTSG, English I.4 and most alphabets: 42 characters per line (BBC: 37, its teletext heritage).
+#: TTSG, English I.4 and most alphabets: 42 characters per line (BBC: 37, from teletext).
 _MAX_CHARS: Final = 42
 #: TTSG, Korean and Simplified Chinese: 16 characters per line; Latin letters, blanks and punctuation count as half.
 _WIDE_MAX_CHARS: Final = 16
@@ -48,11 +48,11 @@ class CaptionLimits:
 
     @property
     def scale(self) -> int:
-        """Units per character, as the rules count characters."""
+        """Units per character of the rules."""
         return 2 if self.wide else 1
 
     def needed(self, units: int) -> int:
-        """Milliseconds in which `units` can be read without haste."""
+        """Return the milliseconds needed to read `units` comfortably."""
         return max(self.shortest, math.ceil(units * 1000 / self.speed - 1e-9))
 
 
@@ -72,7 +72,7 @@ class CaptionRules:
     guard: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse what no caption could keep to, with a sentence that names key and range."""
+        """Raise ValueError for impossible values, with a message that names key and range."""
         for field in fields(self):
             if field.name in _RANGES:
                 low, high = _RANGES[field.name]
@@ -86,7 +86,7 @@ class CaptionRules:
             )
 
     def limits(self, text: str, language: str = "") -> CaptionLimits:
-        """Return what the rules mean for a text in this language (ISO-639-1; "": judged by the text alone)."""
+        """Return the limits for a text in this language (ISO-639-1; "": judged only by the text)."""
         wide = is_wide_script(text, language)
         chars, speed = self.max_chars, self.max_chars_per_second
         if wide and chars == _MAX_CHARS:

@@ -1,4 +1,4 @@
-"""The text of a transcript as columns, a row per token: what captions and paragraphs are made from."""
+"""The text of a transcript as columns, with a row per token; captions and paragraphs are made from it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ from watcher.transcript import Transcript
 
 @dataclass(frozen=True, slots=True)
 class NextToken:
-    """What follows the last token of a stream."""
+    """The token after the last one of a stream."""
 
-    #: When the next token is said, in milliseconds.
+    #: Its start, in milliseconds.
     start: int
-    #: Price of a break before it.
+    #: Cost of a break before it.
     cost: int
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """Columns of equal length; times in whole milliseconds, never falling."""
+    """Columns of equal length; times in whole milliseconds, never decreasing."""
 
     text: list[str]
     #: Units of the token, and of the blank before it (0 or 1).
@@ -32,12 +32,12 @@ class Stream:
     blank: list[int]
     start: list[int]
     end: list[int]
-    #: Price of a break before the token; `watcher.cues.breaks.SENTENCE` where a sentence begins.
+    #: Cost of a break before the token; `watcher.cues.breaks.SENTENCE` if a sentence begins.
     cost: list[int]
-    #: Who speaks ("" unknown), and whether another speaker begins here.
+    #: The speaker ("" unknown), and whether another speaker begins here.
     speaker: list[str]
     turn: list[bool]
-    #: None where the text ends.
+    #: None at the end of the text.
     next_token: NextToken | None = None
 
     def line(self, begin: int, end: int) -> str:
@@ -48,9 +48,9 @@ class Stream:
 
 
 def streams(transcript: Transcript, *, line: int, wide: bool, audio_end: int) -> Iterator[Stream]:
-    """Yield what is to be shown of a transcript, a stretch at a time (`watcher.cues.stretches`).
+    """Yield the tokens of a transcript that are shown, one stretch at a time (`watcher.cues.stretches`).
 
-    No token is wider than `line` units; `wide` is how they are counted; `audio_end` in milliseconds, 0 when unknown.
+    No token is wider than `line` units; `wide`: how units are counted; `audio_end` in milliseconds, 0 if unknown.
     """
     spoken: Grammar | None = None
     before: Stream | None = None
@@ -91,7 +91,7 @@ def _columns(
         begins_word.append(False)
         speakers.append(clean(behind.speaker))
     turn = [False, *(one != other for one, other in pairwise(speakers))]
-    cost = [SENTENCE if turns else price for turns, price in zip(turn, costs(framed, begins_word, spoken), strict=True)]
+    cost = [SENTENCE if turns else cost for turns, cost in zip(turn, costs(framed, begins_word, spoken), strict=True)]
     first = 1 if before else 0
     rows = slice(first, first + len(times.start))
     return Stream(

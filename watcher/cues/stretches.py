@@ -1,8 +1,8 @@
 # ruff: noqa: RUF001 -- punctuation of many scripts is what this module is about
 """Divide a transcript into stretches that are laid out one after the other, so that memory does not grow with the text.
 
-A token takes a hundred times the memory of its character while breaks are searched for, and an answer may have 400
-characters, each a token, for a second of sound. People say fewer tokens in six hours than a stretch may have.
+During the search for breaks, a token takes a hundred times the memory of its character, and an answer may have 400
+characters, each a token, for a second of sound. Six hours of speech have fewer tokens than a stretch may have.
 """
 
 import math
@@ -19,40 +19,40 @@ from watcher.transcript import Segment, Transcript, Word
 
 #: Tokens of a stretch.
 MOST_TOKENS: Final = 65_536
-#: Characters of a text that is cut into tokens at once; a segment with more is divided.
+#: Most characters of a text that is cut into tokens at once; a longer segment is divided.
 MOST_CHARACTERS: Final = 16_384
 
 
 @dataclass(frozen=True, slots=True)
 class TokenGroup:
-    """The tokens of a segment, each with whether a blank precedes it, or those of a part of a giant segment."""
+    """The tokens of a segment, or of a part of a very long one, each with whether a blank precedes it."""
 
     segment: Segment
     tokens: list[tuple[str, bool]]
-    #: The text goes on here in the middle of a word or sentence, without a blank.
+    #: Whether the text continues here within a word or sentence, without a blank.
     glued: bool
 
     @property
     def begin(self) -> float:
-        """When the first word is said, in seconds."""
+        """Start of the first word, in seconds."""
         return self.segment.words[0].start if self.segment.words else self.segment.start
 
     @property
     def speaker(self) -> str:
-        """Who says the first word."""
+        """The speaker of the first word."""
         return (self.segment.words[0].speaker if self.segment.words else "") or self.segment.speaker
 
     @property
     def end(self) -> float:
-        """When the last word is over, in seconds."""
+        """End of the last word, in seconds."""
         return self.segment.words[-1].end if self.segment.words else self.segment.end
 
 
 def stretches(transcript: Transcript, *, line: int, wide: bool) -> Iterator[tuple[list[TokenGroup], TokenGroup | None]]:
-    """Yield the groups of each stretch, and the group behind them (None at the end of the text).
+    """Yield the groups of each stretch, and the group after them (None at the end of the text).
 
-    What the guard left out, and what cleaning leaves empty, is not among them. No token is wider than `line` units. A stretch ends
-    at the longest pause in its second half.
+    Segments that the guard left out, or that are empty after cleaning, are skipped. No token is wider than `line` units. A stretch
+    ends at the longest pause in its second half.
     """
     kept: list[TokenGroup] = []
     count = 0
@@ -70,7 +70,7 @@ def stretches(transcript: Transcript, *, line: int, wide: bool) -> Iterator[tupl
 
 
 def _longest_pause(groups: list[TokenGroup]) -> int:
-    """Return the index of the group in the second half, but the first of all, that the longest pause precedes."""
+    """Return the index of the group in the second half, and not the first of all, with the longest pause before it."""
     passed = 0
     longest, border = -math.inf, len(groups) - 1
     for index in range(1, len(groups)):
@@ -82,7 +82,7 @@ def _longest_pause(groups: list[TokenGroup]) -> int:
 
 
 def _shown(transcript: Transcript) -> Iterator[tuple[Segment, str, bool]]:
-    """Yield what is shown: segment, clean text, and whether it goes on without a blank."""
+    """Yield what is shown: segment, clean text, and whether it continues the text without a blank."""
     for segment in transcript.segments:
         text = "" if segment.left_out else clean(segment.text)
         if len(text) > MOST_CHARACTERS:
@@ -92,7 +92,7 @@ def _shown(transcript: Transcript) -> Iterator[tuple[Segment, str, bool]]:
 
 
 def _divided(segment: Segment, text: str) -> Iterator[tuple[Segment, str, bool]]:
-    """Yield the parts of a giant segment: with their words, shared out by letters, else with their share of its time."""
+    """Yield the parts of a very long segment: with their words, assigned by letters, or else with their share of its time."""
     words = iter(segment.words)
     spoken = sum(len(letters(word.text)) for word in segment.words)
     written = max(1, len(letters(text)))
@@ -113,9 +113,9 @@ def _divided(segment: Segment, text: str) -> Iterator[tuple[Segment, str, bool]]
 
 
 def parts(text: str) -> Iterator[tuple[str, bool]]:
-    """Yield a clean text in parts that are cut into tokens at once, each with whether it goes on without a blank.
+    """Yield the parts of a clean text that are cut into tokens at once, each with whether it continues without a blank.
 
-    It is parted at the last blank between two words in a part's second half, else behind the last full stop there, else
+    A part ends at the last blank between two words in its second half, else after the last full stop there, else
     anywhere.
     """
     begin = 0
@@ -137,7 +137,7 @@ def _end(text: str, begin: int) -> int:
     return limit - (text[limit - 1] == " ")
 
 
-#: Before a blank with a word on either side, so that no lone sign is parted from its word.
+#: Matches before a blank with a word on either side, so that no lone sign is separated from its word.
 _BLANK: Final = re.compile(r"\w[,.;:!?]?(?= \w)")
-#: Behind a full stop that no closing sign follows.
+#: Matches after a full stop without a closing sign after it.
 _STOP: Final = re.compile(r"[。！？](?=\w)")

@@ -2,9 +2,9 @@
 """Text of captions: cleaning, width, and script.
 
 Width is counted in units. In Chinese, Japanese and Korean (`wide`) a character of full width has two units and a narrow
-one has one (TTSG: Latin letters, blanks and punctuation count as half). Elsewhere a character has one unit, and only an
-ideograph that strayed in has two. Combining marks, joiners and direction marks have none, so that a letter with its
-marks, an emoji with its modifiers and a flag count as one (UAX #29 grapheme clusters, near enough for counting).
+one has one (TTSG: Latin letters, blanks and punctuation count as half). In other scripts a character has one unit, and only a
+single ideograph in such a text has two. Combining marks, joiners and direction marks have none, so that a letter with its
+marks, an emoji with its modifiers and a flag count as one (UAX #29 grapheme clusters, close enough for counting).
 """
 
 import re
@@ -20,11 +20,11 @@ _RLM: Final = "\u200f"
 
 
 def clean(text: str) -> str:
-    """Return text that can be in any caption: NFC, one line, single blanks, no markup and no control characters.
+    """Return text that is safe in any caption: NFC, one line, single blanks, no markup and no control characters.
 
-    Words are kept as they are. Gone are control characters, byte order marks, direction overrides, embeddings and
-    isolates (a server's text must not turn the rest of the screen around), and markup that a player would act on: known
-    HTML tags, WebVTT spans and ASS override blocks. Lone surrogates, which no encoder takes, become U+FFFD.
+    Words are not changed. Removed are control characters, byte order marks, direction overrides, embeddings and
+    isolates (a server's text must not reverse the rest of the screen), and markup that a player would interpret: known
+    HTML tags, WebVTT spans and ASS override blocks. Lone surrogates, which cannot be encoded, become U+FFFD.
     """
     if text.isascii() and _PLAIN.fullmatch(text):
         return text
@@ -36,13 +36,13 @@ def clean(text: str) -> str:
 
 
 def scrub(text: str) -> str:
-    """Return text as it is, NFC, but for lone surrogates, which no encoder takes: they become U+FFFD."""
+    """Return the text in NFC, with lone surrogates, which cannot be encoded, replaced by U+FFFD."""
     return text if text.isascii() else nfc(_SURROGATES.sub("\ufffd", text))
 
 
 def _strip_markup(text: str) -> str:
-    # Until nothing changes: "<<b>i>" must not leave a tag behind. Each round removes characters, so this ends; the
-    # bound is against maliciously nested markup; what is left of it the formats neutralise anyway.
+    # Repeat until nothing changes: "<<b>i>" must not leave a tag. Each round removes characters, so this ends; the
+    # limit is against maliciously nested markup, whose rest the formats escape anyway.
     for _ in range(16):
         stripped = _MARKUP.sub("", text)
         if stripped == text:
@@ -58,7 +58,7 @@ _CONTROLS: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb\U000e0001]"
 )
 _BLANK_RUNS: Final = re.compile(" {2,}")
-#: Only what is surely markup: "if a<b and c>d" is text.
+#: Only certain markup: "if a<b and c>d" is text.
 _MARKUP: Final = re.compile(
     r"</?(?:[biusacvpq]|em|strong|small|big|font|span|lang|ruby|r[tp]|br|div)(?:\.[\w.-]+)?\s*/?>"
     r"|<(?:[biuap]|font|span|div|br)(?:\s+[\w-]+\s*=\s*(?:\"[^\"<>]*\"|'[^'<>]*'|[^\s\"'<>]+))+\s*/?>"
@@ -70,7 +70,7 @@ _MARKUP: Final = re.compile(
 
 
 def is_wide_script(text: str, language: str = "") -> bool:
-    """Return whether a text is Chinese, Japanese or Korean; by its letters, and by the language only where it has none."""
+    """Return whether a text is Chinese, Japanese or Korean, by its letters; by the language only if it has no letters."""
     if text.isascii():
         return not _LETTER.search(text) and language in _WIDE_LANGUAGES
     # Counted one by one: a list of all would take a hundred times the memory of the text.
@@ -78,7 +78,7 @@ def is_wide_script(text: str, language: str = "") -> bool:
     letters = sum(1 for _ in _LETTER.finditer(text))
     if not letters:
         return language in _WIDE_LANGUAGES
-    # An ideograph or syllable says about as much as two or three letters: a third of the characters is most of the text.
+    # An ideograph or syllable is worth about two or three letters: so a third of the characters is most of the text.
     return wide * 3 >= letters
 
 
@@ -99,7 +99,7 @@ def width(text: str, *, wide: bool) -> int:
     return (_known_width if len(text) <= _WORTH_KEEPING else _counted)(text, wide)
 
 
-#: Characters of a text whose width is kept in mind; words are shorter, and the longest answers would fill the memory.
+#: Longest text (characters) whose width is cached; words are shorter, and very long texts would fill the memory.
 _WORTH_KEEPING: Final = 64
 
 
@@ -114,7 +114,7 @@ def _units(cluster: str, wide: bool) -> int:  # noqa: FBT001 -- positional in th
     first = cluster[0]
     if _extends(first) and all(map(_extends, cluster)):
         return 0
-    if first < "\u1100":  # no wide ones there, and only digits and signs that a selector makes an emoji
+    if first < "\u1100":  # no wide characters, and only digits and signs that a selector makes an emoji
         return 1
     if _emoji(cluster):
         return 2 if wide else 1
@@ -122,7 +122,7 @@ def _units(cluster: str, wide: bool) -> int:  # noqa: FBT001 -- positional in th
 
 
 def graphemes(text: str) -> Iterator[str]:
-    """Yield what a reader sees as one character, marks and modifiers included; joined again they are the text."""
+    """Yield the characters as a reader sees them, with marks and modifiers; joined they are the text."""
     start = 0
     flags = 0
     for index in range(1, len(text)):
@@ -181,7 +181,7 @@ def is_right_to_left(text: str) -> bool:
 
 
 def joint(before: str, after: str) -> str:
-    """Return what is between two texts that follow each other: a blank, or nothing after Chinese punctuation."""
+    """Return the joint of two successive texts: a blank, or "" after Chinese punctuation."""
     if not before or not after:
         return ""
     return "" if before[-1] in _WIDE_STOPS else " "

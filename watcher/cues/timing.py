@@ -1,8 +1,8 @@
-"""Times of captions: with their words, and long enough to be read, without touching the next one.
+"""Times of captions: at their words, long enough to be read, and with a gap to the next one.
 
-TTSG, timing: a caption begins with the sound, may stay half a second beyond it, keeps two frames to the next one, and
-gaps shorter than half a second are closed to two frames. BBC 5.2: it should not come or stay more than 1.5 s before or
-after the words; here that is used only as far as a caption could not be read otherwise, and less of it.
+TTSG, timing: a caption begins with the sound, may stay half a second after it, has a gap of two frames to the next one, and
+gaps shorter than half a second are reduced to two frames. BBC 5.2: it should not come or stay more than 1.5 s before or
+after the words; here this is used only if a caption could not be read otherwise, and with smaller values.
 """
 
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ from typing import Final
 
 from watcher.cues.rules import CaptionLimits
 
-#: A caption may come this much before its words, or after them, where reading time is short (milliseconds).
+#: How much a caption may come before its words, or stay after them, if reading time is short (milliseconds).
 EARLY: Final = 500
 LATE: Final = 250
-#: It stays this long beyond its words where there is room.
+#: It stays this long after its words if there is room.
 _LINGER: Final = 500
-#: Shorter gaps are closed to the smallest one allowed.
+#: Shorter gaps are reduced to the smallest one allowed.
 _CLOSE: Final = 500
 
 
@@ -24,18 +24,18 @@ def place(
 ) -> list[tuple[int, int]]:
     """Return start and end of each caption in milliseconds, in order and without overlap.
 
-    `spoken` is when its words are said, `units` how much there is to read; the audio ends at `audio_end` (0: unknown).
+    `spoken`: the times of its words; `units`: how much there is to read; `audio_end`: end of the audio (0: unknown).
     """
     count = len(spoken)
     gap = limits.gap
     horizon = audio_end or max((end for _, end in spoken), default=0) + limits.longest
     needed = _granted(spoken, units, limits, horizon)
-    # Backwards: when each caption must have come, so that those behind it find their time.
+    # Backwards: the latest start of each caption that leaves the captions after it their time.
     latest = [horizon + gap] * (count + 1)
     for index in range(count - 1, -1, -1):
         said = spoken[index][0]
         latest[index] = max(min(said + LATE, latest[index + 1] - gap - needed[index]), said - EARLY, 0)
-    # Forwards: each comes with its words or at its latest, and goes when it was read and the words are over.
+    # Forwards: each begins with its words or at its latest start, and ends when it was read and the words are over.
     placed: list[tuple[int, int]] = []
     free = 0
     for index, (said, said_end) in enumerate(spoken):
@@ -52,10 +52,10 @@ def place(
 
 
 def _granted(spoken: Sequence[tuple[int, int]], units: Sequence[int], limits: CaptionLimits, horizon: int) -> list[int]:
-    """Return how long each caption can stay at least: as long as it needs, if its neighbours leave it that.
+    """Return the time that each caption gets at least: what it needs, if its neighbours leave that.
 
-    One that cannot be read in time takes what is left between those that can, so that only one rule is broken; the
-    search for the best cuts (`watcher.cues.optimum`) reckons in the same way.
+    A caption that cannot be read in time gets what is left between those that can, so that only one rule is broken; the
+    search for the best cuts (`watcher.cues.optimum`) calculates in the same way.
     """
     granted: list[int] = []
     free = 0
@@ -69,9 +69,9 @@ def _granted(spoken: Sequence[tuple[int, int]], units: Sequence[int], limits: Ca
 
 
 def _untangle(placed: list[tuple[int, int]], horizon: int) -> list[tuple[int, int]]:
-    """Make every caption last at least a millisecond, in order, and inside the audio if that is possible at all.
+    """Make every caption last at least a millisecond, in order, and within the audio if that is possible.
 
-    Changes nothing unless the words left no time: a hundred captions in a tenth of a second.
+    It changes nothing unless the words leave no time: a hundred captions in a tenth of a second.
     """
     later = max(horizon, len(placed))
     for index in range(len(placed) - 1, -1, -1):

@@ -1,11 +1,11 @@
 # ruff: noqa: RUF001 -- punctuation of many scripts is what this module is about
-"""Cut a clean text into the tokens a line may be broken between.
+"""Cut a clean text into tokens: a line may be broken between any two.
 
-Where words are separated by blanks, a token is a word with its punctuation. Chinese and Japanese have no blanks: there a
+If words are separated by blanks, a token is a word with its punctuation. Chinese and Japanese have no blanks: a
 token is a character, with the punctuation that may not be at the start or the end of a line (kinsoku, JIS X 4051;
-for Chinese CLREQ), and a run of letters, digits or katakana stays whole. Thai, Lao, Khmer and Burmese have no blanks
-either: there a token is a cluster that can be read by itself. What the lexicon knows for one word is put together. A
-token wider than a line is cut, or nothing would fit.
+for Chinese CLREQ), and a run of letters, digits or katakana is not cut. Thai, Lao, Khmer and Burmese have no blanks
+either: a token is a cluster that can be read by itself. Characters that the lexicon knows as one word are joined. A
+token wider than a line is cut, since otherwise it would not fit.
 """
 
 import re
@@ -30,7 +30,7 @@ _NOT_LAST: Final = frozenset("‘“（〔［｛〈《「『【〘〖〝｟«([{
 def tokens(text: str, *, line: int, wide: bool) -> list[tuple[str, bool]]:
     """Return the tokens of a clean text in order, each with whether a blank precedes it.
 
-    `line` is the widest a token may be, in units. Joined with their blanks the tokens are the text.
+    `line`: the largest width of a token, in units. Joined with their blanks, the tokens are the text.
     """
     found: list[tuple[str, bool]] = []
     for index, chunk in enumerate(_chunks(text)):
@@ -38,7 +38,7 @@ def tokens(text: str, *, line: int, wide: bool) -> list[tuple[str, bool]]:
         parts = [chunk] if plain else _grouped(_unspaced(chunk), min(_WORD, line // 2), wide=wide)
         blank = index > 0
         for part in parts:
-            # No character is wider than two units: what is this short fits.
+            # No character is wider than two units, so a text this short fits.
             for cut in _cut(part, line, wide=wide) if len(part) * 2 > line else (part,):
                 if bare := cut.strip(" "):
                     found.append((bare, blank or cut[0] == " "))
@@ -47,11 +47,11 @@ def tokens(text: str, *, line: int, wide: bool) -> list[tuple[str, bool]]:
 
 
 def _chunks(text: str) -> list[str]:
-    """Split a text at its blanks, but not where one is beside a lone sign: "Vraiment ?", "« Oui »"."""
+    """Split a text at its blanks, but not beside a lone sign: "Vraiment ?", "« Oui »"."""
     chunks = text.split(" ")
     if not _LONE.search(text):
         return chunks
-    # Each entry has the chunks that are one; an opening sign waits for what it opens.
+    # Each entry has the chunks that belong together; an opening sign is joined to the next chunk.
     joined: list[list[str]] = []
     waits = False
     for chunk in chunks:
@@ -71,12 +71,12 @@ _LONE_CLOSER: Final = re.compile(r"[»”’)\]!?;:.,…%€°」』）！？–
 _UNSPACED: Final = re.compile(f"[{UNSPACED}\u200b\u3000-\u303f\u3190-\u319f\u31c0-\u31ef\u3200-\u33ff\u4dc0-\u4dff]")
 
 
-#: Units up to which characters that seem to belong to one word stay together.
+#: Up to this many units, characters that seem to belong to one word stay together.
 _WORD: Final = 12
 
 
 def _grouped(parts: list[str], most: int, *, wide: bool) -> list[str]:
-    """Put together what the lexicon takes for one word: nobody wants a line to break there, and fewer tokens are faster."""
+    """Join tokens that are one word by the lexicon: a break there would be bad, and fewer tokens are faster."""
     grouped: list[str] = []
     units = 0
     for part, border in zip(parts, borders(parts), strict=True):
@@ -90,14 +90,14 @@ def _grouped(parts: list[str], most: int, *, wide: bool) -> list[str]:
     return grouped
 
 
-#: Behind these a break is always welcome.
+#: After these a break is always good.
 _ENDS: Final = frozenset("、。，．：；！？」』）】》…,.;:!?)")
 
 
 def _unspaced(chunk: str) -> list[str]:
     starts: list[int] = []
     place = 0
-    held: int | None = None  # where that begins which may not end a line, and waits for the next character
+    held: int | None = None  # start of signs that may not end a line, and so belong to the next character
     before = ""
     for cluster in graphemes(chunk):
         here, place = place, place + len(cluster)
@@ -142,7 +142,7 @@ _RUNS: Final = frozenset({_LETTERS, _KATAKANA})
 
 @lru_cache(maxsize=4096)
 def _kind(character: str) -> str:
-    """Name the class of a character: what it clings to in a script without blanks."""
+    """Return the class of a character, which decides what it is joined to in a script without blanks."""
     if "\u30a1" <= character <= "\u30ff" or "\uff66" <= character <= "\uff9f":
         return _KATAKANA
     if character in "เแโใไເແໂໃໄ":
@@ -155,7 +155,7 @@ def _kind(character: str) -> str:
 
 
 def _cut(token: str, line: int, *, wide: bool) -> list[str]:
-    """Cut a token wider than a line, behind a hyphen, slash or the like where there is one in reach."""
+    """Cut a token wider than a line, after a hyphen, slash or the like if there is one near."""
     if width(token, wide=wide) <= line:
         return [token]
     cuts: list[str] = []
