@@ -72,6 +72,36 @@ def test_what_is_forgotten_goes_on_to_say_its_path() -> None:
     assert (node.known, node.path) == (False, b"/top/a/b/c")
 
 
+def test_a_subtree_below_what_was_never_put_in_leaves_nothing_behind() -> None:
+    """Where a directory has no watch of its own, those below it may have some."""
+    tree = tree_of(TOP, b"/top/way/on/a", b"/top/way/on/a/b", b"/top/other")
+    before = tree_of(TOP, b"/top/other").bytes
+    node = tree.get(b"/top/way/on/a")
+    assert node is not None
+    assert tree.get(b"/top/way/on") is None
+
+    gone = tree.forget_all(node)
+
+    assert sorted(one.path for one in gone) == [b"/top/way/on/a", b"/top/way/on/a/b"]
+    assert sorted(one.path for one in tree) == [TOP, b"/top/other"]
+    assert (len(tree), tree.bytes) == (2, before)
+
+
+def test_a_subtree_that_is_renamed_takes_its_names_along_and_the_way_to_it_is_forgotten() -> None:
+    tree = tree_of(TOP, b"/top/way/on/a", b"/top/way/on/a/b/c")
+    node = tree.get(b"/top/way/on/a")
+    assert node is not None
+
+    assert tree.move(node, b"/top/to/new") == []
+
+    assert sorted(one.path for one in tree) == [TOP, b"/top/to/new", b"/top/to/new/b/c"]
+    assert tree.bytes == tree_of(TOP, b"/top/to/new", b"/top/to/new/b/c").bytes
+    # A rename to its own place changes nothing.
+    assert tree.move(node, b"/top/to/new") == []
+    assert node.path == b"/top/to/new"
+    assert len(tree) == 3
+
+
 def test_the_root_of_the_file_system_is_a_top_too() -> None:
     tree = tree_of(b"/", b"/a/b", top=b"/")
 

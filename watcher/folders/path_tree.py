@@ -106,8 +106,7 @@ class PathTree(Generic[_Node]):
             self._detach(former)
         node.name = name
         self._attach(node, above)
-        if was is not None:
-            self._prune(was)
+        self._prune(was)
         return dropped
 
     def _names(self, path: bytes) -> list[bytes] | None:
@@ -147,9 +146,9 @@ class PathTree(Generic[_Node]):
             above.below = None
         self.bytes -= len(node.name) + ENTRY
 
-    def _prune(self, node: _Node) -> None:
+    def _prune(self, node: _Node | None) -> None:
         """Detach a node that is not known and leads to none that is; likewise those above it."""
-        at: _Node | None = node
+        at = node
         while at is not None and not at.known and not at.below:
             self._detach(at)
             at = at.above
