@@ -1,5 +1,6 @@
 """The engine as a whole: what it understands, and how it lives and ends."""
 
+import importlib.util
 import subprocess
 import sys
 import threading
@@ -13,7 +14,7 @@ import pytest
 import requests
 from support import sounds
 
-from watcher.engine import INSTALL, EngineError, MissingExtraError, OfflineEngine
+from watcher.engine import INSTALL, EngineError, MissingExtraError, OfflineEngine, WhisperModel
 from watcher.engine.recognition import RecognisedWord
 from watcher.engine.sphinx.recogniser import SphinxRecogniser
 from watcher.engine.sphinx.speech import SpeechStretch
@@ -142,13 +143,20 @@ def test_what_is_being_recognised_at_the_stop_is_answered_with_503(
         assert answer.result(30)["error"]["type"] == "server_error"
 
 
-def test_a_missing_extra_is_answered_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pocketsphinx", None)
+@pytest.mark.parametrize(
+    ("module", "model", "extra"),
+    [("pocketsphinx", None, "offline"), ("faster_whisper", WhisperModel(), "whisper"), ("werkzeug", None, "offline")],
+)
+def test_a_missing_extra_is_answered_with_the_command_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch, module: str, model: WhisperModel | None, extra: str
+) -> None:
+    present = importlib.util.find_spec
+    monkeypatch.setattr("watcher.engine.find_spec", lambda name: None if name == module else present(name))
 
     with pytest.raises(MissingExtraError) as raised:
-        OfflineEngine()
+        OfflineEngine(model=model)
 
-    assert raised.value.hint == INSTALL == "pip install 'transcription-watcher[offline]'"
+    assert raised.value.hint == INSTALL[extra] == f"pip install 'transcription-watcher[{extra}]'"
 
 
 def test_importing_the_package_loads_no_heavy_module() -> None:

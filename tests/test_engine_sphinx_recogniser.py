@@ -2,6 +2,7 @@
 
 import importlib
 import io
+import json
 import os
 import select
 import signal
@@ -22,8 +23,9 @@ from support import sounds
 from watcher.engine.audio import decode
 from watcher.engine.errors import AudioError, CancelledError, EngineError, TooShortError
 from watcher.engine.recognition import RATE, RecognisedWord, Recognition, RecognitionOptions
-from watcher.engine.sphinx import decoder, wire
+from watcher.engine.sphinx import decoder
 from watcher.engine.sphinx.recogniser import SphinxRecogniser, spoken_in
+from watcher.engine.wire import write_request
 
 SECOND = Path(__file__).parent.parent / "watcher" / "data" / "second.flac"
 
@@ -157,7 +159,7 @@ def children(owner: int) -> set[int]:
 
 def decoders(recogniser: SphinxRecogniser) -> set[int]:
     """Tell a recogniser's own decoder processes; other engines of this process may be making theirs meanwhile."""
-    return {decoder._process.pid for decoder in recogniser._decoders}
+    return {decoder.pid for decoder in recogniser._decoders}
 
 
 def test_decoders_end_with_their_recogniser() -> None:
@@ -262,14 +264,12 @@ def test_a_decoder_gets_nothing_of_our_environment(monkeypatch: pytest.MonkeyPat
 def test_the_decoder_process_answers_until_its_input_ends() -> None:
     asked, answered = io.BytesIO(), io.BytesIO()
     for samples in (hello(), sounds.silence(0.02)):
-        wire.write_samples(asked, samples.tobytes())
+        write_request(asked, {}, samples.tobytes())
     asked.seek(0)
 
     decoder.main(asked, answered)
 
-    answered.seek(0)
-    assert wire.read_heard(answered) == []
-    assert [word.text for word in spoken_in(wire.read_heard(answered), 0.0)] == ["hello", "there"]
-    assert spoken_in(wire.read_heard(answered), 0.0) == []
-    with pytest.raises(EOFError):
-        wire.read_heard(answered)
+    ready, greeting, silence = [json.loads(line) for line in answered.getvalue().splitlines()]
+    assert ready == []
+    assert [word.text for word in spoken_in(greeting, 0.0)] == ["hello", "there"]
+    assert spoken_in(silence, 0.0) == []

@@ -59,7 +59,7 @@ def test_a_long_sentence_comes_in_several_segments_parted_at_the_longest_pause()
 
     segments = sentences.segments(words(*said), 0.0)
 
-    assert [segment.text for segment in segments] == ["One two", "three four."]
+    assert [segment.text for segment in segments] == [" One two", " three four."]
 
 
 def test_granularities_choose_what_is_listed() -> None:

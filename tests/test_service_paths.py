@@ -176,6 +176,19 @@ def test_a_reload_that_leaves_no_folder_or_moves_the_ledger_changes_nothing(
         assert running.stop() == 0
 
 
+def test_a_reload_that_changes_the_engine_at_work_asks_for_a_restart(
+    tmp_path: Path, server: Server, folder: Path
+) -> None:
+    options = [*settings(tmp_path, server, folder), "--set", "api.model=offline-whisper-small"]
+    file = Path(options[1])
+    with daemon(*options, state=tmp_path / "state") as running:
+        running.await_event("service.ready")
+        file.write_text(file.read_text() + '[offline]\nmodel = "base"\n')
+        running.send(signal.SIGHUP)
+        running.await_event("service.reloaded", ok=False, message="[offline] changed")
+        assert running.stop() == 0
+
+
 def test_a_single_file_is_treated_as_its_folder_says_whatever_lies_in_between(
     tmp_path: Path, server: Server, folder: Path
 ) -> None:

@@ -113,7 +113,11 @@ AT_ONCE: dict[str, tuple[object, Probe, object]] = {
     "service.drain_seconds": (3, lambda h: h.plan.settings.service.drain_seconds, 3),
 }
 #: A reload that changes these is refused, and says what to do.
-RESTART = {"state.dir", "state.url"}
+RESTART = {
+    "state.dir",
+    "state.url",
+    *(f"offline.{key}" for key in ("model", "device", "compute", "threads", "beam", "unload_minutes")),
+}
 #: Set up by the service itself; tried on a daemon below.
 OF_THE_LOG = {"log.level", "log.format"}
 

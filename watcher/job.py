@@ -21,6 +21,13 @@ WARNING_NOTE: Final = "transcription-warning"
 PAUSE_NOTE: Final = "transcription-paused.txt"
 #: The model of the offline engine (`watcher.engine`), which is for trying out: what it made does not count as done for any other.
 TRIAL_MODEL: Final = "pocketsphinx-en-us"
+#: How the names of the offline engine's Whisper models begin.
+_OFFLINE: Final = "offline-whisper-"
+
+
+def is_offline(model: str) -> bool:
+    """Return whether the offline engine has this model: nothing leaves the machine, and nothing is paid."""
+    return model == TRIAL_MODEL or model.startswith(_OFFLINE)
 
 
 class State(StrEnum):

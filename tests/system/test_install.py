@@ -40,7 +40,7 @@ def test_it_is_removed_without_a_trace_of_the_program(service: Service) -> None:
     service.follow("install", stdin=f"{KEY}\n")
 
 
-def test_the_embedded_engine_works_inside_the_walls(service: Service) -> None:
+def test_the_offline_engine_works_inside_the_walls(service: Service) -> None:
     service.machine.write("/etc/watcher/watcher.toml", f'[[folders]]\npath = "{FOLDER}"\n')
     service.follow("offline")
     service.record("noise.wav", seconds=2.0)

@@ -184,6 +184,8 @@ def engine(
             envvar="WATCHER_ENGINE_KEY", metavar="KEY", help="The key that clients have to send; empty: none."
         ),
     ] = "",
+    config: ConfigFile = None,
+    given: Given = None,
 ) -> int:
     """Serve the offline engine.
 
@@ -191,7 +193,7 @@ def engine(
     """
     from watcher.cli.engine import engine as verb  # noqa: PLC0415 - see the module's docstring
 
-    return verb(port=port, key=key)
+    return verb(port=port, key=key, config=config, given=given)
 
 
 @app.command()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from watcher.cli.called import called
+from watcher.config import OfflineSettings
 from watcher.errors import StateError
 
 _CLIP = "demo.flac"
@@ -24,16 +25,17 @@ _DRAIN: Final = 80.0
 
 def demo() -> int:
     """Drop the clip into a temporary folder, wait for its subtitles, show them; give the exit code."""
-    from watcher.cli.run import engine_settings  # noqa: PLC0415 - its extra may be missing: say so before anything starts
+    from watcher.cli.offline import POCKETSPHINX, require, whisper_is_here  # noqa: PLC0415 - only for those who use it
 
+    # Nothing is downloaded here.
+    model = OfflineSettings().model if whisper_is_here(OfflineSettings()) else POCKETSPHINX
+    require(model)
     program = called()
-    with engine_settings(offline=True):
-        pass
     with tempfile.TemporaryDirectory(prefix="watcher-demo-") as name:
         folder = Path(name) / "recordings"
         folder.mkdir()
         say(f"A folder, and the daemon that watches it:\n  $ {program} run {folder} --offline")
-        daemon = _start(folder, state=Path(name) / "state")
+        daemon = _start(folder, state=Path(name) / "state", model=model)
         try:
             log = lines(daemon, seconds=_PATIENCE)
             await_line(log, " ready (")
@@ -64,13 +66,13 @@ def say(sentence: str) -> None:
     sys.stderr.flush()
 
 
-def _start(folder: Path, *, state: Path) -> "subprocess.Popen[bytes]":
+def _start(folder: Path, *, state: Path, model: str) -> "subprocess.Popen[bytes]":
     # The demo shows the program as it comes: settings of this user or this machine have no part in it.
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("WATCHER_", "OPENAI_"))}
     return subprocess.Popen(
         [
             *(sys.executable, "-m", "watcher", "run", str(folder), "--offline", "--config", os.devnull),
-            *("--set", f"state.dir={state}", "--set", "log.format=console"),
+            *("--set", f"state.dir={state}", "--set", "log.format=console", "--set", f"offline.model={model}"),
         ],
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -1,14 +1,18 @@
 """`watcher engine`: the offline engine as a server of its own."""
 
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
-from watcher.cli.run import started_engine
+from watcher.cli.offline import started_engine
+from watcher.cli.options import configured
 from watcher.service.signals import Signals
 
 
-def engine(*, port: int, key: str) -> int:
+def engine(*, port: int, key: str, config: Path | None, given: Sequence[str] | None) -> int:
     """Serve until SIGTERM or Ctrl-C; the address goes to stdout as soon as requests are answered."""
-    with Signals() as signals, started_engine(port=port, key=key) as url:
+    settings = configured(config, given).settings.offline
+    with Signals() as signals, started_engine(settings, port=port, key=key) as (url, _):
         sys.stdout.write(f"{url}\n")
         sys.stdout.flush()
         while not signals.wait(3600.0):

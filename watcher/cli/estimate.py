@@ -52,7 +52,7 @@ def may_send(loaded: Config, paths: Sequence[Path] = (), *, watched: bool = Fals
             places = SearchPlaces(tuple(folder for folder in made.folders if folder.backlog))
         else:
             places = search_places(made, _absolute(paths))
-        if made.is_trial:
+        if made.is_free:
             return True
         found = _counted(loaded, made, places)
         if found is None or found.guessed_seconds > _ASKED:
@@ -106,7 +106,7 @@ def _text(found: Estimate, made: Plan) -> str:
 
 def _money(found: Estimate, made: Plan) -> str:
     """Return the line about cost."""
-    if made.is_trial:
+    if made.is_free:
         return "Cost: none, the offline engine sends nothing"
     cost = _cost(found, made)
     if cost is None:

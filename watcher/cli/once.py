@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from watcher.cli.estimate import estimated, may_send, nothing_sent
+from watcher.cli.offline import engine_settings
 from watcher.cli.options import INTERRUPTED, configured, show, surroundings
-from watcher.cli.run import engine_settings
 from watcher.config import Config, Settings
 from watcher.errors import ChangedError, GoneError
 from watcher.folders import CLOSED_HINT, NotTaken
@@ -43,7 +43,7 @@ def once(
     as_json: bool,
 ) -> int:
     """Run the batch and print what came of it; `estimate`: only say what it would send. `yes`: ask nobody."""
-    with engine_settings(offline=offline) as extra:
+    with engine_settings(config, given, offline=offline) as extra:
         loaded = configured(config, given, extra=extra)
         if estimate:
             return show(estimated(loaded, paths), as_json=as_json)
@@ -174,7 +174,7 @@ def _result(
     parts += [f"{count} {word}" for count, word in _rest(batch) if count]
     audio = _audio_seconds(batch)
     text = f"{', '.join(parts)}; {hours(audio)} of audio, {_went(batch, audio, terms)}, in {hours(batch.seconds)}"
-    if batch.given_up and not terms.is_trial:
+    if batch.given_up and not terms.is_free:
         text += "\nthe server may charge for requests that were given up"
     if batch.unplaced:
         stay = "1 of them stays" if batch.unplaced == 1 else f"{batch.unplaced} of them stay"
@@ -198,7 +198,7 @@ def stays_text(displaced: Displaced, *, will_be: bool = False) -> str:
 
 def _went(batch: Batch, audio: float, terms: PriceTerms) -> str:
     """Return how much was sent; what was sent of recordings that are not done is no part of their `audio` seconds."""
-    if terms.is_trial:
+    if terms.is_free:
         return "none of it sent"
     if batch.paid_seconds > audio + 1:
         return f"{hours(batch.paid_seconds)} {terms.word}"

@@ -36,7 +36,10 @@ Given = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Offline = Annotated[
     bool,
-    typer.Option("--offline", help="Use the offline engine: no key, no network; English only, far worse than Whisper."),
+    typer.Option(
+        "--offline",
+        help="Use the offline engine: no key, no server. Whisper, or pocketsphinx for trying out (English, poor).",
+    ),
 ]
 
 Unasked = Annotated[bool, typer.Option("--yes", help="Ask nothing at a terminal.")]

@@ -10,6 +10,7 @@ from watcher.config.settings import (
     ApiSettings,
     FolderSettings,
     HookSettings,
+    OfflineSettings,
     ServiceSettings,
     StateSettings,
     TranscriptSettings,
@@ -54,6 +55,7 @@ def sections() -> dict[str, type]:
         "log": LogOptions,
         "hooks": HookSettings,
         "service": ServiceSettings,
+        "offline": OfflineSettings,
     }
 
 

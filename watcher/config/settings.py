@@ -268,6 +268,28 @@ class ServiceSettings(_Section):
     drain_seconds: float = Field(60.0, ge=0, le=86400, description="how long requests in flight may finish at a stop")
 
 
+class OfflineSettings(_Section):
+    """[offline]: the offline engine, of --offline and `watcher engine`."""
+
+    model: str = Field(
+        "small",
+        min_length=1,
+        max_length=4096,
+        description="the Whisper model: tiny, base, small, medium, large-v3, turbo …, or a folder that holds one; pocketsphinx: none",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="what the model runs on: auto, cpu or cuda")
+    compute: str = Field(
+        "default",
+        pattern="^[a-z0-9_]{1,32}$",
+        description="CTranslate2's type of numbers, such as int8 (small and fast) or float16; default: as the model has them",
+    )
+    threads: int = Field(0, ge=0, le=256, description="processors that the model uses; 0: all")
+    beam: int = Field(5, ge=1, le=20, description="hypotheses that are followed; 1 is fastest")
+    unload_minutes: float = Field(
+        10.0, ge=0, le=525_600, description="minutes without work after which the model leaves the memory; 0: never"
+    )
+
+
 class Settings(_Model):
     """All settings."""
 
@@ -280,6 +302,7 @@ class Settings(_Model):
     log: Annotated[LogOptions, plain_values(LogOptions)] = LogOptions()
     hooks: HookSettings = HookSettings()
     service: ServiceSettings = ServiceSettings()
+    offline: OfflineSettings = OfflineSettings()
 
     @property
     def roots(self) -> dict[str, str]:

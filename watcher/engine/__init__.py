@@ -1,24 +1,28 @@
 """The offline engine: real speech recognition behind OpenAI's HTTP protocol, on loopback, without a key.
 
-It understands English, far below Whisper, and needs the extra ``offline`` (pocketsphinx, werkzeug). It imports
-nothing else of Watcher, so that it cannot share the client's misreadings of the protocol.
+With the extra ``whisper`` (faster-whisper, werkzeug) it runs a Whisper model; with the extra ``offline`` (pocketsphinx,
+werkzeug) it understands English, far below Whisper, and downloads nothing. It imports nothing else of Watcher, so that it
+cannot share the client's misreadings of the protocol.
 """
 
 import os
 import threading
+from collections.abc import Callable
+from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from watcher.engine.errors import EngineError, MissingExtraError
+from watcher.engine.whisper import WhisperModel
 
 if TYPE_CHECKING:
     from watcher.engine.recognition import Recogniser
     from watcher.engine.server import EngineServer
 
-__all__ = ["INSTALL", "EngineError", "MissingExtraError", "OfflineEngine"]
+__all__ = ["INSTALL", "EngineError", "MissingExtraError", "OfflineEngine", "WhisperModel", "require_extra"]
 
-#: What to run when `MissingExtraError` is raised.
-INSTALL: Final = "pip install 'transcription-watcher[offline]'"
+#: What to run when `MissingExtraError` is raised, by the extra.
+INSTALL: Final = {extra: f"pip install 'transcription-watcher[{extra}]'" for extra in ("offline", "whisper")}
 
 #: Decoders by default: one per core, at most this many, since each holds about 90 MB.
 _MOST_WORKERS: Final = 4
@@ -29,13 +33,27 @@ _POLL: Final = 0.2
 class OfflineEngine:
     """Serves on 127.0.0.1 from `start` to `stop`; also a context manager. One life: it is not started twice.
 
-    `port` 0 takes any free one. With a `key`, requests without it get 401. `workers` decoders at most recognise at the
-    same time, shared by all requests; 0 means one per core, at most four.
-    Raises `MissingExtraError` when made, and `EngineError` from `start` when the port is taken.
+    `port` 0 takes any free one. With a `key`, requests without it get 401. `model` is the Whisper model that hears, and leaves
+    the memory after `unload` seconds without a request (0: never); None: pocketsphinx, of which `workers` decoders at most
+    recognise at the same time, shared by all requests; 0 means one per core, at most four. `tell` is called with a
+    sentence when something takes long, such as a download.
+    Raises `MissingExtraError` when made, and `EngineError` from `start` when the port is taken or the model cannot be loaded.
     """
 
-    def __init__(self, *, port: int = 0, key: str = "", workers: int = 0) -> None:
-        _require_extra()
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        key: str = "",
+        model: WhisperModel | None = None,
+        unload: float = 0.0,
+        workers: int = 0,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        require_extra("offline" if model is None else "whisper")
+        self._model = model
+        self._unload = unload
+        self._tell = tell
         self._port = port
         self._key = key
         self._workers = workers or min(_MOST_WORKERS, len(os.sched_getaffinity(0)))
@@ -50,14 +68,20 @@ class OfflineEngine:
             raise EngineError("The engine is not started.")
         return f"http://127.0.0.1:{self._port}/v1"
 
+    @property
+    def model(self) -> str:
+        """The name of the model, as the list of models has it; known once started."""
+        if self._recogniser is None:
+            raise EngineError("The engine is not started.")
+        return self._recogniser.model
+
     def start(self) -> None:
         """Load the model and listen; requests are answered when this returns."""
         # Here, not at the top: they load numpy, libav and the recogniser, which only a started engine needs.
         from watcher.engine.protocol import Api  # noqa: PLC0415
         from watcher.engine.server import EngineServer  # noqa: PLC0415
-        from watcher.engine.sphinx.recogniser import SphinxRecogniser  # noqa: PLC0415
 
-        recogniser = SphinxRecogniser(self._workers)
+        recogniser = self._make_recogniser()
         try:
             recogniser.warm()
             server = EngineServer(self._port, Api(recogniser, key=self._key))
@@ -78,6 +102,15 @@ class OfflineEngine:
         self._server.close()
         self._thread = None
 
+    def _make_recogniser(self) -> "Recogniser":
+        if self._model is not None:
+            from watcher.engine.whisper.recogniser import WhisperRecogniser  # noqa: PLC0415
+
+            return WhisperRecogniser(self._model, unload=self._unload, tell=self._tell)
+        from watcher.engine.sphinx.recogniser import SphinxRecogniser  # noqa: PLC0415
+
+        return SphinxRecogniser(self._workers)
+
     def __enter__(self) -> Self:
         """Start."""
         self.start()
@@ -90,9 +123,8 @@ class OfflineEngine:
         self.stop()
 
 
-def _require_extra() -> None:
-    try:
-        import pocketsphinx  # noqa: F401, PLC0415  # asked for, not used: the answer is whether it is there
-        import werkzeug  # noqa: F401, PLC0415  # likewise
-    except ImportError as error:
-        raise MissingExtraError("The offline engine is not installed.", hint=INSTALL) from error
+def require_extra(extra: str) -> None:
+    """Raise `MissingExtraError` if the packages of the extra ("offline", "whisper") are not installed."""
+    for module in ("werkzeug", {"offline": "pocketsphinx", "whisper": "faster_whisper"}[extra]):
+        if find_spec(module) is None:
+            raise MissingExtraError(f"The extra `{extra}` is not installed.", hint=INSTALL[extra])

@@ -39,7 +39,8 @@ class RecognisedWord:
 class RecognisedSegment:
     """A part of what was said, as OpenAI lists it; seconds from the start of the recording.
 
-    `text` is as in a text, with its punctuation; `words` are as they are listed. `seek` counts frames of 10 ms.
+    `text` is as in a text, with its punctuation, and begins with a blank where one parts it from the text before;
+    `words` are as they are listed, without punctuation. `seek` counts frames of 10 ms.
     """
 
     text: str

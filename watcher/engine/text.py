@@ -10,7 +10,7 @@ from watcher.engine.recognition import RecognisedSegment, Recognition
 
 def as_text(recording: Recognition) -> str:
     """Put the text in one line."""
-    return " ".join(segment.text for segment in recording.segments)
+    return "".join(segment.text for segment in recording.segments).strip()
 
 
 def as_json(recording: Recognition) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def as_verbose_json(recording: Recognition, *, task: str, granularities: Sequenc
 def as_srt(recording: Recognition) -> str:
     """SubRip, one cue a segment."""
     return "".join(
-        f"{number}\n{_clock(segment.start, ',')} --> {_clock(segment.end, ',')}\n{segment.text}\n\n"
+        f"{number}\n{_clock(segment.start, ',')} --> {_clock(segment.end, ',')}\n{segment.text.strip()}\n\n"
         for number, segment in enumerate(recording.segments, 1)
     )
 
@@ -48,7 +48,7 @@ def as_srt(recording: Recognition) -> str:
 def as_vtt(recording: Recognition) -> str:
     """WebVTT, one cue a segment."""
     return "WEBVTT\n\n" + "".join(
-        f"{_clock(segment.start, '.')} --> {_clock(segment.end, '.')}\n{segment.text}\n\n"
+        f"{_clock(segment.start, '.')} --> {_clock(segment.end, '.')}\n{segment.text.strip()}\n\n"
         for segment in recording.segments
     )
 
@@ -59,7 +59,7 @@ def _segment(index: int, segment: RecognisedSegment) -> dict[str, Any]:
         "seek": segment.seek,
         "start": round(segment.start, 3),
         "end": round(segment.end, 3),
-        "text": " " + segment.text,
+        "text": segment.text,
         "tokens": list(segment.tokens),
         "temperature": segment.temperature,
         "avg_logprob": round(segment.avg_logprob, 4),

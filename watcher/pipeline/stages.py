@@ -18,7 +18,7 @@ from watcher.cues import Layout, layout
 from watcher.errors import FileError, LeaseLostError
 from watcher.formats import AskedPiece, Document
 from watcher.formats import render as render_format
-from watcher.job import TRIAL_MODEL, Job, Outcome, Output, ResultWarning, bounded
+from watcher.job import TRIAL_MODEL, Job, Outcome, Output, ResultWarning, bounded, is_offline
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.rows import outcome_from, outcome_text
 from watcher.ledger.values import Content
@@ -98,9 +98,9 @@ def _heard(
         if error.reason not in _NOT_READ or not looks_like_audio(os.fsdecode(os.path.basename(job.path))):  # noqa: PTH119 - bytes
             raise
         raise FileError(error.message, hint=UNWATCHED["suffix"], reason=error.reason) from error
-    # With the trial engine, nothing is sent to a server.
-    is_trial = tools.client.endpoint.model == TRIAL_MODEL
-    return replace(heard, paid_seconds=0.0, paid_before_seconds=0.0) if is_trial else heard
+    # What the offline engine hears is sent to nobody.
+    free = is_offline(tools.client.endpoint.model)
+    return replace(heard, paid_seconds=0.0, paid_before_seconds=0.0) if free else heard
 
 
 #: Errors of the decoder that are expected for files with an audio or video suffix in a format that is not decoded here.
@@ -119,7 +119,7 @@ def _of_former(
 
 
 def _is_trial_alone(outcome: Outcome, tools: Tools) -> bool:
-    """Return whether only the trial engine has transcribed it, and a server is used now."""
+    """Return whether only the trial engine has transcribed it, and another engine or a server is used now."""
     return outcome.model == TRIAL_MODEL and tools.client.endpoint.model != TRIAL_MODEL
 
 

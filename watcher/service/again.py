@@ -105,7 +105,7 @@ def announce_trials_at(ledger: Ledger, made: Plan, places: SearchPlaces) -> list
 
     Returns the paths of those that are where they were; what was renamed since counts as well, and is queued by the scan.
     """
-    if made.is_trial:
+    if made.endpoint.model == TRIAL_MODEL:
         return []
     files = {os.fsencode(path) for _, path in places.files}
     around = {os.path.dirname(path) for path in files}  # noqa: PTH120 - bytes

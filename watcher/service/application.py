@@ -281,7 +281,7 @@ class Application:
         if new.endpoint != old.plan.endpoint:
             self._others.retire(old.client)
             client = Client(new.endpoint, memory=self.direct.memory)
-        if (new.endpoint.name, new.is_trial) != (old.plan.endpoint.name, old.plan.is_trial):
+        if (new.endpoint.name, new.is_free) != (old.plan.endpoint.name, old.plan.is_free):
             gate = self._gate_for(new)
             self._attend(gate)
         self._name_endpoint(new)
@@ -366,10 +366,10 @@ class Application:
             # wait. It writes again later what the ledger did not take.
             memory=self.direct.memory,
             # What the engine for trying out transcribes is neither sent nor paid for, and other hosts have their own.
-            buy=(lambda *_: 0.0) if plan.is_trial else self.direct.purchases.buy,
+            buy=(lambda *_: 0.0) if plan.is_free else self.direct.purchases.buy,
             bought=self.direct.purchases.bought,
             stop=self.stop,
-            fleet=None if plan.is_trial else self.direct.hosts.fleet(plan.endpoint.name, plan.endpoint.party),
+            fleet=None if plan.is_free else self.direct.hosts.fleet(plan.endpoint.name, plan.endpoint.party),
             clock=self._clock,
             monotonic=self._monotonic,
             on_held=self._held,
@@ -378,7 +378,7 @@ class Application:
 
     def _name_endpoint(self, plan: Plan) -> None:
         """Have `status` know whom we ask, also once this process has ended; an engine that ends with it is no concern then."""
-        if plan.is_trial:
+        if plan.is_free:
             return
         with suppress(StateBusyError):
             self.direct.memory.remember(ENDPOINT, {"name": plan.endpoint.name, "party": plan.endpoint.party})

@@ -10,7 +10,7 @@ from typing import Final
 from watcher import container, sidecar, tree
 from watcher.errors import JobError
 from watcher.folders import unknown_recordings
-from watcher.job import FoundRecording, Job, State
+from watcher.job import TRIAL_MODEL, FoundRecording, Job, State
 from watcher.ledger import Ledger
 from watcher.pipeline import JobSettings, is_stored
 from watcher.service.earlier import BatchScope, known_below
@@ -86,7 +86,7 @@ def _queued(ledger: Ledger) -> Iterable[FoundRecording]:
 
 def _trials(made: Plan, ledger: Ledger, places: SearchPlaces, scope: BatchScope) -> Sequence[tuple[float, int]]:
     """Return the lengths of what only the engine for trying out has transcribed, which is sent once more."""
-    if made.is_trial:
+    if made.endpoint.model == TRIAL_MODEL:
         return ()
     found = dict(chain.from_iterable(map(ledger.history.trials, places.roots)))
     return [(seconds, 0) for path, seconds in found.items() if path in scope and stands(path) is not False]

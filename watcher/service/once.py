@@ -162,7 +162,7 @@ class _BatchRun:
         if self.is_complete and not self.batch.queued and not application.given_up:
             # It was asked to end, and had done all of its work by then.
             self.batch.interrupted = False
-        self.batch.paid_seconds = 0.0 if application.plan.is_trial else application.gate.paid_seconds
+        self.batch.paid_seconds = 0.0 if application.plan.is_free else application.gate.paid_seconds
         self.batch.given_up = application.given_up
         self.batch.left += [left for left in self._absent if left.path in self._queued]
         self.batch.again += [

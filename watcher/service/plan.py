@@ -21,7 +21,7 @@ from watcher.errors import ConfigError
 from watcher.folders import Folder, Mounts
 from watcher.formats import TextLayout
 from watcher.gate import GateOptions
-from watcher.job import TRIAL_MODEL, Job
+from watcher.job import Job, is_offline
 from watcher.log import quoted
 from watcher.media import SoundChoice
 from watcher.overrides import InvalidOverride, Overrides, Sections
@@ -57,9 +57,9 @@ class Plan:
         return self.config.settings
 
     @property
-    def is_trial(self) -> bool:
-        """Whether the engine for trying out is asked: nothing is sent or bought then."""
-        return self.endpoint.model == TRIAL_MODEL
+    def is_free(self) -> bool:
+        """Whether the offline engine is asked: nothing leaves the machine, and nothing is bought."""
+        return is_offline(self.endpoint.model)
 
     def folder(self, path: bytes) -> FolderSettings | None:
         """Return the folder that owns a path, as the ledger knows it or without links: of nested roots, the nearest."""
@@ -143,15 +143,15 @@ def plan(config: Config, *, keyless: bool = False, offline: bool = True) -> Plan
     real = _looked_at([root for root, _ in roots])
     doubles = _doubles(real)
     folders = tuple(folder_for(settings, folder) for folder in settings.folders)
-    is_trial = endpoint.model == TRIAL_MODEL
+    free = is_offline(endpoint.model)
     return Plan(
         config=config,
         endpoint=endpoint,
         gate=GateOptions(
             concurrency=api.concurrency,
             requests_per_minute=api.requests_per_minute,
-            daily_minutes=0.0 if is_trial else api.daily_minutes,
-            monthly_minutes=0.0 if is_trial else api.monthly_minutes,
+            daily_minutes=0.0 if free else api.daily_minutes,
+            monthly_minutes=0.0 if free else api.monthly_minutes,
             fleet_concurrency=api.fleet_concurrency,
             folders=len(folders),
         ),
@@ -243,7 +243,7 @@ def folder_for(settings: Settings, folder: FolderSettings) -> Folder:
         max_upload_bytes=int(settings.api.max_upload_mb * _MEBIBYTE),
         piece_seconds=settings.media.piece_seconds,
         prune=(done,) if done else (),
-        price_per_minute=0.0 if settings.api.model == TRIAL_MODEL else settings.api.price_per_minute,
+        price_per_minute=0.0 if is_offline(settings.api.model) else settings.api.price_per_minute,
     )
 
 

@@ -226,6 +226,10 @@ class Service:
             raise _FixedError("state.dir changed", hint="restart the service: the ledger can't move while it works")
         if new.settings.state.url != application.plan.settings.state.url:
             raise _FixedError("state.url changed", hint="restart the service: the ledger can't move while it works")
+        if new.is_free and new.settings.offline != application.plan.settings.offline:
+            raise _FixedError(
+                "[offline] changed", hint="restart the service: its engine works with the settings of its start"
+            )
         if not new.folders:
             raise ConfigError("no folder is watched", hint="name one: [[folders]] path = …")
         return new
@@ -302,7 +306,7 @@ def _given_up(application: Application) -> dict[str, Any]:
     """Return what is logged of requests that were cut off, where there are any."""
     if not application.given_up:
         return {}
-    charge = "" if application.plan.is_trial else "the server may charge for them, and "
+    charge = "" if application.plan.is_free else "the server may charge for them, and "
     message = f"requests given up: {application.given_up}; {charge}they are made again at the next start"
     return {"given_up": application.given_up, "message": message}
 

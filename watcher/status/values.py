@@ -7,26 +7,26 @@ from typing import Any
 
 from watcher.config.settings import Settings
 from watcher.fleet import Host
-from watcher.job import TRIAL_MODEL, State
+from watcher.job import State, is_offline
 from watcher.ledger.values import SourceRecord, Tally
 from watcher.text import counted, printable
 
 
 @dataclass(frozen=True, slots=True)
 class PriceTerms:
-    """Prices and budgets of the settings; 0: no price, no limit, as it is always where the engine for trying out is asked."""
+    """Prices and budgets of the settings; 0: no price, no limit, as it is always where the offline engine is asked."""
 
     price_per_minute: float = 0.0
     daily_minutes: float = 0.0
     monthly_minutes: float = 0.0
-    is_trial: bool = False
+    is_free: bool = False
 
     @classmethod
     def of(cls, settings: Settings) -> "PriceTerms":
         """Return the terms of the settings."""
         api = settings.api
-        if api.model == TRIAL_MODEL:
-            return cls(is_trial=True)
+        if is_offline(api.model):
+            return cls(is_free=True)
         return cls(api.price_per_minute, api.daily_minutes, api.monthly_minutes)
 
     @property

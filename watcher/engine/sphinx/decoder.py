@@ -10,7 +10,8 @@ from typing import BinaryIO, Final
 from pocketsphinx import Decoder
 
 from watcher.engine.recognition import RATE
-from watcher.engine.sphinx.wire import Heard, read_samples, write_heard
+from watcher.engine.sphinx import Heard
+from watcher.engine.wire import read_request, write_answer
 
 #: Beams wider than the defaults (1e-48, 7e-29, 1e-48): over 120 sentences by three synthetic voices they take a sixth
 #: of the errors away, for two thirds more time. Cepstral means and noise removal are the model's own settings.
@@ -20,9 +21,9 @@ _SETTINGS: Final = {"beam": 1e-60, "wbeam": 1e-40, "pbeam": 1e-60, "samprate": f
 def main(source: BinaryIO, sink: BinaryIO) -> None:
     """Write "ready" (nothing heard yet), then answer every stretch, until `source` ends."""
     decoder = Decoder(**_SETTINGS)
-    write_heard(sink, [])
-    while (samples := read_samples(source)) is not None:
-        write_heard(sink, _decode(decoder, samples))
+    write_answer(sink, [])
+    while (request := read_request(source)) is not None:
+        write_answer(sink, list(_decode(decoder, request[1])))
 
 
 def _decode(decoder: Decoder, samples: bytes) -> Iterator[Heard]:

@@ -1,30 +1,29 @@
 """Stretches of speech -> words with times, by pocketsphinx and the US English model it brings along."""
 
 import re
-import subprocess
-import sys
-import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
-from typing import IO, BinaryIO, Final, cast
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from watcher.engine.audio import decode
 from watcher.engine.errors import CancelledError, EngineError, TooShortError
+from watcher.engine.process import RecogniserProcess
 from watcher.engine.recognition import RATE, SHORTEST, RecognisedWord, Recognition, RecognitionOptions
+from watcher.engine.sphinx import FRAME_RATE, Heard
 from watcher.engine.sphinx.sentences import segments
 from watcher.engine.sphinx.speech import SpeechStretch, stretches
-from watcher.engine.sphinx.wire import FRAME_RATE, Heard, read_heard, write_samples
 
 #: The name under which the models list offers it.
 MODEL: Final = "pocketsphinx-en-us"
+
+_PROGRAM: Final = Path(__file__).with_name("__main__.py")
 
 #: A decoder gets nothing of the daemon's own environment, where its key may be.
 _ENVIRONMENT: Final = {"LC_ALL": "C.UTF-8"}
@@ -49,7 +48,7 @@ class SphinxRecogniser:
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="engine-decoder")
         self._own = threading.local()
         self._lock = threading.Lock()
-        self._decoders: set[_Decoder] = set()
+        self._decoders: set[RecogniserProcess] = set()
         self._stopped = threading.Event()
 
     @property
@@ -114,34 +113,39 @@ class SphinxRecogniser:
     def _recognise(self, stretch: SpeechStretch) -> list[RecognisedWord]:
         decoder = self._decoder()
         try:
-            heard = decoder.hear(stretch.samples.tobytes())
+            decoder.send({}, stretch.samples.tobytes())
+            heard = _heard(decoder.read())
         except EngineError:
             self._own.decoder = None
             self._discard(decoder)
             raise
         return spoken_in(heard, stretch.start / RATE)
 
-    def _decoder(self) -> "_Decoder":
+    def _decoder(self) -> RecogniserProcess:
         """Return this thread's decoder."""
-        decoder: _Decoder | None = getattr(self._own, "decoder", None)
+        decoder: RecogniserProcess | None = getattr(self._own, "decoder", None)
         if decoder is None:
             with self._lock:
                 if self._stopped.is_set():
                     raise CancelledError("The engine is stopping.")
-                decoder = _Decoder()
+                decoder = RecogniserProcess(_PROGRAM, _ENVIRONMENT, name="A decoder")
                 self._decoders.add(decoder)
             try:
-                decoder.await_ready()
+                decoder.read()  # the model is loaded
             except EngineError:
                 self._discard(decoder)
                 raise
             self._own.decoder = decoder
         return decoder
 
-    def _discard(self, decoder: "_Decoder") -> None:
+    def _discard(self, decoder: RecogniserProcess) -> None:
         with self._lock:
             self._decoders.discard(decoder)
         decoder.end()
+
+
+def _heard(answer: list[list[Any]]) -> list[Heard]:
+    return [(str(token), int(first), int(last), float(chance)) for token, first, last, chance in answer]
 
 
 def spoken_in(heard: list[Heard], start: float) -> list[RecognisedWord]:
@@ -159,58 +163,6 @@ def spoken_in(heard: list[Heard], start: float) -> list[RecognisedWord]:
     sounding = sum(last + 1 - first for token, first, last, _ in heard if token not in _SILENCES)
     # In speech nearly everything that sounds is words; in music and noise, most of it is fillers.
     return words if sum((word.end - word.start) * FRAME_RATE for word in words) * 3 >= sounding else []
-
-
-class _Decoder:
-    """A decoder process and the pipes to it; see `decoder`."""
-
-    def __init__(self) -> None:
-        # What it has to say before it can speak: an import that fails, an assertion of the C library.
-        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the process; closed by `end`
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", Path(__file__).with_name("__main__.py"), *sys.path],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._complaints,
-                env=_ENVIRONMENT,
-                process_group=0,
-            )
-        except OSError as error:
-            self._complaints.close()
-            raise EngineError(f"A decoder cannot be started: {error}.") from error
-
-    def await_ready(self) -> None:
-        """Wait until the model is loaded; raises `EngineError`."""
-        self._read()
-
-    def hear(self, samples: bytes) -> list[Heard]:
-        """Recognise one stretch; raises `EngineError` when the process is gone."""
-        with suppress(BrokenPipeError):  # reading tells the reason
-            write_samples(cast("BinaryIO", self._process.stdin), samples)
-        return self._read()
-
-    def kill(self) -> None:
-        """End the process now; a thread that waits for its answer gets `EngineError`. From any thread."""
-        self._process.kill()
-
-    def end(self) -> None:
-        """Kill and reap the process and close the pipes; nobody may be using them. May be called again."""
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout, self._complaints):
-            with suppress(BrokenPipeError):  # the rest of a stretch it did not take
-                cast("IO[bytes]", pipe).close()
-
-    def _read(self) -> list[Heard]:
-        try:
-            return read_heard(cast("BinaryIO", self._process.stdout))
-        except EOFError as error:
-            self._complaints.seek(0)
-            complaint = self._complaints.read().decode(errors="replace").strip().rpartition("\n")[2]
-            raise EngineError(
-                f"A decoder ended with {self._process.wait()}: {complaint or 'it said nothing'}."
-            ) from error
 
 
 class _CountedBlocks:

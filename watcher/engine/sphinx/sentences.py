@@ -78,10 +78,10 @@ def _segment(words: Sequence[RecognisedWord], *, first: bool, last: bool, temper
     listed = [replace(word, text=spelled(word.text)) for word in words]
     if first:
         listed[0] = replace(listed[0], text=listed[0].text[0].upper() + listed[0].text[1:])
-    text = " ".join(word.text for word in listed) + ("." if last else "")
+    text = " " + " ".join(word.text for word in listed) + ("." if last else "")
     start, end = words[0].start, words[-1].end
     spoken = sum(word.end - word.start for word in words)
-    data = f" {text}".encode()
+    data = text.encode()
     return RecognisedSegment(
         text=text,
         start=start,

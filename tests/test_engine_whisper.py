@@ -1,0 +1,200 @@
+"""Whisper behind the engine: a real model (tiny.en), its words and times, its turns and its end."""
+
+import io
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from support import sounds
+from support.waiting import eventually
+from support.whisper import tiny
+
+from watcher.engine import EngineError, OfflineEngine, WhisperModel
+from watcher.engine.errors import CancelledError, TooShortError
+from watcher.engine.recognition import RATE, Recognition, RecognitionOptions
+from watcher.engine.whisper.recogniser import WhisperRecogniser
+
+DATA = Path(__file__).parent.parent / "watcher" / "data"
+DEMO = DATA / "demo.flac"
+SECOND = DATA / "second.flac"
+PLAIN = RecognitionOptions()
+
+
+@pytest.fixture(scope="module")
+def recogniser() -> Iterator[WhisperRecogniser]:
+    made = WhisperRecogniser(tiny())
+    made.warm()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def demo(recogniser: WhisperRecogniser) -> Recognition:
+    return hear(recogniser, DEMO.read_bytes())
+
+
+def hear(recogniser: WhisperRecogniser, upload: bytes, options: RecognitionOptions = PLAIN) -> Recognition:
+    return recogniser.hear(io.BytesIO(upload), options, abandoned=lambda: False)
+
+
+def test_the_bundled_clip_is_understood_word_for_word(demo: Recognition) -> None:
+    assert [segment.text.strip() for segment in demo.segments] == (DATA / "demo.txt").read_text().splitlines()
+
+
+def test_every_word_of_the_text_is_listed_without_its_punctuation(demo: Recognition) -> None:
+    for segment in demo.segments:
+        assert [word.text for word in segment.words] == segment.text.strip(" .").split()
+
+
+def test_times_and_metrics_are_those_of_the_model(demo: Recognition) -> None:
+    words = [word for segment in demo.segments for word in segment.words]
+
+    assert [(word.start, word.end) for word in words] == sorted((word.start, word.end) for word in words)
+    assert all(0 <= word.start <= word.end <= demo.seconds and 0 < word.probability <= 1 for word in words)
+    for segment in demo.segments:
+        assert segment.avg_logprob < 0
+        assert segment.tokens
+        assert 0 <= segment.no_speech_prob <= 1
+    assert demo.language == "en"
+
+
+def test_less_than_a_tenth_of_a_second_is_too_short(recogniser: WhisperRecogniser, tmp_path: Path) -> None:
+    with pytest.raises(TooShortError):
+        hear(recogniser, sounds.tone(tmp_path / "a.wav", 0.05).read_bytes())
+
+
+def test_what_nobody_waits_for_is_given_up_and_the_model_stays(recogniser: WhisperRecogniser) -> None:
+    recogniser.warm()
+    process = recogniser._process
+
+    with pytest.raises(CancelledError, match="Nobody waits"):
+        recogniser.hear(io.BytesIO(DEMO.read_bytes()), PLAIN, abandoned=lambda: True)
+
+    assert hear(recogniser, SECOND.read_bytes()).segments
+    assert recogniser._process is process
+
+
+def test_a_short_file_goes_before_the_next_block_of_a_long_one(
+    recogniser: WhisperRecogniser, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The first block of the long one is held until the short file waits."""
+    began, go = threading.Event(), threading.Event()
+    heard: list[int] = []
+    ask = recogniser._ask
+
+    def held(samples: bytes, *rest: Any) -> Any:
+        heard.append(len(samples) // 2 // RATE)
+        began.set()
+        assert go.wait(60)
+        return ask(samples, *rest)
+
+    monkeypatch.setattr(recogniser, "_ask", held)
+    monkeypatch.setattr("watcher.engine.whisper.recogniser._BLOCK", 40)
+    long = sounds.encode(sounds.silence(70.0), tmp_path / "long.wav").read_bytes()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(hear, recogniser, long)
+        assert began.wait(60)
+        second = pool.submit(hear, recogniser, SECOND.read_bytes())
+        eventually(lambda: len(recogniser._waiting) == 1)
+        go.set()
+        first.result(60)
+        second.result(60)
+
+    assert heard[1] == 1
+    assert len(heard) == 3
+
+
+def test_a_process_that_dies_costs_one_request_and_is_replaced() -> None:
+    recogniser = WhisperRecogniser(tiny())
+    recogniser.warm()
+    assert recogniser._process is not None
+    os.kill(recogniser._process.pid, signal.SIGKILL)
+
+    with pytest.raises(EngineError, match="The Whisper process ended with -9"):
+        hear(recogniser, SECOND.read_bytes())
+    assert hear(recogniser, SECOND.read_bytes()).segments
+    recogniser.close()
+
+
+def test_the_model_leaves_the_memory_when_nobody_needs_it_and_comes_back() -> None:
+    recogniser = WhisperRecogniser(tiny(), unload=0.05)
+    recogniser.warm()
+
+    eventually(lambda: recogniser._process is None)
+
+    assert hear(recogniser, SECOND.read_bytes()).segments
+    recogniser.close()
+
+
+def test_closing_gives_up_what_is_being_heard() -> None:
+    recogniser = WhisperRecogniser(tiny())
+    recogniser.warm()
+    began = threading.Event()
+
+    def abandoned() -> bool:
+        began.set()
+        return False
+
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(recogniser.hear, io.BytesIO(DEMO.read_bytes()), PLAIN, abandoned=abandoned)
+        assert began.wait(60)
+        recogniser.close()
+
+        with pytest.raises(CancelledError, match="stopping"):
+            future.result(60)
+
+
+def test_a_model_that_is_not_here_and_cannot_be_downloaded_is_named_with_the_remedy(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    tiny()  # skips where faster-whisper is missing
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    said: list[str] = []
+    recogniser = WhisperRecogniser(WhisperModel("small"), tell=said.append)
+
+    with pytest.raises(EngineError, match="The model small cannot be loaded") as raised:
+        recogniser.warm()
+
+    recogniser.close()
+    assert "offline.model" in raised.value.hint
+    assert said == ["downloading the model small (only once)"]
+
+
+def test_a_model_of_no_known_name_is_refused() -> None:
+    tiny()
+    recogniser = WhisperRecogniser(WhisperModel("enormous"))
+
+    with pytest.raises(EngineError, match="enormous"):
+        recogniser.warm()
+
+    recogniser.close()
+
+
+def test_openais_fields_come_over_http(recogniser: WhisperRecogniser) -> None:
+    with OfflineEngine(model=tiny()) as engine:
+        answer = requests.post(
+            engine.url + "/audio/transcriptions",
+            data={
+                "model": "whisper-1",
+                "response_format": "verbose_json",
+                "timestamp_granularities[]": ["segment", "word"],
+                "language": "en",
+            },
+            files={"file": ("audio.flac", SECOND.read_bytes())},
+            timeout=60,
+        ).json()
+
+    assert answer["text"] == "Hello there."
+    assert [word["word"] for word in answer["words"]] == ["Hello", "there"]
+    assert (answer["language"], answer["duration"]) == ("english", 1.0)
+    assert set(answer["segments"][0]) == {
+        "id", "seek", "start", "end", "text", "tokens", "temperature", "avg_logprob", "compression_ratio",
+        "no_speech_prob",
+    }  # fmt: skip

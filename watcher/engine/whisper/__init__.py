@@ -1,0 +1,19 @@
+"""Recognition by Whisper, through faster-whisper: any of its languages, from a model that is downloaded once."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class WhisperModel:
+    """Which model, and how it runs.
+
+    `name` is a name of faster-whisper ("small", "large-v3"), an id on the Hugging Face hub ("owner/name"), or a folder with
+    a model in CTranslate2's form. `device` is "auto", "cpu" or "cuda"; `compute` a type of CTranslate2 such as "int8", or
+    "default"; `threads` processors at most (0: those of the machine); `beam` the number of hypotheses, from 1.
+    """
+
+    name: str = "small"
+    device: str = "auto"
+    compute: str = "default"
+    threads: int = 0
+    beam: int = 5
