@@ -3,19 +3,21 @@
 import errno
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 from support.clock import Clock
 from support.ledger_engines import claimed
-from support.waiting import eventually
+from support.mounts import unanswered
+from support.waiting import PATIENCE, eventually
 
 from watcher.config.settings import StateSettings
 from watcher.errors import FileError, StateBusyError
 from watcher.folders import Mounts
 from watcher.job import Fingerprint, FoundRecording, Outcome, Output, State
 from watcher.ledger.sqlite import SqliteLedger
+from watcher.service.failures import standing
 from watcher.service.sweep import DAY, HISTORY, MOST_GONE, DailySweep, MountedPlaces
 
 KEEP = 30
@@ -419,17 +421,15 @@ class TestAway:
     def test_a_disk_that_is_unmounted_while_it_is_looked_at_is_away(
         self, scene: Scene, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        path = scene.record("talk.wav")
+        scene.record("talk.wav")
         scene.sweep()
-        lstat = os.lstat
 
-        def unplug(looked_at: bytes) -> os.stat_result:
-            if looked_at == os.fsencode(path):
-                scene.root.rename(scene.root.with_name("unplugged"))
-            return lstat(looked_at)
+        def unplug(paths: Iterable[bytes], roots: Collection[bytes]) -> dict[bytes, bool | None]:
+            scene.root.rename(scene.root.with_name("unplugged"))
+            return standing(paths, roots)
 
         with monkeypatch.context() as patched:
-            patched.setattr(os, "lstat", unplug)
+            patched.setattr("watcher.service.sweep.standing", unplug)
             scene.sweep()
 
         assert next(scene.ledger.history.finished()).gone_at == 0
@@ -462,6 +462,45 @@ class TestAway:
 
         assert again.written() == places.written()
         again.read("nonsense")
+
+
+class TestMountsThatHang:
+    """A sweep has one thread, and whoever may write into a folder makes links to any mount, also one that never answers."""
+
+    def test_a_link_to_one_in_the_place_of_a_folder_stops_no_sweep(self, scene: Scene, tmp_path: Path) -> None:
+        source, orphan, other = scene.record("sub/a.wav"), scene.record("sub/b.wav"), scene.record("z.wav")
+        orphan.unlink()
+        scene.pass_days(KEEP + 1)
+        (scene.root / "sub").rename(tmp_path / "former")
+        (tmp_path / "away").mkdir()
+        (scene.root / "sub").symlink_to(tmp_path / "away")
+        other.unlink()
+
+        with unanswered(tmp_path / "away"):
+            ended = self.sweeps(scene, days=KEEP + 1)
+
+        assert ended
+        assert [scene.knows(path) for path in (source, other)] == [False, False], (
+            "no link is followed on the way to one"
+        )
+        assert not scene.owns(orphan)
+
+    def test_one_in_the_place_of_a_folder_counts_as_not_known(self, scene: Scene) -> None:
+        """It may come between the look at what is mounted and that at the files."""
+        path = scene.record("sub/a.wav")
+
+        with unanswered(path.parent):
+            ended = self.sweeps(scene, days=KEEP + 1)
+
+        assert ended
+        assert scene.knows(path)
+
+    def sweeps(self, scene: Scene, *, days: int) -> bool:
+        """Let days go by in a thread; say whether it ended."""
+        thread = threading.Thread(target=scene.pass_days, args=(days,), daemon=True)
+        thread.start()
+        thread.join(PATIENCE)
+        return not thread.is_alive()
 
 
 class TestOutputs:

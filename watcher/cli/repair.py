@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from watcher import reach
+from watcher import reach, tree
 from watcher.cli.beside import Daemon
 from watcher.cli.hints import nothing_to_do
 from watcher.cli.looking import open_looker, open_recovered, seen
@@ -36,7 +36,7 @@ from watcher.log import quoted
 from watcher.pipeline import can_render
 from watcher.report import ReportedError, Result
 from watcher.service.advice import HoldAdvice, RunContext
-from watcher.service.failures import forget_gone, stands
+from watcher.service.failures import forget_gone
 from watcher.service.named import is_there, named, place_of
 from watcher.service.plan import endpoint_of, plan, spellings, wanted_by_folder
 from watcher.text import counted, hours, joined, printable
@@ -134,9 +134,13 @@ def _forget_gone(ledger: Ledger, loaded: Config, names: Sequence[bytes]) -> list
 
 
 def _stands(root: bytes, path: bytes) -> bool:
+    def enter() -> bool:
+        with tree.directory(root, path):
+            return True
+
     try:
-        return reach.ask(root, partial(stands, path)) is True
-    except reach.SilentError:
+        return reach.ask(root, enter)
+    except OSError:  # SilentError is one
         return False
 
 

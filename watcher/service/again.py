@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from itertools import chain
@@ -15,7 +15,7 @@ from watcher.job import TRIAL_MODEL, AgainRequest, Fingerprint, FoundRecording, 
 from watcher.ledger import Ledger
 from watcher.ledger.values import OwnedOutput, SourceRecord
 from watcher.pipeline import JobSettings
-from watcher.service.failures import stands
+from watcher.service.failures import standing
 from watcher.service.named import named, place_of
 from watcher.service.plan import Plan, target
 from watcher.service.search_places import SearchPlaces
@@ -111,7 +111,8 @@ def announce_trials_at(ledger: Ledger, made: Plan, places: SearchPlaces) -> list
     around = {os.path.dirname(path) for path in files}  # noqa: PTH120 - bytes
     found = [trial for folder in places.below for trial in ledger.history.trials(folder)]
     found += [trial for folder in around for trial in ledger.history.trials(folder) if trial[0] in files]
-    found = [trial for trial in found if stands(trial[0]) is not False]
+    stand = standing((path for path, _ in found), places.roots)
+    found = [trial for trial in found if stand[trial[0]] is not False]
     renamed = _renamed_trials(ledger, places.roots, folders=places.below, files=files)
     price = made.settings.api.price_per_minute
     announce_trials([*found, *renamed], model=made.endpoint.model, price_per_minute=price)
@@ -119,7 +120,7 @@ def announce_trials_at(ledger: Ledger, made: Plan, places: SearchPlaces) -> list
 
 
 def _renamed_trials(
-    ledger: Ledger, roots: Iterable[bytes], *, folders: Iterable[bytes], files: Iterable[bytes]
+    ledger: Ledger, roots: Collection[bytes], *, folders: Iterable[bytes], files: Iterable[bytes]
 ) -> list[tuple[bytes, float]]:
     """Find what only the engine for trying out has transcribed and was renamed since, below folders or among files.
 
@@ -127,8 +128,10 @@ def _renamed_trials(
     and recognises a recording by its inode, size and time.
     """
     gone: dict[int, tuple[Fingerprint, float]] = {}
-    for path, seconds in [trial for root in roots for trial in ledger.history.trials(root)]:
-        record = ledger.history.lookup(path) if stands(path) is False else None
+    trials = [trial for root in roots for trial in ledger.history.trials(root)]
+    stand = standing((path for path, _ in trials), roots)
+    for path, seconds in trials:
+        record = ledger.history.lookup(path) if stand[path] is False else None
         if record is not None and record.fingerprint.inode:
             gone[record.fingerprint.inode] = (record.fingerprint, seconds)
     found = []
@@ -151,15 +154,21 @@ def _way_to_stop() -> str:
     return control("stop", os.getpid()) or "Ctrl-C"
 
 
-def lacking(ledger: Ledger, rows: Iterable[OwnedOutput], wanted: Callable[[Job], JobSettings]) -> Iterator[bytes]:
+def lacking(
+    ledger: Ledger, rows: Iterable[OwnedOutput], wanted: Callable[[Job], JobSettings], roots: Collection[bytes]
+) -> Iterator[bytes]:
     """Yield the finished sources that stand and have lost an output that is still wanted; touches their folders.
 
-    `rows` are output paths; `wanted` says what is to be made of a source.
+    `rows` are output paths; `wanted` says what is to be made of a source; `roots` are the watched folders.
     """
-    for source in {row.source for row in rows if not os.path.lexists(row.path) and os.path.lexists(row.source)}:
+    pairs = [(row.path, row.source) for row in rows]
+    lost = {path for path, there in standing((path for path, _ in pairs), roots).items() if there is False}
+    sources = {source for path, source in pairs if path in lost}
+    for source in (source for source, there in standing(sources, roots).items() if there):
         record = ledger.history.lookup(source)
         if record is None or record.state is not State.DONE or record.outcome is None:
             continue
         formats = wanted(record.job).formats
-        if any(one.kind in formats and not os.path.lexists(one.path) for one in record.outcome.outputs):
+        outputs = [one.path for one in record.outcome.outputs if one.kind in formats]
+        if False in standing(outputs, roots).values():
             yield source

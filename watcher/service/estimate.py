@@ -14,7 +14,7 @@ from watcher.job import TRIAL_MODEL, FoundRecording, Job, State
 from watcher.ledger import Ledger
 from watcher.pipeline import JobSettings, is_stored
 from watcher.service.earlier import BatchScope, known_below
-from watcher.service.failures import stands
+from watcher.service.failures import standing
 from watcher.service.plan import Plan, wanted_by_folder
 from watcher.service.search_places import SearchPlaces
 
@@ -89,7 +89,8 @@ def _trials(made: Plan, ledger: Ledger, places: SearchPlaces, scope: BatchScope)
     if made.endpoint.model == TRIAL_MODEL:
         return ()
     found = dict(chain.from_iterable(map(ledger.history.trials, places.roots)))
-    return [(seconds, 0) for path, seconds in found.items() if path in scope and stands(path) is not False]
+    stand = standing(filter(scope.__contains__, found), places.roots)
+    return [(found[path], 0) for path, there in stand.items() if there is not False]
 
 
 def _done(ledger: Ledger, places: SearchPlaces) -> int:
@@ -97,7 +98,7 @@ def _done(ledger: Ledger, places: SearchPlaces) -> int:
     named = filter(None, (ledger.history.lookup(os.fsencode(path)) for _, path in places.files))
     done = {path for path, state in known_below(ledger, places.below) if state is State.DONE}
     done |= {record.path for record in named if record.state is State.DONE}
-    return sum(stands(path) is not False for path in done)
+    return sum(there is not False for there in standing(done, places.roots).values())
 
 
 def _is_complete(found: FoundRecording, ledger: Ledger, wanted_of: Callable[[Job], JobSettings]) -> bool:

@@ -2,12 +2,12 @@
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 import structlog
 
-from watcher import reach
+from watcher import reach, tree
 from watcher.job import State
 from watcher.ledger import Ledger
 
@@ -26,29 +26,61 @@ def forget_gone(ledger: Ledger, *, is_away: Callable[[bytes], bool]) -> list[byt
     forgotten = []
     for record in ledger.history.records(State.FAILED, limit=_MOST):
         path = record.path
-        if path.startswith(b"/") and not _may_stand(record.root, path) and not is_away(path):
+        there = standing([path], {record.root})[path] if path.startswith(b"/") else None
+        if there is False and not is_away(path):
             ledger.queue.forget(path)
             forgotten.append(path)
             _log.info("service.tidied", path=os.fsdecode(path), reason="recording_deleted")
     return forgotten
 
 
-def _may_stand(root: bytes, path: bytes) -> bool:
+def standing(paths: Iterable[bytes], roots: Collection[bytes]) -> dict[bytes, bool | None]:
+    """Return of each path whether something is there, as `stands` does; None also where its root does not answer.
+
+    Each path is looked at from the nearest of `roots` above it, or else from ``/``, in helper threads.
+    """
+    below: dict[bytes, list[bytes]] = {}
+    found: dict[bytes, bool | None] = {}
+    for path in paths:
+        below.setdefault(_root_above(path, roots), []).append(path)
+    for root, those in below.items():
+        for first in range(0, len(those), _TOGETHER):
+            found |= _looked_at(root, those[first : first + _TOGETHER])
+    return found
+
+
+def _root_above(path: bytes, roots: Collection[bytes]) -> bytes:
+    above = os.path.dirname(path)  # noqa: PTH120 - bytes
+    while above not in roots and above not in {b"/", b""}:
+        above = os.path.dirname(above)  # noqa: PTH120 - bytes
+    return above or b"/"
+
+
+def _looked_at(root: bytes, paths: list[bytes]) -> dict[bytes, bool | None]:
     try:
-        return reach.ask(root, lambda: stands(path)) is not False
+        return reach.ask(root, lambda: {path: stands(root, path) for path in paths})
     except reach.SilentError:
-        return True
+        return dict.fromkeys(paths)
 
 
-def stands(path: bytes) -> bool | None:
-    """Return whether something is at a path; None where that cannot be known now."""
+def stands(root: bytes, path: bytes) -> bool | None:
+    """Return whether something is at a path below a root, with no link on the way; None where that cannot be known now.
+
+    May hang where something is mounted below the root.
+    """
+    parent, name = os.path.split(path)
     try:
-        os.lstat(path)
+        with tree.directory(root, parent) as folder:
+            os.stat(name, dir_fd=folder, follow_symlinks=False)
     except OSError as error:
         return False if error.errno in _GONE else None
+    except ValueError:  # not below the root, or no plain path
+        return None
     return True
 
 
-#: errno of a path at which no recording can be: ELOOP, as no link is followed on the way to one; ENAMETOOLONG, as none of so
-#: long a path is taken (an earlier version did).
+#: Paths that one question is about: few, as others who ask about the root wait for its answer, and a slow server takes a while for each.
+_TOGETHER: Final = 20
+#: errno of a path at which no recording can be: ENOTDIR and ELOOP, as no link is followed on the way to one; ENAMETOOLONG, as
+#: none of so long a name is taken.
 _GONE: Final = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG))

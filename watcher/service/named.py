@@ -11,7 +11,7 @@ from watcher.errors import ConfigError
 from watcher.job import State
 from watcher.ledger import Ledger
 from watcher.ledger.values import SourceRecord
-from watcher.service.failures import stands
+from watcher.service.failures import standing
 from watcher.service.plan import spellings, target
 from watcher.settle import NameRuling, Names, is_audio
 from watcher.text import printable
@@ -105,7 +105,5 @@ def place_of(record: SourceRecord) -> bytes:
 
 def is_there(record: SourceRecord) -> bool | None:
     """Return whether a recording is where it is said to be; None: its folder may not be entered, or its mount does not answer."""
-    try:
-        return reach.ask(record.root, partial(stands, place_of(record)))
-    except reach.SilentError:
-        return None
+    place = place_of(record)
+    return standing([place], {record.root})[place]

@@ -27,7 +27,7 @@ from watcher.service.again import announce_trials_at, follow_moved, lacking
 from watcher.service.application import SERVICE, Application
 from watcher.service.batch import Batch, BatchProgress
 from watcher.service.earlier import BatchScope, known_below, queued_elsewhere
-from watcher.service.failures import stands
+from watcher.service.failures import standing
 from watcher.service.job_runner import lost
 from watcher.service.plan import plan
 from watcher.service.search_places import SearchPlaces, search_places
@@ -330,7 +330,7 @@ class _BatchRun:
         for path, state in known_below(self._application.ledger, places.below):
             if self._application.stop.is_set():
                 break
-            if state in _CONCLUDED and path not in now and stands(path) is not False:
+            if state in _CONCLUDED and path not in now and standing([path], places.roots)[path] is not False:
                 before.count[state] += 1
                 before.some[state] += [path] if len(before.some[state]) < _SHOWN else []
         return before
@@ -342,7 +342,9 @@ class _BatchRun:
             chain.from_iterable(map(ledger.outputs.below, places.below)),
             chain.from_iterable(ledger.outputs.owned(os.fsencode(path)) for _, path in places.files),
         )
-        found = lacking(ledger, (row for row in rows if row.kind != NOTE), self._application.snapshot.wanted)
+        found = lacking(
+            ledger, (row for row in rows if row.kind != NOTE), self._application.snapshot.wanted, places.roots
+        )
         return ledger.queue.queue_again(sorted(found))
 
     def _over(self, counts: dict[State, int], state: GateState) -> bool:

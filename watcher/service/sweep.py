@@ -29,7 +29,7 @@ from watcher.folders import Mounts
 from watcher.ledger import Ledger
 from watcher.service import allocator
 from watcher.service.crash_cleanup import clear
-from watcher.service.failures import forget_gone, stands
+from watcher.service.failures import forget_gone, standing
 from watcher.sidecar import note_temporaries
 from watcher.tree import is_below
 
@@ -230,8 +230,7 @@ class DailySweep:
 
     def run(self) -> None:
         """Sweep whenever it is due, until stop is set."""
-        with suppress(StateBusyError):
-            self._recollect()
+        self._recollect()
         while not self._stop.wait(self._look):
             # Whatever the ledger could not take or give is done by the next sweep.
             with suppress(StateBusyError):
@@ -266,10 +265,14 @@ class DailySweep:
     def _recollect(self) -> None:
         """Note what a crash may have left before the ledger was lost; cleared is what is there at two more looks."""
         for root in self._roots() if self._amnesia else ():
-            for _ in note_temporaries(root, self._ledger):
-                if self._stop.is_set():
-                    return
+            # In a thread of its own: something below may hang, and how long an honest walk takes nobody knows.
+            reach.poke(b"temporaries in " + root, partial(self._note_temporaries, root))
         self._amnesia = False
+
+    def _note_temporaries(self, root: bytes) -> None:
+        for _ in note_temporaries(root, self._ledger):
+            if self._stop.is_set():
+                return
 
     def _clear(self) -> None:
         """Remove temporaries whose folder did not let go of them: those that stood there at the last look, too."""
@@ -327,9 +330,10 @@ class DailySweep:
             self._places.note(strange, now=now)
             noted |= strange
             away = self._places.away(now=now)
+            stand = standing((kept.path for kept in some if not _is_below(kept.path, away)), noted)
             gone, back, old = [], [], []
             for kept in some:
-                there = None if _is_below(kept.path, away) else stands(kept.path)
+                there = stand.get(kept.path)
                 if kept.gone_at and (there or kept.gone_at > self._clock()):
                     # Or noted under a wrong clock.
                     back.append(kept.path)
@@ -352,9 +356,11 @@ class DailySweep:
         self._too_many_before = sorted(missed)[-self._most_gone - 1] if len(missed) > self._most_gone else 0.0
 
     def _outputs(self, now: float, forgotten: dict[str, int]) -> Iterator[None]:
+        roots = set(self._roots())
         for some in _slices(self._ledger.outputs.orphans()):
             away = self._places.away(now=now)
-            gone = [path for path in some if not _is_below(path, away) and stands(path) is False]
+            stand = standing((path for path in some if not _is_below(path, away)), roots)
+            gone = [path for path, there in stand.items() if there is False]
             if gone and self._places.away(now=now) == away:
                 self._ledger.outputs.disown_orphans(gone)
                 forgotten["outputs"] += len(gone)
