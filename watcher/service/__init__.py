@@ -1,4 +1,4 @@
-"""The running application: `Service` is the daemon, `once` the same with one scan, until the queue is empty."""
+"""The running application: `Service` is the daemon; `once` does one scan and works until the queue is empty."""
 
 from watcher.service.batch import Batch, BatchProgress
 from watcher.service.once import once

@@ -10,17 +10,17 @@ from watcher.text import joined
 
 
 class RunContext(StrEnum):
-    """How the process was started, and so how it gets another key."""
+    """How the process was started, which decides how it can get another key."""
 
     TERMINAL = "terminal"
     SYSTEM_SERVICE = "system service"
     USER_SERVICE = "user service"
-    #: A `watcher once`: nobody goes on with it when it has ended.
+    #: A `watcher once`: nothing continues its work when it has ended.
     BATCH = "batch"
 
 
 def place_of(surroundings: Surroundings) -> RunContext:
-    """Return where a daemon runs: systemd hands a user's services a socket below ``/run/user``, see user@.service(5)."""
+    """Return how a daemon was started: for a user's services, systemd's socket is below ``/run/user``, see user@.service(5)."""
     if not surroundings.notify_socket:
         return RunContext.TERMINAL
     return RunContext.USER_SERVICE if surroundings.notify_socket.startswith("/run/user/") else RunContext.SYSTEM_SERVICE
@@ -28,16 +28,16 @@ def place_of(surroundings: Surroundings) -> RunContext:
 
 @dataclass(frozen=True, slots=True)
 class HoldAdvice:
-    """Turns the hint of an error that holds the queue into what works here."""
+    """Adapts the hint of an error that holds the queue to the way this process was started."""
 
     place: RunContext
-    #: The program as it was called.
+    #: The program's name on the command line.
     program: str = "watcher"
 
     def about(self, reason: str, hint: str, config: Config) -> str:
-        """Return what to do: about a key that is refused, the way to another one; else the hint, with the right command.
+        """Return what to do: for a refused key, how to set another one; else the hint, with the right command.
 
-        Where a server fails, and says nothing of use, only its operator can do something.
+        If a server fails without a useful message, only its operator can do something.
         """
         if reason == "key":
             return joined(self._key(config), config.unused_key)
@@ -80,5 +80,5 @@ _FAILS: Final = frozenset({"server", "timeout", "connection", "reset_sending", "
 _SERVER: Final = "the fault is the server's, not the recordings': see whether it runs, and what its own log says"
 _THEN: Final = "nothing is lost, and the recordings go on when it answers"
 _THEN_BATCH: Final = "nothing is lost: what waits is done by the next watcher once or run"
-#: What of a hint is of use to a daemon alone.
+#: The part of a hint that is only useful for a daemon.
 _RESUME: Final = re.compile(r"[,;] then:? watcher resume(?=$|;)")

@@ -1,4 +1,4 @@
-"""Queue finished recordings again: on request, after a trial, and where outputs were deleted."""
+"""Queue finished recordings again: on request, after a trial, and if outputs were deleted."""
 
 import os
 import threading
@@ -27,17 +27,17 @@ _log = structlog.get_logger()
 
 
 def ask_again(ledger: Ledger, records: Iterable[SourceRecord], wish: AgainRequest) -> list[bytes]:
-    """Queue recordings to be transcribed once more; return their paths. Those that are worked on now are left out.
+    """Queue recordings to be transcribed again; return their paths. Running ones are left out.
 
-    A recording that was moved away after it was done is known by its new place from then on. Raises StateError, and OSError
-    where one cannot be looked at.
+    A recording that was moved away after it was done gets its new path in the ledger. Raises StateError, and OSError
+    if one cannot be accessed.
     """
     paths = []
     for record in records:
         place = place_of(record)
         status = reach.ask(record.root, partial(os.lstat, place))
         if place != record.path or not record.fingerprint.matches(status):
-            # What is said of it in the queue has to be true, or a worker would take it for another file, and drop it.
+            # Its size and time in the queue must be right, since otherwise a worker would take it for another file, and drop it.
             stamp = Fingerprint(status.st_size, status.st_mtime_ns)
             pieces, seconds = (record.outcome.pieces, record.outcome.audio_seconds) if record.outcome else (0, None)
             found = FoundRecording(record.root, place, stamp, small=pieces == 1, seconds=seconds)
@@ -48,9 +48,9 @@ def ask_again(ledger: Ledger, records: Iterable[SourceRecord], wish: AgainReques
 
 
 def follow_moved(ledger: Ledger, made: Plan, paths: Iterable[bytes], *, stop: threading.Event) -> None:
-    """Know those of the files by the place where they are that were done, and then moved there by the settings.
+    """Store the new paths of files that were done, and then moved away by the settings.
 
-    Reads them to their end; one that cannot be read, or is another recording by now, is left as it is. Raises StateError.
+    This reads the files to their end; one that cannot be read, or is another recording now, is left out. Raises StateError.
     """
     for path in paths:
         folder = made.folder(path)
@@ -65,7 +65,7 @@ def follow_moved(ledger: Ledger, made: Plan, paths: Iterable[bytes], *, stop: th
 
 
 def _stamp(record: SourceRecord, stop: threading.Event) -> Fingerprint | None:
-    """Return the size and time of a recording where it is now; None where another one is there."""
+    """Return size and time of a recording at its current path; None if another recording is there."""
     descriptor = tree.open_file(record.root, place_of(record))
     try:
         status = os.fstat(descriptor)
@@ -76,10 +76,10 @@ def _stamp(record: SourceRecord, stop: threading.Event) -> Fingerprint | None:
 
 
 def announce_trials(found: Iterable[tuple[bytes, float]], *, model: str, price_per_minute: float) -> list[bytes]:
-    """Log what `model` is to transcribe after the engine for trying out, before anything is bought; return the paths.
+    """Log what `model` will transcribe after the trial engine, before anything is bought; return the paths.
 
-    It says how many recordings they are, how long, and what they cost. `found` are their paths and seconds of audio, as
-    `History.trials` has them; none where `model` is that engine.
+    The log has the number of recordings, their length, and their cost. `found`: their paths and seconds of audio, from
+    `History.trials`; ignored if `model` is the trial engine.
     """
     seconds_of = {} if model == TRIAL_MODEL else dict(found)
     if not seconds_of:
@@ -93,7 +93,7 @@ def announce_trials(found: Iterable[tuple[bytes, float]], *, model: str, price_p
         seconds=round(seconds, 3),
         **cost,
         model=model,
-        # It begins at once: nobody can be quick enough to prevent the first request.
+        # It begins at once: a person cannot prevent the first request.
         hint=f"what is sent already cannot be taken back; to keep the rest from being sent, stop ({_way_to_stop()}) and "
         "move away what is not to be transcribed; before a start, watcher check names these recordings",
     )
@@ -101,9 +101,9 @@ def announce_trials(found: Iterable[tuple[bytes, float]], *, model: str, price_p
 
 
 def announce_trials_at(ledger: Ledger, made: Plan, places: SearchPlaces) -> list[bytes]:
-    """Log what the model of `made` is to transcribe at these places after the engine for trying out; see `announce_trials`.
+    """Log what the model of `made` will transcribe at these places after the trial engine; see `announce_trials`.
 
-    Returns the paths of those that are where they were; what was renamed since counts as well, and is queued by the scan.
+    Return the paths of those that were not renamed; renamed ones are counted, too, and are queued by the scan.
     """
     if made.endpoint.model == TRIAL_MODEL:
         return []
@@ -122,10 +122,10 @@ def announce_trials_at(ledger: Ledger, made: Plan, places: SearchPlaces) -> list
 def _renamed_trials(
     ledger: Ledger, roots: Collection[bytes], *, folders: Iterable[bytes], files: Iterable[bytes]
 ) -> list[tuple[bytes, float]]:
-    """Find what only the engine for trying out has transcribed and was renamed since, below folders or among files.
+    """Find recordings, below folders or among files, that only the trial engine has transcribed and that were renamed since.
 
-    Returns their paths and seconds of audio. `roots` are the watched folders. Looks through the folders where something is gone,
-    and recognises a recording by its inode, size and time.
+    Return their paths and seconds of audio. `roots`: the watched folders. Folders in which a recording is gone are listed,
+    and recordings are recognised by inode, size and time.
     """
     gone: dict[int, tuple[Fingerprint, float]] = {}
     trials = [trial for root in roots for trial in ledger.history.trials(root)]
@@ -145,7 +145,7 @@ def _renamed_trials(
 
 
 def _files_below(folder: bytes) -> Iterator[bytes]:
-    """Yield the files below a folder; no link is followed, and what cannot be listed is left out."""
+    """Yield the files below a folder; do not follow links, and skip directories that cannot be listed."""
     for parent, _, names in tree.walk(folder):
         yield from (os.path.join(parent, name) for name in names)  # noqa: PTH118 - bytes
 
@@ -157,7 +157,7 @@ def _way_to_stop() -> str:
 def lacking(
     ledger: Ledger, rows: Iterable[OwnedOutput], wanted: Callable[[Job], JobSettings], roots: Collection[bytes]
 ) -> Iterator[bytes]:
-    """Yield the finished sources that stand and have lost an output that is still wanted; touches their folders.
+    """Yield finished sources that exist and have lost an output that is still wanted. It accesses their folders.
 
     `rows` are output paths; `wanted` says what is to be made of a source; `roots` are the watched folders.
     """

@@ -1,9 +1,9 @@
-"""Keep resident memory low: one malloc arena for all threads, and now and then a garbage collection and a trim.
+"""Keep resident memory low: one malloc arena for all threads, and a regular garbage collection and trim.
 
-The interpreter looks for objects that only refer to each other when enough new ones have come up, which in a quiet hour
-is late: meanwhile others come to lie between them. glibc gives each thread an arena of its own, up to eight for each core,
-and returns to the system only what lies at an arena's end; see mallopt(3) and malloc_trim(3). Other C libraries know
-neither, and need neither.
+The interpreter collects cycles of objects only after enough new objects were made, which is late in a quiet hour: meanwhile
+other objects are allocated between them. glibc gives each thread its own arena, up to eight per core,
+and returns only the end of an arena to the system; see mallopt(3) and malloc_trim(3). Other C libraries have
+neither function, and need neither.
 """
 
 import ctypes
@@ -11,22 +11,22 @@ import gc
 from contextlib import suppress
 from typing import Final
 
-#: Loaded once: every ctypes.CDLL() makes a class of its own.
+#: Loaded once: every ctypes.CDLL() makes a new class.
 _LIBRARY: Final = ctypes.CDLL(None)
 #: From <malloc.h>.
 _M_ARENA_MAX: Final = -8
-#: The interpreter lets one thread at a time allocate, nearly always.
+#: One is enough: nearly always, only one thread at a time allocates.
 _ARENAS: Final = 1
 
 
 def share_arena() -> None:
-    """Make all threads that start later share one malloc arena."""
+    """Make all threads started later share one malloc arena."""
     with suppress(AttributeError):
         _LIBRARY.mallopt(_M_ARENA_MAX, _ARENAS)
 
 
 def give_back() -> None:
-    """Find what is garbage, and return memory that is free to the system; takes a few milliseconds."""
+    """Collect garbage, and return free memory to the system; takes a few milliseconds."""
     gc.collect()
     with suppress(AttributeError):
         _LIBRARY.malloc_trim(ctypes.c_size_t(0))

@@ -1,4 +1,4 @@
-"""Build the application: every part from its settings, every thread with a name."""
+"""Build the application: all its parts from the settings, and its named threads."""
 
 import json
 import random
@@ -40,25 +40,25 @@ from watcher.worker import RENEW, FailedProbes, Leases, Worker
 
 _log = structlog.get_logger()
 
-#: Seconds that the workers get to end once nothing waits for the server any more, and seconds after the drain by which all
-#: threads must have ended. (A hook gets 5 s from the stop on, see `watcher.hooks`.)
+#: Seconds for the workers to end once no request is in flight, and seconds after the drain in which all
+#: threads must have ended. (A hook has 5 s from the stop on, see `watcher.hooks`.)
 _JOIN: Final = 5.0
 ALL_ENDED: Final = 8.0
-#: Seconds that the ledger gets to put back the jobs of threads that did not end; the second: after a second Ctrl-C.
+#: Seconds for the ledger to put back the jobs of threads that did not end; the second value: after a second Ctrl-C.
 _PUT_BACK: Final = 1.0
 _PUT_BACK_NOW: Final = 0.5
-#: Under this key a service stores facts about itself for `status` and other hosts; it drops them when it ends.
+#: Memory key of a service's facts about itself, for `status` and other hosts; it deletes them when it ends.
 SERVICE: Final = "service"
-#: Hooks that failed, reported at the end, at most.
+#: Most failed hooks to report at the end.
 _PROBLEMS: Final = 20
-#: Seconds between two looks at the notes in the folders.
+#: Seconds between two checks of the notes in the folders.
 _NOTICES: Final = 1.0
-#: What Ctrl-C does while a stop waits.
+#: Message: what Ctrl-C does while a stop waits.
 ASK_AGAIN: Final = "press Ctrl-C again to end now: answers that came are kept, requests in flight are given up"
 
 
 class Application:
-    """All parts of one running daemon (or of one `once`), but for the finder and the signals."""
+    """All parts of one running daemon (or of one `once`), except the finder and the signals."""
 
     def __init__(
         self,
@@ -72,10 +72,10 @@ class Application:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Open the ledger and clear what a crash left. Raises StateError and ConfigError.
+        """Open the ledger, and clean up after a crash. Raises StateError and ConfigError.
 
-        `environment` is what hooks get, less what is not meant for them. `advice`: what is said of a hold. `waits`: while the ledger takes no changes (a full
-        disk), the threads wait for it instead of ending. `clock` dates what is stored, `monotonic` times the gate's waits.
+        `environment`: for hooks, which get it without private variables. `advice`: hints about a hold. `waits`: while the ledger takes
+        no changes (a full disk), the threads wait instead of ending. `clock`: for stored times; `monotonic`: for the gate's waits.
         """
         self._clock = clock
         self._monotonic = monotonic
@@ -89,16 +89,16 @@ class Application:
         #: Jobs whose outputs could not be placed.
         self.output_failures = OutputFailures()
         state = OpenState(plan, waits=waits, clock=clock)
-        #: The ledger that fails rather than waits, and how to get one that waits; see OpenState.
+        #: The ledger that fails instead of waiting, and a function that returns one that waits; see OpenState.
         self.direct, self.waiting, self.ledger_retry = state.direct, state.waiting, state.retry
         self._given_up = threading.Event()
-        #: The ledger for callers that hold something paid for: they wait as long as the application runs.
+        #: The ledger for callers that have a paid answer: they wait as long as the application runs.
         self.ledger = self.waiting(self._given_up)
-        #: The current settings and what was built from them. A reload replaces it: read it into a local variable to use two parts.
+        #: The current settings and the parts built from them. A reload replaces it: to use two parts, read it once into a variable.
         client, gate = Client(plan.endpoint, memory=self.direct.memory), self._gate_for(plan)
         self._name_endpoint(plan)
         self.snapshot = Snapshot(plan, client, gate, self._overrides_for(plan, None))
-        #: Forgets what is gone; the caller starts it, or has it catch up.
+        #: Deletes rows of files that are gone; the caller starts it, or calls `catch_up`.
         self.history = DailySweep(
             self.waiting(stop),
             settings=lambda: self.plan.settings.state,
@@ -115,7 +115,7 @@ class Application:
         self._failed_probes = FailedProbes()
         self._idle = self.waiting(stop)
         self.worker_pool = WorkerPool(self.thread_group, self._new_worker, wake=self.ledger.queue.wake)
-        #: Names of threads that hang in a mount, and of all that `drain` left behind: only the end of the process ends them.
+        #: Names of threads that hang in a mount, and of others that `drain` could not end: only the end of the process ends them.
         self.left_hanging: list[str] = []
         self._left_behind = False
         self._works = True
@@ -143,12 +143,12 @@ class Application:
 
     @property
     def plan(self) -> Plan:
-        """What the settings mean now."""
+        """The plan of the current settings."""
         return self.snapshot.plan
 
     @property
     def gate(self) -> Gate:
-        """The door to the server that is asked now."""
+        """The gate of the current server."""
         return self.snapshot.gate
 
     def start(
@@ -158,9 +158,9 @@ class Application:
         works: bool = True,
         lost: Callable[[], Collection[bytes]] | None = None,
     ) -> None:
-        """Start the threads that work; `inspect` has a path looked at again. `works=False`: other hosts work on jobs.
+        """Start the threads; `inspect` requests another look at a path. `works=False`: only other hosts run jobs.
 
-        `lost` gives the roots that are away; with it, the other roots get a note when a hold lasts.
+        `lost` returns the roots that are away; if it is given, the other roots get a note during a long hold.
         """
         self._inspect, self._works = inspect, works
         if lost is not None:
@@ -175,7 +175,7 @@ class Application:
         self._servants.start("notices", self._keep_notices)
 
     def queue_trials(self) -> None:
-        """Queue what only the engine for trying out has transcribed below the watched folders, if another model is asked now.
+        """Queue recordings below the watched folders that only the trial engine has transcribed, if a server is used now.
 
         Raises StateError.
         """
@@ -186,20 +186,20 @@ class Application:
 
     @property
     def error(self) -> BaseException | None:
-        """What ended one of the threads, if anything did."""
+        """The error that ended a thread; None: there is none."""
         return self.thread_group.error or self._servants.error or self.history.error
 
     def no_more_jobs(self) -> None:
-        """Report that no job will be concluded any more: `hook_runner.over` is set once every hook was run."""
+        """Announce that no more jobs will be concluded: `hook_runner.over` is set once every hook was run."""
         self.hook_runner.no_more_jobs()
 
     def at_the_server(self) -> dict[str, Any]:
-        """Return what `status` shows of the server: whether it is asked at all, and since when about which recordings."""
+        """Return the facts about the server for `status`: whether requests are made, and the recordings in flight since when."""
         state, files = self.gate.state_and_asking()
         return {"gate": facts(state), "asking": [{"path": printable(path), "since": files[path]} for path in files]}
 
     def report_stopping(self, seconds: float, *, by_hand: bool) -> str:
-        """Log what a stop waits for, and how long; return that for people. `by_hand`: it was asked for with Ctrl-C."""
+        """Log what a stop waits for, and how long; return this as a sentence. `by_hand`: the stop was requested with Ctrl-C."""
         requests = self.gate.state().in_flight
         noun = "request" if requests == 1 else "requests"
         message = (
@@ -212,10 +212,10 @@ class Application:
         return f"{message}. {hint[0].upper()}{hint[1:]}." if hint else message
 
     def drain(self, seconds: float, ending: ShutdownDeadline | None = None) -> list[str]:
-        """Wait `seconds` for what is in flight, then cut it off; return the names of threads that did not end.
+        """Wait `seconds` for requests in flight, then cancel them; return the names of threads that did not end.
 
-        Those that hang in a mount are not waited for, and noted in `left_hanging`. Returns within `seconds` + ALL_ENDED, and
-        within two seconds once the `ending` is in haste.
+        Threads that hang in a mount are not waited for; they are added to `left_hanging`. Returns within `seconds` + ALL_ENDED, and
+        within two seconds once `ending` is in haste.
         """
         ending = ending or ShutdownDeadline()
         deadline = time.monotonic() + seconds + ALL_ENDED
@@ -238,13 +238,13 @@ class Application:
 
     @property
     def given_up(self) -> int:
-        """Return how many requests were cut off before their answer was complete; the server may charge for them."""
+        """Return how many requests were cancelled before their answer was complete; the server may charge for them."""
         return sum(client.given_up for client in self.job_runner.clients)
 
     def let_go(self, *, in_haste: bool = False) -> None:
-        """Put back the jobs of threads that did not end, for a process that ends without them; it must end right after.
+        """Put back the jobs of threads that did not end. The process must end right after this.
 
-        Otherwise the next start counts a crash for these jobs. A ledger that takes too long is not waited for.
+        Without this, the next start would count a crash for these jobs. Do not wait for a ledger that takes too long.
         """
         with suppress(reach.SilentError, StateError):
             reach.ask(b"ledger", self._put_back, seconds=_PUT_BACK_NOW if in_haste else _PUT_BACK)
@@ -258,7 +258,7 @@ class Application:
 
     def _sign_off(self) -> None:
         """Store failed hooks, so that `status` shows them after the end. Raises StateError."""
-        # The hooks of a host of a fleet are taken over by other hosts.
+        # In a fleet, other hosts take over this host's hooks.
         later = "the next start runs it again when it is due"
         if problems := [] if self.direct.hosts.all() else self.hook_runner.problems(_PROBLEMS, later=later):
             self.direct.memory.remember(HOOKS, {"problems": problems})
@@ -268,14 +268,14 @@ class Application:
         self.direct.memory.forget(SERVICE)
 
     def close(self) -> None:
-        """Close everything; the threads must have ended, but for those left hanging."""
+        """Close everything; all threads must have ended, except those in `left_hanging`."""
         self.job_runner.close(wait=not self._left_behind)
         with suppress(StateError):
             self._sign_off()
         self.ledger.close()
 
     def swap(self, new: Plan) -> None:
-        """Go on with other settings, from the next job on; the state stays where it is."""
+        """Use other settings from the next job on; the state directory does not change."""
         old = self.snapshot
         client, gate = old.client, old.gate
         if new.endpoint != old.plan.endpoint:
@@ -292,7 +292,7 @@ class Application:
                 gate.use_fleet(self.direct.hosts.fleet(new.endpoint.name, new.endpoint.party))
             gate.reload(new.gate)
             if client is not old.client:
-                # Another key or model: whatever held the queue may be over.
+                # The key or model is another one, so the hold may be over.
                 gate.resume()
         if self._works:
             self.worker_pool.resize(new.settings.state.workers, folders=len(new.folders))
@@ -300,12 +300,12 @@ class Application:
 
     @property
     def problems(self) -> Sequence[InvalidOverride]:
-        """Override files that can't be used, as they were looked at last."""
+        """Override files that could not be used at the last check."""
         return self.settings_notes.problems
 
     @property
     def overdue(self) -> list[str]:
-        """Names of the workers that have been silent for longer than they said, and do not hang in a mount."""
+        """Names of the workers that have been silent for longer than announced, and do not hang in a mount."""
         hung = self.hung()
         return [worker.name for worker in self.worker_pool.overdue if worker not in hung]
 
@@ -326,20 +326,20 @@ class Application:
         )
 
     def hung(self, *, seconds: float = reach.ANSWER_SECONDS) -> list[Worker]:
-        """Return the workers whose job lies on a mount that hangs, the dismissed ones included; touch no path.
+        """Return the workers, including dismissed ones, whose job is on a mount that hangs; do not access the mount.
 
-        It hangs when it has not answered for so many `seconds`.
+        A mount hangs if it has not answered for `seconds`.
         """
         employed = {worker.beat: worker for worker in self.worker_pool.everybody}
         return [employed[beat] for beat in self.job_runner.hung(employed, seconds=seconds)]
 
     def hung_jobs(self) -> list[Job]:
-        """Return the jobs of workers that hang in a mount, for longer than a disk needs that slept."""
+        """Return the jobs of workers that hang in a mount, for longer than a sleeping disk needs to start."""
         jobs = [self.job_runner.job_of(worker.beat) for worker in self.hung(seconds=reach.PATIENT_SECONDS)]
         return [job for job in jobs if job is not None and job in self.leases.held]
 
     def relieve(self) -> None:
-        """Replace workers that hang in a mount, so that they hold up nobody; for the main thread."""
+        """Replace workers that hang in a mount, so that others do not wait for them; for the main thread."""
         if self._works and (hung := self.hung()):
             self.worker_pool.relieve(hung)
 
@@ -348,7 +348,7 @@ class Application:
 
     def _note_problem(self, problem: InvalidOverride) -> None:
         self.settings_notes.look(problem.path)
-        # People who can write into a folder can make any number of them.
+        # Anybody who can write into a folder can make any number of them.
         say = _log.warning if self._complaints.spend() else _log.debug
         say(
             "folder.degraded",
@@ -362,10 +362,10 @@ class Application:
         return Gate(
             plan.gate,
             endpoint_name=plan.endpoint.name,
-            # The gate writes while it holds its lock, which the main thread takes too: so it needs the ledger that does not
-            # wait. It writes again later what the ledger did not take.
+            # The gate writes while it holds its lock, which the main thread takes, too: so it needs the ledger that does not
+            # wait. Changes that the ledger did not take are repeated later.
             memory=self.direct.memory,
-            # What the engine for trying out transcribes is neither sent nor paid for, and other hosts have their own.
+            # With the trial engine, nothing is sent or paid for, and each host has its own.
             buy=(lambda *_: 0.0) if plan.is_free else self.direct.purchases.buy,
             bought=self.direct.purchases.bought,
             stop=self.stop,
@@ -377,14 +377,14 @@ class Application:
         )
 
     def _name_endpoint(self, plan: Plan) -> None:
-        """Have `status` know whom we ask, also once this process has ended; an engine that ends with it is no concern then."""
+        """Store the endpoint's name, for `status` after the end of this process; not for the trial engine, which ends with it."""
         if plan.is_free:
             return
         with suppress(StateBusyError):
             self.direct.memory.remember(ENDPOINT, {"name": plan.endpoint.name, "party": plan.endpoint.party})
 
     def _attend(self, gate: Gate) -> None:
-        """Exchange with the fleet for this gate until the application ends, also after a reload replaced it."""
+        """Exchange with the fleet for this gate until the application ends, even if a reload replaces the gate."""
 
         def attend() -> None:
             while not self._over.is_set():
@@ -431,7 +431,7 @@ class Application:
         return self._advice.about(error.reason, error.hint, self.plan.config)
 
     def _held(self, facts: Mapping[str, object]) -> None:
-        """Have the hook run that hears of holds; the gate waits for this."""
+        """Queue the hook for holds; it must be quick, as the gate waits for it."""
         if self.plan.settings.hooks.on_held:
             self.hook_runner.add("on_held", json.dumps({"event": "gate.held", **facts}, ensure_ascii=False))
 

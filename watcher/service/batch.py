@@ -1,4 +1,4 @@
-"""The values of a batch: how far it is, and what came of it."""
+"""The progress and the result of a batch."""
 
 from dataclasses import dataclass, field
 
@@ -18,11 +18,11 @@ class BatchProgress:
     failed: int
     heard_seconds: float
     held: str = ""
-    #: It was asked to stop: what it waits for, how long, and how to end it now.
+    #: After a request to stop: what it waits for, how long, and how to end it now.
     stopping: str = ""
-    #: Seconds since when the server has been asked without an answer; None: it is not asked now.
+    #: Seconds since the start of the oldest request in flight; None: there is none.
     asked_seconds: float | None = None
-    #: Seconds until the next try, where nothing else is left to do; None: something is done.
+    #: Seconds until the next try, if there is nothing else to do until then; None: work is going on.
     next_try: float | None = None
 
 
@@ -32,39 +32,39 @@ class Batch:
 
     done: list[tuple[Job, Outcome]] = field(default_factory=list)
     failed: list[tuple[bytes, JobError]] = field(default_factory=list)
-    #: How many of `failed` are still in the queue, as their folder or disk does not take outputs now: the next start tries them.
+    #: How many of `failed` are still in the queue, because their folder or disk takes no outputs now: the next start tries them again.
     unplaced: int = 0
     #: Found and not taken: still being written, empty, unreadable.
     left: list[NotTaken] = field(default_factory=list)
-    #: Named files, and some of those below named folders, whose transcript was there before; and how many there are.
+    #: Named files, and some of those below named folders, that already had a transcript; and their number.
     known: list[bytes] = field(default_factory=list)
     known_count: int = 0
-    #: Some of the recordings below named folders that failed before, and were not tried again; and how many there are.
+    #: Some of the recordings below named folders that failed before, and were not tried again; and their number.
     failed_before: list[bytes] = field(default_factory=list)
     failed_before_count: int = 0
-    #: There is no recording at the places that were named, as far as could be seen.
+    #: Whether there is no recording at the named places, as far as could be seen.
     nothing_there: bool = False
-    #: Concluded ones that lie elsewhere: earlier calls had left them in the queue.
+    #: Concluded recordings at other places: earlier calls had left them in the queue.
     earlier: list[bytes] = field(default_factory=list)
     #: Some of the files that look like recordings and are not taken; see `settle.UNWATCHED` for the reasons.
     unwatched: list[NotTaken] = field(default_factory=list)
-    #: Worked on once more although they were done: on request, after a trial, or because their outputs were deleted.
+    #: Processed again although they were done: on request, after a trial, or because their outputs were deleted.
     again: list[bytes] = field(default_factory=list)
-    #: Those of them whose new outputs are beside files that are a person's.
+    #: Those of them whose new outputs have other names because a person's files have the usual ones.
     displaced: list[Displaced] = field(default_factory=list)
-    #: Still queued at the end; some of those among them that earlier calls had left there, and how many these are.
+    #: Number still queued at the end; some of those that earlier calls had left there, and their number.
     queued: int = 0
     queued_earlier: list[bytes] = field(default_factory=list)
     queued_earlier_count: int = 0
-    #: Why the queue was left, if the server holds everything up.
+    #: The hold or pause because of which the batch ended with a queue; None: there is none.
     held: GateState | None = None
     interrupted: bool = False
-    #: Requests that were cut off before their answer was complete.
+    #: Number of requests that were cancelled before their answer was complete.
     given_up: int = 0
-    #: Names of threads that did not end: only the end of the process ends them, see `os._exit`. And of those among them that
-    #: neither hang in a mount nor were left in haste.
+    #: Names of threads that did not end: only the end of the process ends them, see `os._exit`. And of those that
+    #: neither hang in a mount nor were left because of haste.
     left_behind: tuple[str, ...] = ()
     stuck: tuple[str, ...] = ()
-    #: Seconds of audio that were sent, also for files that failed or are still queued, and with requests that were given up.
+    #: Seconds of audio sent, including files that failed or are still queued, and cancelled requests.
     paid_seconds: float = 0.0
     seconds: float = 0.0

@@ -1,4 +1,4 @@
-"""The clients beside that of the settings: of former settings, and of models that were named for single recordings."""
+"""Clients other than that of the settings: those of former settings, and of models requested for single recordings."""
 
 import threading
 from collections.abc import Iterator
@@ -9,10 +9,10 @@ from watcher.memory import KeyedMemory
 
 
 class OtherClients:
-    """Clients that live until the service ends; any thread may ask for one."""
+    """Clients that exist until the service ends; any thread may get one."""
 
     def __init__(self, memory: KeyedMemory) -> None:
-        """`memory` keeps what is learnt of servers."""
+        """`memory` stores facts learned about servers."""
         self._memory = memory
         self._lock = threading.Lock()
         self._retired: list[Client] = []
@@ -24,13 +24,13 @@ class OtherClients:
             return iter([*self._retired, *self._by_endpoint.values()])
 
     def retire(self, client: Client) -> None:
-        """Keep the client of former settings: what is in flight goes on with it."""
+        """Keep the client of former settings, for its requests in flight."""
         client.retired = True
         with self._lock:
             self._retired.append(client)
 
     def asking(self, model: str, usual: Client) -> Client:
-        """Return the client that asks for a model; the `usual` one, where that is its own, or "" is asked for."""
+        """Return the client for a model; the `usual` one if that is its model, or `model` is ""."""
         if model in {"", usual.endpoint.model}:
             return usual
         endpoint = replace(usual.endpoint, model=model)

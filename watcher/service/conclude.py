@@ -1,4 +1,4 @@
-"""Conclude a job: ledger, log line, note beside the source, hook, move."""
+"""Conclude a job: change the ledger, log, write the note beside the source, queue the hook, move the files."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -29,10 +29,10 @@ class JobConclusions:
         notes: Callable[[], bool],
         hooked: Callable[[], None],
     ) -> None:
-        """`inspect` has a path looked at again.
+        """`inspect` requests another look at a path.
 
-        `on_done` and `on_failed` say whether there is such a hook, `notes` whether failure notes are wanted; `hooked` hears
-        that a hook was entered.
+        `on_done` and `on_failed` return whether there is such a hook, `notes` whether failure notes are wanted; `hooked` is called
+        when a hook was queued.
         """
         self._ledger = ledger
         self._inspect = inspect
@@ -54,10 +54,10 @@ class JobConclusions:
         self._told_done, self._told_failed, self._told_dropped = done, failed, dropped
 
     def done(self, job: Job, outcome: Outcome, *, waited: float, elapsed: float) -> None:
-        """Conclude a finished job: write the warning note, remove the failure note, enter the hook, move the files."""
+        """Conclude a finished job: write the warning note, remove the failure note, queue the hook, move the files."""
         facts = _facts(outcome) | {"waited": waited, "elapsed": elapsed}
         try:
-            # Before it is concluded: a crash in between must not leave a note beside a finished recording.
+            # Do this before the job is concluded: a crash in between must not leave the note beside a finished recording.
             sidecar.remove_note(job.root, job.path, self._ledger)
         except JobError as problem:
             _note_failed(problem, "the failure note could not be removed")
@@ -77,11 +77,11 @@ class JobConclusions:
         self._told_done((job, outcome))
 
     def failed(self, job: Job, error: JobError) -> None:
-        """Conclude a job that failed for good: the note says why and what to do."""
+        """Conclude a job that failed for good, with a note that says why and what to do."""
         error.hint = retrying(error.hint, job.path)
         facts = {"reason": error.reason, "message": error.message, "hint": error.hint, "attempt": job.attempts}
         if self._notes():
-            # Entered before the job is concluded, because only the lease's holder may enter an output path.
+            # Enter the note before the job is concluded, because only the lease's holder may enter an output path.
             self._note(job, error)
         hook = self._payload("job.failed", job, facts) if self._on_failed() else ""
         self._ledger.queue.fail(job, error, hook=hook)
@@ -91,7 +91,7 @@ class JobConclusions:
         self._told_failed((job.path, error))
 
     def dropped(self, job: Job, error: JobError) -> None:
-        """Have a changed source inspected again; one that is gone is forgotten, unless it was done before, or a person asked for it."""
+        """Drop a source that changed or is gone (see `Queue.drop`), and request another look at its path."""
         event = "file.changed" if isinstance(error, ChangedError) else "job.released"
         say, facts = (_log.info, {}) if job.again is None else (_log.warning, {"hint": _REQUEST_KEPT})
         say(event, reason=error.reason, message=error.message, **facts)
@@ -128,7 +128,7 @@ def _note_failed(problem: JobError, what: str) -> None:
 
 
 def _facts(outcome: Outcome) -> dict[str, Any]:
-    """Return what is logged of an outcome, and what hooks get."""
+    """Return the facts about an outcome for the log, and for hooks."""
     facts: dict[str, Any] = {
         "audio_seconds": outcome.audio_seconds,
         "pieces": outcome.pieces,
@@ -156,5 +156,5 @@ def _facts(outcome: Outcome) -> dict[str, Any]:
 
 
 def _text(path: bytes) -> str:
-    """Return a path for JSON: as it is where it is UTF-8, so that a hook can open it; else with odd bytes escaped."""
+    """Return a path for JSON: unchanged if it is UTF-8, so that a hook can open it; else with other bytes escaped."""
     return path.decode("utf-8", "backslashreplace")

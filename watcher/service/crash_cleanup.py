@@ -1,4 +1,4 @@
-"""Clean-up after crashes: report quarantined jobs, and delete temporary files that nobody writes any more."""
+"""Clean up after crashes: report quarantined jobs, and delete temporary files that are no longer being written."""
 
 import threading
 import time
@@ -15,14 +15,14 @@ from watcher.ledger.values import SourceRecord
 from watcher.tree import is_below
 from watcher.worker import Conclusion
 
-#: Seconds between two looks.
+#: Seconds between two checks.
 _LOOK: Final = 5.0
 
 _Result = TypeVar("_Result")
 
 
 class CrashCleanup:
-    """Sources that were quarantined for their crashes, and temporaries of this host's last run and of dead hosts."""
+    """Handles quarantined sources, and temporaries of this host's last run and of dead hosts."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class CrashCleanup:
         self._left = frozenset(ledger.outputs.temporaries())
 
     def step(self) -> None:
-        """Do what there is to do, if it is time for another look. Raises StateError."""
+        """Clean up, if it is time for the next check. Raises StateError."""
         now = self._monotonic()
         if now < self._look_at:
             return
@@ -53,14 +53,14 @@ class CrashCleanup:
         self.clean_up()
 
     def clean_up(self) -> None:
-        """Do what there is to do, one thread at a time; a folder that does not answer gets its turn later. Raises StateError."""
+        """Clean up, in one thread at a time; a folder that does not answer is tried again later. Raises StateError."""
         with self._lock:
             for record in self._ledger.queue.quarantined():
                 error = FileError(record.message, hint=record.hint, reason=record.reason)
                 try:
                     ask_in(record.root, partial(self._report, record, error))
                 except (LeaseLostError, reach.SilentError):
-                    # Another host has reported it, or somebody has put it back; or the next look tries again.
+                    # Another host has reported it, or somebody has put it back; else the next check tries again.
                     continue
             if self._left:
                 self._left = clear(self._ledger, self._left, self._roots())
@@ -68,7 +68,7 @@ class CrashCleanup:
                 clear(self._ledger, left, self._roots())
 
     def _report(self, record: SourceRecord, error: FileError) -> None:
-        # Bound here, in the thread that logs: the line is about this recording, as a worker's lines are.
+        # Bind the recording in the thread that logs, as for a worker's log lines.
         with structlog.contextvars.bound_contextvars(job=record.job.id, path=record.path):
             self._conclusions.failed(record.job, error)
 
@@ -89,8 +89,8 @@ def clear(ledger: Ledger, temporaries: Iterable[bytes], roots: Iterable[bytes]) 
 
 
 def ask_in(root: bytes, call: Callable[[], _Result]) -> _Result:
-    """Call in a helper thread what looks, writes or deletes in a root. Raises what it raises, and SilentError.
+    """Call in a helper thread a function that accesses a root. Raises what it raises, and SilentError.
 
-    It may wait for the ledger as well, so its silence is not taken for the root's.
+    The function may also wait for the ledger, so if it takes long, this does not mean that the root hangs.
     """
     return reach.ask(b"service in " + root, call)

@@ -10,7 +10,7 @@ from watcher.tree import is_below
 
 @dataclass(frozen=True, slots=True)
 class BatchScope:
-    """What a call is about: folders with all that lies below them, and single recordings."""
+    """The recordings that a call is about: single ones, and all below some folders."""
 
     folders: tuple[bytes, ...] = ()
     recordings: frozenset[bytes] = frozenset()
@@ -21,14 +21,14 @@ class BatchScope:
 
 
 def known_below(ledger: Ledger, folders: Sequence[bytes]) -> Iterator[tuple[bytes, State]]:
-    """Yield what the ledger knows below the folders, each recording once."""
+    """Yield the ledger's sources below the folders, each once."""
     for folder in folders:
         if not any(folder != other and is_below(folder, other) for other in folders):
             yield from ((path, state) for path, _, state in ledger.history.known(folder))
 
 
 def queued_elsewhere(ledger: Ledger, scope: BatchScope, *, limit: int) -> tuple[list[bytes], int]:
-    """Return up to `limit` queued recordings that a call is not about, and how many there are. Raises StateError."""
+    """Return up to `limit` queued recordings that a call is not about, and their number. Raises StateError."""
     counts = ledger.history.counts()
     below = sum(state in _QUEUED for _, state in known_below(ledger, scope.folders))
     single: Collection[bytes] = [

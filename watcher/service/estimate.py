@@ -1,4 +1,4 @@
-"""What a run would send to the server: counted by headers and the ledger, without a request and without a change."""
+"""Estimate what a run would send to the server, from headers and the ledger, without any request or change."""
 
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -18,25 +18,25 @@ from watcher.service.failures import standing
 from watcher.service.plan import Plan, wanted_by_folder
 from watcher.service.search_places import SearchPlaces
 
-#: Queued recordings that are looked at, at most.
+#: Most queued recordings to count.
 _QUEUED: Final = 100_000
-#: States of what is still to be worked on.
+#: States of recordings that are not finished.
 _UNFINISHED: Final = (State.READY, State.DELAYED, State.RUNNING)
-#: Bytes per second of a recording whose header tells no length: sound of 64 kbit/s, on the low side.
+#: Bytes per second assumed for a recording whose header has no length: 64 kbit/s, a low value.
 _BYTES_PER_SECOND: Final = 8_000
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What is to be transcribed, and what will cost nothing; lengths are those of the headers."""
+    """The recordings to transcribe, and those that will cost nothing; lengths are those of the headers."""
 
-    #: Recordings to transcribe, and the seconds of those whose header tells them.
+    #: Number of recordings to transcribe, and the seconds of those whose header has the length.
     files: int = 0
     seconds: float = 0.0
-    #: How many of them tell no length, and their bytes.
+    #: Number of those without a length, and their bytes.
     untimed: int = 0
     untimed_bytes: int = 0
-    #: New recordings whose answers are stored already, and those that have all their outputs, from another program.
+    #: New recordings whose answers are stored already, and those that already have all outputs, from another program.
     stored: int = 0
     complete: int = 0
     #: Recordings at these places that were done before.
@@ -44,7 +44,7 @@ class Estimate:
 
     @property
     def guessed_seconds(self) -> float:
-        """All seconds, with a guess at those that no header tells: for the question whether a person should be asked."""
+        """All seconds, with a guess for files without a length; it decides whether to ask a person first."""
         return self.seconds + self.untimed_bytes / _BYTES_PER_SECOND
 
 
@@ -72,7 +72,7 @@ def estimate(made: Plan, ledger: Ledger, places: SearchPlaces) -> Estimate:
 
 
 def _queued(ledger: Ledger) -> Iterable[FoundRecording]:
-    """Yield what an earlier call has left in the queue."""
+    """Yield the recordings that earlier calls have left in the queue."""
     for record in ledger.history.records(*_UNFINISHED, limit=_QUEUED):
         seconds = None
         with suppress(OSError, ValueError):
@@ -85,7 +85,7 @@ def _queued(ledger: Ledger) -> Iterable[FoundRecording]:
 
 
 def _trials(made: Plan, ledger: Ledger, places: SearchPlaces, scope: BatchScope) -> Sequence[tuple[float, int]]:
-    """Return the lengths of what only the engine for trying out has transcribed, which is sent once more."""
+    """Return the lengths of recordings that only the trial engine has transcribed: they are transcribed again."""
     if made.endpoint.model == TRIAL_MODEL:
         return ()
     found = dict(chain.from_iterable(map(ledger.history.trials, places.roots)))
@@ -94,7 +94,7 @@ def _trials(made: Plan, ledger: Ledger, places: SearchPlaces, scope: BatchScope)
 
 
 def _done(ledger: Ledger, places: SearchPlaces) -> int:
-    """Count what was done before and is still there."""
+    """Count the recordings that were done before and still exist."""
     named = filter(None, (ledger.history.lookup(os.fsencode(path)) for _, path in places.files))
     done = {path for path, state in known_below(ledger, places.below) if state is State.DONE}
     done |= {record.path for record in named if record.state is State.DONE}
@@ -110,7 +110,7 @@ def _is_complete(found: FoundRecording, ledger: Ledger, wanted_of: Callable[[Job
 
 
 def _is_stored(found: FoundRecording, made: Plan, ledger: Ledger, wanted_of: Callable[[Job], JobSettings]) -> bool:
-    """Return whether the answers about a recording are stored, as it was copied, moved or renamed."""
+    """Return whether the answers about a recording are stored, because it was copied, moved or renamed."""
     with suppress(OSError, ValueError, JobError):
         descriptor = tree.open_file(found.root, found.path)
         try:
@@ -121,7 +121,7 @@ def _is_stored(found: FoundRecording, made: Plan, ledger: Ledger, wanted_of: Cal
 
 
 def _job(found: FoundRecording) -> Job:
-    """Return a recording as a job that nobody has claimed."""
+    """Return a recording as an unclaimed job."""
     return Job(
         id=0, root=found.root, path=found.path, fingerprint=found.fingerprint, attempts=0, fence=0, queued_at=0.0
     )

@@ -1,4 +1,4 @@
-"""Failures of recordings that are gone: nobody can do anything about them, so they are forgotten, not listed for ever."""
+"""Forget failures of recordings that are gone: nobody can do anything about them, so they should not be listed forever."""
 
 import errno
 import os
@@ -13,14 +13,14 @@ from watcher.ledger import Ledger
 
 _log = structlog.get_logger()
 
-#: Failures looked at in one go.
+#: Failures checked at a time.
 _MOST: Final = 1000
 
 
 def forget_gone(ledger: Ledger, *, is_away: Callable[[bytes], bool]) -> list[bytes]:
-    """Forget failed sources whose file is not there any more; return their paths.
+    """Forget failed sources whose file is gone; return their paths.
 
-    `is_away`: nothing can be said about this path, because the disk that it lay on may be elsewhere. Paths of other hosts,
+    `is_away`: returns whether the disk of a path may be unmounted, so that the path may come back. Sources of other hosts,
     and those on a mount that hangs, stay known. Raises StateError.
     """
     forgotten = []

@@ -1,7 +1,7 @@
-"""Notes for people who only see the folders: that work is paused, or that a folder's own settings are broken.
+"""Write notes for people who only see the folders: that work is paused, or that a folder's own settings are broken.
 
-Folders may be away, full or read-only, and a server that does not answer blocks the call: so all of this is done by
-a thread of its own, folder by folder for a bounded time, and what cannot be done now is tried again until it can.
+Folders may be away, full or read-only, and a server that does not answer blocks the call: so a separate thread does
+all of this, folder by folder for a limited time, and tries again what cannot be done now.
 """
 
 import os
@@ -27,16 +27,16 @@ from watcher.tree import is_below
 
 _log = structlog.get_logger()
 
-#: A hold that lasts this long gets a note in the folders; seconds.
+#: Seconds after which a hold gets a note in the folders.
 LASTING: Final = 3600.0
 #: What to do about a `.watcher.toml` that can't be used.
 FIX_HINT: Final = "fix the file; until then the folder keeps its previous settings"
-#: Under this key the ledger knows in which roots a pause note may stand.
+#: Memory key of the roots that may have a pause note.
 PAUSED: Final = "pause-notes"
-#: Seconds until what failed is tried again, and between two looks at settings that are broken.
+#: Seconds until a failed write is tried again, and between two checks of broken settings files.
 _AGAIN: Final = 10.0
 _REVIEW: Final = 30.0
-#: Settings files looked at in a step, those of a root that wait for a look, and notes of a root beside them, at most: anyone
+#: Most settings files checked in a step, most waiting ones of a root, and most notes of a root beside them: anyone
 #: who can write into a folder can make many.
 _AT_ONCE: Final = 50
 _WAITING: Final = 1000
@@ -44,7 +44,7 @@ _MOST: Final = 250
 
 
 class PauseNotes:
-    """``transcription-paused.txt`` in each root, while a hold lasts. One thread calls `step`."""
+    """``transcription-paused.txt`` in each root during a long hold. One thread calls `step`."""
 
     def __init__(
         self,
@@ -56,9 +56,9 @@ class PauseNotes:
         self._ledger = ledger
         self._clock = clock
         self._monotonic = monotonic
-        #: Where a note may be -> what it says; None: not known, or not written yet.
+        #: Root that may have a note -> the note's facts; None: not known, or not written yet.
         self._standing: dict[bytes, object] | None = None
-        #: What the ledger knows of that.
+        #: The roots stored in the ledger.
         self._noted: set[bytes] = set()
         self._later: dict[bytes, float] = {}
         self._told: dict[bytes, str] = {}
@@ -66,7 +66,7 @@ class PauseNotes:
     def step(
         self, state: GateState, roots: Collection[bytes], *, lost: Collection[bytes] = (), wanted: bool = True
     ) -> None:
-        """Bring the notes in line with the gate's state; what is `lost` gets its turn when it is back.
+        """Write or remove notes by the gate's state; `lost` roots follow when they are back.
 
         Raises StateError.
         """
@@ -85,7 +85,7 @@ class PauseNotes:
                 self._remove(root, standing)
 
     def _recalled(self, roots: Collection[bytes]) -> dict[bytes, object]:
-        """Return where a former run may have left notes."""
+        """Return the roots in which a former run may have left notes."""
         match self._ledger.memory.remembered(PAUSED):
             case {"roots": list(paths)}:
                 self._noted.update(os.fsencode(path) for path in paths)
@@ -94,7 +94,7 @@ class PauseNotes:
     def _write(self, root: bytes, state: GateState, said: object, standing: dict[bytes, object]) -> None:
         standing.setdefault(root, None)
         if root not in self._noted:
-            # Before the note: a crash in between must not leave one that nobody knows of.
+            # Store this before writing the note: after a crash in between, the note must be known.
             self._noted.add(root)
             self._save()
         try:
@@ -113,7 +113,7 @@ class PauseNotes:
             self._failed(root, error)
             return
         except SilentError:
-            # The finder says so.
+            # The finder reports this.
             self._later[root] = self._monotonic() + _AGAIN
             return
         standing[root] = said
@@ -164,23 +164,23 @@ class SettingsNotes:
         self._snapshot = snapshot
         self._monotonic = monotonic
         self._met = _PathQueue()
-        #: Settings that can't be used, as they were looked at last, of each root in turns, as only some are shown; replaced whole.
+        #: Settings that could not be used at the last check, of the roots in turn, as only some are shown; replaced as a whole.
         self.problems: tuple[InvalidOverride, ...] = ()
-        #: Where a note is, or could not be left: the settings' path -> their root, and what it says.
+        #: Notes that exist or could not be written: the settings' path -> their root, and the note's text.
         self._standing: dict[bytes, tuple[bytes, str]] | None = None
         self._reviewed = float("-inf")
-        #: Those of them of which it was said that the note could not be written, or removed.
+        #: Those of them for which it was logged that the note could not be written or removed.
         self._silent: set[bytes] = set()
 
     def look(self, path: bytes) -> None:
-        """Have a settings file looked at: it was met, it changed, or it is gone.
+        """Request a check of a settings file: it was found, changed, or is gone.
 
-        Of a folder with thousands of them, only so many wait at a time: the others are met again by the next full scan.
+        Of a folder with thousands of them, only some wait at a time: the next full scan finds the others again.
         """
         self._met.put(self._root_of(path), path)
 
     def step(self, *, lost: Collection[bytes] = (), wanted: bool = True) -> None:
-        """Look at what was met, and now and then at all that is broken. Raises StateError."""
+        """Check requested files, and regularly all broken ones. Raises StateError."""
         if self._standing is None:
             notes = [note.source for note in self._ledger.outputs.notes() if os.path.basename(note.source) == NAME]  # noqa: PTH119
             self._standing = {path: (self._root_of(path), "") for path in notes}
@@ -195,11 +195,11 @@ class SettingsNotes:
         self.problems = tuple(problem for turn in in_turns for problem in turn if problem is not None)
 
     def _root_of(self, path: bytes) -> bytes:
-        """Return the watched folder that owns a path; empty where none does."""
+        """Return the watched folder of a path; empty if there is none."""
         return next((root for root, _ in self._snapshot().plan.roots if is_below(path, root)), b"")
 
     def _current(self, lost: Collection[bytes]) -> Iterator[list[InvalidOverride]]:
-        """Yield the problems of each root that are there now; where nobody can look, those of the last look."""
+        """Yield the current problems of each root; for a root that cannot be accessed, those of the last check."""
         overrides = self._snapshot().overrides
         by_root: dict[bytes, list[InvalidOverride]] = {}
         for problem in overrides.problems():
@@ -229,14 +229,14 @@ class SettingsNotes:
                 ask_in(root, partial(write, root, path, message=message, hint=FIX_HINT, ledger=self._ledger))
                 standing[path] = (root, message)
             elif not message and (path in standing or self._ledger.outputs.owned(path)):
-                # Of a root that is watched no more: as it was when it was.
+                # The root is no longer watched: leave the note as it is.
                 place = root or former
                 if not place or ask_in(place, partial(remove, place, path, self._ledger)):
                     standing.pop(path, None)
             self._silent.discard(path)
         except JobError as error:
             if not root or isinstance(error, GoneError):
-                # Should its directory come back, the ledger knows of the note.
+                # If its directory comes back, the ledger still has the note.
                 standing.pop(path, None)
                 self._silent.discard(path)
             elif path in standing and path not in self._silent:
@@ -249,7 +249,7 @@ def _has_room(standing: dict[bytes, tuple[bytes, str]], root: bytes) -> bool:
 
 
 def _problem(overrides: Overrides, root: bytes, path: bytes) -> InvalidOverride | None:
-    """Return why a settings file cannot be used now; None when it can, or is not there."""
+    """Return why a settings file cannot be used now; None if it can, or does not exist."""
     overrides.effective(root, os.path.dirname(path))  # noqa: PTH120 - bytes
     problem = overrides.problem(path)
     return problem if problem is not None and overrides.is_current(problem) else None
@@ -260,21 +260,21 @@ def _current(overrides: Overrides, problems: Collection[InvalidOverride]) -> lis
 
 
 class _PathQueue:
-    """Paths to be looked at, each once, so many of each root; given back in turns, so that no root waits for another's."""
+    """Paths to check, each once, with a limit for each root; roots take turns, so that none waits for another's paths."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._paths: dict[bytes, dict[bytes, None]] = {}
 
     def put(self, root: bytes, path: bytes) -> None:
-        """Add a path; forget it where too many of its root wait. Thread-safe."""
+        """Add a path; drop it if too many of its root wait. Thread-safe."""
         with self._lock:
             waiting = self._paths.setdefault(root, {})
             if len(waiting) < _WAITING:
                 waiting[path] = None
 
     def take(self, count: int) -> list[bytes]:
-        """Return at most `count` of them, those that wait longest of each root. Thread-safe."""
+        """Remove and return at most `count` paths, the longest waiting ones of each root. Thread-safe."""
         taken: list[bytes] = []
         with self._lock:
             while self._paths and len(taken) < count:

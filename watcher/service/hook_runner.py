@@ -1,7 +1,7 @@
-"""Run hooks: each at least once, those of one file in order, and only so many at a time.
+"""Run hooks: each at least once, those of one file in order, and a limited number at a time.
 
-What has to be run is in the ledger, so a crash loses none of it. A call that a stop or a crash has ended is run again at the
-next start, under the same id; one that failed is run again after a while, some times, however often the service starts meanwhile.
+The calls to run are in the ledger, so a crash loses none. A call that was ended by a stop or a crash is run again at the
+next start, under the same id. A call that failed is tried again some times, after a wait, however often the service starts meanwhile.
 """
 
 import json
@@ -22,15 +22,15 @@ from watcher.ledger import Ledger
 from watcher.ledger.values import HookCall
 from watcher.text import counted, printable
 
-#: Seconds between two looks at the ledger while nobody says that there is something to run.
+#: Seconds between two queries of the ledger while no call is announced.
 _LOOK: Final = 5.0
-#: Most that may be run at a time, whatever the settings say.
+#: Most hooks at a time, whatever the settings say.
 _MOST: Final = 64
 
-#: Failures that are remembered with what is said of them: the last ones.
+#: Number of failures whose messages are kept: the last ones.
 _KEPT: Final = 100
 
-#: Seconds until a hook that failed is run again, after the first time, the second and so on; then it is given up.
+#: Seconds until a failed hook is run again: after the first failure, the second and so on; then it is given up.
 AGAIN: Final = (10.0, 60.0, 300.0, 1800.0)
 
 
@@ -38,26 +38,26 @@ class RunHook(Protocol):
     """Runs a hook."""
 
     def __call__(self, argv: tuple[str, ...], payload: str, kind: str, *, retry_in: float | None) -> HookResult:
-        """Run it; `retry_in`: seconds after which it is run again if it fails, None: it is not."""
+        """Run a hook; `retry_in`: seconds after which it is run again if it fails; None: it is not run again."""
 
 
 @dataclass(frozen=True, slots=True)
 class HookFailure:
-    """Why a hook failed when it was last run."""
+    """The last failure of a hook."""
 
     kind: str
     argv: tuple[str, ...]
-    #: Where the recording is, as the hook gets it; "" where it was not about one.
+    #: The recording's path, as the hook gets it; "" if it was not about one.
     path: str
     #: Which program failed, and why.
     message: str
-    #: It is run again.
+    #: Whether it is run again.
     again: bool
-    #: When, in Unix seconds; 0: not known, as it failed before this start.
+    #: When, in Unix seconds; 0: not known, because it failed before this start.
     due: float = field(default=0.0, compare=False)
 
     def problem(self, *, later: str = "") -> dict[str, str]:
-        """Return what `status` shows of it; `later`: what is said of one that is run again, where nothing runs it at its time."""
+        """Return the failure for `status`; `later`: text for a hook that will be run again, if no process will run it at its time."""
         at = f" at {time.strftime('%H:%M:%S', time.localtime(self.due))}" if self.due else ""
         then = later or f"it is run again{at}" if self.again else "it is not run again for this"
         return {
@@ -68,7 +68,7 @@ class HookFailure:
 
 
 class HookRunner:
-    """One thread repeats `step` (as `run`), and hands the calls to threads of their own."""
+    """One thread repeats `step` (in `run`), and starts a thread for each call."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class HookRunner:
         *,
         stop: threading.Event,
     ) -> None:
-        """`run` ends a hook, and says so, once `stop` is set."""
+        """`run` ends a hook, and reports that, once `stop` is set."""
         self._ledger = ledger
         self._settings = settings
         self._call = run
@@ -89,35 +89,35 @@ class HookRunner:
         self.over = threading.Event()
         self._pool = ThreadPoolExecutor(_MOST, thread_name_prefix="hook")
         self._running: set[Future[None]] = set()
-        #: Not in the ledger yet.
+        #: Calls that are not in the ledger yet.
         self._new: deque[tuple[str, str]] = deque()
         self._noting = threading.Lock()
-        #: By kind and recording, the last ones last: `_KEPT` at most.
+        #: Failures by kind and recording, the last ones last: `_KEPT` at most.
         self._troubles: dict[tuple[str, str], HookFailure] = {}
-        #: How many were given up, beyond those, by kind and program.
+        #: Number of further failures that were given up, by kind and program.
         self._given_up: Counter[tuple[str, tuple[str, ...]]] = Counter()
-        #: Some that are run again are not among those; and how many are run again in all, as the ledger said last.
+        #: Whether there are further calls that will be run again; and the number of all such calls, by the last query.
         self._uncounted = False
         self._failing = 0
         self._count_at = 0.0
 
     def add(self, kind: str, payload: str) -> None:
-        """Have a hook run that is about no recording; from any thread, which waits for nothing."""
+        """Queue a hook that is about no recording; any thread may call it, and it does not wait."""
         self._new.append((kind, payload))
         self._news.set()
 
     @property
     def troubles(self) -> list[HookFailure]:
-        """Return the hooks whose last run failed, as they are set now, for each recording; the last ones last."""
+        """Return the last failure of each recording, only for hooks that are still configured; the last ones last."""
         settings = self._settings()
         with self._noting:
             troubles = list(self._troubles.values())
         return [trouble for trouble in troubles if trouble.argv == _argv(settings, trouble.kind)]
 
     def problems(self, room: int, *, later: str = "") -> list[dict[str, str]]:
-        """Return what `status` shows of the hooks that failed: the last `room` of them, and how many more there are.
+        """Return the failed hooks for `status`: the last `room` of them, and how many more there are.
 
-        `later`: what is said of one that is run again, where nothing runs it at its time.
+        `later`: text for a hook that will be run again, if no process will run it at its time.
         """
         troubles, settings = self.troubles, self._settings()
         with self._noting:
@@ -132,16 +132,16 @@ class HookRunner:
         return named
 
     def poke(self) -> None:
-        """Announce that there may be something to run; from any thread."""
+        """Announce that there may be a call to run; any thread may call it."""
         self._news.set()
 
     def no_more_jobs(self) -> None:
-        """Announce that nothing will be added any more."""
+        """Announce that no more calls will be added."""
         self._last.set()
         self._news.set()
 
     def run(self) -> None:
-        """Run what is due until `stop` is set, or after `no_more_jobs` until nothing is left. Raises what a thread met."""
+        """Run due calls until `stop` is set, or, after `no_more_jobs`, until none is left. Raises the error of a thread."""
         try:
             self._recall()
             while self.step():
@@ -150,7 +150,7 @@ class HookRunner:
             self._pool.shutdown(wait=True)
 
     def _recall(self) -> None:
-        """Note what had failed before this start and waits to be run again."""
+        """Read the calls that failed before this start and wait for their next try."""
         try:
             for call in self._ledger.hooks.waiting(_KEPT):
                 if argv := _argv(self._settings(), call.kind):
@@ -161,9 +161,9 @@ class HookRunner:
                 raise
 
     def step(self) -> bool:
-        """Begin what is due and may begin now; False when there is nothing more to do."""
+        """Begin the calls that are due and may begin now; return False if there is nothing more to do."""
         self._news.clear()
-        # Before the ledger is asked: what is entered after this finds the next step.
+        # Clear this before the query: calls added afterwards are found by the next step.
         last = self._last.is_set()
         for future in [future for future in self._running if future.done()]:
             self._running.discard(future)
@@ -187,13 +187,13 @@ class HookRunner:
             self._count()
             return self._taken()
         except StateBusyError:
-            # The ledger takes nothing, and the application ends: nobody waits for it any more.
+            # The ledger takes no changes, and the application ends: do not wait for it.
             if self._stop.is_set():
                 return ()
             raise
 
     def _count(self) -> None:
-        """Ask, now and then, how many calls are run again, where not all of them are remembered. Raises StateBusyError."""
+        """Query regularly how many calls will be run again, if not all of them are kept here. Raises StateBusyError."""
         if not self._uncounted or (now := time.monotonic()) < self._count_at:
             return
         self._count_at = now + _LOOK
@@ -203,16 +203,16 @@ class HookRunner:
             self._uncounted = failing > sum(trouble.again for trouble in self._troubles.values())
 
     def _taken(self) -> Sequence[HookCall]:
-        """Take the calls that may begin now. Raises StateBusyError."""
+        """Claim the calls that may begin now. Raises StateBusyError."""
         settings = self._settings()
         free = settings.concurrency - len(self._running)
         if free <= 0:
             return ()
-        # Of a host that died, only what we can run.
+        # Of dead hosts, take only calls that this host can run.
         return self._ledger.hooks.due(free, heir_of=[kind for kind in _KINDS if _argv(settings, kind)])
 
     def _attend(self, call: HookCall) -> None:
-        """Run a hook, and have the ledger drop it, or put it back where it is to be run again."""
+        """Run a hook, and delete it from the ledger, or put it back if it is to be run again."""
         argv = _argv(self._settings(), call.kind)
         delay = AGAIN[call.failures] if call.failures < len(AGAIN) else None
         ran = self._ran(call, argv, delay) if argv else None
@@ -225,12 +225,12 @@ class HookRunner:
             else:
                 self._ledger.hooks.retry(call, delay=delay, message=ran.message)
         except StateBusyError:
-            # As with a crash in this place: it is run once more.
+            # As after a crash at this point, it is run once more.
             if not self._stop.is_set():
                 raise
 
     def _ran(self, call: HookCall, argv: tuple[str, ...], delay: float | None) -> HookResult:
-        """Run a hook; `delay`: seconds after which it is run again if it fails, None: it is not."""
+        """Run a hook; `delay`: seconds after which it is run again if it fails; None: it is not run again."""
         facts = json.loads(call.payload)
         named = {"path": _path(call), "job": facts.get("job")}
         about = {key: value for key, value in named.items() if value}
@@ -258,7 +258,7 @@ class HookRunner:
                     self._given_up[oldest.kind, oldest.argv] += 1
 
     def _worked(self, call: HookCall) -> None:
-        """Note that a hook works: for this recording, and what was given up before, for whatever recording."""
+        """Note that a hook has succeeded: forget its failure for this recording, and all failures given up before."""
         with self._noting:
             self._troubles.pop((call.kind, _path(call)), None)
             for key in [key for key, other in self._troubles.items() if key[0] == call.kind and not other.again]:
@@ -275,11 +275,11 @@ def _argv(settings: HookSettings, kind: str) -> tuple[str, ...]:
 
 
 def _payload(call: HookCall) -> str:
-    """Return what the hook reads: the result's facts, the call's id, and how often it has been begun, this time included."""
+    """Return the hook's input: the result's facts, the call's id, and how often it was begun, this time included."""
     return json.dumps({**json.loads(call.payload), "id": call.id, "run": call.attempts}, ensure_ascii=False)
 
 
 def _path(call: HookCall) -> str:
-    """Return where the recording is that a call is about, as the hook gets it; "" where it is about none."""
+    """Return the path of the call's recording, as the hook gets it; "" if it is about none."""
     facts = json.loads(call.payload)
     return str(facts.get("moved_to") or facts.get("path", ""))

@@ -1,4 +1,4 @@
-"""Running jobs: what a job is run with, and which workers are blocked by a mount that hangs."""
+"""Run jobs, and find workers that are blocked by a mount that hangs."""
 
 import contextvars
 import os
@@ -24,10 +24,10 @@ from watcher.text import printable
 
 _Result = TypeVar("_Result")
 
-#: Requests of long recordings wait at the gate in threads of their own, made as they are needed; the gate decides how
-#: many are in flight, and each job has only a few pieces waiting.
+#: Most threads in which requests of long recordings wait at the gate; they are made when needed. The gate decides how
+#: many requests are in flight, and each job has only a few pieces waiting.
 _THREADS: Final = 512
-#: Seconds of work on a job after which its mount is asked whether it answers.
+#: Seconds of work on a job after which it is tested whether its mount answers.
 _LATE: Final = 1.0
 
 
@@ -45,7 +45,7 @@ class JobRunner:
         monotonic: Callable[[], float] = time.monotonic,
         mounts: Mounts | None = None,
     ) -> None:
-        """`others`: the clients of models that were named for single recordings. `mounts`: the mount table."""
+        """`others`: the clients of models requested for single recordings. `mounts`: the mount table."""
         self._ledger = ledger
         self._snapshot = snapshot
         self._others = others
@@ -55,25 +55,25 @@ class JobRunner:
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="request")
         self._sound_locks = KeyedLocks()
         self._exhausted = ExhaustedForms()
-        #: For the main thread alone.
+        #: Only for the main thread.
         self._mounts = mounts or Mounts()
-        #: A worker's sign of life -> the job that it took last, and when (monotonic).
+        #: A worker's heartbeat -> the job that it began last, and when (monotonic).
         self._at_work: dict[Heartbeat, tuple[Job, float]] = {}
 
     @property
     def clients(self) -> list[Client]:
-        """All clients that may have a request in flight."""
+        """All clients that may have requests in flight."""
         return [*self._others, self._snapshot().client]
 
     def close(self, *, wait: bool) -> None:
-        """Close the clients. `wait=False`: threads that were left behind may still use them."""
+        """Close the clients. `wait=False`: threads that did not end may still use them."""
         self._pool.shutdown(wait=wait)
         self._mounts.close()
         for client in self.clients:
             client.close()
 
     def run(self, job: Job, beat: Heartbeat) -> Outcome:
-        """Run a job, and return its outcome. Raises what `pipeline.run` raises, and OutputError where its mount hangs."""
+        """Run a job, and return its outcome. Raises what `pipeline.run` raises, and OutputError if its mount hangs."""
         snapshot = self._snapshot()
         self._at_work[beat] = (job, self._monotonic())
         _require_answer(job)
@@ -92,10 +92,10 @@ class JobRunner:
         return pipeline.run(job, tools, beat)
 
     def hung(self, beats: Collection[Heartbeat], *, seconds: float = reach.ANSWER_SECONDS) -> list[Heartbeat]:
-        """Return those workers' signs of life whose job lies on a mount that hangs, without access to the mount. For the main thread.
+        """Return the heartbeats of workers whose job is on a mount that hangs, without access to the mount. For the main thread.
 
-        It hangs when it has not answered for so many `seconds`; or where it is a network mount and the worker is overdue: it may
-        answer questions, and hang in the middle of a file.
+        A mount hangs if it has not answered for `seconds`; or if it is a network mount and the worker is overdue: it may
+        answer a test, and hang in the middle of a file.
         """
         self._at_work = {beat: work for beat, work in list(self._at_work.items()) if beat in beats}
         return [
@@ -109,29 +109,29 @@ class JobRunner:
         return self._mounts.of(self._mounts.locate(job.path)).kind is MountKind.NETWORK
 
     def job_of(self, beat: Heartbeat) -> Job | None:
-        """Return the job that a worker took last."""
+        """Return the job that a worker began last."""
         work = self._at_work.get(beat)
         return None if work is None else work[0]
 
     def ask_where_work_goes_on(self) -> None:
-        """Have helper threads look whether the mounts answer on whose files somebody has been at work for a while."""
+        """Start helper threads that test whether the mounts of longer running jobs answer."""
         late = self._monotonic() - _LATE
         for job, since in list(self._at_work.values()):
             if since < late:
                 reach.poke(job.root, partial(os.path.lexists, job.path))
 
     def _submit(self, call: Callable[[], _Result]) -> "Future[_Result]":
-        # The pool's threads are older than the job: its name and path have to travel along, for the log.
+        # The pool's threads are older than the job: pass its name and path along, for the log.
         return self._pool.submit(contextvars.copy_context().run, call)
 
 
 def lost(job: Job) -> OutputError:
-    """Return the error of a job whose folder lies on a mount that hangs."""
+    """Return the error of a job whose folder is on a mount that hangs."""
     return OutputError(f"{printable(job.root)}: {reach.SILENT}", hint=reach.SILENT_HINT, reason="lost")
 
 
 def _require_answer(job: Job) -> None:
-    """Raise OutputError when the mount that a source lies on hangs: the worker would hang, too."""
+    """Raise OutputError if the source's mount hangs, since the worker would hang, too."""
     try:
         reach.ask(job.root, partial(os.path.lexists, job.path))
     except reach.SilentError as exc:

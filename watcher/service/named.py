@@ -1,4 +1,4 @@
-"""The recordings that a person names: by a file or a folder, relative or through links, and also after they were moved away."""
+"""Find the recordings that a person names: by a file or a folder, relative or through links, or after they were moved away."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -20,26 +20,26 @@ from watcher.tree import is_below
 
 @dataclass(frozen=True, slots=True)
 class NamedRecordings:
-    """The recordings that a person named."""
+    """A path that a person named, and its recordings."""
 
-    #: The paths under which the ledger may know it, best first.
+    #: The paths that the ledger may have for it, best first.
     names: tuple[bytes, ...]
     is_folder: bool
-    #: Something is there, under the name that was given.
+    #: Whether the named path exists.
     there: bool
-    #: It is a watched folder, and nothing is there: a disk that is not mounted.
+    #: Whether it is a watched folder that does not exist: its disk is not mounted.
     away: bool
-    #: A file of its name is taken for a recording.
+    #: Whether a file with this name counts as a recording.
     is_by_name: bool
-    #: It lies in a folder that may not be entered, so that nobody knows what is there.
+    #: Whether it lies in a folder that may not be entered, so that it is not known whether it exists.
     barred: bool = False
 
     def recordings(self, ledger: Ledger, settings: Settings) -> Iterator[SourceRecord]:
-        """Yield what is known of it, in the order of the paths: a recording, or all below a folder, moved ones included."""
+        """Yield the ledger's sources for it, in the order of the paths: a recording, or all below a folder, moved ones included."""
         if not self.is_folder and (found := self._single(ledger, settings)):
             yield from found
             return
-        # Also what was moved away after it was done, and is known under the name it came by.
+        # Including sources that were moved away after they were done, and are stored under their former path.
         watched = (os.fsencode(folder.path) for folder in settings.folders)
         roots = {root for root in watched if any(is_below(name, root) for name in self.names)}
         roots.update(self.names if self.is_folder else ())
@@ -51,7 +51,7 @@ class NamedRecordings:
                     yield record
 
     def _single(self, ledger: Ledger, settings: Settings) -> list[SourceRecord]:
-        """Return what is known by one of the names, or was before it was moved away; there its name may have got a number."""
+        """Return the source with one of the names, or one that had it before it was moved away; then its new name may have a number."""
         history = ledger.history
         looks: list[Iterator[SourceRecord | None]] = [map(history.lookup, self.names)]
         if not self.there:
@@ -63,7 +63,7 @@ class NamedRecordings:
 
 
 def _moved_names(settings: Settings, names: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield where the settings of its folder move a recording that came by one of these names."""
+    """Yield the paths to which the folder's settings move a recording with one of these names."""
     for folder in settings.folders:
         root, goal = os.fsencode(folder.path), target(folder)
         for name in names if goal else ():
@@ -72,7 +72,7 @@ def _moved_names(settings: Settings, names: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def named(settings: Settings, path: bytes) -> NamedRecordings:
-    """Look what a person named. Raises ConfigError where its mount hangs."""
+    """Find out what a person named. Raises ConfigError if its mount hangs."""
     try:
         is_folder, there = reach.ask(path, partial(reach.what_is_there, path), seconds=reach.PATIENT_SECONDS)
         barred = False
@@ -87,7 +87,7 @@ def named(settings: Settings, path: bytes) -> NamedRecordings:
 
 
 def _is_by_name(settings: Settings, path: bytes) -> bool:
-    """Return whether a file of this path is taken for a recording, by its suffix or the globs of a folder."""
+    """Return whether a file with this path counts as a recording, by its suffix or the globs of a folder."""
     if is_audio(os.fsdecode(path)):
         return True
     above = [folder for folder in settings.folders if is_below(path, os.fsencode(folder.path))]
@@ -98,12 +98,12 @@ def _is_by_name(settings: Settings, path: bytes) -> bool:
 
 
 def place_of(record: SourceRecord) -> bytes:
-    """Return where a recording is now, as far as the ledger knows."""
+    """Return the current path of a recording, as far as the ledger knows it."""
     moved_to = record.outcome.moved_to if record.outcome is not None else b""
     return moved_to or record.path
 
 
 def is_there(record: SourceRecord) -> bool | None:
-    """Return whether a recording is where it is said to be; None: its folder may not be entered, or its mount does not answer."""
+    """Return whether a recording exists at its current path; None: its folder may not be entered, or its mount does not answer."""
     place = place_of(record)
     return standing([place], {record.root})[place]

@@ -1,4 +1,4 @@
-"""`once`: the walk of the daemon with one scan, until the queue is drained; for cron and batch."""
+"""`once`: do one scan, and work until the queue is empty; for cron and batch."""
 
 import math
 import os
@@ -35,24 +35,24 @@ from watcher.service.signals import Signals
 from watcher.service.thread_group import ShutdownDeadline, raise_crash
 from watcher.sidecar import NOTE
 
-#: Seconds between two looks at the queue, and at what a bar shows.
+#: Seconds between two checks of the queue, and updates of the progress bar.
 _TICK: Final = 0.2
-#: Seconds between two times that a batch writes down for `status` what it does.
+#: Seconds between two reports of a batch for `status`.
 _TELL: Final = 1.0
-#: When nothing runs and nothing was concluded for so long, the server is away for longer than a batch should wait.
+#: Seconds without a running or concluded job after which a batch no longer waits for the server.
 _PATIENCE: Final = 600.0
-#: Seconds that a batch may take, once a day, to forget what is gone.
+#: Seconds that the daily sweep may take in a batch.
 _SWEEP: Final = 10.0
-#: Attempts to place a file's outputs.
+#: Tries to place a file's outputs.
 _TRIES: Final = 3
-#: Seconds after which it is looked after where a scan takes so long.
+#: Seconds of a scan after which it is checked why it takes so long.
 _SLOW: Final = 2.0
-#: Seconds after which the finder is taken to hang in a mount that does not answer; it notices by itself where one hangs from the
-#: start.
+#: Seconds after which the finder counts as hanging in a mount that does not answer; a mount that hangs from the start is noticed
+#: by the finder itself.
 _SILENT: Final = reach.PATIENT_SECONDS + 2.0
-#: Files reported at most that could not be placed, that were done before, and that failed before.
+#: Most files to report of each kind: could not be placed, done before, failed before.
 _SHOWN: Final = 1000
-#: States of what an earlier call has concluded.
+#: States of concluded recordings.
 _CONCLUDED: Final = frozenset({State.DONE, State.FAILED})
 
 
@@ -64,14 +64,14 @@ def once(
     surroundings: Surroundings,
     again: Sequence[bytes] = (),
 ) -> Batch:
-    """Transcribe what lies at `paths` (absolute; without any: in the configured folders) and what is queued.
+    """Transcribe recordings at `paths` (absolute; if empty: in the configured folders), and queued ones.
 
-    `again`: what was queued to be transcribed once more; nothing else is looked for then.
+    `again`: recordings queued to be transcribed again; then no others are searched for.
 
-    Raises ConfigError and StateError; a daemon that works on the same state is a StateLockedError.
+    Raises ConfigError and StateError; StateLockedError if a daemon uses the same state.
     """
     made = plan(config)
-    # Nothing new arrives that a place should be kept free for.
+    # No place has to be reserved: nothing new arrives.
     made = replace(made, gate=replace(made.gate, reserve=0))
     places = SearchPlaces() if again else search_places(made, paths)
     with Signals() as signals:
@@ -81,7 +81,7 @@ def once(
             on_death=signals.wake,
             environment=surroundings.environment,
             advice=HoldAdvice(RunContext.BATCH),
-            # A person who runs a batch wants to hear of a full disk, not to wait for it.
+            # In a batch, a full disk is reported at once, not waited for.
             waits=False,
         )
         run = _BatchRun(
@@ -96,13 +96,13 @@ def once(
         finally:
             run.end(config.settings.service.drain_seconds, signals)
             if run.batch.left_behind and (sys.exception() is not None or application.error is not None):
-                # See Service: a thread that hangs can't be helped, and must not keep a batch from ending.
+                # As in Service, a thread that hangs must not keep the batch from ending.
                 os._exit(StateError.exit_code)
             counts = application.direct.history.counts()
             elsewhere = queued_elsewhere(application.direct, run.scope, limit=_SHOWN)
             application.close()
     raise_crash(application.error)
-    # What was reported as failed, because it cannot be placed, is not reported twice.
+    # Do not report files twice that failed because their outputs cannot be placed.
     run.batch.queued = counts[State.READY] + counts[State.DELAYED] - run.batch.unplaced
     if run.batch.queued:
         run.batch.queued_earlier, run.batch.queued_earlier_count = elsewhere
@@ -112,12 +112,12 @@ def once(
 
 
 class _BatchRun:
-    """The batch on its way."""
+    """A running batch."""
 
     def __init__(
         self, application: Application, show: Callable[[BatchProgress], None], *, named: Collection[bytes], again: bool
     ) -> None:
-        """`named`: files that a person named; `again`: those, and nothing else, are transcribed once more."""
+        """`named`: files that a person named; `again`: only these are transcribed, once more."""
         self.batch = Batch()
         self._application = application
         self._named = named
@@ -127,9 +127,9 @@ class _BatchRun:
         self.scope = BatchScope(recordings=frozenset(named))
         self._idle_since = time.monotonic()
         self._concluded = 0
-        #: The signals that ended it.
+        #: The signals that asked for the end.
         self._asked: Sequence[signal.Signals] = ()
-        #: What `status` shows of this process; what of it was written down last, and when (monotonic).
+        #: Facts about this process for `status`; those stored last, and when (monotonic).
         self._about: dict[str, Any] = {
             "pid": os.getpid(),
             "version": __version__,
@@ -138,7 +138,7 @@ class _BatchRun:
             "endpoint": application.plan.endpoint.name,
             "model": application.plan.endpoint.model,
         }
-        #: Those that were not there when work on them was to begin, and the paths that were found by this call.
+        #: Files that were gone when their jobs began; and the paths found by this call.
         self._absent: list[NotTaken] = []
         self._queued: Collection[bytes] = ()
         self._told: dict[str, Any] = {}
@@ -147,20 +147,20 @@ class _BatchRun:
 
     @property
     def is_complete(self) -> bool:
-        """Whether everything was found, and no program that hears of results is left to be run."""
+        """Whether everything was found, and no hook is left to run."""
         hooks = self._application.plan.settings.hooks
         is_heard = self._application.hook_runner.over.is_set() or not (hooks.on_done or hooks.on_failed)
         return self._found.is_set() and is_heard
 
     def sum_up(self) -> None:
-        """Note what takes all results to know; all threads must have ended.
+        """Complete the result; all threads must have ended.
 
-        That is which of the concluded recordings the call is not about, and which were worked on again. What an earlier call
-        had left in the queue, and was renamed or removed since, is forgotten without a word.
+        This separates concluded recordings that the call is not about, and those that were processed again. Recordings that an
+        earlier call had left in the queue, and that were renamed or removed since, are not reported.
         """
         application = self._application
         if self.is_complete and not self.batch.queued and not application.given_up:
-            # It was asked to end, and had done all of its work by then.
+            # It was asked to end after all its work was done.
             self.batch.interrupted = False
         self.batch.paid_seconds = 0.0 if application.plan.is_free else application.gate.paid_seconds
         self.batch.given_up = application.given_up
@@ -173,7 +173,7 @@ class _BatchRun:
         self.batch.earlier.extend(path for path in concluded if path not in self.scope)
 
     def work(self, places: SearchPlaces, signals: Signals) -> None:
-        """Find and work until nothing is left to do, or nothing can be done."""
+        """Find and process recordings until nothing is left to do, or nothing can be done."""
         application = self._application
         self.scope = replace(self.scope, folders=places.below)
         application.start(inspect=lambda _path: None)
@@ -195,7 +195,7 @@ class _BatchRun:
                 return
 
     def catch_up(self, signals: Signals) -> None:
-        """Forget what is gone, if that is due; neither a mount that begins to hang nor a person who ends it is kept waiting."""
+        """Run the daily sweep if it is due; do not wait for it if a mount hangs or a person ends the batch."""
         swept: Future[None] = Future()
 
         def sweep() -> None:
@@ -209,7 +209,7 @@ class _BatchRun:
         reach.poke(b"history", sweep)
         until = time.monotonic() + 2 * _SWEEP
         while not swept.done():
-            # All of the work is done, so that this is no interruption of it.
+            # All work is done, so this is no interruption.
             if signals.wait(_TICK / 4) or time.monotonic() > until:
                 return
         swept.result()
@@ -220,7 +220,7 @@ class _BatchRun:
         return self.batch.interrupted
 
     def end(self, seconds: float, signals: Signals) -> None:
-        """Wait so long for requests in flight, or until Ctrl-C comes again, and end all threads."""
+        """Wait `seconds` for requests in flight, or until a second Ctrl-C, and end all threads."""
         application = self._application
         if self.batch.interrupted:
             sentence = application.report_stopping(seconds, by_hand=signal.SIGINT in self._asked)
@@ -239,13 +239,13 @@ class _BatchRun:
         self.batch.stuck = () if ending.in_haste else tuple(late)
 
     def _follow_end(self) -> None:
-        """Show how far the last requests are, and write it down for `status`."""
+        """Show the progress of the last requests, and store it for `status`."""
         with suppress(StateError):
             self._show(self._progress(self._application.direct.history.counts(), self._application.gate.state()))
         self._tell()
 
     def _tell(self) -> None:
-        """Write down for `status` what is asked now, where it is not what was written last; not all the time."""
+        """Store the requests in flight for `status`, if they changed; not all the time."""
         facts, now = {**self._about, **self._application.at_the_server()}, time.monotonic()
         if facts == self._told or now - self._told_at < _TELL:
             return
@@ -254,7 +254,7 @@ class _BatchRun:
             reach.ask(b"telling", partial(self._application.direct.memory.remember, SERVICE, facts), seconds=_TICK)
 
     def _dropped(self, dropped: tuple[bytes, JobError]) -> None:
-        """Note a file that changed or disappeared while it was worked on; the next run finds it as it is then."""
+        """Note a file that changed or disappeared while it was processed; the next run finds it."""
         path, error = dropped
         left = NotTaken(path, error.reason, "while it was worked on", named=path in self._named)
         if isinstance(error, AbsentError) and not left.named:
@@ -268,7 +268,7 @@ class _BatchRun:
         self._application.thread_group.start(self._finder, partial(self._find, places, self._finder))
 
     def _find_elsewhere(self, places: SearchPlaces) -> SearchPlaces:
-        """Have another thread look at the places whose mounts answer, when the finder may hang in one that does not."""
+        """If the finder may hang in a mount, search the places whose mounts answer in another thread."""
         for root in places.roots:
             reach.poke(root, partial(os.path.lexists, root))
         silent = [root for root in places.roots if reach.is_silent(root, seconds=_SILENT)]
@@ -285,13 +285,13 @@ class _BatchRun:
         files = [os.fsencode(path) for _, path in places.files]
         follow_moved(ledger, self._application.plan, files, stop=self._application.stop)
         unfinished = {path for path, state in known_below(ledger, places.below) if state not in _CONCLUDED}
-        # Before the scan, which queues those that were touched since, so that work on them begins at once.
+        # Do this before the scan: it queues touched files, and work on them begins at once.
         trials = announce_trials_at(ledger, self._application.plan, places)
         collected = collect(places.folders, places.files, ledger, stop=self._application.stop, parts=places.parts)
         if finder != self._finder:
-            # It hung until now, and another one has looked at the rest meanwhile.
+            # It hung until now, and another thread has searched the other places meanwhile.
             return
-        # After the scan, so that what changed is queued with its new stamp.
+        # Do this after the scan, so that changed files are queued with their new stamp.
         ledger.queue.queue_again(sorted(set(trials).difference(collected.queued)))
         again = {*trials, *self._queue_lacking(places)}
         before = self._concluded_before(places, {*unfinished, *collected.queued, *collected.known, *again})
@@ -307,7 +307,7 @@ class _BatchRun:
     def _report(
         self, places: SearchPlaces, collected: ScanResult, before: "_Concluded", again: Collection[bytes]
     ) -> None:
-        """Note what was found for the result."""
+        """Add what was found to the result."""
         self.batch.again.extend(sorted(again))
         self.batch.left.extend((*places.barred, *collected.left))
         self.batch.unwatched.extend(collected.unwatched)
@@ -325,7 +325,7 @@ class _BatchRun:
         self.batch.failed_before = before.some[State.FAILED]
 
     def _concluded_before(self, places: SearchPlaces, now: Collection[bytes]) -> "_Concluded":
-        """Return what was concluded below the folders before this call, and is still there; `now`: worked on, or reported elsewhere."""
+        """Return existing recordings below the folders that were concluded before; `now`: processed or reported by this call."""
         before = _Concluded()
         for path, state in known_below(self._application.ledger, places.below):
             if self._application.stop.is_set():
@@ -336,7 +336,7 @@ class _BatchRun:
         return before
 
     def _queue_lacking(self, places: SearchPlaces) -> list[bytes]:
-        """Queue what is done and has lost outputs; return the paths."""
+        """Queue done recordings that have lost outputs; return their paths."""
         ledger = self._application.ledger
         rows = chain(
             chain.from_iterable(map(ledger.outputs.below, places.below)),
@@ -348,12 +348,12 @@ class _BatchRun:
         return ledger.queue.queue_again(sorted(found))
 
     def _over(self, counts: dict[State, int], state: GateState) -> bool:
-        """Return whether the batch ends: all concluded, or the server holds up everything that is left."""
+        """Return whether the batch ends: all is concluded, or the rest waits for the server for too long."""
         concluded = len(self.batch.done) + len(self.batch.failed)
         hung = self._application.hung_jobs()
         queued, running = counts[State.READY] + counts[State.DELAYED], counts[State.RUNNING] - len(hung)
         if not running and self._application.output_failures.stuck(_TRIES) >= queued:
-            # Nobody frees the disk, opens the folder or repairs the mount for a batch.
+            # During a batch, nobody will free the disk, open the folder or repair the mount.
             if queued:
                 records = self._application.ledger.history.records(State.READY, State.DELAYED, limit=_SHOWN)
                 self.batch.unplaced = len(records)
@@ -366,7 +366,7 @@ class _BatchRun:
         if running or concluded != self._concluded:
             self._idle_since, self._concluded = time.monotonic(), concluded
             return False
-        # What somebody is about to find out is waited for; a dead server, a wrong key or an empty account is not.
+        # Wait for a probe that is running or due; do not wait for a dead server, a wrong key or an empty account.
         hopeless = state.status is GateStatus.HELD and not state.due
         if hopeless or time.monotonic() - self._idle_since > _PATIENCE:
             self.batch.held = state
@@ -392,7 +392,7 @@ class _BatchRun:
 
 @dataclass(frozen=True, slots=True)
 class _Concluded:
-    """Recordings by state, done or failed: how many there are, and some of them."""
+    """Recordings that were concluded before: their number, and some of them."""
 
     count: Counter[State] = field(default_factory=Counter)
     some: defaultdict[State, list[bytes]] = field(default_factory=lambda: defaultdict(list))

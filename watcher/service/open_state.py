@@ -1,4 +1,4 @@
-"""The state of an application: its directory, its ledger, and waiting for a ledger that takes no changes now."""
+"""The state of an application: its directory and its ledger, also in a form that waits while it takes no changes."""
 
 import threading
 from collections.abc import Callable
@@ -19,16 +19,15 @@ _SPOOL: Final = "spool"
 
 
 class OpenState:
-    """The opened state; it is closed with its ledger."""
+    """The opened state; closing its ledger closes it."""
 
     def __init__(self, plan: Plan, *, waits: bool, clock: Callable[[], float]) -> None:
         """Open the ledger, and clear the spool. Raises StateError and ConfigError.
 
-        `waits`: while the ledger takes no changes (a full disk), those that have it from `waiting` wait. `clock` dates what
-        is stored.
+        `waits`: while the ledger takes no changes (a full disk), users of `waiting` wait. `clock`: for stored times.
         """
         directory = plan.config.state_directory
-        #: Directory for pieces on their way to the server.
+        #: Directory for pieces that are to be sent.
         self.spool = directory / _SPOOL
         try:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -38,11 +37,11 @@ class OpenState:
                 f"the state directory {directory} cannot be made: {exc.strerror}",
                 hint="make it writable for this user, or name another one: state.dir",
             ) from exc
-        #: The ledger that fails rather than waits: for the main thread, which has to see signals.
+        #: The ledger that fails instead of waiting: for the main thread, which has to handle signals.
         self.direct, salvage = open_or_salvage(
             directory, plan.settings.state.url, roots=plan.settings.roots, clock=clock
         )
-        #: The ledger was damaged.
+        #: Whether the ledger was damaged.
         self.amnesia = salvage is not None
         if salvage is not None:
             _report(salvage)
@@ -51,7 +50,7 @@ class OpenState:
         self._waits = waits
 
     def waiting(self, given_up: threading.Event) -> Ledger:
-        """Return the ledger for a thread that waits, if need be, until `given_up`."""
+        """Return the ledger in a form whose calls wait, if need be, until `given_up`."""
         return retrying(self.direct, self.retry, given_up) if self._waits else self.direct
 
 

@@ -1,4 +1,4 @@
-"""Translate the settings into what each package takes; the only place that knows both."""
+"""Convert the settings to the values that each package takes; only this module knows both."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -30,25 +30,25 @@ from watcher.spelling import forms
 from watcher.text import printable
 from watcher.tree import is_below
 
-#: What a folder's own `.watcher.toml` may say.
+#: The settings that a folder's own `.watcher.toml` may have.
 OVERRIDABLE: Final = {"transcript": tuple(keys("transcript")), "subtitles": tuple(keys("subtitles"))}
 _RULES: Final = TypeAdapter[CaptionRules](SubtitleRules)
 _MEBIBYTE: Final = 1024 * 1024
-#: A host that refuses requests without a key; a server of one's own may not.
+#: A host that refuses requests without a key; private servers may not need one.
 _OPENAI: Final = "api.openai.com"
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one set of settings means for every package; immutable, so that a reload replaces it as a whole."""
+    """The values of one set of settings for all packages; immutable, so that a reload replaces it as a whole."""
 
     config: Config
     endpoint: Endpoint
     gate: GateOptions
     folders: tuple[Folder, ...]
-    #: Path of each root -> its settings; the longest one that holds a path owns it.
+    #: Path and settings of each root; a path belongs to the longest root that contains it.
     roots: tuple[tuple[bytes, FolderSettings], ...]
-    #: The same by real path, where links lead to it and its mount answers.
+    #: The same with real paths, for roots behind links whose mount answers.
     real_roots: tuple[tuple[bytes, FolderSettings], ...]
 
     @property
@@ -62,11 +62,11 @@ class Plan:
         return is_offline(self.endpoint.model)
 
     def folder(self, path: bytes) -> FolderSettings | None:
-        """Return the folder that owns a path, as the ledger knows it or without links: of nested roots, the nearest."""
+        """Return the folder of a path, as in the ledger or without links; of nested roots, the inner one."""
         return next((folder for root, folder in (*self.roots, *self.real_roots) if is_below(path, root)), None)
 
     def wanted(self, job: Job, overrides: Sections | None = None) -> JobSettings:
-        """Return what is to be made of a source; `overrides`: what the `.watcher.toml` above it say."""
+        """Return the settings of a source; `overrides`: the values of the `.watcher.toml` files above it."""
         folder = self.folder(job.path)
         transcript = self.settings.transcript if folder is None else folder.transcript(self.settings.transcript)
         rules = self.settings.subtitles
@@ -94,7 +94,7 @@ class Plan:
 
 
 def check_overrides(settings: Settings, sections: Sections) -> None:
-    """Check that values of a `.watcher.toml` can be used on top of some settings. Raises ValueError that says why not."""
+    """Check that values of a `.watcher.toml` can be used on top of some settings. Raises ValueError with the reason if not."""
     rules = {**asdict(settings.subtitles), **sections["subtitles"]}
     transcript = {**settings.transcript.model_dump(), **sections["transcript"]}
     for name, judge, values in (
@@ -112,15 +112,15 @@ def _overridden(transcript: TranscriptSettings, sections: Sections) -> Transcrip
 
 
 def endpoint_of(settings: Settings) -> Endpoint:
-    """Return the server that the settings name. Raises ConfigError."""
+    """Return the endpoint of the settings. Raises ConfigError."""
     api = settings.api
     return Endpoint(url=api.url, model=api.model, key=api.key, max_upload_bytes=int(api.max_upload_mb * _MEBIBYTE))
 
 
 def require_key(endpoint: Endpoint, *, offline: bool = True) -> None:
-    """Raise ConfigError when there is no key for a host that refuses requests without one.
+    """Raise ConfigError if there is no key for a host that refuses requests without one.
 
-    `offline`: the command can be run with --offline instead.
+    `offline`: whether the command has the option --offline.
     """
     if not endpoint.secret and urlsplit(endpoint.transcriptions).hostname == _OPENAI:
         remedy = "set WATCHER_API__KEY (or api.key), or have watcher setup ask for it"
@@ -130,9 +130,9 @@ def require_key(endpoint: Endpoint, *, offline: bool = True) -> None:
 
 
 def plan(config: Config, *, keyless: bool = False, offline: bool = True) -> Plan:
-    """Translate settings. Raises ConfigError for what can't work: a root that is a file, no key for OpenAI's host.
+    """Convert settings. Raises ConfigError for impossible ones: a root that is a file, no key for OpenAI's host.
 
-    `keyless`: nothing will be asked of the server, so a missing key is no error. `offline`: see `require_key`.
+    `keyless`: no request will be made, so a missing key is no error. `offline`: see `require_key`.
     """
     settings = config.settings
     api = settings.api
@@ -156,7 +156,7 @@ def plan(config: Config, *, keyless: bool = False, offline: bool = True) -> Plan
             folders=len(folders),
         ),
         folders=folders,
-        # What lies in a directory that has two names is known by the first.
+        # If a directory has two names, the first one is used.
         roots=tuple(sorted(_longest_first(roots), key=lambda pair: pair[0] in doubles)),
         real_roots=_longest_first([(real[root], folder) for root, folder in roots if root in real]),
     )
@@ -175,7 +175,7 @@ def _looked_at(roots: Iterable[bytes]) -> dict[bytes, bytes]:
 
 
 def _doubles(real: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
-    """Return each root that is the same directory as an earlier one, and that one; `real`: real path of each root."""
+    """Return each root that is the same directory as an earlier one, with the earlier one; `real`: real path of each root."""
     mounts, first = Mounts(), dict[bytes, bytes]()
     mounts.close()
     found = {root: first.setdefault(mounts.spot(path), root) for root, path in real.items()}
@@ -183,17 +183,17 @@ def _doubles(real: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
 
 
 def doubles(settings: Settings) -> dict[bytes, bytes]:
-    """Return each watched folder that is the same directory as an earlier one, and that one, as far as their mounts answer."""
+    """Return each watched folder that is the same directory as an earlier one, with that one, as far as their mounts answer."""
     roots = [os.fsencode(folder.path) for folder in settings.folders]
     real = reach.real_paths(roots)
     return _doubles({root: real[root] for root in roots if root in real})
 
 
 def spellings(settings: Settings, path: bytes) -> tuple[bytes, ...]:
-    """Return the paths under which the ledger may know a file or folder that a person names, relative or through links.
+    """Return the paths that the ledger may have for a file or folder that a person names, relative or through links.
 
-    It knows sources below their folders as these are configured, links included. A mount that does not answer is not
-    waited for: below it a path is taken by its name alone.
+    The ledger has sources below their folders as these are configured, links included. Do not wait for a mount that does not
+    answer: its links are not resolved.
     """
     named = os.path.abspath(path)  # noqa: PTH100 - bytes; links stay
     places = reach.real_paths([named, *(os.fsencode(folder.path) for folder in settings.folders)])
@@ -203,7 +203,7 @@ def spellings(settings: Settings, path: bytes) -> tuple[bytes, ...]:
         root = os.fsencode(folder.path)
         there = places.get(root, root)
         if real == there or is_below(real, there):
-            # What is not there any more may be known in another normalisation than it is named in.
+            # If it is gone, its stored name may have another Unicode normalisation than the named one.
             found += [root.rstrip(b"/") + below for below in forms(real[len(there.rstrip(b"/")) :])]
     return tuple(dict.fromkeys(found))
 
@@ -213,23 +213,23 @@ def _longest_first(roots: list[tuple[bytes, FolderSettings]]) -> tuple[tuple[byt
 
 
 def target(folder: FolderSettings | None) -> str:
-    """Return the folder, below the watched one, that finished recordings move to; "" when they stay."""
+    """Return the folder, below the watched one, to which finished recordings are moved; "" if they stay."""
     return "" if folder is None or folder.after == "keep" else folder.after.removeprefix("move:")
 
 
 def wanted_by_folder(
     made: Plan, report: Callable[[InvalidOverride], None] = lambda _problem: None
 ) -> Callable[[Job], JobSettings]:
-    """Return what tells what is to be made of a source, by the settings and each `.watcher.toml` above it; touches its folders.
+    """Return a function for the settings of a source, with the `.watcher.toml` files above it. The function accesses these folders.
 
-    One that cannot be used counts as not there, as for the worker, which reports it; `report` is called for it.
+    A file that cannot be used is ignored, as by the worker, which reports it; `report` is called for it.
     """
     overrides = Overrides(OVERRIDABLE, validate=made.check_overrides, report=report)
     return lambda job: made.wanted(job, overrides.effective(job.root, os.path.dirname(job.path)))  # noqa: PTH120 - bytes
 
 
 def folder_for(settings: Settings, folder: FolderSettings) -> Folder:
-    """Return what finding needs to know of a folder."""
+    """Return the finder's settings of a folder."""
     done = target(folder).strip("/")
     return Folder(
         name=folder.name,
@@ -248,11 +248,11 @@ def folder_for(settings: Settings, folder: FolderSettings) -> Folder:
 
 
 def no_folder(path: str) -> ConfigError:
-    """Return the error of a folder that a person named for the watch, and that is not there."""
+    """Return the error for a folder that is to be watched and does not exist."""
     hint = "mount it first, if it lies on a disk or a share of its own; else make it: mkdir -p "
     return ConfigError(f"there is no folder {printable(path)}", hint=f"{hint}{quoted(path)}")
 
 
 def not_a_folder(path: bytes) -> ConfigError:
-    """Return the error of a file where a folder should be."""
+    """Return the error for a file in place of a folder."""
     return ConfigError(f"{printable(path)} is a file, not a folder", hint="give the folder it lies in")

@@ -1,4 +1,4 @@
-"""What a running service shows of itself: for `status` and other hosts, in the ledger; for systemd, in a line."""
+"""Publish the state of a running service: in the ledger, for `status` and other hosts; as one line, for systemd."""
 
 import os
 import time
@@ -18,30 +18,30 @@ from watcher.service.folder_notes import FIX_HINT
 from watcher.systemd import Notifier
 from watcher.text import printable
 
-#: Seconds between two writings of what `status` shows of the service, unless it changed for people to see.
+#: Seconds between two updates of the facts for `status`, unless they changed visibly.
 _SHOWN: Final = 5.0
-#: Problems of folders, and files that are not whole yet, shown at most.
+#: Most problems of folders, and most files that are not whole yet, to show.
 _PROBLEMS: Final = 20
-#: Seconds that the ledger gets to take the news of a stop.
+#: Seconds for the ledger to store the news of a stop.
 _TOLD: Final = 0.5
 
 
 @dataclass(slots=True)
 class ReloadState:
-    """What became of the requests to read the settings anew."""
+    """The results of requests to read the settings again."""
 
     #: The last request to try again, see `gate.request_resume`.
     requests: int = 0
-    #: Why the last reload changed nothing; "" when it did, or there was none.
+    #: Why the last reload changed nothing; "" if it did, or there was none.
     refused: str = ""
-    #: Whether only a restart brings what it refused.
+    #: Whether the refused settings need a restart.
     needs_restart: bool = False
-    #: Digest of the settings file at the last reload; "" where it could not be read.
+    #: Digest of the settings file at the last reload; "" if it could not be read.
     met: str = ""
 
 
 class StatusPublisher:
-    """Writes down what can't be seen from the ledger's rows, when it has changed. For the main thread."""
+    """Stores facts that are not in the ledger's rows, when they change. For the main thread."""
 
     def __init__(
         self,
@@ -65,25 +65,25 @@ class StatusPublisher:
         self._shown_at = 0.0
 
     def show_trouble(self, message: str) -> None:
-        """Show systemd why nothing can be written down."""
+        """Show systemd why nothing can be stored."""
         if self._shown != (message,):
             self._shown = (message,)
             self._notifier.status(message)
 
     def begin(self) -> None:
-        """Write down what is known before work begins, so that nobody finds results of a service that says nothing of itself.
+        """Store the first facts before work begins, so that there are no results of a service without facts.
 
         Raises StateError.
         """
         self.show(self._application.gate.state())
-        # What follows is soon more, and not too soon for another writing.
+        # The next update must not wait: soon there will be more to show.
         self._shown = ()
 
     def show(self, state: GateState) -> None:
-        """Write everything down, and tell systemd. Raises StateError."""
+        """Store everything, and notify systemd. Raises StateError."""
         application, states = self._application, self._finder.states()
         folders, incoming = list(map(_folder, states)), list(islice(_incoming(states), _PROBLEMS))
-        # In this order: of the files that are counted as done the outcome tells, and the server's state explains the outcome.
+        # This order matters: each file counted as done has its outcome, and the server's state explains the outcome.
         counts = application.direct.history.counts()
         resumed = {
             "number": self._reloads.requests,
@@ -120,7 +120,7 @@ class StatusPublisher:
         application.direct.memory.remember(SERVICE, self._facts)
 
     def _settings(self) -> dict[str, Any]:
-        """Return which settings file is in use, so that `status` can compare it with the one on the disk."""
+        """Return the settings file in use, so that `status` can compare it with the one on the disk."""
         config = self._application.plan.config
         file = "" if config.file is None else printable(str(config.file.absolute()))
         return {
@@ -133,7 +133,7 @@ class StatusPublisher:
         }
 
     def _problems(self, states: Sequence[FolderState]) -> Iterator[dict[str, str]]:
-        """Yield what a person should see to, but for hooks that failed."""
+        """Yield the problems that a person should solve, without failed hooks."""
         application = self._application
         if (fleet := application.gate.trouble) is not None:
             yield _problem("fleet", fleet.message, fleet.hint)
@@ -143,9 +143,9 @@ class StatusPublisher:
         yield from (_problem(one.path, one.why, one.hint) for one in obstacles)
 
     def show_stopping(self, until: float) -> None:
-        """Write down for `status` that it stops, until when at the latest (Unix time), and what is in flight.
+        """Store for `status` that it is stopping, by when at the latest (Unix time), and the requests in flight.
 
-        A ledger that does not take it is not waited for.
+        Do not wait for a ledger that takes no changes.
         """
         facts = {**self._facts, **self._application.at_the_server(), "stopping": until}
         if facts == self._facts:
@@ -185,7 +185,7 @@ def _problem(path: str | bytes, message: str, hint: str) -> dict[str, str]:
 
 
 def status_line(counts: dict[Any, int], state: GateState, trouble: str = "") -> str:
-    """Return the state of the service in one line, first what stops everything: for systemd's STATUS."""
+    """Return the state of the service in one line, for systemd's STATUS; what stops everything comes first."""
     queued = counts["ready"] + counts["delayed"]
     parts = [f"{counts['running']} running", f"{queued} queued", f"{counts['done']} done"]
     if counts["failed"]:

@@ -1,4 +1,4 @@
-"""The places that a batch searches: what a person named, or the configured folders."""
+"""The places that a batch searches: the named ones, or the configured folders."""
 
 import os
 from collections.abc import Callable, Collection, Sequence
@@ -17,31 +17,31 @@ from watcher.tree import is_below
 
 @dataclass(frozen=True, slots=True)
 class SearchPlaces:
-    """Places to search, each with the settings of the folder that owns it."""
+    """Places to search, each with the settings of its folder."""
 
     folders: tuple[Folder, ...] = ()
     #: Directories inside folders, and files.
     parts: tuple[tuple[Folder, str], ...] = ()
     files: tuple[tuple[Folder, str], ...] = ()
-    #: What a person named and the user of this process may not look at.
+    #: Named places that this process has no permission to access.
     barred: tuple[NotTaken, ...] = ()
-    #: Watched folders that were among them, and whose mount began to hang.
+    #: Watched folders among them whose mount began to hang.
     lost: tuple[bytes, ...] = ()
 
     @property
     def below(self) -> tuple[bytes, ...]:
-        """The directories of which everything below is meant."""
+        """The directories that are searched with everything below."""
         folders = [os.fsencode(folder.path) for folder in self.folders]
         return tuple(dict.fromkeys([*folders, *(os.fsencode(path) for _, path in self.parts)]))
 
     @property
     def roots(self) -> tuple[bytes, ...]:
-        """The watched folders that all of it lies in."""
+        """The watched folders of all places."""
         folders = [*self.folders, *(folder for folder, _ in (*self.parts, *self.files))]
         return tuple(dict.fromkeys(os.fsencode(folder.path) for folder in folders))
 
     def without(self, roots: Collection[bytes]) -> "SearchPlaces":
-        """Return what does not lie in these."""
+        """Return the places outside these roots."""
         return SearchPlaces(
             tuple(folder for folder in self.folders if os.fsencode(folder.path) not in roots),
             tuple(pair for pair in self.parts if os.fsencode(pair[0].path) not in roots),
@@ -52,9 +52,9 @@ class SearchPlaces:
 
 
 def search_places(made: Plan, paths: Sequence[str]) -> SearchPlaces:
-    """Sort what a person named: whatever lies below a configured folder is that folder's, under its name there.
+    """Assign named paths to folders: a path below a configured folder belongs to it, with its name there.
 
-    The rest has its real name: a recording that is reached through several links is one recording. Without paths, it is the
+    Other paths are resolved, so that a recording behind several links is one recording. Without paths, return the
     configured folders. Raises ConfigError.
     """
     if not paths:
@@ -80,7 +80,7 @@ def search_places(made: Plan, paths: Sequence[str]) -> SearchPlaces:
 
 
 def _require_one(folders: Sequence[Folder]) -> None:
-    """Raise ConfigError where none of the folders is there; of one whose mount hangs nothing is known yet."""
+    """Raise ConfigError if none of the folders exists; one whose mount hangs may exist."""
     calls = {os.fsencode(folder.path): partial(os.path.isdir, folder.path) for folder in folders}
     if not any(reach.ask_all(calls, seconds=reach.PATIENT_SECONDS).values()):
         names = ", ".join(printable(folder.path) for folder in folders)
@@ -89,7 +89,7 @@ def _require_one(folders: Sequence[Folder]) -> None:
 
 
 def _place(made: Plan, path: str) -> SearchPlaces:
-    """Find what a person named. Raises ConfigError when nothing is there, or its mount hangs."""
+    """Return the place that a person named. Raises ConfigError if it does not exist, or its mount hangs."""
     try:
         is_folder, is_there = reach.ask(
             os.fsencode(path), partial(reach.what_is_there, path), seconds=reach.PATIENT_SECONDS
@@ -122,9 +122,9 @@ def _place(made: Plan, path: str) -> SearchPlaces:
 def _owner(
     made: Plan, path: str, place: Callable[[bytes], bytes] = lambda path: path
 ) -> tuple[FolderSettings | None, str]:
-    """Return the configured folder that a path is or lies in, and its name there; else None, and the path as given.
+    """Return the configured folder that a path is or lies in, and its name there; else None, and the path unchanged.
 
-    It lies in a folder when the folder's own descriptor leads to its `place`: through no link on the way.
+    It lies in a folder if `place` can be opened from the folder without following a link.
     """
     names = spellings(made.settings, os.fsencode(path))
     for root, owner in made.roots:
@@ -138,23 +138,23 @@ def _owner(
 
 
 def _reach(root: bytes, place: bytes) -> None:
-    """Raise OSError where a link, or nothing, is on the way from a root to a directory below it."""
+    """Raise OSError if there is a link on the way from a root to a directory below it, or the directory does not exist."""
     with tree.directory(root, place):
         pass
 
 
 def _inside(made: Plan, path: str) -> tuple[Folder, ...]:
-    """Return the configured folders that lie in a directory: what is in them is theirs."""
+    """Return the configured folders inside a directory; recordings in them belong to them."""
     real = os.fsencode(_real(path))
     return tuple(folder_for(made.settings, owner) for root, owner in made.real_roots if is_below(root, real))
 
 
 def _known(made: Plan, path: str) -> str:
-    """Return the name of a directory that no configured folder owns: as it is named where that says whose settings hold, or real."""
+    """Return the name of a directory outside all configured folders: as named if that decides which settings apply, else resolved."""
     return _real(path) if made.folder(os.fsencode(path)) is None else path
 
 
 def _real(path: str) -> str:
-    """Return where the links in a path lead; the path itself where its mount does not answer."""
+    """Resolve the links in a path; return the path unchanged if its mount does not answer."""
     given = os.fsencode(path)
     return os.fsdecode(reach.real_paths([given]).get(given, given))

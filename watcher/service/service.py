@@ -32,15 +32,15 @@ from watcher.systemd import Notifier
 
 _log = structlog.get_logger()
 
-#: The main loop looks around this often, when no signal comes.
+#: Seconds between two checks of the main loop, if no signal comes.
 _TICK: Final = 1.0
-#: Seconds after drain_seconds at which the process ends, whatever its threads do. Promised: 10.
+#: Seconds after drain_seconds at which the process ends in any case. Documented: 10.
 _LATEST: Final = 9.5
-#: Seconds after a second Ctrl-C at which it ends, whatever its threads do. Promised: 2.
+#: Seconds after a second Ctrl-C at which it ends in any case. Documented: 2.
 _LATEST_IN_HASTE: Final = 1.9
-#: The same, counted from when it is known that the main thread does not hear the signal: 1.5 s less, as the signal came earlier.
+#: The same, from the moment when it is known that the main thread does not handle the signal, which came 1.5 s earlier.
 _LATEST_UNHEARD: Final = _LATEST - 1.5
-#: A finder that has not looked around for this long hangs; a scan of a slow disk is no hang.
+#: Seconds without a sign of life after which the finder counts as hanging; a scan of a slow disk gives signs of life.
 _FINDER_SILENT: Final = 120.0
 _TAKE_BACK: Final = "take back what was changed last in the settings, and reload again"
 
@@ -59,9 +59,9 @@ class Service:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`reload` reads all settings anew and raises ConfigError. Raises ConfigError when `config` can't work.
+        """`reload` reads all settings again and raises ConfigError. Raises ConfigError for an impossible `config`.
 
-        `watches=False`: other hosts on the same ledger find the files. `works=False`: other hosts transcribe.
+        `watches=False`: only other hosts on the same ledger find files. `works=False`: only other hosts transcribe.
         """
         self._plan = plan(config)
         if not self._plan.folders:
@@ -83,7 +83,7 @@ class Service:
         self._reloads = ReloadState()
 
     def run(self) -> int:
-        """Work until SIGTERM or SIGINT. Raises WatcherError when it can't begin, or when a thread crashed."""
+        """Work until SIGTERM or SIGINT. Raises WatcherError if it cannot begin, or if a thread crashed."""
         allocator.share_arena()
         with self._signals as signals:
             threading.Thread(target=self._end_unheard, name="last-resort", daemon=True).start()
@@ -126,7 +126,7 @@ class Service:
     def _loop(
         self, application: Application, finder: Finder, publisher: StatusPublisher, thread_group: ThreadGroup
     ) -> signal.Signals | None:
-        """Watch over it all; return the signal that asked for the end, None where a thread crashed."""
+        """Supervise all threads; return the signal that asked for the end, or None if a thread crashed."""
         ready = False
         while True:
             if not ready and finder.ready.is_set():
@@ -147,7 +147,7 @@ class Service:
                 self._heed_request(application, finder)
                 publisher.show(application.gate.state())
             except StateBusyError as busy:
-                # Not waited for here: signals have to be seen. What was to be written is written a round later.
+                # Do not wait here, because signals must be handled. The next round stores the facts.
                 application.ledger_retry.note(busy)
                 publisher.show_trouble(busy.message)
 
@@ -161,13 +161,13 @@ class Service:
             try:
                 application.queue_trials()
             except StateBusyError as busy:
-                # They are queued by the next start.
+                # The next start queues them.
                 application.ledger_retry.note(busy)
 
     def _end_unheard(self) -> None:
-        """End the process at a signal that the main thread does not hear.
+        """End the process at a signal that the main thread does not handle.
 
-        It hangs, for example in a log that takes nothing.
+        The main thread hangs, for example because the log cannot be written.
         """
         if self._signals.await_unheard_end():
             _end_at_last(self._plan.settings.service.drain_seconds + _LATEST_UNHEARD, self._over, lambda: 0)
@@ -179,26 +179,26 @@ class Service:
         return min(_TICK, usec / 4e6) if usec else _TICK
 
     def _heed_request(self, application: Application, finder: Finder) -> None:
-        """Read the settings anew, and try again, where somebody has said `watcher resume`. Raises StateBusyError."""
+        """If somebody has used `watcher resume`, read the settings again, and try again. Raises StateBusyError."""
         number = resume_requests(application.direct.memory)
         if number == self._reloads.requests:
             return
         self._reloads.requests = number
-        # Before the settings are read: they alone may end a hold, and its file may be done before the next line.
+        # Do this before reading the settings: they may end a hold by themselves, and its file may be done before the next line.
         application.gate.expect_outcome()
         self._renew(application, finder)
-        # The command that asked tells the fleet, once all its hosts have their settings: a second request would lift
-        # the hold twice. New settings already cause a probe: a pause that the server asked for since then is not ended.
+        # In a fleet, the command itself ends the hold, once all hosts have read their settings: a second request would end
+        # it twice. New settings already cause a probe: do not end a pause that the server has requested since then.
         if not application.gate.shared and application.gate.outcome is not ResumeOutcome.PAUSED:
             application.gate.resume()
 
     def _alive(self, application: Application, finder: Finder) -> bool:
-        # Who waits for the ledger does not hang; a restart would lose the answers they hold, and wait as well.
+        # Workers that wait for the ledger do not hang; a restart would lose their answers, and would have to wait, too.
         waits = application.ledger_retry.trouble is not None or application.gate.trouble is not None
         return waits or (not application.overdue and self._monotonic() - finder.beat < _FINDER_SILENT)
 
     def _renew(self, application: Application, finder: Finder) -> None:
-        """Go on with new settings; with bad ones, report and keep the old."""
+        """Use new settings; if they are bad, report that and keep the old ones."""
         self._notifier.reloading()
         self._reloads.refused, self._reloads.needs_restart = "", False
         # Take the digest before reading, so that a later edit is noticed.
@@ -208,7 +208,7 @@ class Service:
         except WatcherError as error:
             self._reloads.refused, self._reloads.needs_restart = error.message, isinstance(error, _FixedError)
             _log.error("service.reloaded", ok=False, message="; ".join(error.message.splitlines()), hint=error.hint)
-        except Exception as error:  # noqa: BLE001 - whatever new settings provoke; nothing of the old ones was touched yet
+        except Exception as error:  # noqa: BLE001 - any error that new settings cause; the old ones were not changed yet
             message = self._reloads.refused = f"the new settings cannot be used: {type(error).__name__}: {error}"
             _log.error("service.reloaded", ok=False, message=message, hint=_TAKE_BACK, exc_info=True)
         else:
@@ -220,7 +220,7 @@ class Service:
         self._notifier.ready()
 
     def _read_again(self, application: Application) -> Plan:
-        """Return what the settings mean now. Raises ConfigError where they cannot take the place of those at work."""
+        """Return the plan of the new settings. Raises ConfigError if they cannot replace the current ones."""
         new = plan(self._reload())
         if new.config.state_directory != application.plan.config.state_directory:
             raise _FixedError("state.dir changed", hint="restart the service: the ledger can't move while it works")
@@ -237,7 +237,7 @@ class Service:
     def _wind_down(
         self, application: Application, publisher: StatusPublisher, thread_group: ThreadGroup, *, by_hand: bool
     ) -> None:
-        """End all threads; end the process here and now where one does not end within drain_seconds + _LATEST.
+        """End all threads; if one does not end within drain_seconds + _LATEST, end the process.
 
         SIGINT during that, which is Ctrl-C at a terminal, ends it at once. A repeated SIGTERM changes nothing: supervisors send
         several.
@@ -251,7 +251,7 @@ class Service:
             return StateError.exit_code if failed else 0
 
         def end_after(limit: float) -> None:
-            # For what nobody foresaw, such as a log that takes nothing. Daemonic, as it must not keep the process from ending.
+            # For unexpected cases, such as a log that cannot be written. Daemonic, so that it does not keep the process from ending.
             threading.Thread(
                 target=_end_at_last, args=(limit, self._over, exit_code), name="last-resort", daemon=True
             ).start()
@@ -263,7 +263,7 @@ class Service:
             meanwhile=partial(publisher.show_stopping, self._clock() + seconds),
         )
         if by_hand and sys.stderr.isatty():
-            # The terminal has echoed ^C. A stop goes on where nothing can be written.
+            # The terminal has printed ^C. The stop must go on even if nothing can be written.
             with suppress(OSError):
                 sys.stderr.write("\n")
         self._notifier.stopping(application.report_stopping(seconds, by_hand=by_hand))
@@ -295,7 +295,7 @@ class Service:
 
 
 def _digest(file: Path | None) -> str:
-    """Return the digest of a settings file as it is now; "" where there is none, or it cannot be read."""
+    """Return the current digest of a settings file; "" if it does not exist, or cannot be read."""
     try:
         return "" if file is None else digest(files.regular(file, files.LARGEST_SETTINGS))
     except OSError:
@@ -303,7 +303,7 @@ def _digest(file: Path | None) -> str:
 
 
 def _given_up(application: Application) -> dict[str, Any]:
-    """Return what is logged of requests that were cut off, where there are any."""
+    """Return the log text about cancelled requests, if there are any."""
     if not application.given_up:
         return {}
     charge = "" if application.plan.is_free else "the server may charge for them, and "
@@ -314,7 +314,7 @@ def _given_up(application: Application) -> dict[str, Any]:
 def _leave_behind(
     application: Application, late: list[str], ending: ShutdownDeadline, exit_code: Callable[[], int]
 ) -> None:
-    """End the process without the threads that did not end; the interpreter would wait for them."""
+    """End the process although threads did not end; otherwise the interpreter would wait for them."""
     application.let_go(in_haste=ending.in_haste)
     if application.left_hanging:
         hint = reach.SILENT_HINT
@@ -330,18 +330,18 @@ def _leave_behind(
 
 
 def _end_at_last(seconds: float, over: threading.Event, code: Callable[[], int]) -> None:
-    """End the process after `seconds`, unless `over` is set before; write nothing, as that may be what hangs."""
+    """End the process after `seconds`, unless `over` is set before; write nothing, since writing may hang."""
     if not over.wait(seconds):
         os._exit(code())
 
 
 def _find(finder: Finder, stop: threading.Event) -> None:
-    """Find until the stop. All of it in one thread, since it touches folders: the main thread must see signals."""
+    """Find recordings until the stop. This needs a separate thread, since it accesses folders: the main thread must handle signals."""
     try:
         finder.start_watching()
         finder.run()
     except StateBusyError:
-        # What could not be queued until the stop, as on a full disk, is found again at the next start.
+        # Files that could not be queued until the stop, for example on a full disk, are found again at the next start.
         if not stop.is_set():
             raise
     finally:
@@ -356,9 +356,9 @@ def _lost(finder: Finder) -> list[bytes]:
 def set_up_log(
     config: Config, surroundings: Surroundings, *, options: LogOptions | None = None, without: Collection[str] = ()
 ) -> None:
-    """Configure logging as the settings say, with the key masked wherever it might turn up.
+    """Configure logging by the settings, with the key masked in all lines.
 
-    `options`: instead of those of the settings; `without`: events that are reported by other means.
+    `options`: used instead of those of the settings; `without`: events that are reported in another way.
     """
     configure(
         options or config.settings.log,
@@ -371,4 +371,4 @@ def set_up_log(
 
 
 class _FixedError(ConfigError):
-    """Settings that cannot change while the service works."""
+    """The error for settings that cannot change while the service runs."""

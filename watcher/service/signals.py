@@ -1,8 +1,8 @@
-"""Signals as flags: a handler stores a number and nothing else, and a wake-up descriptor ends the main loop's wait at once.
+"""Signals as flags: a handler only stores a number, and a wake-up descriptor ends the main loop's wait at once.
 
 An ``Event.set()`` in a handler could deadlock: its lock is not reentrant, and the handler may interrupt the main thread
-while it holds it. (See also signal.set_wakeup_fd.) And a handler written in Python is itself interrupted by the next signal:
-a flood of them nests until a RecursionError, which would end the process. So the handler is a method of `dict`, in C.
+while it holds the lock. (See also signal.set_wakeup_fd.) And a handler in Python is itself interrupted by the next signal:
+very many signals nest until a RecursionError, which would end the process. So the handler is a method of `dict`, in C.
 """
 
 import select
@@ -16,19 +16,19 @@ from typing import Final, Self
 _END: Final = (signal.SIGTERM, signal.SIGINT)
 _ASKED: Final = (*_END, signal.SIGHUP)
 
-#: Seconds between two looks at whether the main thread hears signals.
+#: Seconds between two checks whether the main thread handles signals.
 _UNHEARD: Final = 1.0
 
 
 class Signals:
-    """SIGTERM, SIGINT and SIGHUP, while the context lasts; only in the main thread.
+    """SIGTERM, SIGINT and SIGHUP, within the context; only in the main thread.
 
-    A process that was asked to end is ending when the context is left: signals that come after that are ignored, so that none
-    of them changes its exit code in its last moments.
+    If the process was asked to end, later signals are ignored once the context is left, so that they do not
+    change its exit code.
     """
 
     def __init__(self) -> None:
-        """Nothing is installed before the context is entered."""
+        """Install no handlers yet: entering the context does that."""
         # By number; the values mean nothing.
         self._seen: dict[int, FrameType | None] = {}
         self._asked_to_end = False
@@ -51,7 +51,7 @@ class Signals:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Put the former handlers back, or ignore all signals from here on."""
+        """Restore the former handlers, or ignore all signals from now on."""
         self._take()
         for number, handler in self._former.items():
             signal.signal(number, signal.SIG_IGN if self._asked_to_end else handler)
@@ -61,8 +61,8 @@ class Signals:
         self._writer.close()
 
     def _take(self) -> list[signal.Signals]:
-        """Return the kinds that came since the last look, those that ask for the end first."""
-        # However many of a kind come before the main thread looks, they are one.
+        """Return the kinds of signals since the last call; those that ask for the end come first."""
+        # Several signals of one kind since the last check count as one.
         taken = [number for number in _ASKED if number in self._seen]
         for number in taken:
             del self._seen[number]
@@ -70,12 +70,12 @@ class Signals:
         return taken
 
     def await_unheard_end(self) -> bool:
-        """Wait, in another thread, until SIGTERM or SIGINT has come and the main thread has not looked; False when the context is left.
+        """Wait, in another thread, until the main thread does not handle a SIGTERM or SIGINT; return False when the context is left.
 
-        The descriptor is written to where the kernel delivers a signal, whatever the main thread hangs in. One that does not hang
-        has looked long before the second look here.
+        Python writes to the descriptor when the kernel delivers a signal, even if the main thread hangs. A main thread that does not
+        hang has handled it long before the second check here.
         """
-        # One of its own: two threads cannot wait in the same.
+        # A separate selector: two threads cannot wait in the same one.
         poll = select.poll()
         poll.register(self._reader, select.POLLIN)
         looks = 0
@@ -84,7 +84,7 @@ class Signals:
             try:
                 waiting = self._reader.recv(4096, socket.MSG_PEEK)
             except OSError:
-                # Nothing, or the context is left.
+                # No signal, or the context is left.
                 waiting = b""
             looks = looks + 1 if any(number in waiting for number in _END) else 0
             if looks > 1:
@@ -98,11 +98,11 @@ class Signals:
         try:
             self._writer.send(b"\0")
         except OSError:
-            # Full or closed: the main thread is awake already, or gone.
+            # The pipe is full or closed: the main thread is awake already, or has ended.
             return
 
     def wait(self, seconds: float) -> list[signal.Signals]:
-        """Wait for signals or `wake`, at most `seconds`; return the kinds that came, those that ask for the end first."""
+        """Wait for signals or `wake`, at most `seconds`; return their kinds; those that ask for the end come first."""
         if self._poll.poll(max(0.0, seconds) * 1000):
             self._reader.recv(4096)
         return self._take()

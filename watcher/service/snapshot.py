@@ -1,4 +1,4 @@
-"""What follows from one set of settings, as one value: a reload replaces it as a whole, so nobody works with half of it."""
+"""Everything that follows from one set of settings, in one value: a reload replaces it as a whole, so it is never half old."""
 
 import os
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ from watcher.service.plan import Plan
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The plan, and the parts that were built from it. A worker reads it once, at the beginning of a job."""
+    """The plan, and the parts built from it. A worker reads it once, at the beginning of a job."""
 
     plan: Plan
     client: Client
-    #: Of the endpoint, and so the same one for as long as that does not change.
+    #: The endpoint's gate, which stays the same as long as the endpoint does.
     gate: Gate
     overrides: Overrides
 
     def wanted(self, job: Job) -> JobSettings:
-        """Return what is to be made of a source."""
+        """Return the settings of a source."""
         folder = os.path.dirname(job.path)  # noqa: PTH120 - bytes
         return self.plan.wanted(job, self.overrides.effective(job.root, folder))

@@ -1,12 +1,12 @@
-"""Keep the state bounded over the years: what is gone for good is deleted, once a day, in slices.
+"""Limit the size of the state over the years: once a day, in slices, delete rows about files that are gone for good.
 
-A source's row is what keeps its file from being paid for again, so it stays as long as the file does, and for
-``state.keep_history_days`` after it was first missed: what was moved out of the way may come back. What lies on a disk
-that is not mounted now, or below a root that is not there, is away and not gone; only where a place was away for a year,
-it counts as gone. Rows of outputs stay as long as their source does, or the output itself.
+A source's row prevents that its file is paid for again, so it stays as long as the file exists, and for
+``state.keep_history_days`` after it was first missing, since it may come back. A file on a disk
+that is not mounted now, or below a root that does not exist, is away and not gone; after a year it counts
+as gone. Rows of outputs stay as long as their source is known, or the output exists.
 
-The disks are asked, and a server that does not answer blocks the call for ever: so a place that does not answer counts
-as away, and this has a thread of its own, which nobody waits for should a place fall silent in the middle.
+The sweep accesses the disks, and a server that does not answer blocks the call forever: so a file system that does not answer counts
+as away, and the sweep has its own thread, which no other thread waits for if a file system stops answering.
 """
 
 import os
@@ -37,46 +37,46 @@ _log = structlog.get_logger()
 _T = TypeVar("_T")
 
 DAY: Final = 86_400.0
-#: Under this key the ledger remembers the last sweep, and the places that were there.
+#: Memory key of the last sweep, and of the file systems that were mounted.
 HISTORY: Final = "history"
-#: Seconds between two looks at what is mounted, and whether a sweep is due.
+#: Seconds between two checks of the mounts, and of whether a sweep is due.
 _LOOK: Final = 60.0
-#: Seconds between two slices of a sweep, so that others have the ledger and the disk for themselves.
+#: Seconds between two slices of a sweep, in which other threads can use the ledger and the disk.
 _PAUSE: Final = 0.05
-#: Files that are gone and still known at most; and how many more than at the last sweep may be known before the next one, which
-#: comes after an hour then: who makes copies of one recording and removes them again pays nothing for it.
+#: Most files that are gone and still known; and how many more files than at the last sweep may be known until the next sweep comes
+#: after only an hour: making copies of a recording and deleting them again costs nothing, so there may be very many.
 MOST_GONE: Final = 100_000
-#: Bytes of a path for which its file counts as one of these, and once more for each so many more: a row has a path many times.
+#: Bytes of a path for which its file counts once; it counts once more for each further such part, as a row has the path several times.
 _USUAL: Final = 256
-#: And bytes that the ledger may grow by before the next sweep comes after an hour.
+#: Bytes by which the ledger may grow until the next sweep comes after only an hour.
 _GROWN: Final = 256 << 20
 _HOUR: Final = 3600.0
-#: Files looked at in a slice.
+#: Files checked in a slice.
 _SLICE: Final = 200
-#: Seconds that a sweep believes to have passed since the last one at most.
+#: Longest time (seconds) that a sweep assumes since the last one, whatever the clock says.
 _STEP: Final = 7 * DAY
-#: Seconds that a place may be away and still come back.
+#: Seconds after which a file system that is away counts as gone.
 _AWAY: Final = 365 * DAY
-#: Seconds that a stop waits for the thread: it may hang in a disk that does not answer.
+#: Seconds for which a stop waits for the thread: it may hang in a disk that does not answer.
 JOIN: Final = 2.0
 _MEBIBYTE: Final = 1 << 20
 
 
 class MountedPlaces:
-    """Remembers which file systems roots lay on, and what was mounted below them: what is missing there now is away, and not gone.
+    """Remembers the file systems of roots, and those mounted below them: files on one that is missing now are away, not gone.
 
-    A mount point is recognised by its device, and not by the mount table: systemd binds the folders of a confined
-    service one by one, whether anything is mounted there or not. The table only says where to look.
+    A mounted file system is recognised by its device, not by the mount table: systemd binds the folders of a sandboxed
+    service one by one, whether or not something is mounted there. The table only tells the paths to check.
     """
 
     def __init__(self, mounts: Mounts, *, device: Callable[[bytes], int] = lambda path: os.stat(path).st_dev) -> None:  # noqa: PTH116
         self._mounts = mounts
         self._device = device
-        #: A path as the ledger knows it, and the place it lay on -> Unix time at which it was last there.
+        #: A path of the ledger, and its file system -> Unix time at which it was last mounted.
         self._seen: dict[tuple[bytes, _MountedPlace], float] = {}
 
     def note(self, roots: Iterable[bytes], *, now: float) -> bool:
-        """Note what is there now of roots and of what is mounted below them; say whether any of it is new."""
+        """Note the file systems of roots, and those mounted below them; return whether any is new."""
         self._mounts.changed()
         before = set(self._seen)
         for root in roots:
@@ -84,7 +84,7 @@ class MountedPlaces:
             place = self._place(real)
             if place is None:
                 if all(path != root for path, _ in self._seen):
-                    # Never met: its year begins.
+                    # It was never seen: its year begins.
                     self._seen[root, _MountedPlace(b"", own=False)] = now
                 continue
             self._seen[root, place] = now
@@ -96,9 +96,9 @@ class MountedPlaces:
         return set(self._seen) != before
 
     def away(self, *, now: float) -> tuple[bytes, ...]:
-        """Return the paths below which nothing counts as gone."""
+        """Return the paths whose file system is away, so that no file below counts as gone."""
         self._mounts.changed()
-        # What counts as gone is remembered a while longer, or it would be met anew.
+        # Remember it for some time after it counts as gone, since otherwise it would count as new.
         self._seen = {key: seen for key, seen in self._seen.items() if abs(now - seen) < 2 * _AWAY}
         missed = {
             path for (path, place), seen in self._seen.items() if now - seen < _AWAY and not self._is(path, place)
@@ -106,15 +106,15 @@ class MountedPlaces:
         return tuple(sorted(missed))
 
     def _is(self, path: bytes, place: "_MountedPlace") -> bool:
-        # Whatever is mounted there now may be another disk. But what lies on the system's disk now, or on that of the folder
-        # above, and did not when it was last there, is a mount point that nothing is mounted on.
+        # Another disk may be mounted there now. But if the path is on the system's disk now, or on that of the folder
+        # above, and was not before, it is a mount point with nothing mounted.
         now = self._place(self._mounts.locate(path))
         return now is not None and len(now.top) >= len(place.top) and now.own >= place.own
 
     def _place(self, real: bytes) -> "_MountedPlace | None":
-        """Return what a directory lies on; None: it is not there, does not answer, or cannot be looked at.
+        """Return the file system of a directory; None: it does not exist, does not answer, or cannot be accessed.
 
-        Who can write into a folder above has it come and go between two questions, and a disk may fail at any of them.
+        It may appear and disappear between two calls, if somebody can write into a folder above, and a disk may fail at any of them.
         """
         try:
             return reach.ask(real, partial(self._place_of, real))
@@ -130,13 +130,13 @@ class MountedPlaces:
         return _MountedPlace(top, own=device != self._device(b"/"))
 
     def written(self) -> list[tuple[str, str, bool, float]]:
-        """Return all of it as JSON takes it."""
+        """Return all of it as values for JSON."""
         return [
             (os.fsdecode(path), os.fsdecode(place.top), place.own, seen) for (path, place), seen in self._seen.items()
         ]
 
     def read(self, words: object) -> None:
-        """Take over what `written` gave."""
+        """Restore what `written` returned."""
         if isinstance(words, list):
             for path, top, own, seen in words:
                 self._seen.setdefault((os.fsencode(path), _MountedPlace(os.fsencode(top), own=bool(own))), float(seen))
@@ -148,14 +148,14 @@ class _MountedPlace:
 
     #: The topmost directory above it on the same file system.
     top: bytes
-    #: It is not the file system of ``/``.
+    #: Whether it is another file system than that of ``/``.
     own: bool
 
 
 class DailySweep:
-    """Sweeps once a day: `start` does so in a thread, `catch_up` at once.
+    """Sweeps once a day: `start` in a thread, `catch_up` at once.
 
-    The thread also clears temporaries and gives free memory back, every minute.
+    The thread also deletes temporaries and returns free memory to the system, every minute.
     """
 
     def __init__(
@@ -172,12 +172,10 @@ class DailySweep:
         amnesia: bool = False,
         most_gone: int = MOST_GONE,
     ) -> None:
-        """`roots` gives the watched folders; `look`: seconds between two looks whether a sweep is due.
+        """`roots` returns the watched folders; `look`: seconds between two checks whether a sweep is due.
 
-        Of more than `most_gone` files that are gone, those that were missed first are forgotten before their days are over.
-
-        `amnesia`: the ledger was damaged, so that nobody knows any more which temporaries a crash has left.
-
+        If more than `most_gone` files are gone, those that were missing first are forgotten before their time.
+        `amnesia`: the ledger was damaged, so that it does not have the temporaries that a crash has left.
         `device` replaces the device numbers of directories.
         """
         self._ledger = ledger
@@ -190,37 +188,37 @@ class DailySweep:
         self._places = MountedPlaces(self._mounts) if device is None else MountedPlaces(self._mounts, device=device)
         self._amnesia = amnesia
         self._most_gone = most_gone
-        #: `gone_at` of the oldest file over the limit, as the last sweep found it.
+        #: `gone_at` of the oldest file over the limit, found by the last sweep.
         self._too_many_before = 0.0
-        #: How many files were known at the end of the last sweep.
+        #: Number of known files at the end of the last sweep.
         self._known = -1
-        #: Bytes of the ledger then.
+        #: Bytes of the ledger at the end of the last sweep.
         self._size = 0
         self._swept: float | None = None
-        #: The date that the last sweep went by: see `_date`.
+        #: The date used by the last sweep: see `_date`.
         self._dated = 0.0
-        #: Temporaries at the last look: what is placed is gone by the next one.
+        #: Temporaries at the last check: those that are placed are gone at the next one.
         self._noted: frozenset[bytes] = frozenset()
         self._inspect: Callable[[bytes], None] = lambda _path: None
         self._on_death: Callable[[], None] = lambda: None
-        # As a folder on a network mount has it: a thread that is stuck in the kernel must not keep the process alive.
+        # Daemonic, as for a folder on a network mount: a thread that hangs in the kernel must not keep the process from ending.
         self._thread = threading.Thread(target=self._guarded, name="history", daemon=True)
-        #: What ended the thread unexpectedly.
+        #: The unexpected error that ended the thread.
         self.error: BaseException | None = None
 
     def start(self, *, inspect: Callable[[bytes], None], on_death: Callable[[], None]) -> None:
-        """Start the thread; `inspect` has a path looked at again, as if nothing were known of it."""
+        """Start the thread; `inspect` requests a look at a path as if it were unknown."""
         self._inspect, self._on_death = inspect, on_death
         self._thread.start()
 
     def join(self, seconds: float = JOIN) -> None:
-        """Wait a little for the thread, after the stop was set; there is no starting again."""
+        """Wait a short time for the thread, after the stop was set; it cannot be started again."""
         if self._thread.is_alive():
             self._thread.join(seconds)
         self._mounts.close()
 
     def catch_up(self, *, seconds: float, monotonic: Callable[[], float] = time.monotonic) -> None:
-        """Sweep if it is due, but for no longer than that: where the daemon never runs, batches have to do it."""
+        """Sweep if it is due, for `seconds` at most: if the daemon never runs, batches have to do it."""
         deadline = monotonic() + seconds
         self._forget_failures()
         if self.due():
@@ -232,17 +230,17 @@ class DailySweep:
         """Sweep whenever it is due, until stop is set."""
         self._recollect()
         while not self._stop.wait(self._look):
-            # Whatever the ledger could not take or give is done by the next sweep.
+            # The ledger could not be read or changed: the next sweep does it.
             with suppress(StateBusyError):
                 self.step()
 
     def step(self) -> None:
-        """Look at what is mounted, give free memory back, and sweep if it is due."""
+        """Check the mounts, return free memory to the system, and sweep if it is due."""
         due = self.due()
         allocator.give_back()
         self._clear()
         if self._places.note(self._roots(), now=self._date()):
-            # At once: it may be unplugged before the next sweep.
+            # Store it at once: it may be unplugged before the next sweep.
             self._remember()
         self._forget_failures()
         if due:
@@ -251,7 +249,7 @@ class DailySweep:
                     return
 
     def _forget_failures(self) -> None:
-        """Forget the failures of recordings that are gone; of folders that are not watched, also where the folder is gone."""
+        """Forget the failures of recordings that are gone; in folders that are not watched, also if the folder is gone."""
         now, roots = self._date(), list(self._roots())
         self._places.note(roots, now=now)
 
@@ -259,11 +257,11 @@ class DailySweep:
             return _is_below(path, roots) and _is_below(path, self._places.away(now=now))
 
         for path in forget_gone(self._ledger, is_away=is_away):
-            # So that it is new, should it ever come back as it was.
+            # So that it counts as new if it ever comes back unchanged.
             self._inspect(path)
 
     def _recollect(self) -> None:
-        """Note what a crash may have left before the ledger was lost; cleared is what is there at two more looks."""
+        """Note temporaries that a crash may have left before the ledger was lost; those that are there at two more checks are deleted."""
         for root in self._roots() if self._amnesia else ():
             # In a thread of its own: something below may hang, and how long an honest walk takes nobody knows.
             reach.poke(b"temporaries in " + root, partial(self._note_temporaries, root))
@@ -275,15 +273,15 @@ class DailySweep:
                 return
 
     def _clear(self) -> None:
-        """Remove temporaries whose folder did not let go of them: those that stood there at the last look, too."""
+        """Delete temporaries that could not be deleted before: those that were there at the last check, too."""
         noted = frozenset(self._ledger.outputs.temporaries())
         if left := noted & self._noted:
             clear(self._ledger, left, self._roots())
         self._noted = noted
 
     def due(self) -> bool:
-        """Return whether the last sweep was a day ago, or an hour where many more files are known by now, or much more of them."""
-        # A time in the future was written under a wrong clock.
+        """Return whether the last sweep was a day ago, or an hour if there are many more files, or the ledger is much larger."""
+        # A time in the future was stored while the clock was wrong.
         passed = abs(self._clock() - self._last())
         known, size = self._count(), self._ledger.history.size()
         if self._known < 0:
@@ -292,11 +290,11 @@ class DailySweep:
         return passed >= (_HOUR if grown else DAY)
 
     def _count(self) -> int:
-        """Return how many files are known."""
+        """Return the number of known files."""
         return sum(self._ledger.history.counts().values())
 
     def sweep(self) -> Iterator[None]:
-        """Go once through everything, yielding after every few milliseconds."""
+        """Sweep once, with a yield after every few milliseconds."""
         now, date = self._clock(), self._date()
         keep = self._settings()
         forgotten = {"answers": 0, "files": 0, "outputs": 0}
@@ -325,7 +323,7 @@ class DailySweep:
         before = max(before, self._too_many_before)
         self._places.note(noted, now=now)
         for some in _slices(self._ledger.history.finished()):
-            # Of folders that are not watched any more, too.
+            # Including folders that are no longer watched.
             strange = {kept.root for kept in some} - noted
             self._places.note(strange, now=now)
             noted |= strange
@@ -335,7 +333,7 @@ class DailySweep:
             for kept in some:
                 there = stand.get(kept.path)
                 if kept.gone_at and (there or kept.gone_at > self._clock()):
-                    # Or noted under a wrong clock.
+                    # Or it was stored while the clock was wrong.
                     back.append(kept.path)
                 elif there is False and not kept.gone_at:
                     gone.append(kept.path)
@@ -344,13 +342,13 @@ class DailySweep:
                     old.append(kept.path)
                 elif there is False:
                     missed.extend([kept.gone_at] * _weight(kept.path))
-            # Nothing was unmounted while we looked?
+            # Check that nothing was unmounted meanwhile.
             if self._places.away(now=now) == away:
                 if gone or back:
                     self._ledger.history.note_gone(gone, back)
                 for path in self._ledger.history.retire(old, gone_before=before) if old else ():
                     forgotten["files"] += 1
-                    # So that it is new, should it ever come back as it was.
+                    # So that it counts as new if it ever comes back unchanged.
                     self._inspect(path)
             yield
         self._too_many_before = sorted(missed)[-self._most_gone - 1] if len(missed) > self._most_gone else 0.0
@@ -367,7 +365,7 @@ class DailySweep:
             yield
 
     def _last(self) -> float:
-        """Return when the last sweep began, from the ledger if need be, and read the places and the date with it."""
+        """Return when the last sweep began; if not known, read it from the ledger, with the file systems and the date."""
         if self._swept is None:
             known = self._ledger.memory.remembered(HISTORY) or {}
             self._places.read(known.get("places"))
@@ -378,10 +376,10 @@ class DailySweep:
         return self._swept
 
     def _date(self) -> float:
-        """Return the Unix time by which it is judged how old something is: at most a week after the last sweep's.
+        """Return the Unix time that decides how old things are: at most a week after that of the last sweep.
 
-        A clock that is wrong for a while (a board without a battery, a typing error in a year) would otherwise have stored
-        answers, which cost money, and known files deleted as a year old.
+        Otherwise, with a clock that is wrong for some time (a board without a battery, a wrong year typed in), stored
+        answers, which cost money, and known files would be deleted as a year old.
         """
         self._last()
         now = self._clock()
@@ -397,7 +395,7 @@ class DailySweep:
             self.run()
         except BaseException as error:  # noqa: BLE001 - the thread's boundary: the error is kept, and ends the service
             if self._stop.is_set():
-                # It was stuck, and nobody waited: the ledger is closed.
+                # It hung, and was not waited for: the ledger is closed.
                 return
             _log.critical("service.stopping", reason="crashed", thread=self._thread.name, exc_info=error)
             self.error = error
@@ -410,7 +408,7 @@ def _slices(walk: Iterator[_T]) -> Iterator[list[_T]]:
 
 
 def _weight(path: bytes) -> int:
-    """Return how many files of a usual path a file counts for."""
+    """Return how many times a file counts, by the length of its path."""
     return 1 + len(path) // _USUAL
 
 

@@ -1,4 +1,4 @@
-"""The application's threads: named, not daemonic, joined by a deadline; the first unexpected error of one ends the service."""
+"""The application's threads: named, not daemonic, joined with a deadline; an unexpected error in one ends the service."""
 
 import math
 import threading
@@ -13,18 +13,18 @@ from watcher.errors import StateError, WatcherError
 _log = structlog.get_logger()
 
 _CRASH: Final = "service.stopping"
-#: Seconds between two looks whether the end is wanted now.
+#: Seconds between two checks whether the end is wanted now.
 _LOOK: Final = 0.1
-#: Seconds that all threads have from then on: to keep answers that were received, and to put jobs back. Promised are 2 s
+#: Seconds for all threads from then on: to store received answers, and to put jobs back. Documented are 2 s
 #: for the whole process.
 _HASTE: Final = 1.2
 
 
 class ThreadGroup:
-    """Starts threads, notices their death, and joins them."""
+    """Starts threads, notices crashes, and joins them."""
 
     def __init__(self, *, on_death: Callable[[], None], monotonic: Callable[[], float] = time.monotonic) -> None:
-        """`on_death` is called, from the dying thread, when a thread ends by an error."""
+        """`on_death` is called, from the thread itself, when a thread ends with an error."""
         self._on_death = on_death
         self._monotonic = monotonic
         self._threads: list[threading.Thread] = []
@@ -33,12 +33,12 @@ class ThreadGroup:
     def start(self, name: str, target: Callable[[], None]) -> None:
         """Run `target` in a thread called `name`."""
         thread = threading.Thread(target=self._guarded, args=(target,), name=name, daemon=False)
-        # Those that have ended are of no interest: after many reloads there are many.
+        # Drop ended threads: after many reloads there are many.
         self._threads = [*(other for other in self._threads if other.is_alive()), thread]
         thread.start()
 
     def join(self, seconds: float, *, but: Collection[str] = ()) -> list[str]:
-        """Wait for all threads, at most `seconds` in sum; return the names of those that still run.
+        """Wait for all threads, `seconds` in all at most; return the names of those that still run.
 
         `but`: names of threads that are not waited for.
         """
@@ -63,7 +63,7 @@ class ThreadGroup:
 
 
 class ShutdownDeadline:
-    """The time that is left for ending; little of it is left once a person asks a second time."""
+    """The time left for ending; it becomes short once a person asks a second time."""
 
     def __init__(
         self,
@@ -73,26 +73,26 @@ class ShutdownDeadline:
         meanwhile: Callable[[], None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`asked_again` returns whether somebody wants the end now; `on_haste` is called once, when it does.
+        """`asked_again` returns whether the end is wanted now; `on_haste` is called once when it is.
 
-        `meanwhile` is called again and again while threads are waited for and nobody is in haste; it must not wait itself.
+        `meanwhile` is called again and again during the wait, until there is haste; it must not wait itself.
         """
         self._asked_again = asked_again
         self._on_haste = on_haste
         self._meanwhile = meanwhile
         self._monotonic = monotonic
         self._latest = math.inf
-        #: The end is wanted now.
+        #: Whether the end is wanted now.
         self.in_haste = False
 
     def left(self, seconds: float) -> float:
-        """Return how much of so many seconds there is."""
+        """Return how much of `seconds` is left."""
         return max(0.0, min(seconds, self._latest - self._monotonic()))
 
     def join(
         self, thread_group: ThreadGroup, seconds: float, *, but: Collection[str] = (), patient: bool = False
     ) -> list[str]:
-        """Wait as `ThreadGroup.join` does, for what is left of so many seconds; with `patient`, until the end is wanted now."""
+        """Wait as `ThreadGroup.join` does, for what is left of `seconds`; with `patient`, until the end is wanted now."""
         deadline = self._monotonic() + seconds
         while True:
             left = self.left(deadline - self._monotonic())
@@ -109,7 +109,7 @@ class ShutdownDeadline:
 
 
 def raise_crash(error: BaseException | None) -> None:
-    """Raise what ended a thread, if anything did, as a WatcherError."""
+    """Raise the error that ended a thread, if there is one, as a WatcherError."""
     if error is None:
         return
     if isinstance(error, WatcherError):

@@ -1,4 +1,4 @@
-"""The application's workers, as many as the settings say: more or fewer of them after a reload."""
+"""The application's workers; their number follows the settings, also after a reload."""
 
 from collections.abc import Callable, Collection
 from typing import Final, Protocol
@@ -15,26 +15,26 @@ class ThreadStarter(Protocol):
 
 
 class WorkerPool:
-    """Starts and retires workers. Only one thread may call `resize`; any may read."""
+    """Starts and dismisses workers. Only one thread may call `resize`; any thread may read."""
 
     def __init__(
         self, thread_group: ThreadStarter, new_worker: Callable[[str], Worker], *, wake: Callable[[], None]
     ) -> None:
-        """`new_worker` makes a worker of that name; `wake` ends the wait of those that wait for work."""
+        """`new_worker` makes a worker with a name; `wake` ends the wait of workers that wait for work."""
         self._thread_group = thread_group
         self._new_worker = new_worker
         self._wake = wake
-        #: Those that work, in order of their rank; replaced whole.
+        #: Active workers, in the order of their rank; replaced as a whole.
         self.workers: tuple[Worker, ...] = ()
-        #: Those that were dismissed, and finish what they have begun.
+        #: Dismissed workers, which finish their job.
         self._leaving: tuple[Worker, ...] = ()
         self._count = self._folders = 0
 
     def resize(self, count: int, *, folders: int = 1) -> None:
-        """Have `count` workers, and some more for short files where there are several. Nobody's job is interrupted.
+        """Set the number of workers to `count`, and, if it is more than one, some more for short files. No job is interrupted.
 
-        Where several `folders` are watched, there are two more, one of them for short files. No folder may have all workers for
-        short files, nor all others: one of each is free for other folders, or has a file of one. This does not hold for a single worker.
+        With several `folders`, there are two more, one of them for short files. No folder may occupy all workers for short files, or
+        all others: one of each kind is free for other folders, or has a file of another folder. This does not apply to a single worker.
         """
         self._count, self._folders = count, folders
         usual = count + _ahead(count)
@@ -51,10 +51,10 @@ class WorkerPool:
             hired.append(self._new_worker(name))
         self.workers = (*staying, *hired)
         for rank, worker in enumerate(self.workers, 1):
-            # One of several is kept free for files of a single request, and those beyond their number are for them.
+            # One of several workers is reserved for files of a single request, and so are the additional ones.
             worker.small = rank >= count > 1 and rank != usual + 1
         for small in (False, True):
-            # The jobs of those that were dismissed do not count: one may hang for good.
+            # The jobs of dismissed workers do not count: one may hang forever.
             alike = [worker for worker in self.workers if worker.small == small]
             limit = RootLimit(frozenset(worker.name for worker in alike), most=len(alike) - 1)
             for worker in alike:
@@ -64,7 +64,7 @@ class WorkerPool:
         self._wake()
 
     def relieve(self, hung: Collection[Worker]) -> None:
-        """Hire others for the workers that hang; these end after their job, should it ever go on."""
+        """Start other workers for those that hang; these end after their job, if it ever continues."""
         stuck = [worker for worker in self.workers if worker in hung]
         if not stuck:
             return
@@ -76,23 +76,23 @@ class WorkerPool:
 
     @property
     def everybody(self) -> list[Worker]:
-        """Those that work, and those that were dismissed and have not ended."""
+        """Active workers, and dismissed ones that have not ended."""
         return [*self.workers, *(worker for worker in self._leaving if not worker.ended)]
 
     @property
     def overdue(self) -> list[Worker]:
-        """The workers that have been silent for longer than they said."""
+        """The workers that have been silent for longer than announced."""
         return [worker for worker in self.everybody if not worker.ended and worker.beat.overdue]
 
 
-#: As many workers more as may have nothing to do while a single folder has files: one for any file, one for short ones.
+#: Additional workers, which may have no work while only one folder has files: one for any file, one for short ones.
 _FOR_OTHERS: Final = 2
 
 
 def _ahead(workers: int) -> int:
-    """Return how many more take short files, so that the next request is ready before a place at the server is free.
+    """Return the number of additional workers for short files, so that the next request is ready before a place is free.
 
-    One that has its answer still writes the outputs, for some hundredths of a second; its place would stay empty. Where
-    there is a single worker, files go one after the other.
+    A worker that has its answer still writes the outputs, for some hundredths of a second; meanwhile its place would be unused. With
+    a single worker, files are processed one after the other.
     """
     return max(1, workers // 4) if workers > 1 else 0
