@@ -8,6 +8,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "watcher"
@@ -63,6 +64,7 @@ def _docstring(node: ast.AST) -> Iterator[ast.AST]:
             yield from ast.walk(first)
 
 
+@cache
 def page() -> str:
     """Return all of them, by module."""
     lines = []
