@@ -12,7 +12,7 @@ from system.service import FOLDER, KEY, OFFLINE, Service, said_of, write_wave
 pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
 
 #: Where a person installs the program first, and what it is called then.
-OWN = "/home/anna/.local/share/watcher"
+OWN = "/home/carla/.local/share/watcher"
 PROGRAM = f"{OWN}/bin/watcher"
 #: Places that a set-up of the machine writes to.
 PLACES = ("/opt/watcher", "/etc/watcher", "/var/lib/watcher", "/usr/local/bin/watcher", "/etc/systemd/system/watcher*")
@@ -23,12 +23,12 @@ class Person:
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
-        machine.run("useradd", "--create-home", "--shell=/bin/bash", "anna", check=False)
-        self.uid = machine.run("id", "--user", "anna").stdout.strip()
+        machine.run("useradd", "--create-home", "--shell=/bin/bash", "carla", check=False)
+        self.uid = machine.run("id", "--user", "carla").stdout.strip()
         self.shell(f"test -d {OWN} || (/usr/bin/python3 -m venv {OWN} && {OWN}/bin/pip install --quiet {CHECKOUT})")
 
     def shell(self, script: str, *, stdin: str = "", check: bool = True) -> str:
-        environ = {"HOME": "/home/anna", "USER": "anna", "XDG_RUNTIME_DIR": f"/run/user/{self.uid}"}
+        environ = {"HOME": "/home/carla", "USER": "carla", "XDG_RUNTIME_DIR": f"/run/user/{self.uid}"}
         done = self.machine.run(
             *("setpriv", f"--reuid={self.uid}", f"--regid={self.uid}", "--init-groups"),
             *("bash", "-c", f"set -e\n{OFFLINE}\ncd ~\n{script}"),
@@ -42,7 +42,7 @@ class Person:
         """Have a systemd of their own. Skips where nobody can log in."""
         if self.machine.run("loginctl", "list-users", check=False).returncode:
             pytest.skip("needs a login manager inside (Debian: dbus, libpam-systemd)")
-        self.machine.run("loginctl", "enable-linger", "anna")
+        self.machine.run("loginctl", "enable-linger", "carla")
         self.machine.run("systemctl", "start", f"user@{self.uid}.service")
 
 
@@ -68,7 +68,7 @@ def bare(service: Service) -> Iterator[Service]:
 
 
 @pytest.fixture
-def anna(machine: Machine) -> Person:
+def carla(machine: Machine) -> Person:
     """Give a person who has installed the program: the first of the two commands."""
     return Person(machine)
 
@@ -79,7 +79,7 @@ def there(machine: Machine) -> list[str]:
 
 
 def test_two_commands_lead_to_a_running_system_service_and_two_options_to_nothing(
-    bare: Service, server: Server, anna: Person
+    bare: Service, server: Server, carla: Person
 ) -> None:
     machine = bare.machine
     setup = f"{PROGRAM} setup --service system --folder {FOLDER} --url {server.url} --key-file -"
@@ -97,7 +97,7 @@ def test_two_commands_lead_to_a_running_system_service_and_two_options_to_nothin
     # Nothing of it lies in a home, or can be changed by anybody else.
     machine.shell(f"mv {OWN} {OWN}.away")
     found = machine.shell(
-        "find /opt/watcher -not -user root -o -type f -perm /022; grep -rl /home/anna/.local /opt/watcher || true"
+        "find /opt/watcher -not -user root -o -type f -perm /022; grep -rl /home/carla/.local /opt/watcher || true"
     )
     assert found.split() == []
     machine.run("systemctl", "restart", "watcher")
@@ -121,7 +121,7 @@ def test_two_commands_lead_to_a_running_system_service_and_two_options_to_nothin
     assert text.exists()
 
 
-def test_a_set_up_that_failed_goes_on_when_it_is_run_again(bare: Service, server: Server, anna: Person) -> None:
+def test_a_set_up_that_failed_goes_on_when_it_is_run_again(bare: Service, server: Server, carla: Person) -> None:
     machine = bare.machine
     setup = f"{PROGRAM} setup --service system --folder {FOLDER} --url {server.url} --key-file -"
     # Something has the name of the program's new place.
@@ -155,28 +155,30 @@ def test_a_set_up_that_failed_goes_on_when_it_is_run_again(bare: Service, server
     bare.eventually(machine.path("/srv/more/talk.srt").exists)
 
 
-def test_a_person_sets_up_a_service_of_their_own_and_removes_it(machine: Machine, server: Server, anna: Person) -> None:
-    anna.log_in()
-    said = anna.shell(
+def test_a_person_sets_up_a_service_of_their_own_and_removes_it(
+    machine: Machine, server: Server, carla: Person
+) -> None:
+    carla.log_in()
+    said = carla.shell(
         f"{PROGRAM} setup --service user --folder ~/Recordings --url {server.url} --key-file -", stdin=f"{KEY}\n"
     )
     assert "loginctl enable-linger" in said
-    write_wave(machine.path("/home/anna/Recordings/talk.wav"))
-    subtitles = machine.path("/home/anna/Recordings/talk.srt")
-    eventually(subtitles.exists, what=lambda: anna.shell("journalctl --user -u watcher --no-pager || true"))
+    write_wave(machine.path("/home/carla/Recordings/talk.wav"))
+    subtitles = machine.path("/home/carla/Recordings/talk.srt")
+    eventually(subtitles.exists, what=lambda: carla.shell("journalctl --user -u watcher --no-pager || true"))
 
     assert server.asked[-1].headers["Authorization"] == f"Bearer {KEY}"
-    assert anna.shell("systemctl --user is-enabled watcher").strip() == "enabled"
-    anna.shell("systemctl --user reload watcher")
-    assert "1 done" in anna.shell(f"{PROGRAM} status")
-    anna.shell(f"{PROGRAM} setup --undo --purge --yes")
-    left = anna.shell("find ~/.config ~/.local/state -type f 2>/dev/null; ls -A ~/.config 2>/dev/null || true")
+    assert carla.shell("systemctl --user is-enabled watcher").strip() == "enabled"
+    carla.shell("systemctl --user reload watcher")
+    assert "1 done" in carla.shell(f"{PROGRAM} status")
+    carla.shell(f"{PROGRAM} setup --undo --purge --yes")
+    left = carla.shell("find ~/.config ~/.local/state -type f 2>/dev/null; ls -A ~/.config 2>/dev/null || true")
     assert left.split() == []
-    assert "none" in anna.shell("systemctl --user cat watcher || echo none")
+    assert "none" in carla.shell("systemctl --user cat watcher || echo none")
     assert subtitles.exists()
 
 
-def test_who_may_not_set_it_up_is_told_the_command(machine: Machine, anna: Person) -> None:
-    said = anna.shell(f"{PROGRAM} setup --service system || true")
+def test_who_may_not_set_it_up_is_told_the_command(machine: Machine, carla: Person) -> None:
+    said = carla.shell(f"{PROGRAM} setup --service system || true")
 
     assert f"sudo {PROGRAM} setup --service system" in said
