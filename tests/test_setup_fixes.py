@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from support.command_scene import Commands, configured
 
+from watcher.errors import ConfigError
+from watcher.setup import install
 from watcher.setup.fixes import ServiceRights, _is_named, _loses_nothing, _of_folder, fixes
 from watcher.setup.targets import SYSTEM
 
@@ -103,3 +105,25 @@ def test_directories_are_given_to_the_services_group_and_files_are_not(folder: P
     below.chmod(0o750)
     os.chown(below, 0, next(group.gr_gid for group in grp.getgrall() if group.gr_gid not in {0, DAEMON}))
     assert _of_folder(str(folder), RIGHTS) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, which alone may give a folder away")
+def test_a_link_put_in_the_place_of_a_new_folder_gives_nothing_away(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder above may be another user's."""
+    secret, new = folder / "secret", folder / "new"
+    secret.mkdir(mode=0o700)
+    make = Path.mkdir
+
+    def replaced(path: Path, **options: bool) -> None:
+        make(path, **options)
+        if path == new:
+            path.rmdir()
+            path.symlink_to(secret)
+
+    monkeypatch.setattr(Path, "mkdir", replaced)
+
+    with pytest.raises(ConfigError):
+        install.make_folder(str(new), owner=DAEMON, group=DAEMON)
+    assert (secret.stat().st_uid, secret.stat().st_gid, stat.S_IMODE(secret.stat().st_mode)) == (0, 0, 0o700)

@@ -126,7 +126,9 @@ def _require_rights(target: SetupTarget, service: str) -> None:
     """Raise UsageError where this user cannot, or should not, set this up."""
     is_root = os.geteuid() == 0
     if target.system and not is_root:
-        raise UsageError("--service system needs root", hint=f"sudo {_whole(called())} setup --service system")
+        raise UsageError(
+            "--service system needs root", hint=f"sudo {quoted(str(_own_program()))} setup --service system"
+        )
     if service == "user" and is_root:
         raise UsageError(
             "--service user is for a person, and this is root", hint="run it without sudo, or with --service system"
@@ -134,12 +136,6 @@ def _require_rights(target: SetupTarget, service: str) -> None:
     home = Path(surroundings().environment.get("HOME") or "/")
     if not target.system and home.exists() and home.stat().st_uid != os.geteuid():
         raise UsageError(f"the home {home} is another user's", hint="run it as that user, or with sudo --set-home")
-
-
-def _whole(program: str) -> str:
-    """Return a program as sudo finds it, too: sudo has a PATH of its own."""
-    own = _own_program()
-    return quoted(str(own)) if program == "watcher" or "/" not in program else program
 
 
 def _own_program() -> Path:
@@ -272,13 +268,20 @@ def _tried_as_service(folders: list[str]) -> int:
     if unit is None:
         raise StateError("systemd does not know the service", hint="run setup again")
     recipe = unit.recipe([str(PROGRAM / "bin" / "watcher"), "check", "--json"])
-    done = subprocess.run(
-        ["sh", "-c", recipe], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_LONGEST, check=False
-    )
     try:
-        document = json.loads(done.stdout)
+        said = subprocess.run(
+            ["sh", "-c", recipe],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_LONGEST,
+            check=False,
+        )
+        document = json.loads(said.stdout)
+    except subprocess.TimeoutExpired:
+        raise StateError("the check as the service did not end in time", hint="sudo watcher check") from None
     except ValueError:
-        raise StateError(f"the check as the service failed: {done.stderr.strip()}", hint="sudo watcher check") from None
+        raise StateError(f"the check as the service failed: {said.stderr.strip()}", hint="sudo watcher check") from None
     findings = [
         Finding(str(one["area"]), Grade(one["grade"]), str(one["message"]), str(one["hint"]))
         for one in document["data"]["findings"]

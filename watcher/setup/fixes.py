@@ -81,7 +81,8 @@ def fixes(folders: Sequence[str], unit: Mapping[str, Sequence[str]] | None) -> I
     """
     rights = None if unit is None else ServiceRights.of(unit)
     for folder in folders:
-        with suppress(reach.SilentError, OSError):
+        # A person can make directories deeper than this walks.
+        with suppress(reach.SilentError, OSError, RecursionError):
             yield from reach.ask(os.fsencode(folder), partial(_of_folder, folder, rights), seconds=_PATIENCE)
     if unit is not None and (unnamed := [folder for folder in folders if not _is_named(folder, unit)]):
         yield Fix(

@@ -6,6 +6,7 @@ import pwd
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from watcher.errors import ConfigError
 from watcher.setup import program, systemd, units
@@ -13,7 +14,7 @@ from watcher.setup.settings_file import unwritable
 from watcher.setup.targets import LINK, PROGRAM, USER, SetupTarget
 
 #: New folders of the system's service: its group may write, and what is made in them belongs to it.
-_SHARED: int = 0o2775
+_SHARED: Final = 0o2775
 
 
 def make_folder(path: str, *, owner: int | None = None, group: int | None = None) -> bool:
@@ -30,11 +31,21 @@ def make_folder(path: str, *, owner: int | None = None, group: int | None = None
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir()
         if group is not None:
-            os.chown(path, 0 if owner is None else owner, group)
-            folder.chmod(_SHARED)
+            _share(path, 0 if owner is None else owner, group)
     except OSError as exc:
         raise unwritable(exc) from exc
     return True
+
+
+def _share(path: str, owner: int, group: int) -> None:
+    """Open a new folder to a group. Raises OSError."""
+    # Its parent may be another user's, who could put a link in its place meanwhile.
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.fchown(descriptor, owner, group)
+        os.fchmod(descriptor, _SHARED)
+    finally:
+        os.close(descriptor)
 
 
 def group_of_service() -> int:

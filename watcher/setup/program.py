@@ -44,13 +44,13 @@ def is_here(program: Path) -> bool:
 
 def prepare(program: Path) -> Path:
     """Make the copy beside its place, and return where it is: `install` puts it there. Raises ConfigError."""
-    made = program.with_name(f"{program.name}.new")
+    made = new(program)
     if program.exists() and not (program / "pyvenv.cfg").is_file():
         raise ConfigError(f"{program} is there, and is no virtual environment", hint="move it away")
     python = _python()
     former = os.umask(0o022)
     try:
-        remove(made)
+        clear(made)
         made.parent.mkdir(parents=True, exist_ok=True)
         _called(str(python), "-m", "venv", "--without-pip", str(made))
         packages = next((made / "lib").glob("python3.*/site-packages"))
@@ -74,23 +74,38 @@ def prepare(program: Path) -> Path:
 
 def install(made: Path, program: Path) -> None:
     """Put a copy that `prepare` made into its place; a former one is removed. Raises ConfigError."""
-    former = program.with_name(f"{program.name}.old")
+    former = old(program)
     try:
-        remove(former)
+        clear(former)
         with suppress(FileNotFoundError):
             program.rename(former)
         made.rename(program)
-        remove(former)
+        clear(former)
     except OSError as exc:
         raise unwritable(exc) from exc
 
 
+def new(program: Path) -> Path:
+    """Return where a copy is made."""
+    return program.with_name(f"{program.name}.new")
+
+
+def old(program: Path) -> Path:
+    """Return where a former copy is while it is replaced."""
+    return program.with_name(f"{program.name}.old")
+
+
+def clear(place: Path) -> bool:
+    """Remove what lies at `new` or `old`, whole or not; return whether there was anything. Raises OSError."""
+    if not place.is_dir() or place.is_symlink():
+        return False
+    shutil.rmtree(place)
+    return True
+
+
 def remove(program: Path) -> bool:
     """Remove a virtual environment, if it is there; return whether it was. Raises OSError."""
-    if program.is_symlink() or not (program / "pyvenv.cfg").is_file():
-        return False
-    shutil.rmtree(program)
-    return True
+    return (program / "pyvenv.cfg").is_file() and clear(program)
 
 
 def _python() -> Path:

@@ -70,7 +70,8 @@ def remove(target: SetupTarget) -> tuple[list[Path], list[Path]]:
     """
     removed, stay = [], []
     try:
-        for settings in sorted(target.settings_directory.glob(f"{target.settings.name}*")):
+        found = target.settings_directory.glob(f"{target.settings.name}*")
+        for settings in sorted(path for path in found if path.is_file()):
             key = target.key.with_name(target.key.name + settings.name.removeprefix(target.settings.name))
             files = [path for path in (settings, key) if path.is_file()]
             if not is_ours(settings):

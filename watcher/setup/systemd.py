@@ -1,6 +1,5 @@
 """Asking systemd to start, stop and know the service."""
 
-import os
 import subprocess
 from pathlib import Path
 from typing import Final
@@ -87,7 +86,6 @@ def _run(*argv: str) -> "subprocess.CompletedProcess[str]":
             capture_output=True,
             text=True,
             errors="replace",
-            env={**os.environ, "SYSTEMD_PAGER": ""},
             timeout=_LONGEST,
             check=False,
         )

@@ -59,8 +59,11 @@ def _program_files() -> Iterator[Path]:
     if install.is_linked():
         LINK.unlink()
         yield LINK
-    for path in (PROGRAM, PROGRAM.with_name("watcher.new"), PROGRAM.with_name("watcher.old")):
-        if program.remove(path):
+    if program.remove(PROGRAM):
+        yield PROGRAM
+    for path in (program.new(PROGRAM), program.old(PROGRAM)):
+        # What a set-up that was killed left.
+        if program.clear(path):
             yield path
 
 

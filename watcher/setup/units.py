@@ -42,6 +42,8 @@ def _folder_lines(folders: Sequence[str]) -> Iterator[str]:
         # All homes stay hidden but for these folders.
         yield "ProtectHome=tmpfs"
     for folder in folders:
+        if not folder.isprintable():
+            raise ConfigError(f"{folder!r} cannot be named in a unit", hint="rename it without special characters")
         if f"{folder}/".startswith(_PRIVATE):
             raise ConfigError(
                 f"{folder}: the service has a /tmp of its own, and does not see this folder",
