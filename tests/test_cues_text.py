@@ -134,7 +134,16 @@ def test_the_first_letter_with_a_direction_tells_it(text: str, expected: bool) -
 
 @pytest.mark.parametrize(
     ("before", "after", "between"),
-    [("one", "two", " "), ("一。", "二", ""), ("一", "二", " "), ("", "two", ""), ("one", "", "")],
+    [
+        ("one", "two", " "),
+        ("one…", "two", " "),
+        ("一。", "二", ""),
+        ("一…", "二", ""),
+        ("一……", "二", ""),
+        ("一", "二", " "),
+        ("", "two", ""),
+        ("one", "", ""),
+    ],
 )
 def test_a_blank_stands_between_segments_but_not_after_chinese_punctuation(
     before: str, after: str, between: str

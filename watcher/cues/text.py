@@ -9,8 +9,9 @@ marks, an emoji with its modifiers and a flag count as one (UAX #29 grapheme clu
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from io import StringIO
 from typing import Final
 
 from watcher.text import nfc
@@ -82,13 +83,14 @@ def is_wide_script(text: str, language: str = "") -> bool:
     return wide * 3 >= letters
 
 
-_WIDE_LANGUAGES: Final = frozenset({"zh", "ja", "ko", "yue"})
-_HAN: Final = (
+#: Letters of three scripts, for a class of a regular expression.
+HAN: Final = (
     "\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3038-\u303b\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 )
 _KANA: Final = "\u3041-\u30ff\u31f0-\u31ff\uff66-\uff9f\U0001b000-\U0001b16f"
-_HANGUL: Final = "\u1100-\u11ff\u3131-\u318e\ua960-\ua97c\uac00-\ud7fb\uffa0-\uffdc"
-_WIDE_LETTER: Final = re.compile(f"[{_HAN}{_KANA}{_HANGUL}\u3105-\u312f]")
+HANGUL: Final = "\u1100-\u11ff\u3131-\u318e\ua960-\ua97c\uac00-\ud7fb\uffa0-\uffdc"
+_WIDE_LANGUAGES: Final = frozenset({"zh", "ja", "ko", "yue"})
+_WIDE_LETTER: Final = re.compile(f"[{HAN}{_KANA}{HANGUL}\u3105-\u312f]")
 _LETTER: Final = re.compile(r"[^\W\d_]")
 
 
@@ -180,11 +182,22 @@ def is_right_to_left(text: str) -> bool:
     return False
 
 
+def run_on(texts: Iterable[str]) -> str:
+    """Return texts as one, each behind the other."""
+    written = StringIO()
+    before = ""
+    for text in filter(None, texts):
+        written.write(joint(before, text) + text)
+        before = text
+    return written.getvalue()
+
+
 def joint(before: str, after: str) -> str:
     """Return the joint of two successive texts: a blank, or "" after Chinese punctuation."""
     if not before or not after:
         return ""
-    return "" if before[-1] in _WIDE_STOPS else " "
+    return "" if _WIDE_END.search(before, max(0, len(before) - 3)) else " "
 
 
-_WIDE_STOPS: Final = frozenset("、。，．・：；！？」』）】》…")
+#: An ellipsis is Chinese or Japanese where such a character precedes it: it is two signs on end there.
+_WIDE_END: Final = re.compile("[、。，．・：；！？」』）】》]\\Z|[\u2e80-\uffef]…{1,2}\\Z")

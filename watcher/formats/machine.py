@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from watcher import __version__
 from watcher.cues import BrokenRule, Cue
-from watcher.cues.text import clean, scrub
+from watcher.cues.text import clean, run_on, scrub
 from watcher.formats.document import AskedPiece, Document
 from watcher.transcript import Segment, Word
 
@@ -40,9 +40,7 @@ def _members(document: Document) -> dict[str, object]:
         "language": transcript.language or None,
         "duration_seconds": _seconds(transcript.duration),
         "timed": transcript.timed,
-        "text": " ".join(
-            filter(None, (clean(segment.text) for segment in transcript.segments if not segment.left_out))
-        ),
+        "text": run_on(clean(segment.text) for segment in transcript.segments if not segment.left_out),
         "segments": map(_segment, count(), transcript.segments),
         "captions": map(_caption, document.layout.cues),
         "broken_rules": map(_broken, document.layout.broken),
