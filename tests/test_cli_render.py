@@ -1,9 +1,12 @@
 """`watcher render`: one recording's trouble is its own."""
 
 import shutil
+from pathlib import Path
 
-from support.command_scene import Commands
+import pytest
+from support.command_scene import Commands, commands
 from support.heard import recording
+from support.scripted import Asked, Reply
 
 
 def test_a_folder_is_rendered_although_the_directory_of_one_recording_is_gone(watcher: Commands) -> None:
@@ -40,3 +43,34 @@ def test_it_writes_what_a_run_would_write_in_a_folder_with_settings_of_its_own(w
     ((problem,),) = [broken["errors"]]
     assert (broken_code, problem["code"]) == (0, "overrides")
     assert problem["message"].startswith(f"{own} is not used: formats = 5 is wrong")
+
+
+def test_punctuation_follows_a_folder_s_setting_without_a_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = "大家好,欢迎收听. 我们用Python 3.11."
+    segments = [{"start": 0.0, "end": 0.4, "text": said}]
+
+    def script(_: Asked) -> Reply:
+        return Reply({"text": said, "language": "chinese", "segments": segments})
+
+    with commands(tmp_path, monkeypatch, capsys, script) as watcher:
+        recording(watcher.folder / "talk.wav")
+        watcher("once", watcher.folder)
+        text, captions = watcher.folder / "talk.txt", watcher.folder / "talk.srt"
+        kept = text.read_text()
+        requests = len(watcher.server.asked)
+
+        (watcher.folder / ".watcher.toml").write_text('[subtitles]\npunctuation = "full"\n')
+        code, document = watcher("render", watcher.folder)
+        made = text.read_text(), captions.read_text()
+        (watcher.folder / ".watcher.toml").write_text('punctuation = "half"\n')
+        broken = watcher("render", watcher.folder)[1]
+
+        assert (code, document["errors"]) == (0, [])
+        assert kept == f"{said}\n"
+        assert made[0] == "大家好，欢迎收听。我们用Python 3.11.\n"
+        assert "大家好，欢迎收听。" in made[1]
+        assert [problem["code"] for problem in broken["errors"]] == ["overrides"]
+        assert 'one of "keep" or "full"' in broken["errors"][0]["message"]
+        assert len(watcher.server.asked) == requests

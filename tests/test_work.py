@@ -19,6 +19,7 @@ from watcher.client.refusal import refusal_of
 from watcher.client.upload import HttpResponse
 from watcher.cues import CaptionRules, layout
 from watcher.cues.lexicon import borders
+from watcher.cues.punctuation import full_width
 from watcher.cues.text import clean, graphemes, is_right_to_left, is_wide_script, scrub, width
 from watcher.cues.tokens import tokens
 from watcher.errors import JobError
@@ -73,6 +74,8 @@ TEXTS: dict[str, Callable[[str], object]] = {
     "pieces": lambda text: tokens(clean(text), line=42, wide=False),
     "pieces of prose": lambda text: tokens(clean(text), line=1 << 30, wide=True),
     "borders": lambda text: borders([text]),
+    "punctuation": full_width,
+    "punctuation beside Chinese": lambda text: full_width("字" + text),
     "fitted": fitted,
     "code": code,
     "printable": printable,

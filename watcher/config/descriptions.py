@@ -29,6 +29,7 @@ _OF_DATACLASSES: Final = {
         "max_seconds": "longest time a cue is shown",
         "gap_seconds": "pause between two cues (2 frames)",
         "guard": "leave out phantom text (two signs), flag doubtful text (one)",
+        "punctuation": "keep: as the server wrote it; full: of full width beside Chinese",
     },
     "media": {
         "pieces": "auto: cut long recordings at silences so that all places are busy; fixed: always near piece_seconds",

@@ -10,7 +10,7 @@ Sources:
 
 import math
 from dataclasses import dataclass, fields
-from typing import Final
+from typing import Final, Literal
 
 from watcher.cues.text import is_wide_script
 
@@ -70,6 +70,8 @@ class CaptionRules:
     gap_seconds: float = _GAP_SECONDS
     #: Leave out phantom text (two signs), flag doubtful text (one): see `watcher.guard`.
     guard: bool = True
+    #: "full": punctuation of full width beside Chinese, see `watcher.cues.punctuation`; "keep": as the server wrote it.
+    punctuation: Literal["keep", "full"] = "keep"
 
     def __post_init__(self) -> None:
         """Raise ValueError for impossible values, with a message that names key and range."""

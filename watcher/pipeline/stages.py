@@ -15,6 +15,7 @@ import structlog
 from watcher import guard, media, sidecar, tree
 from watcher.client import fitted
 from watcher.cues import Layout, layout
+from watcher.cues.punctuation import punctuated
 from watcher.errors import FileError, LeaseLostError
 from watcher.formats import AskedPiece, Document
 from watcher.formats import render as render_format
@@ -291,6 +292,8 @@ def _written(
     alive = partial(beat, _WRITING + seconds / _LAID_OUT + characters / _CHARACTERS)
     alive()
     transcript = _reviewed(heard, wanted)
+    if wanted.rules.punctuation == "full":
+        transcript = punctuated(transcript)
     alive()
     captions = layout(transcript, wanted.rules, duration=seconds, alive=alive)
     warnings = bounded((*heard.content.warnings, *heard.warnings, *_strained(captions)))
