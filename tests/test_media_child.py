@@ -101,7 +101,7 @@ def test_a_recording_is_opened_made_into_pieces_and_ended(tmp_path: Path, order:
     assert opened == Opened(60.0, 3, "pcm_s16le, 16000 Hz, 1 channel", ())
     assert isinstance(ended, Ended)
     assert ended.seconds == 60.0
-    assert len(ended.loudness) == 600
+    assert len(ended.loudness) == 3000
     for message in made:
         assert isinstance(message, Made)
         file = Path(order.spool, message.file)
@@ -247,7 +247,7 @@ def test_silence_alone_makes_no_piece(tmp_path: Path, order: Order) -> None:
 
     assert not [message for message in messages if isinstance(message, Made)]
     assert isinstance(messages[-1], Ended)
-    assert messages[-1].loudness == b"\xff" * 300
+    assert messages[-1].loudness == b"\xff" * 1500
     assert [(warning.code, warning.note) for warning in messages[-1].warnings] == [("silent", True)]
 
 

@@ -96,7 +96,7 @@ def test_the_pieces_hold_exactly_what_was_said_between_their_cuts(talk: Path, sp
     assert index >= 3
     assert summary.seconds == 60.0
     assert summary.content == hashlib.sha256(talk.read_bytes()).hexdigest()
-    assert len(summary.loudness) == 600
+    assert len(summary.loudness.levels) == 3000
     assert summary.stream == "pcm_s16le, 16000 Hz, 1 channel"
     assert summary.warnings == ()
 
@@ -439,7 +439,7 @@ def child_runs(monkeypatch: pytest.MonkeyPatch) -> Instead:
     ("code", "kind", "reason"),
     [
         ("line.sendall(b'nonsense\\n')", FileError, "crashed"),
-        ('line.sendall(b\'{"v":2,"is":"grant","pieces":1}\\n\')', FileError, "crashed"),
+        ('line.sendall(b\'{"v":3,"is":"grant","pieces":1}\\n\')', FileError, "crashed"),
         ("[line.sendall(b'x' * 1000000) for _ in range(10)]", FileError, "crashed"),
         ("sys.exit('no module named av')", PassingError, "child"),
         ("sys.exit(0)", PassingError, "child"),
@@ -459,7 +459,7 @@ def child_claims(child_runs: Instead) -> Instead:
     """Let a child write 1,000 bytes, and describe an honest piece with these changes, one description for each."""
 
     def instead(*pieces: str) -> None:
-        made = '{"v":2,"is":"made","overlap":0,"file":"0","size":1000,"cut":{"index":0,"start":0,"end":160000,"digest":"0"*64}}'
+        made = '{"v":3,"is":"made","overlap":0,"file":"0","size":1000,"cut":{"index":0,"start":0,"end":160000,"digest":"0"*64}}'
         change = "; ".join(f"piece = {made}; cut = piece['cut']; {change}; say(piece)" for change in pieces)
         say = "say = lambda piece: line.sendall(json.dumps(piece).encode() + b'\\n')"
         child_runs(f"import json, os, time; open('0', 'wb').write(b'x' * 1000); {say}; {change}; time.sleep(60)")
@@ -618,7 +618,7 @@ def test_a_child_that_never_listens_keeps_nobody_from_anything_else(
     file: Path, spool: Path, child_runs: Instead
 ) -> None:
     """Once its socket was full, whoever told it of room for another piece waited for ever, and all others with it."""
-    made = "{'v': 2, 'is': 'made', 'overlap': 0, 'file': str(n % 3), 'size': 1, 'cut': cut}"
+    made = "{'v': 3, 'is': 'made', 'overlap': 0, 'file': str(n % 3), 'size': 1, 'cut': cut}"
     cut = "{'index': n, 'start': n * 16000, 'end': (n + 1) * 16000, 'digest': '0' * 64}"
     say = f"cut = {cut}; line.sendall(json.dumps({made}).encode() + b'\\n')"
     wait = "while os.stat(str(n % 3)).st_size: time.sleep(0.001)"
@@ -644,7 +644,7 @@ def test_what_costs_no_attempt_is_not_believed_of_the_child_alone(  # noqa: PLR0
 ) -> None:
     """The recording was worked on again and again, for ever, at no cost of an attempt."""
     words = {
-        "v": 2,
+        "v": 3,
         "is": "failed",
         "kind": kind,
         "reason": reason,
@@ -662,12 +662,12 @@ def test_what_costs_no_attempt_is_not_believed_of_the_child_alone(  # noqa: PLR0
     assert not isinstance(caught.value, SourceError) or not caught.value.uncounted
 
 
-@pytest.mark.parametrize(("seconds", "levels"), [(5.0, 50), (25 * 3600.0, 100), (10.0, 1000)])
+@pytest.mark.parametrize(("seconds", "levels"), [(5.0, 250), (25 * 3600.0, 500), (10.0, 5000)])
 def test_a_recording_ends_behind_its_pieces_and_within_the_limit(
     seconds: float, levels: int, file: Path, spool: Path, child_claims: Instead
 ) -> None:
     loudness = base64.b64encode(b"x" * levels).decode()
-    ended = {"v": 2, "is": "ended", "seconds": seconds, "loudness": loudness}
+    ended = {"v": 3, "is": "ended", "seconds": seconds, "loudness": loudness}
     ended |= {"content": "0" * 64, "warnings": [], "stream": ""}
     child_claims(f"{HONEST}; say(piece); piece = {ended}")
 
@@ -675,7 +675,7 @@ def test_a_recording_ends_behind_its_pieces_and_within_the_limit(
 
 
 def test_a_child_that_only_says_that_it_lives_is_given_up(file: Path, spool: Path, child_runs: Instead) -> None:
-    sign = b'{"v":2,"is":"progress","samples":16000}\n'
+    sign = b'{"v":3,"is":"progress","samples":16000}\n'
     child_runs(f"[line.sendall({sign!r}) for _ in range(10**6)]")
     looks = itertools.count()
 

@@ -235,7 +235,7 @@ def attacked(kind: str, seed: int, original: bytes, folder: Path) -> str:
     if result.error is None:
         assert result.summary is not None
         assert len(result.summary.content) == 64
-        assert abs(len(result.summary.loudness) - result.summary.seconds * 10) <= 1
+        assert abs(len(result.summary.loudness.levels) - result.summary.seconds * 50) <= 1
         return "heard"
     assert result.error.message
     assert result.error.reason in {"undecodable", "unsupported", "no_audio", "limits", "too_long", "crashed"}

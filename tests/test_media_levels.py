@@ -10,17 +10,17 @@ from support.sounds import RATE
 from watcher.media.levels import FRAME, LoudnessMeter, LoudnessScale, decibels, power, runs, without_clicks
 
 
-def test_loudness_is_minus_dbfs_in_tenths_of_a_second() -> None:
+def test_loudness_is_minus_dbfs_in_fiftieths_of_a_second() -> None:
     meter = LoudnessMeter()
     square = np.full(RATE // 2, 3277, np.int16)
     meter.add(np.concatenate([square, sounds.silence(0.5), np.full(RATE // 2, 32767, np.int16)]))
 
-    assert meter.finish() == bytes([20] * 5 + [255] * 5 + [0] * 5)
+    assert meter.finish() == bytes([20] * 25 + [255] * 25 + [0] * 25)
 
 
-def test_a_last_part_of_a_tenth_is_measured_too() -> None:
+def test_a_last_part_of_a_frame_is_measured_too() -> None:
     meter = LoudnessMeter()
-    meter.add(np.full(RATE // 10 + 7, 3277, np.int16))
+    meter.add(np.full(FRAME + 7, 3277, np.int16))
 
     assert meter.finish() == bytes([20, 20])
 
@@ -38,11 +38,11 @@ def test_loudness_does_not_depend_on_how_the_sound_is_fed(sizes: list[int]) -> N
 
 def test_the_faintest_signal_is_not_digital_silence() -> None:
     meter = LoudnessMeter()
-    faint = np.zeros(RATE // 10, np.int16)
+    faint = np.zeros(FRAME, np.int16)
     faint[0] = 1
     meter.add(faint)
 
-    assert meter.finish() == bytes([120])
+    assert meter.finish() == bytes([115])
 
 
 def test_levels_of_frames_are_rms() -> None:

@@ -12,6 +12,7 @@ from support.ledger_engines import Engine
 from watcher.job import Cut, ResultWarning
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.values import Content, Tally
+from watcher.loudness import Loudness
 
 HEARD, OTHER = "ab" * 32, "cd" * 32
 ASKED, OTHERWISE = "12" * 32, "34" * 32
@@ -29,7 +30,7 @@ def content(*, digest: str = HEARD, sketch: str = "s1", parameters: str = ASKED,
         parameters=parameters,
         seconds=seconds,
         cuts=(Cut(0, 0, 160_000, HEARD), Cut(1, 176_000, 1_448_000, OTHER)),
-        loudness=bytes(range(256)) * 4,
+        loudness=Loudness(bytes(range(256)) * 4),
         warnings=(ResultWarning("damaged", "1 damaged place was passed over."),),
     )
 

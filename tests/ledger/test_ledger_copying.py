@@ -15,6 +15,7 @@ from watcher.ledger.database import damage_mark
 from watcher.ledger.salvage import open_or_salvage
 from watcher.ledger.sqlite import NAME
 from watcher.ledger.values import Content
+from watcher.loudness import Loudness
 
 HERE = {"recordings": "/srv/recordings"}
 DIGEST, PARAMETERS = "ab" * 32, "12" * 32
@@ -44,7 +45,8 @@ def full(tmp_path: Path) -> LedgerLocation:
     ledger.answers.recall(f"{3:064x}", PARAMETERS)
     ledger.answers.keep_cut("s1", PARAMETERS, Cut(0, 0, 20, DIGEST))
     ledger.answers.keep_cut("s1", PARAMETERS, Cut(1, 20, 50, DIGEST))
-    ledger.answers.keep_content(Content(DIGEST, "s2", PARAMETERS, 30.5, (Cut(0, 0, 20, DIGEST),), bytes(range(256))))
+    loudness = Loudness(bytes(range(256)))
+    ledger.answers.keep_content(Content(DIGEST, "s2", PARAMETERS, 30.5, (Cut(0, 0, 20, DIGEST),), loudness))
     ledger.memory.remember("form:api", {"words": True, "odd": "\udcff\0"}, expires=4e9)
     ledger.purchases.buy("api", "2026-11-22", 61.5)
     ledger.outputs.enter_temporary(ROOT + b"/.a.tmp")

@@ -1,6 +1,7 @@
 """Ledgers of other versions: brought forward, or refused with a remedy."""
 
 import sqlite3
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from watcher.errors import StateError
 from watcher.ledger import schema
 from watcher.ledger.schema import APPLICATION, STEPS, migrate
 from watcher.ledger.sqlite import NAME, SqliteLedger
+from watcher.loudness import COARSE_RATE, Loudness
 
 PATH = Path("ledger.sqlite3")
 
@@ -168,3 +170,40 @@ def test_what_waits_in_a_database_of_a_version_without_turns_is_claimed_in_turns
     ledger.close()
 
     assert taken == IN_TURNS
+
+
+#: A content as versions stored it that measured tenths of a second: two tenths.
+_MEASURED = """
+INSERT INTO contents (digest, sketch, parameters, seconds, cuts, loudness, used_at) VALUES ('d', 's', 'p', 0.2, '[]', ?, 0)
+"""
+TENTHS = Loudness(b"\x14\xff", COARSE_RATE)
+
+
+def test_loudness_by_tenths_in_a_ledger_of_an_older_version_is_read_as_such(tmp_path: Path) -> None:
+    older = sqlite3.connect(tmp_path / NAME, isolation_level=None)
+    migrate(older, tmp_path / NAME, STEPS[:11])
+    older.execute(_MEASURED, (zlib.compress(TENTHS.levels),))
+    older.close()
+
+    ledger = SqliteLedger(tmp_path)
+    content = ledger.answers.content(digest="d")
+    ledger.close()
+
+    assert content is not None
+    assert content.loudness == TENTHS
+
+
+def test_loudness_by_tenths_in_a_database_of_an_older_version_is_read_as_such(url: str, tmp_path: Path) -> None:
+    psycopg = pytest.importorskip("psycopg", reason="the extra postgres is not installed")
+    from watcher.ledger.postgres import PostgresLedger  # noqa: PLC0415 - see above
+    from watcher.ledger.postgres import schema as tables  # noqa: PLC0415 - see above
+
+    with psycopg.connect(url) as older:
+        tables.migrate(older, "test", tables.STEPS[:13])
+        older.cursor().execute(_MEASURED.replace("?", "%s"), (zlib.compress(TENTHS.levels),))
+    ledger = PostgresLedger(tmp_path, url, roots={})
+    content = ledger.answers.content(digest="d")
+    ledger.close()
+
+    assert content is not None
+    assert content.loudness == TENTHS

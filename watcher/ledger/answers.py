@@ -11,6 +11,7 @@ from watcher.ledger import rows
 from watcher.ledger.lookups import minute_of
 from watcher.ledger.part import Connection, LedgerPart, Values, held
 from watcher.ledger.values import Content, unreadable
+from watcher.loudness import Loudness
 
 #: zlib's level: an answer with word times shrinks to an eighth within a millisecond or two.
 _LEVEL: Final = 6
@@ -42,8 +43,8 @@ class Answers(LedgerPart):
     """
     #: Stores a content, after the former one was deleted.
     KEEP_CONTENT: ClassVar[str] = """
-    INSERT INTO contents (digest, sketch, parameters, seconds, cuts, loudness, warnings, used_at)
-    VALUES (:digest, :sketch, :parameters, :seconds, :cuts, :loudness, :warnings, :now)
+    INSERT INTO contents (digest, sketch, parameters, seconds, cuts, loudness, loudness_rate, warnings, used_at)
+    VALUES (:digest, :sketch, :parameters, :seconds, :cuts, :loudness, :loudness_rate, :warnings, :now)
     """
 
     def keep(self, digest: str, parameters: str, body: bytes, *, seconds: float, model: str) -> None:
@@ -168,7 +169,8 @@ class Answers(LedgerPart):
             "parameters": content.parameters,
             "seconds": rows.seconds(content.seconds),
             "cuts": rows.cuts_text(content.cuts),
-            "loudness": zlib.compress(content.loudness, _LEVEL),
+            "loudness": zlib.compress(content.loudness.levels, _LEVEL),
+            "loudness_rate": content.loudness.rate,
             "warnings": rows.warnings_text(content.warnings),
             "now": self._clock(),
         }
@@ -183,7 +185,7 @@ class Answers(LedgerPart):
         found = self._database.query(statement, {"key": digest or sketch, "parameters": parameters})
         if not found:
             return None
-        ((id_, digest, sketch, parameters, seconds, cuts, loudness, warnings, used_at),) = found
+        ((id_, digest, sketch, parameters, seconds, cuts, levels, rate, warnings, used_at),) = found
         now = self._clock()
         if abs(now - used_at) > _DAY and not self._database.missing:
             self._database.change(lambda connection: connection.execute(_USED, (now, id_)), durable=False)
@@ -193,7 +195,7 @@ class Answers(LedgerPart):
             parameters=parameters,
             seconds=seconds,
             cuts=rows.cuts_from(cuts),
-            loudness=zlib.decompress(loudness),
+            loudness=Loudness(zlib.decompress(levels), rate),
             warnings=rows.warnings_from(warnings),
         )
 
@@ -276,7 +278,9 @@ ON CONFLICT (sketch, parameters, number) DO UPDATE SET
 """
 _CUTS: Final = "SELECT number, first, behind, digest FROM cuts WHERE sketch = ? AND parameters = ? ORDER BY number"
 _USED: Final = "UPDATE contents SET used_at = ? WHERE id = ?"
-_FIELDS: Final = "SELECT id, digest, sketch, parameters, seconds, cuts, loudness, warnings, used_at FROM contents "
+_FIELDS: Final = (
+    "SELECT id, digest, sketch, parameters, seconds, cuts, loudness, loudness_rate, warnings, used_at FROM contents "
+)
 #: By what is known: the digest (else the sketch), the parameters.
 _CONTENT: Final = {
     (True, True): _FIELDS + "WHERE digest = :key AND parameters = :parameters",

@@ -106,7 +106,9 @@ TABLES: Final = (
         ("sketch", "parameters", "number", "first", "behind", "digest", "used_at"),
     ),
     Table(
-        "contents", ("id",), ("digest", "sketch", "parameters", "seconds", "cuts", "loudness", "warnings", "used_at")
+        "contents",
+        ("id",),
+        ("digest", "sketch", "parameters", "seconds", "cuts", "loudness", "loudness_rate", "warnings", "used_at"),
     ),
     Table("outputs", ("path",), ("path", "source", "kind", "digest", "former", "placed")),
     Table("temporaries", ("path",), ("path",)),

@@ -217,7 +217,7 @@ _WHOLE: Final = frozenset(
             "crashes",
             "reached",
         ),
-        *("piece", "pieces", "number", "first", "behind", "placed", "aside"),
+        *("piece", "pieces", "number", "first", "behind", "placed", "aside", "loudness_rate"),
     )
 )
 _READERS: Final[Mapping[str, Callable[[str], object]]] = {

@@ -227,6 +227,9 @@ _ELEVENTH: Final = (
     INDEX_CAME_AS,
 )
 
+# Levels in a second of `contents.loudness`: earlier versions measured tenths of a second.
+_TWELFTH: Final = ("ALTER TABLE contents ADD COLUMN loudness_rate INTEGER NOT NULL DEFAULT 10",)
+
 #: Step n brings a ledger of version n to version n + 1.
 STEPS: Final[tuple[tuple[str, ...], ...]] = (
     _FIRST,
@@ -240,6 +243,7 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
     _NINTH,
     _TENTH,
     _ELEVENTH,
+    _TWELFTH,
 )
 
 

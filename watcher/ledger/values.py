@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Final
 
 from watcher.job import Cut, Fingerprint, Job, Outcome, ResultWarning, State
+from watcher.loudness import UNMEASURED, Loudness
 
 
 class PutResult(StrEnum):
@@ -46,8 +47,7 @@ class Content:
     parameters: str
     seconds: float
     cuts: tuple[Cut, ...]
-    #: Loudness for the guard: one unsigned byte per 0.1 s, minus dBFS (0 loudest, 255 silence); b"" if not measured.
-    loudness: bytes = b""
+    loudness: Loudness = UNMEASURED
     #: What was not transcribed of these bytes, or is in doubt; the same for every copy of them.
     warnings: tuple[ResultWarning, ...] = ()
 

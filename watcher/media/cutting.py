@@ -20,6 +20,7 @@ import structlog
 
 from watcher.errors import FileError, JobError, PassingError, StoppedError
 from watcher.job import SAMPLE_RATE, Cut
+from watcher.loudness import RATE, Loudness
 from watcher.media.childprocess import ChildProcess
 from watcher.media.confine import FILE_SIZE
 from watcher.media.failures import failure_of, invalid_message, unwritable, warnings_of
@@ -50,10 +51,8 @@ _SLACK: Final = 2.0
 #: Most bytes per second of sound in any codec (16 bits a sample, plus a quarter), and those of a header.
 _BYTES_A_SECOND: Final = SAMPLE_RATE * 2 * 5 // 4
 _HEADER: Final = 64 << 10
-#: Entries of `Summary.loudness` for a second.
-_LEVELS_A_SECOND: Final = 10
 #: Most bytes of messages of an honest child: the loudness of a day, a message each second, and one for each piece.
-_MESSAGES: Final = 4 << 20
+_MESSAGES: Final = 8 << 20
 _MESSAGES_A_SECOND: Final = 2 << 10
 #: Bytes per second from the slowest disk or share; some of them are read twice if the decoder seeks.
 _READ_A_SECOND: Final = 25_000
@@ -207,7 +206,9 @@ class Cutting:
                     # It has finished; kill it, so that an attacker who controls it can do nothing more.
                     self._child.kill()
                     warnings = warnings_of(ended)
-                    self._summary = Summary(ended.seconds, ended.content, ended.loudness, warnings, ended.stream)
+                    self._summary = Summary(
+                        ended.seconds, ended.content, Loudness(ended.loudness), warnings, ended.stream
+                    )
                 case Failed() as failed:
                     raise failure_of(failed, spool=self._spool, max_bytes=self._max_bytes, descriptor=self._descriptor)
                 case _:
@@ -382,7 +383,7 @@ class Cutting:
     def _is_possible(self, ended: Ended) -> bool:
         """Return whether a recording may have ended there: after its pieces, and within the limit."""
         within = self._reached / SAMPLE_RATE - _SLACK <= ended.seconds <= self._limits.seconds + _SLACK
-        return within and len(ended.loudness) <= (ended.seconds + _SLACK) * _LEVELS_A_SECOND
+        return within and len(ended.loudness) <= (ended.seconds + _SLACK) * RATE
 
     def _is_a_piece(self, made: Made, path: Path) -> bool:
         """Return whether a file agrees with its message, and is not larger than allowed for its length."""

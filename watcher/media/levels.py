@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watcher.job import SAMPLE_RATE
+from watcher.loudness import DIGITAL_SILENCE, RATE
 
 Samples = NDArray[np.int16]
 #: Mean squares of frames (full scale 1.0), or RMS levels in dBFS.
@@ -14,11 +15,7 @@ Mask = NDArray[np.bool_]
 Indices = NDArray[np.intp]
 
 #: Samples in a frame: 20 ms.
-FRAME: Final = SAMPLE_RATE // 50
-#: Frames in a second.
-_SECOND: Final = 50
-#: Samples in a byte of `Summary.loudness`: 0.1 s.
-_TENTH: Final = SAMPLE_RATE // 10
+FRAME: Final = SAMPLE_RATE // RATE
 #: dBFS of a frame without any signal.
 _NOTHING: Final = -120.0
 #: Frames below this do not count for the noise of the room: they are digital silence, or its dither.
@@ -98,7 +95,7 @@ class LoudnessScale:
             threshold = max(_INAUDIBLE, min(AUDIBLE, self._floor + _STEADY))
         result = without_clicks(levels > threshold)
         for first, behind in zip(*runs(~result), strict=True):
-            if behind - first >= _SECOND:
+            if behind - first >= RATE:
                 result[first:behind] = _uneven(levels[first:behind])
         return result
 
@@ -116,7 +113,7 @@ def _uneven(levels: Levels) -> Mask:
     if len(audible) < CLICK:
         return np.zeros(len(levels), np.bool_)
     floor = np.partition(audible, len(audible) // 10)[len(audible) // 10]
-    seconds = np.arange(0, len(levels), _SECOND)
+    seconds = np.arange(0, len(levels), RATE)
     sizes = np.diff(seconds, append=len(levels))
     means = np.add.reduceat(10.0 ** (levels.astype(np.float64) / 10), seconds) / sizes
     return np.repeat(means > 10.0 ** ((max(float(floor), _INAUDIBLE) + _STEADY) / 10), sizes)
@@ -159,20 +156,18 @@ class LoudnessMeter:
     def add(self, samples: Samples) -> None:
         """Add the next samples."""
         samples = np.concatenate((self._rest, samples))
-        whole = len(samples) // _TENTH * _TENTH
-        self._rest = samples[whole:]
-        self._bytes += _loudness(samples[:whole].reshape(-1, _TENTH))
+        self._bytes += _bytes(power(samples))
+        self._rest = samples[len(samples) // FRAME * FRAME :]
 
     def finish(self) -> bytes:
-        """Return one byte per 0.1 s: minus dBFS (RMS), 255 for digital silence; the last may be for less time."""
+        """Return the levels of `watcher.loudness.Loudness`."""
         if len(self._rest):
-            self._bytes += _loudness(self._rest.reshape(1, -1))
+            last = self._rest.astype(np.float32) / np.float32(32768.0)
+            self._bytes += _bytes(np.mean(last * last, keepdims=True))
             self._rest = self._rest[:0]
         return bytes(self._bytes)
 
 
-def _loudness(tenths: Samples) -> bytes:
-    values = tenths.astype(np.float32)
-    means = np.einsum("ij,ij->i", values, values) / np.float32(values.shape[1] * 32768.0**2)
-    rounded = np.clip(np.rint(-decibels(means)), 0, 254)
-    return np.where(means > 0, rounded, 255).astype(np.uint8).tobytes()
+def _bytes(mean_squares: Levels) -> bytes:
+    rounded = np.clip(np.rint(-decibels(mean_squares)), 0, DIGITAL_SILENCE - 1)
+    return np.where(mean_squares > 0, rounded, DIGITAL_SILENCE).astype(np.uint8).tobytes()

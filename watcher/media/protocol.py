@@ -18,8 +18,8 @@ from typing import Final
 
 from watcher.job import Cut, ResultWarning
 
-VERSION: Final = 2
-#: Longest line in bytes: a day of loudness in base64 is 1.2 MB, a day of planned cuts less.
+VERSION: Final = 3
+#: Longest line in bytes: a day of loudness in base64 is 5.8 MB, a day of planned cuts less.
 MAX_LINE: Final = 8 << 20
 #: Most characters of a text for people; and of a traceback, of which the end is kept.
 _LONGEST_WORDS: Final = 1000
@@ -111,7 +111,7 @@ class Replanned:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The whole recording was decoded; the fields are those of `Summary`."""
+    """The whole recording was decoded; the fields are those of `Summary`, `loudness` its levels."""
 
     seconds: float
     content: str

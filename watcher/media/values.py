@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, Literal, get_args
 
 from watcher.job import SAMPLE_RATE, Cut, ResultWarning
+from watcher.loudness import Loudness
 
 _DAY: Final = 86_400
 #: Bytes of address space for every child. Measured: 190 to 280 MB for files of any length without an index of samples.
@@ -139,8 +140,7 @@ class Summary:
     seconds: float
     #: SHA-256 (hex) of the source's bytes.
     content: str
-    #: One unsigned byte per 0.1 s: minus dBFS (RMS); 255 is digital silence.
-    loudness: bytes
+    loudness: Loudness
     #: Warnings: damage that was skipped, a missing end, tracks left out.
     warnings: tuple[ResultWarning, ...] = ()
     #: As `Opening.stream`.

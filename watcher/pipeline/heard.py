@@ -68,7 +68,7 @@ def stored(
         parts.append(part)
         budget.take(part.transcript, cut.seconds)
     parts, warnings = checked(
-        parts, content.loudness, question, lambda index, again: answered(content.cuts[index], again), budget
+        parts, content.loudness.tenths, question, lambda index, again: answered(content.cuts[index], again), budget
     )
     return joined(parts, content, warnings, cached=frozenset(cut.index for cut in content.cuts), alive=alive)
 
@@ -129,7 +129,7 @@ def joined(
     found = join(parts, duration=content.seconds, alive=alive)
     if found.speakers_in_doubt:
         warnings = (*warnings, _SPEAKERS)
-    answered = not empty.unanswered(parts, content.loudness)
+    answered = not empty.unanswered(parts, content.loudness.tenths)
     return TranscriptionResult(found.transcript, content, cached, warnings=warnings, answered=answered)
 
 

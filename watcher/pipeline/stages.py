@@ -312,7 +312,9 @@ def _written(
 def _reviewed(heard: TranscriptionResult, wanted: JobSettings) -> Transcript:
     if not wanted.rules.guard:
         return heard.transcript
-    reviewed = guard.review(heard.transcript, loudness=heard.content.loudness, prompt=fitted(wanted.request.prompt))
+    reviewed = guard.review(
+        heard.transcript, loudness=heard.content.loudness.tenths, prompt=fitted(wanted.request.prompt)
+    )
     for segment in islice((segment for segment in reviewed.segments if segment.flags), _MOST_DOUBTFUL):
         _log.info(
             "output.doubtful",

@@ -18,6 +18,7 @@ from watcher.errors import (
 )
 from watcher.job import SAMPLE_RATE, Cut, Job, ResultWarning
 from watcher.ledger.values import Content
+from watcher.loudness import UNMEASURED
 from watcher.pipeline import empty
 from watcher.pipeline.as_is import upload_form
 from watcher.pipeline.asker import Asker
@@ -179,13 +180,13 @@ class Transcription:
             seconds=seconds,
             cuts=(Cut(0, 0, round(seconds * SAMPLE_RATE), digest),),
             warnings=(*self._warnings, *(silence(measured) if measured else ())),
-            loudness=measured.loudness if measured else b"",
+            loudness=measured.loudness if measured else UNMEASURED,
         )
         parts = [PieceTranscript(0.0, seconds, answer.transcript)]
         heard = joined(
             parts,
             content,
-            empty.warnings(parts, content.loudness),
+            empty.warnings(parts, content.loudness.tenths),
             cached=frozenset({0} if cached else ()),
         )
         if measured is not None and has_timecode(measured):
@@ -246,7 +247,7 @@ class Transcription:
         self._beat()
         parts, doubts = checked(
             requests.parts(),
-            summary.loudness,
+            summary.loudness.tenths,
             self._question,
             lambda index, question: self._again(cuts[index], question, form),
             requests.budget,

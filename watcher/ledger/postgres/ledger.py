@@ -51,7 +51,8 @@ class PostgresAnswers(Answers):
     {Answers.KEEP_CONTENT}
     ON CONFLICT (digest, parameters) DO UPDATE SET
         id = DEFAULT, sketch = excluded.sketch, seconds = excluded.seconds, cuts = excluded.cuts,
-        loudness = excluded.loudness, warnings = excluded.warnings, used_at = excluded.used_at
+        loudness = excluded.loudness, loudness_rate = excluded.loudness_rate, warnings = excluded.warnings,
+        used_at = excluded.used_at
     """
 
 

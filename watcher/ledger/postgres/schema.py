@@ -272,6 +272,9 @@ _THIRTEENTH: Final = (
     INDEX_CAME_AS,
 )
 
+# See the twelfth step of `watcher.ledger.schema`.
+_FOURTEENTH: Final = ("ALTER TABLE contents ADD COLUMN loudness_rate SMALLINT NOT NULL DEFAULT 10",)
+
 #: Step n brings a ledger of version n to version n + 1.
 STEPS: Final[tuple[tuple[str, ...], ...]] = (
     _FIRST,
@@ -287,6 +290,7 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
     _ELEVENTH,
     _TWELFTH,
     _THIRTEENTH,
+    _FOURTEENTH,
 )
 
 
