@@ -1,10 +1,10 @@
-"""The commands: what people type, and what it does."""
+"""The commands of the program."""
 
 import gc
 import sys
 
-# What is imported stays. To look through all of it for garbage again and again meanwhile takes a tenth of the time of a
-# command; and the daemon need not look through it ever after.
+# Imported objects stay. Searching them for garbage again and again during the imports would take a tenth of a command's
+# time; and the daemon need not search them later either.
 gc.disable()
 try:
     from watcher.cli.main import main

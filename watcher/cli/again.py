@@ -1,4 +1,4 @@
-"""`watcher again`: finished recordings transcribed once more, by this process, or by the daemon that runs."""
+"""`watcher again`: transcribe finished recordings again, in this process, or by the running daemon."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ from watcher.service.plan import endpoint_of, plan, wanted_by_folder
 from watcher.sidecar import Displaced
 from watcher.text import printable
 
-#: States in which a recording that was finished once may be asked for again.
+#: States in which a recording that was finished before can be requested again.
 _ASKED = frozenset({State.DONE, State.FAILED, State.READY, State.DELAYED})
 
 
@@ -40,10 +40,10 @@ def again(
     given: Sequence[str] | None,
     as_json: bool,
 ) -> int:
-    """Queue what is known at the paths, and transcribe it, unless a daemon does."""
+    """Queue the known recordings at the paths, and transcribe them, unless a daemon does."""
     loaded = configured(config, given)
     pid = holder(loaded.state_directory)
-    # What cannot be carried out is not queued.
+    # Do not queue a request that cannot be carried out.
     wanted_of = wanted_by_folder(plan(loaded, keyless=pid is not None, offline=False))
     wish = AgainRequest(os.urandom(8).hex(), model=_model(loaded, model), language=_language(language))
     command = f"watcher again {' '.join(quoted(os.fsencode(path)) for path in paths)}"
@@ -58,7 +58,7 @@ def again(
         queued_records = [record for record in records if place_of(record) in queued]
         displaced = [one for record in queued_records for one in _displaced(ledger, wanted_of, record, wish)]
         waiting = ledger.history.counts()
-        # It may have ended, or begun to, until they were queued.
+        # The daemon may have ended, or begun to, before they were queued.
         daemon = Daemon.of(ledger, loaded)
     if queued and daemon is None:
         return run_and_show(
@@ -82,7 +82,7 @@ def again(
 def _finished(
     ledger: Ledger, loaded: Config, paths: Sequence[Path], daemon: Daemon | None
 ) -> tuple[list[SourceRecord], list[ReportedError]]:
-    """Return the finished recordings at the paths that are still there, and a problem for each path without one."""
+    """Return the existing finished recordings at the paths, and a problem for each path without one."""
     finished: dict[int, SourceRecord] = {}
     problems: list[ReportedError] = []
     for path in map(os.fsencode, paths):
@@ -95,14 +95,14 @@ def _finished(
             problems.append(nothing_to_do(path, known, meant, daemon=daemon))
         problems += [_missing(record, gone=looked[record.id] is False) for record in wanted if record not in there]
         finished |= {record.id: record for record in there}
-    # A folder that is out of reach is one problem, however many recordings are in it.
+    # A folder that is out of reach is one problem, however many recordings it has.
     return list(finished.values()), list(dict.fromkeys(problems))
 
 
 def _missing(record: SourceRecord, *, gone: bool) -> ReportedError:
-    """Return the problem of a recording that is not to be found: the whole folder's, where that is not there either.
+    """Return the problem of a recording that cannot be found; if its folder is missing, too, that of the folder.
 
-    `gone=False`: it is unknown whether it is there.
+    `gone=False`: it is not known whether it exists.
     """
     try:
         is_there = reach.ask(record.root, partial(os.path.isdir, record.root))
@@ -120,13 +120,13 @@ def _missing(record: SourceRecord, *, gone: bool) -> ReportedError:
 def _displaced(
     ledger: Ledger, wanted_of: Callable[[Job], JobSettings], record: SourceRecord, wish: AgainRequest
 ) -> tuple[Displaced, ...]:
-    """Return the new outputs of a recording that cannot take the place of what is there; none where nobody can tell."""
+    """Return the new outputs of a recording that cannot replace the existing files; none if that is not known."""
     job, outcome = replace(record.job, path=place_of(record)), record.outcome
 
     def look() -> tuple[Displaced, ...]:
         wanted = wanted_of(job)
         if outcome is None or (wanted.after and not outcome.moved_to):
-            # They will be moved, and get their names where they are moved to.
+            # They will be moved, and get their names in the target folder.
             return ()
         language = wish.language or outcome.language
         return sidecar.displaced(job, wanted.formats, template=wanted.output, language=language, ledger=ledger)
@@ -137,20 +137,20 @@ def _displaced(
 def _other_settings(
     daemon: Daemon | None, loaded: Config, wish: AgainRequest, command: str
 ) -> tuple[ReportedError | None, ReportedError | None]:
-    """Return what keeps recordings from being queued for a daemon, and what is only said of its settings."""
+    """Return the problem that prevents queueing for a daemon, and a remark about its settings; None: there is none."""
     if daemon is None:
         return None, None
     unloaded = daemon.unloaded(command, named=wish.model)
     if wish.model:
         return None, unloaded
     if unloaded is not None:
-        # It would be bought before anybody has read which model is asked.
+        # It would be bought before a person has read which model is used.
         return unloaded, None
     return None, daemon.asks_another(endpoint_of(loaded.settings), command)
 
 
 def _text(daemon: Daemon, queued: Sequence[bytes], displaced: Sequence[Displaced], model: str) -> str:
-    """Return what was queued beside a daemon, and who does it."""
+    """Return a text about what was queued for a daemon, and when it is done."""
     who = f"{daemon} transcribes them once more, with {model}"
     if daemon.is_stopping:
         who = f"{daemon} is stopping: the next start transcribes them once more"

@@ -1,4 +1,4 @@
-"""The commands and their options; each imports what it needs when it runs, so that `status` is not slowed by `run`."""
+"""The commands and their options. Each command imports its modules when it runs, so that `status` does not load those of `run`."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Questions to a person at a terminal; nobody else is asked."""
+"""Questions to a person at a terminal; without a terminal, no question is asked."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ _YES: Final = frozenset({"y", "yes"})
 def is_person() -> bool:
     """Return whether a person can be asked: stdin and stderr are a terminal, and this is its foreground process.
 
-    One in the background would be stopped by the kernel when it reads.
+    The kernel would stop a background process that reads from the terminal.
     """
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
@@ -24,7 +24,7 @@ def is_person() -> bool:
 
 
 def ask(question: str) -> str:
-    """Return the line that a person types, without blanks around it; "" at the end of the input."""
+    """Print a question, and return the line that a person types, without blanks around it; "" at the end of the input."""
     # On stderr: stdout is data.
     write(sys.stderr, question)
     sys.stderr.write("> ")
@@ -33,6 +33,6 @@ def ask(question: str) -> str:
 
 
 def agreed(question: str, *, usual: bool = False) -> bool:
-    """Return whether a person answers yes; `usual`: what Enter alone means."""
+    """Return whether a person answers yes; `usual`: the answer for Enter alone."""
     answer = ask(f"{question} {'[Y/n]' if usual else '[y/N]'}").lower()
     return answer in _YES if answer else usual

@@ -1,4 +1,4 @@
-"""The daemon that a command runs beside, and the settings that it works with."""
+"""The daemon beside which a command runs, and the settings that it uses."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -18,20 +18,20 @@ from watcher.tree import is_below
 
 @dataclass(frozen=True, slots=True)
 class Daemon:
-    """A daemon that works on the state now."""
+    """A running daemon with the same state."""
 
     pid: int
-    #: What it reports of itself; empty where it has not begun to.
+    #: Its facts for `status`; empty if it has stored none yet.
     facts: Mapping[str, Any]
 
     @classmethod
     def of(cls, ledger: Ledger, config: Config) -> "Daemon | None":
-        """Return the one that works on the state of these settings; None where none does. Raises StateError."""
+        """Return the daemon that uses the state of these settings; None: there is none. Raises StateError."""
         pid = holder(config.state_directory)
         if pid is None:
             return None
         facts = ledger.memory.remembered(SERVICE) or {}
-        # Those of a process that was killed say nothing about this one.
+        # Facts of a process that was killed do not apply to this one.
         return cls(pid, facts if facts.get("pid") == pid else {})
 
     def __str__(self) -> str:
@@ -40,18 +40,18 @@ class Daemon:
 
     @property
     def is_stopping(self) -> bool:
-        """Whether it takes nothing new: the next start does."""
+        """Whether it takes no new jobs: the next start does."""
         return "stopping" in self.facts
 
     @property
     def model(self) -> str:
-        """The model that it asks for what is queued now; "": not known."""
+        """The model that it uses for jobs queued now; "": not known."""
         return "" if self.is_stopping else str(self.facts.get("model", ""))
 
     def watches(self, names: Sequence[bytes]) -> bool:
-        """Return whether what has these names is, lies in or holds a folder that it watches; True where that is not known."""
+        """Return whether a path with these names is, lies in or contains a folder that it watches; True if that is not known."""
         known = [os.fsencode(str(folder["path"])) for folder in self.facts.get("folders", ())]
-        # It tells of them as a terminal shows them.
+        # Its facts have the paths as a terminal shows them.
         shown = [os.fsencode(printable(name)) for name in names]
         places = {*known, *reach.real_paths(known).values()}
         return not known or any(
@@ -60,14 +60,14 @@ class Daemon:
 
     @property
     def waits(self) -> str:
-        """Why it sends nothing now, since when and until when, as `status` says it; "": it does, or is not known to wait."""
+        """Why it sends nothing now, since when and until when, in the words of `status`; "": it sends, or this is not known."""
         gate = self.facts.get("gate") or {}
         return "" if gate.get("status") in {None, "open"} else f"the queue waits: {gate['sentence']}"
 
     def unloaded(self, command: str, *, named: str) -> ReportedError | None:
-        """Return the problem of a settings file that is not as the daemon loaded it; None where it is.
+        """Return the problem that the settings file changed since the daemon loaded it; None: it did not.
 
-        `command` asks for what it would do with those that it loaded; `named`: the model that a person named, "": none.
+        `command`: the command line for the model that the daemon uses; `named`: the model that a person named, "": none.
         """
         if not self.model:
             return None
@@ -81,7 +81,7 @@ class Daemon:
         return None
 
     def asks_another(self, endpoint: Endpoint, command: str) -> ReportedError | None:
-        """Return the problem of a `command` with settings that name another model or server; None where it is the same one."""
+        """Return the problem that the settings of `command` name another model or server than the daemon's; None: they do not."""
         theirs, ours = (self.model, self.facts.get("endpoint")), (endpoint.model, endpoint.name)
         if not self.model or theirs == ours:
             return None

@@ -1,4 +1,4 @@
-"""How this program was called: what a person can type to call it again."""
+"""The command with which a person can call this program again."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from watcher.log import quoted
 
 
 def called() -> str:
-    """Return the program as it is called here, for a shell: its name where PATH leads to it, else its path."""
+    """Return the program's name for a shell: the plain name if PATH finds it, else its path."""
     program = sys.argv[0]
     if not os.access(program, os.X_OK) or Path(program).name == "__main__.py":
         return f"{quoted(sys.executable)} -m watcher"

@@ -27,9 +27,9 @@ def check(
     given: Sequence[str] | None,
     as_json: bool,
 ) -> int:
-    """Print findings as they come; exit 3 when settings or folders fail, 4 when state or endpoint do.
+    """Print findings as they come; exit 3 if settings or folders fail, 4 if state or endpoint fail.
 
-    `fix`: first put right what can be put right safely, where a person at the terminal agrees, or with `yes`.
+    `fix`: first correct what is safe to correct, if a person at the terminal agrees, or with `yes`.
     """
     if fix and not yes and (as_json or not is_person()):
         raise UsageError("--fix asks before each change, and nobody can be asked here", hint="--fix --yes makes them")
@@ -48,7 +48,7 @@ def check(
         for finding in chain(looked, map(_fixable, filter(_is_of_service, _fixes(loaded, unit)))):
             found.append(finding)
             if not as_json:
-                # As it comes: a dead server or share may hold up the next one.
+                # Print each one at once: a server or share that does not answer may delay the next one.
                 write(sys.stdout, text(finding))
     except ConfigError as error:
         *before, last = error.message.split("\n")
@@ -72,7 +72,7 @@ def check(
 
 
 def _fixes(loaded: Config, unit: SystemdUnit | None) -> Iterator[Fix]:
-    """Yield what can be put right safely."""
+    """Yield the problems that can be corrected safely."""
     folders = [folder.path for folder in loaded.settings.folders]
     yield from fixes(folders, None if unit is None else unit.by_key())
 
@@ -87,7 +87,7 @@ def _put_right(found: Iterable[Fix], *, yes: bool) -> None:
 
 
 def _is_of_service(one: Fix) -> bool:
-    # What is wrong for everybody is a finding already.
+    # A problem for all users is a finding already.
     return one.of_service
 
 
@@ -96,6 +96,6 @@ def _fixable(one: Fix) -> Finding:
 
 
 def _service(loaded: Config) -> SystemdUnit | None:
-    """Return the service's unit, where root looks at the service's own settings from outside."""
+    """Return the service's unit, if root checks the settings of the service."""
     outside = os.geteuid() == 0 and not surroundings().notify_socket and not surroundings().credentials
     return installed() if outside and loaded.state_directory == STATE else None

@@ -11,7 +11,7 @@ from watcher.errors import UsageError
 
 
 class Commands(TyperGroup):
-    """Passes Ctrl-C on, so that a call with --json still prints a document, and words its help plainly."""
+    """Passes Ctrl-C on, so that a call with --json still prints a document, and shows plain words in the help."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the command line; without any command, print the help."""

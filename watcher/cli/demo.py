@@ -17,14 +17,14 @@ from watcher.config import OfflineSettings
 from watcher.errors import StateError
 
 _CLIP = "demo.flac"
-#: Enough for the slowest board; on a PC it takes a few seconds.
+#: Seconds, enough for the slowest board; on a PC it takes a few seconds.
 _PATIENCE: Final = 180.0
-#: What the daemon promises for its end, drain_seconds and 10 s, and a little.
+#: Seconds for the daemon to end: drain_seconds and 10 s, and a few more.
 _DRAIN: Final = 80.0
 
 
 def demo() -> int:
-    """Drop the clip into a temporary folder, wait for its subtitles, show them; give the exit code."""
+    """Copy the clip into a temporary folder, wait for its subtitles, show them; return the exit code."""
     from watcher.cli.offline import POCKETSPHINX, require, whisper_is_here  # noqa: PLC0415 - only for those who use it
 
     # Nothing is downloaded here.
@@ -61,13 +61,13 @@ def demo() -> int:
 
 
 def say(sentence: str) -> None:
-    """Talk to the person, on stderr; stdout is for the results."""
+    """Print a sentence for people to stderr; stdout is for results."""
     sys.stderr.write(f"\n{sentence}\n")
     sys.stderr.flush()
 
 
 def _start(folder: Path, *, state: Path, model: str) -> "subprocess.Popen[bytes]":
-    # The demo shows the program as it comes: settings of this user or this machine have no part in it.
+    # The demo shows the program with its defaults: do not use the settings of this user or machine.
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("WATCHER_", "OPENAI_"))}
     return subprocess.Popen(
         [
@@ -82,7 +82,7 @@ def _start(folder: Path, *, state: Path, model: str) -> "subprocess.Popen[bytes]
 
 
 def lines(daemon: "subprocess.Popen[bytes]", *, seconds: float) -> Iterator[str]:
-    """Yield the lines of the daemon's log until it ends, or for so many seconds, also where the daemon says nothing."""
+    """Yield the lines of the daemon's log until it ends, or for `seconds`, even if it writes nothing."""
     stream = daemon.stderr
     if stream is None:  # pragma: no cover - it was asked for as a pipe
         raise StateError("the daemon has no log")
@@ -96,7 +96,7 @@ def lines(daemon: "subprocess.Popen[bytes]", *, seconds: float) -> Iterator[str]
 
 
 def await_line(log: Iterator[str], words: str) -> None:
-    """Print the daemon's log until a line contains these words. Raises StateError when none does."""
+    """Print the daemon's log until a line contains these words. Raises StateError if none does."""
     for line in log:
         sys.stderr.write(f"  {line}\n")
         sys.stderr.flush()
@@ -113,7 +113,7 @@ def _arrive(folder: Path) -> None:
 
 
 def end(daemon: "subprocess.Popen[bytes]", *, seconds: float) -> int:
-    """Stop the daemon, and pass the rest of its log on; return its exit code. One that does not end in time is killed."""
+    """Stop the daemon, and print the rest of its log; return its exit code. If it does not end in time, it is killed."""
     daemon.send_signal(signal.SIGTERM)
     try:
         _, rest = daemon.communicate(timeout=seconds)

@@ -1,4 +1,4 @@
-"""What a run would send, and the question about that before a large one."""
+"""Estimate what a run would send, and ask before a large one."""
 
 import os
 import sys
@@ -24,13 +24,13 @@ from watcher.text import counted, exact_money, hours, money
 
 #: Seconds of audio from which on a person is asked first.
 _ASKED: Final = 3600.0
-#: Seconds in which everything has to be counted: of an archive of 100,000 files each header is read.
+#: Most seconds for counting: in an archive of 100,000 files each header is read.
 _PATIENCE: Final = 3600.0
 _UNCOUNTED: Final = f"What is there could not be counted within {hours(_PATIENCE)}."
 
 
 def estimated(loaded: Config, paths: Sequence[Path]) -> Result:
-    """Return what `once` would send. Raises ConfigError and StateError."""
+    """Return the estimate for `once`. Raises ConfigError and StateError."""
     made = plan(loaded, keyless=True)
     found = _counted(loaded, made, search_places(made, _absolute(paths)))
     if found is None:
@@ -39,10 +39,10 @@ def estimated(loaded: Config, paths: Sequence[Path]) -> Result:
 
 
 def may_send(loaded: Config, paths: Sequence[Path] = (), *, watched: bool = False) -> bool:
-    """Return whether to begin: True but where a person at the terminal says no to a large amount of audio.
+    """Return whether to begin: False only if a person at the terminal says no to a large amount of audio.
 
-    `watched`: it is for `run`, which leaves what is there already alone in folders with ``backlog = false``. What keeps the
-    amount from being counted is said by the run itself.
+    `watched`: it is for `run`, which ignores the existing files of folders with ``backlog = false``. If the amount cannot be
+    counted, the run itself reports why.
     """
     if not is_person() or holder(loaded.state_directory) is not None:
         return True
@@ -62,7 +62,7 @@ def may_send(loaded: Config, paths: Sequence[Path] = (), *, watched: bool = Fals
 
 
 def _counted(loaded: Config, made: Plan, places: SearchPlaces) -> Estimate | None:
-    """Return what is there, counted in a helper thread, as a mount may hang; None where that takes too long."""
+    """Return the estimate, made in a helper thread, as a mount may hang; None if it takes too long."""
     with open_looker(loaded) as ledger, suppress(reach.SilentError):
         return reach.ask(b"estimate", partial(estimate, made, ledger, places), seconds=_PATIENCE)
     return None
@@ -79,7 +79,7 @@ def _absolute(paths: Sequence[Path]) -> list[str]:
 
 
 def _cost(found: Estimate, made: Plan) -> float | None:
-    """Return what all of known length costs; None where there is no price."""
+    """Return the cost of all recordings with a known length; None if there is no price."""
     price = PriceTerms.of(made.settings).price_per_minute
     return found.seconds / 60 * price if price else None
 

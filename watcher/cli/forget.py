@@ -1,4 +1,4 @@
-"""`watcher forget`: what is stored of recordings removed, before its time."""
+"""`watcher forget`: remove what is stored about recordings, before it expires."""
 
 import os
 from collections import Counter, defaultdict
@@ -30,21 +30,21 @@ from watcher.text import counted, printable
 class _Forgotten:
     """Data removed about one recording."""
 
-    #: Where it is, as far as the ledger knows.
+    #: Its current path, as far as the ledger knows.
     path: bytes
-    #: Stored answers.
+    #: Number of stored answers.
     answers: int
-    #: It had a row in the history, which is gone.
+    #: Whether it had a row in the history, which was removed.
     known: bool
-    #: The recording is still there.
+    #: Whether the recording still exists.
     stands: bool
-    #: Recordings that stay known, of the same sound: the answers were theirs, too.
+    #: Recordings with the same sound that stay known: the answers were theirs, too.
     also_of: tuple[bytes, ...] = ()
-    #: The settings of its folder moved it, when it was done, to where nothing is looked for.
+    #: Whether its folder's settings moved it, when it was done, to a folder that is not searched.
     moved: bool = False
-    #: So are all outputs that are wanted of it: they count as a person's own from now on, and it as done.
+    #: Whether all wanted outputs exist: they count as a person's files from now on, and the recording as done.
     complete: bool = False
-    #: A daemon works on the state, and holds what it has seen for known.
+    #: Whether a daemon uses the state: it still counts files that it has seen as known.
     daemon: bool = False
 
     @property
@@ -76,7 +76,7 @@ class _Forgotten:
         )
 
     def then(self, name: str) -> str:
-        """Return what becomes of the recording, which commands call `name`; "" where it is not there."""
+        """Return what will happen to the recording, which is `name` in commands; "" if it does not exist."""
         if not self.stands:
             return ""
         taken, anew = "the next start or batch", "touch it"
@@ -130,7 +130,7 @@ def forget(paths: Sequence[Path], *, config: Path | None, given: Sequence[str] |
 
 
 def _text(forgotten: Sequence[_Forgotten]) -> str:
-    """Return what was removed, a line for each recording; what becomes of several that are still there is said once."""
+    """Return a line for each recording about what was removed; what will happen to several of them is said only once."""
     alike = Counter(one.then("PATH") for one in forgotten)
     lines = [
         f"{one.text}; {one.then(quoted(one.path))}" if alike[one.then("PATH")] == 1 and one.stands else one.text
@@ -146,7 +146,7 @@ def _text(forgotten: Sequence[_Forgotten]) -> str:
 def _named(
     ledger: Ledger, loaded: Config, paths: Sequence[Path]
 ) -> tuple[list[SourceRecord], list[tuple[bytes, NamedRecordings]]]:
-    """Return the recordings at the paths, each once, and the paths where none is known, with what is there."""
+    """Return the recordings at the paths, each once, and the paths without a known recording."""
     found: dict[int, SourceRecord] = {}
     unknown = []
     for path in map(os.fsencode, paths):
@@ -162,12 +162,12 @@ class _Alike:
     """Finds recordings of the same content that stay known."""
 
     def __init__(self, ledger: Ledger, leaving: Collection[bytes]) -> None:
-        """`leaving`: paths of those that are forgotten as well."""
+        """`leaving`: paths of recordings that are forgotten, too."""
         self._ledger = ledger
         self._leaving = leaving
 
     def paths(self, content: str, size: int) -> tuple[bytes, ...]:
-        """Return where they are; `size`: of the content in bytes."""
+        """Return their paths; `size`: of the content in bytes."""
         records = [self._ledger.history.lookup(path) for path in self._by_size[size]] if content else []
         return tuple(place_of(record) for record in records if record is not None and record.content == content)
 
@@ -202,7 +202,7 @@ def _forget(ledger: Ledger, record: SourceRecord, wanted_of: Callable[[Job], Job
 
 
 def _is_complete(ledger: Ledger, job: Job, wanted_of: Callable[[Job], JobSettings]) -> bool:
-    """Return whether the next run will find all outputs of a recording that was forgotten there."""
+    """Return whether the next run will find all outputs of a forgotten recording."""
 
     def look() -> bool:
         wanted = wanted_of(job)
@@ -212,7 +212,7 @@ def _is_complete(ledger: Ledger, job: Job, wanted_of: Callable[[Job], JobSetting
 
 
 def _of_sound(ledger: Ledger, path: bytes, alike: _Alike) -> _Forgotten:
-    """Remove what is stored of a file by its sound: its history may have ended before, or it is a copy of one that stays."""
+    """Remove what is stored under a file's sound: it may have no row any more, or be a copy of a recording that stays."""
     sketch, size = _sketch(os.path.dirname(path), path)  # noqa: PTH120 - bytes
     content = ledger.answers.content(sketch=sketch) if sketch else None
     also_of = () if content is None else alike.paths(content.digest, size)
@@ -221,7 +221,7 @@ def _of_sound(ledger: Ledger, path: bytes, alike: _Alike) -> _Forgotten:
 
 
 def _sketch(root: bytes, path: bytes) -> tuple[str, int]:
-    """Return a recording's sketch and size; "" where it is not there, or cannot be read."""
+    """Return a recording's sketch and size; "" if it does not exist, or cannot be read."""
     try:
         return reach.ask(root, partial(_sketched, root, path), seconds=reach.PATIENT_SECONDS)
     except (OSError, ValueError, JobError):

@@ -1,4 +1,4 @@
-"""Hints at the command that was probably meant, where one had nothing to do."""
+"""Hints at the command that was probably meant, if a command had nothing to do."""
 
 import os
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from watcher.service.named import NamedRecordings, place_of
 from watcher.settle import AUDIO_SUFFIXES, UNWATCHED, looks_like_audio
 from watcher.text import printable
 
-#: What is said of one recording in this state and of several, and which command does something about it; the first that
+#: By state: the text about one recording and about several, and the command that does something about it; the first that
 #: applies is shown.
 _MEANT = {
     State.FAILED: ("it failed", "failed", "watcher retry {} tries again"),
@@ -36,10 +36,10 @@ _MEANT = {
 def nothing_to_do(
     path: bytes, records: Sequence[SourceRecord], meant: NamedRecordings, *, daemon: Daemon | None, stored: bool = True
 ) -> ReportedError:
-    """Return the problem of a path about which a command had nothing to do, with the command that was probably meant.
+    """Return the problem of a path for which a command had nothing to do, with the command that was probably meant.
 
-    `records`: what is known at the path, `meant`: what a person named by it. `daemon`: the one that works on the state now, beside
-    which `once` is refused. `stored`: the answers of what is done are there to write its outputs from.
+    `records`: the known sources at the path; `meant`: what a person named. `daemon`: the daemon that uses the state now, beside
+    which `once` is refused. `stored`: whether the answers of done recordings are stored, so that outputs can be written from them.
     """
     states = {record.state for record in records}
     state = next((state for state in _MEANT if state in states), None)
@@ -51,7 +51,7 @@ def nothing_to_do(
         command = "watcher again {} transcribes once more, for what that costs"
     name = path
     if not meant.is_folder and (places := {place_of(record) for record in records}).isdisjoint(meant.names):
-        # It was moved since: the command is to find it as it is called now.
+        # It was moved since: the command must find it under its current name.
         name = min(places)
     if meant.is_folder:
         what = f"{sum(record.state is state for record in records)} {many}"
@@ -59,7 +59,7 @@ def nothing_to_do(
 
 
 def in_work(path: bytes) -> ReportedError:
-    """Return the problem of a recording about which nothing can be done now."""
+    """Return the problem of a recording that is being processed now."""
     what, _, command = _MEANT[State.RUNNING]
     return ReportedError("unknown", f"{printable(path)}: nothing to do, {what}", command)
 
@@ -70,7 +70,7 @@ def barred(path: bytes) -> ReportedError:
 
 
 def _unknown(path: bytes, meant: NamedRecordings, *, daemon: Daemon | None) -> ReportedError:
-    """Return the problem of a path below which nothing is known."""
+    """Return the problem of a path at or below which no recording is known."""
     shown, named = printable(path), quoted(path)
     if meant.away:
         return ReportedError("unknown", f"the folder {shown} is out of reach", AWAY_HINT)
@@ -96,7 +96,7 @@ def _unknown(path: bytes, meant: NamedRecordings, *, daemon: Daemon | None) -> R
 
 
 def _by_name(path: bytes) -> str:
-    """Return which names are those of recordings, to somebody who named another one."""
+    """Return a text about the names of recordings, for somebody who named another file."""
     if looks_like_audio(os.fsdecode(path)):
         return UNWATCHED["suffix"]
     suffixes = ", ".join(f".{suffix}" for suffix in sorted(AUDIO_SUFFIXES))

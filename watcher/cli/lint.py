@@ -1,4 +1,4 @@
-"""`watcher lint`: any subtitles held against the caption rules."""
+"""`watcher lint`: check any subtitles against the caption rules."""
 
 import os
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ _WORST = 3
 
 
 def lint(files: Sequence[Path], *, config: Path | None, given: Sequence[str] | None, as_json: bool) -> int:
-    """Report on each file; exit 1 when rules are broken."""
+    """Report on each file; exit 1 if rules are broken."""
     rules = configured(config, given).settings.subtitles
     reports: dict[str, Report] = {}
     problems: list[ReportedError] = []
@@ -69,7 +69,7 @@ def _text(name: str, report: Report) -> str:
 
 
 def _said(rule: str, offence: Offence) -> str:
-    """Return where a rule is broken, and how: by which caption, or in which line of the file."""
+    """Return the caption, or the line of the file, in which a rule is broken, and how."""
     text = offence.text[:48]
     if not offence.caption:
         return f"line {offence.line} {'cannot be understood' if rule == 'syntax' else 'and perhaps others'}: {text}"

@@ -1,4 +1,4 @@
-"""The ledger and the folders, for commands that look at them, or change a little, beside a daemon or without one."""
+"""Access to ledger and folders for commands that only look, or make small changes, beside a daemon or without one."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,7 +15,7 @@ _T = TypeVar("_T")
 
 @contextmanager
 def open_looker(config: Config) -> Iterator[Ledger]:
-    """Yield the ledger that the settings name. Raises StateError."""
+    """Yield the ledger of the settings. Raises StateError."""
     settings = config.settings
     ledger = open_ledger(config.state_directory, settings.state.url, roots=settings.roots, exclusive=False)
     try:
@@ -26,9 +26,9 @@ def open_looker(config: Config) -> Iterator[Ledger]:
 
 @contextmanager
 def open_recovered(config: Config) -> Iterator[Ledger]:
-    """Yield the same once what a process that was killed left in work is queued again, as the next start would do it.
+    """Yield the ledger after the jobs of a process that was killed were queued again, as the next start would do.
 
-    On a shared queue the other hosts see to that. Raises StateError.
+    On a shared queue the other hosts do this. Raises StateError.
     """
     settings = config.settings
     with open_looker(config) as ledger:
@@ -42,7 +42,7 @@ def open_recovered(config: Config) -> Iterator[Ledger]:
 
 
 def seen(root: bytes, look: Callable[[], _T], *, otherwise: _T) -> _T:
-    """Return what a look into a folder finds; `otherwise` where nobody can look now."""
+    """Return the result of `look`, which accesses a folder; `otherwise` if the folder cannot be accessed now."""
     with suppress(JobError, reach.SilentError):
         return reach.ask(root, look)
     return otherwise

@@ -1,4 +1,4 @@
-"""The entry: runs a command, turns every error into one plain sentence (or the JSON envelope) and an honest exit code."""
+"""The entry point: runs a command, and turns every error into one plain sentence (or the JSON envelope) and an exit code."""
 
 import io
 import sys
@@ -11,7 +11,7 @@ from watcher.errors import UsageError, WatcherError
 from watcher.log import LogOptions, configure
 from watcher.report import ReportedError, Result, problem_of
 
-#: A fault of the program, as sysexits.h counts it (EX_SOFTWARE).
+#: Exit code for a fault of the program, from sysexits.h (EX_SOFTWARE).
 INTERNAL = 70
 
 
@@ -19,13 +19,13 @@ def main() -> NoReturn:
     """Run the command line of this process and exit."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # No name, and no sentence, may fail because of what the terminal can show.
+            # No output may fail because of the terminal's encoding.
             stream.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command line; return the exit code. With ``--json``, stdout holds one document whatever happens."""
+    """Run a command line; return the exit code. With ``--json``, stdout has one document in any case."""
     try:
         return _run(arguments)
     except BrokenPipeError:
@@ -42,7 +42,7 @@ def _run(arguments: Sequence[str]) -> int:
     try:
         from watcher.cli.app import app  # noqa: PLC0415 - so that an error of an import is reported like any other
 
-        # Until a command that logs says otherwise: stdout is data, and warnings of any part go to stderr.
+        # Until a command sets up its log, warnings of all parts go to stderr, since stdout is data.
         configure(LogOptions(level="warning"))
         code = app(args=list(arguments), standalone_mode=False, prog_name="watcher")
         sys.stdout.flush()
@@ -51,7 +51,7 @@ def _run(arguments: Sequence[str]) -> int:
     except WatcherError as error:
         return _report(arguments, problem_of(error), error.exit_code)
     except (KeyboardInterrupt, InterruptError):
-        # Commands that work for long end by themselves, with what they have: this one had nothing yet.
+        # Long commands end by themselves, with a result: this one had none yet.
         return _report(arguments, ReportedError("interrupted", "interrupted before there was a result"), INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - whatever it is, scripts get their document and people a sentence
         if not hasattr(error, "format_message"):
@@ -64,7 +64,7 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 def _report_unexpected(arguments: Sequence[str], error: Exception) -> int:
-    """Report a fault of the program: the details for those who correct it, and a sentence for all others."""
+    """Report a fault of the program: with details for developers, and a sentence for others."""
     traceback.print_exception(error, file=sys.stderr)
     said = " ".join(f"{type(error).__name__}: {error}".split())
     problem = ReportedError(
@@ -78,6 +78,6 @@ def _report(arguments: Sequence[str], problem: ReportedError, exit_code: int) ->
         command = next((word for word in arguments if not word.startswith("-")), "")
         write_document(Result(command, errors=(problem,), exit_code=exit_code))
     elif exit_code != INTERRUPTED:
-        # Who interrupts knows it.
+        # A person who interrupts needs no message.
         complain(problem)
     return exit_code

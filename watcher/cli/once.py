@@ -28,7 +28,7 @@ from watcher.status.document import warning_fields
 from watcher.status.values import PriceTerms
 from watcher.text import counted, hours, joined, printable, share
 
-#: A request that takes longer than so many seconds is spoken of.
+#: Seconds of a request after which its duration is shown.
 _LONG: Final = 10.0
 
 
@@ -42,7 +42,7 @@ def once(
     yes: bool,
     as_json: bool,
 ) -> int:
-    """Run the batch and print what came of it; `estimate`: only say what it would send. `yes`: ask nobody."""
+    """Run the batch and print its result; `estimate`: only print what it would send. `yes`: ask no question."""
     with engine_settings(config, given, offline=offline) as extra:
         loaded = configured(config, given, extra=extra)
         if estimate:
@@ -63,10 +63,10 @@ def run_and_show(
     problems: Sequence[ReportedError] = (),
     as_json: bool,
 ) -> int:
-    """Run a batch on `paths`, or on what was queued to be transcribed once more; print what came of it, and the `problems`.
+    """Run a batch on `paths`, or on recordings queued to be transcribed again; print its result, and the `problems`.
 
-    `model`: the one that was asked for, where that is not the one of the settings; `displaced`: outputs that were not to have
-    their best names before it began.
+    `model`: the requested model, if it is not that of the settings; `displaced`: outputs that, by a check before the batch, cannot
+    have their best names.
     """
     with _shown(loaded) as display:
         batch = run_batch(loaded, _absolute(paths), show=display, surroundings=surroundings(), again=again)
@@ -74,13 +74,13 @@ def run_and_show(
     batch.displaced = [one for one in displaced if one.output in written]
     code = show(_result(command, batch, loaded.settings, problems, model=model), as_json=as_json)
     if batch.left_behind:
-        # They hang, in a mount or in a computation, and the interpreter would wait for them.
+        # These threads hang, in a mount or in a computation, and the interpreter would wait for them.
         sys.stdout.flush()
         os._exit(code)
     return code
 
 
-#: Events that the summary repeats, with the same words.
+#: Events that are not logged, because the summary has the same sentences.
 _TOLD_AT_THE_END: Final = ("job.failed", "gate.held")
 
 
@@ -90,7 +90,7 @@ def _absolute(paths: Sequence[Path]) -> list[str]:
 
 @contextmanager
 def _shown(config: Config) -> Iterator[Callable[[BatchProgress], None]]:
-    """Show progress: a bar where a person looks, else the log's lines."""
+    """Show progress: a bar on a terminal, else the log's lines."""
     around = surroundings()
     if not sys.stderr.isatty():
         set_up_log(config, around)
@@ -101,7 +101,7 @@ def _shown(config: Config) -> Iterator[Callable[[BatchProgress], None]]:
     from rich.progress import Progress as Bar  # noqa: PLC0415 - likewise
 
     class Whole(Console):
-        """Breaks no line of the log, as a name in it could not be copied any more: the terminal does, and knows it for one."""
+        """Does not break long log lines, so that names in them can be copied; the terminal breaks them by itself."""
 
         def print(self, *objects: Any, **options: Any) -> None:
             super().print(*objects, **{"soft_wrap": True, **options})
@@ -134,7 +134,7 @@ def _shown(config: Config) -> Iterator[Callable[[BatchProgress], None]]:
 
 
 def told(progress: BatchProgress, *, elapsed: float) -> str:
-    """Return how far the audio is, or what is waited for; it is beside the bar."""
+    """Return the progress of the audio, or what is waited for, for the text beside the bar."""
     if progress.held:
         return progress.held
     heard = f"{hours(progress.heard_seconds)} of audio, {progress.heard_seconds / max(elapsed, 0.1):.1f} x"
@@ -148,17 +148,17 @@ def told(progress: BatchProgress, *, elapsed: float) -> str:
 def _result(
     command: str, batch: Batch, settings: Settings, before: Sequence[ReportedError], *, model: str = ""
 ) -> Result:
-    """Return what a batch came to; `model`: see `run_and_show`."""
+    """Return the result of a batch; `model`: see `run_and_show`."""
     problems, terms = [*before], PriceTerms.of(settings)
     alike: dict[tuple[str, str], list[bytes]] = {}
     for path, error in batch.failed:
         alike.setdefault((error.message, error.hint), []).append(path)
-    # A folder that takes no outputs is one fault, however many recordings are in it.
+    # A folder that takes no outputs is one problem, however many recordings it has.
     problems += [ReportedError("file", f"{_some(paths)}: {message}", hint) for (message, hint), paths in alike.items()]
     problems += [
         ReportedError("left", f"{printable(left.path)}: {why_left(left)}", _left_hint(left)) for left in batch.left
     ]
-    # A folder that does not answer, or may not be listed, was not looked at, and a person who names a file wants to know that it was not taken.
+    # These are problems: a folder that does not answer or may not be listed was not searched, and a named file was not taken.
     exit_code = 1 if before or batch.failed or any(left.named or left.reason in _UNSEEN for left in batch.left) else 0
     if batch.held is not None:
         problems.append(ReportedError("held", batch.held.fact, batch.held.hint))
@@ -191,13 +191,13 @@ def _result(
 
 
 def stays_text(displaced: Displaced, *, will_be: bool = False) -> str:
-    """Return the sentence about a person's file that an output could not, or will not, take the place of."""
+    """Return the sentence about a person's file that an output could not, or will not, replace."""
     verb = "will be" if will_be else "is"
     return f"{printable(displaced.stays)} stays, as it is yours: the new text {verb} in {printable(displaced.output)}"
 
 
 def _went(batch: Batch, audio: float, terms: PriceTerms) -> str:
-    """Return how much was sent; what was sent of recordings that are not done is no part of their `audio` seconds."""
+    """Return how much was sent; `audio` does not contain recordings that are not done."""
     if terms.is_free:
         return "none of it sent"
     if batch.paid_seconds > audio + 1:
@@ -221,7 +221,7 @@ def _warned(batch: Batch) -> list[tuple[Job, Outcome]]:
 
 
 def _earlier(batch: Batch) -> list[str]:
-    """Name the recordings that earlier calls had left in the queue: those that are concluded now, and those still there."""
+    """Yield lines about recordings that earlier calls had left in the queue: concluded now, or still queued."""
     lines = []
     if batch.earlier:
         strangers = set(batch.earlier)
@@ -237,13 +237,13 @@ def _earlier(batch: Batch) -> list[str]:
 
 
 def _some(paths: Sequence[bytes], count: int = 0) -> str:
-    """Name the first of some paths, and how many more there are; `count`: of all, where these are not all."""
+    """Return the first of some paths, and how many more there are; `count`: the number of all, if `paths` are not all."""
     more = max(count, len(paths)) - len(paths[:_NAMED])
     return ", ".join(map(printable, paths[:_NAMED])) + (f" and {more} more" if more > 0 else "")
 
 
 def _failed_before(batch: Batch, *, notes: bool) -> list[str]:
-    """Name what failed before below the folders and was not tried again, with the remedy once."""
+    """Yield lines about recordings that failed before and were not tried again, with the hint once."""
     if not batch.failed_before:
         return []
     names = [f"  {printable(path)}" for path in batch.failed_before[:_NAMED]]
@@ -259,7 +259,7 @@ def _audio_seconds(batch: Batch) -> float:
 
 
 def document(batch: Batch, *, model: str) -> dict[str, Any]:
-    """Return what a batch came to, for scripts; `model`: the one that is asked."""
+    """Return the result of a batch, for scripts; `model`: the model used."""
     return {
         "model": model,
         "done": [
@@ -334,7 +334,7 @@ _LEFT: Final = {
     "socket": "it is a socket, no file",
     "symlink": "it is a symbolic link",
 }
-#: Of these folders nobody knows what is in them.
+#: Reasons for which the content of a folder is not known.
 _UNSEEN: Final = frozenset({"closed", "lost"})
 _LEFT_HINTS: Final = {
     "barred": BARRED_HINT,
@@ -343,13 +343,13 @@ _LEFT_HINTS: Final = {
     ChangedError.code: "watcher once {path} takes it as it is now",
     GoneError.code: "watcher once {folder} finds it under the name that it has now; answers that came are kept, and not paid for again",
 }
-#: So many files of a kind are named; and so many with their warnings.
+#: Number of files to name of each kind; and number of files to list with their warnings.
 _NAMED: Final = 5
 _WARNED: Final = 20
 
 
 def _passed_over(batch: Batch) -> list[str]:
-    """Name what looks like a recording and was not taken, with the remedy of each kind once."""
+    """Yield lines about files that look like recordings and were not taken, with the hint of each kind once."""
     if not batch.unwatched:
         return []
     lines = ["Not taken, though they look like recordings:"]

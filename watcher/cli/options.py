@@ -1,4 +1,4 @@
-"""Options that several commands share, and what is made of them."""
+"""Options that several commands share, and functions that read them."""
 
 import os
 import shutil
@@ -46,17 +46,17 @@ Unasked = Annotated[bool, typer.Option("--yes", help="Ask nothing at a terminal.
 
 
 class ServiceKind(StrEnum):
-    """Whose service `setup` installs."""
+    """The kinds of services that `setup` installs."""
 
     USER = "user"
     SYSTEM = "system"
 
 
 def media_path(given: str) -> Path:
-    """Read a path of the command line; it may be spelled in another normalisation.
+    """Read a path of the command line; its Unicode normalisation may differ from the disk's.
 
-    It may also be as `status` printed it, with escapes for what no terminal shows. One that is not there, may not be read, or
-    lies on a mount that hangs is not refused: the command says what it means for it.
+    It may also be a path printed by `status`, with escapes for unprintable characters. A path that does not exist, may not be
+    read, or is on a mount that hangs is not refused here: the command reports that.
     """
     path = os.fsencode(given)
     try:
@@ -66,7 +66,7 @@ def media_path(given: str) -> Path:
 
 
 def _looked_up(path: bytes) -> bytes:
-    """Return a path as it is spelled on the disk."""
+    """Return a path in the disk's spelling."""
     found = on_disk(path)
     if not os.path.lexists(found) and (meant := unprinted(os.fsdecode(path))):
         found = next((name for name in meant if os.path.lexists(name)), meant[0])
@@ -82,7 +82,7 @@ class UnwritableError(StateError):
 
 
 class InterruptError(Exception):
-    """Ctrl-C, on its way past a parser that would make an exit code of it."""
+    """Ctrl-C, in a form that the parser does not turn into an exit code."""
 
 
 def configured(
@@ -94,9 +94,9 @@ def configured(
     options: Mapping[str, str] | None = None,
     credential: Path | None = None,
 ) -> Config:
-    """Load the settings with what the command line says on top; `credential`: the file of the key, if it is elsewhere.
+    """Load the settings, with those of the command line on top; `credential`: the file of the key, if it is elsewhere.
 
-    `extra`: settings by section that other options give, `options`: by which option a dotted key of it was given.
+    `extra`: settings by section from other options; `options`: the option for each dotted key of them.
     """
     return _as_spelled(
         load(
@@ -111,7 +111,7 @@ def configured(
 
 
 def state_without_settings(file: Path | None, given: Sequence[str] | None) -> tuple[Path, str] | None:
-    """Return the directory and the address of the state where the settings as a whole are broken; None: not known."""
+    """Return the state's directory and url if other settings are broken; None: not known."""
     return state_place(_assigned(given), environ=os.environ, file=file)
 
 
@@ -134,7 +134,7 @@ def _assigned(given: Sequence[str] | None, extra: dict[str, Any] | None = None) 
 
 
 def _as_spelled(config: Config) -> Config:
-    """Return the same settings with the watched folders as they are spelled on the disk, where they are there."""
+    """Return the settings with the watched folders in the disk's spelling, if they exist."""
     named = [folder for folder in config.settings.folders if not folder.path.isascii()]
     if not named:
         return config
@@ -147,12 +147,12 @@ def _as_spelled(config: Config) -> Config:
 
 
 def surroundings() -> Surroundings:
-    """Return what the process was started with."""
+    """Return the surroundings of this process: its environment and directories."""
     return Surroundings.of(os.environ)
 
 
 def show(result: Result, *, as_json: bool) -> int:
-    """Print a result and give its exit code; problems go to stderr, for people."""
+    """Print a result and return its exit code; problems go to stderr, for people."""
     if as_json:
         write_document(result)
         return result.exit_code
@@ -164,7 +164,7 @@ def show(result: Result, *, as_json: bool) -> int:
 
 
 def _by_hint(problems: Sequence[ReportedError]) -> Iterator[ReportedError]:
-    """Yield the problems with those of one hint as one, so that nobody reads it again and again."""
+    """Yield the problems; join those with the same hint, so that it is printed only once."""
     alike: dict[object, list[ReportedError]] = {}
     for number, problem in enumerate(problems):
         alike.setdefault(problem.hint or number, []).append(problem)
@@ -173,19 +173,19 @@ def _by_hint(problems: Sequence[ReportedError]) -> Iterator[ReportedError]:
 
 
 def write_document(result: Result) -> None:
-    """Write the JSON document of a result to stdout, whatever encoding that has."""
+    """Write the JSON document of a result to stdout, in any encoding."""
     utf_8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     _put(sys.stdout, envelope(result, ascii_only=not utf_8))
 
 
 def write(stream: TextIO, text: str) -> None:
-    """Write for people: folded at the width of a terminal, and as it is on a pipe. What cannot be printed is escaped."""
+    """Write a text for people: folded at the width of a terminal, unchanged on a pipe; unprintable characters are escaped."""
     safe = "\n".join(printable(line) for line in text.split("\n"))
     _put(stream, fold(safe, shutil.get_terminal_size().columns) if stream.isatty() else safe)
 
 
 def _put(stream: TextIO, text: str) -> None:
-    """Write a text and a line end. Raises BrokenPipeError where nobody reads, UnwritableError where it cannot be written."""
+    """Write a text and a line end. Raises BrokenPipeError if the reader is gone, UnwritableError if it cannot be written."""
     try:
         stream.write(text + "\n")
         stream.flush()
@@ -200,14 +200,14 @@ def _put(stream: TextIO, text: str) -> None:
 
 
 def silence(stream: TextIO) -> None:
-    """Send what was not written yet, and all that follows, to nowhere: at its end the interpreter would try it once more."""
+    """Discard unwritten and further output: otherwise the interpreter would try to write it at its end."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
 
 
 def complain(problem: ReportedError) -> None:
-    """Write a problem and its remedy to stderr; where stderr cannot be written, only the exit code tells of it."""
+    """Write a problem and its hint to stderr; if stderr cannot be written, only the exit code shows the problem."""
     with suppress(BrokenPipeError, UnwritableError):
         for line in problem.message.split("\n"):
             write(sys.stderr, f"watcher: {line}")
@@ -216,7 +216,7 @@ def complain(problem: ReportedError) -> None:
 
 
 def _value(text: str) -> str:
-    """Return a value without the quotes of TOML's notation; nobody has to quote twice."""
+    """Return a value; the quotes of TOML are optional, so that nobody has to quote twice."""
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""`watcher render`: outputs written again from stored answers, free of charge."""
+"""`watcher render`: write outputs again from stored answers, free of charge."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -30,7 +30,7 @@ def render(
     given: Sequence[str] | None,
     as_json: bool,
 ) -> int:
-    """Write the outputs of known files (or of all known ones below folders) again; `formats` instead of the set ones."""
+    """Write the outputs of known files (or of all known ones below folders) again; `formats`: instead of the configured ones."""
     extra = {"transcript": {"formats": list(formats)}} if formats else None
     options = {"transcript.formats": "--format"} if formats else None
     loaded = configured(config, given, extra=extra, options=options)
@@ -72,7 +72,7 @@ def render(
 
 
 def _has_transcript(record: SourceRecord, *, alone: bool) -> bool:
-    """Return whether a recording was transcribed; below a folder those are left alone that are worked on again."""
+    """Return whether a recording was transcribed; `alone` False: recordings that are being processed again are skipped."""
     transcribed = record.outcome is not None and bool(record.content)
     return transcribed and (alone or record.state is State.DONE)
 
@@ -84,7 +84,7 @@ def _render(
     wanted = wanted_of(job)
     outcome = record.outcome
     if outcome is not None and outcome.moved_to:
-        # Its outputs belong beside it, and to the name it has now.
+        # Its outputs belong beside its current path, with its current name.
         job = replace(job, path=outcome.moved_to)
     if formats:
         wanted = replace(wanted, formats=tuple(formats))

@@ -1,4 +1,4 @@
-"""`watcher retry` and `watcher resume`: queue failed files again; lift a hold."""
+"""`watcher retry` and `watcher resume`: queue failed files again; end a hold."""
 
 import math
 import os
@@ -76,13 +76,13 @@ def retry(
 
 
 def _moved(ledger: Ledger, loaded: Config, path: bytes) -> list[bytes]:
-    """Return where what failed is, and was moved since it had the name that a person gives."""
+    """Return the current path of a failed recording that was moved since it had the name that a person gives."""
     known = named(loaded.settings, path).recordings(ledger, loaded.settings)
     return [record.path for record in known if record.state is State.FAILED]
 
 
 def _nothing_back(gone: Sequence[bytes]) -> str:
-    """Return why nothing was put back of all that failed."""
+    """Return why no failed recording was put back."""
     if not gone:
         return ": no recording has failed"
     what = counted(len(gone), "recording that failed is", "recordings that failed are")
@@ -103,7 +103,7 @@ def _gone(path: Path) -> ReportedError:
 
 
 def _no_failure(ledger: Ledger, loaded: Config, path: bytes) -> ReportedError:
-    """Return the problem of a path where nothing failed."""
+    """Return the problem of a path without a failed recording."""
     meant = named(loaded.settings, path)
     daemon = Daemon.of(ledger, loaded)
     known = list(meant.recordings(ledger, loaded.settings))
@@ -118,9 +118,9 @@ def _no_failure(ledger: Ledger, loaded: Config, path: bytes) -> ReportedError:
 
 
 def _forget_gone(ledger: Ledger, loaded: Config, names: Sequence[bytes]) -> list[bytes]:
-    """Forget the failures of recordings that are gone, all or those with one of the names; return their paths.
+    """Forget the failures of recordings that are gone: of all, or of those with one of the names; return their paths.
 
-    Those whose directory is gone, too, from a watched folder, stay known.
+    If its directory in a watched folder is gone, too, a recording stays known.
     """
     roots = [os.fsencode(folder.path) for folder in loaded.settings.folders]
 
@@ -145,7 +145,7 @@ def _stands(root: bytes, path: bytes) -> bool:
 
 
 def resume(*, config: Path | None, given: Sequence[str] | None, as_json: bool) -> int:
-    """Have the daemon read its settings anew and ask the server again at once; tell what came of it."""
+    """Make the daemon read its settings again and try the server at once; print the outcome."""
     loaded = configured(config, given)
     with open_looker(loaded) as ledger:
         result = _resume(ledger, loaded, as_json=as_json)
@@ -161,7 +161,7 @@ def _resume(ledger: Ledger, loaded: Config, *, as_json: bool) -> Result:
     held = daemons.trouble if stored is None else stored.message
     if not daemons.told:
         if stored is not None and stored.reason == OWN_LIMIT:
-            # The next start looks at it again; nothing else ends it.
+            # Only the next start ends it.
             allow_again(ledger.memory, endpoint.name)
         else:
             ask_resume(ledger.memory, endpoint.name, fleet)
@@ -180,13 +180,13 @@ def _resume(ledger: Ledger, loaded: Config, *, as_json: bool) -> Result:
 
 
 def _tried(daemons: "_Daemons", outcome: str, held: str, *, as_json: bool) -> Result:
-    """Return what came of it; `held`: why it was held until now."""
+    """Return the outcome; `held`: why it was held until now."""
     trouble, refused = daemons.trouble, daemons.refused
     problems: list[ReportedError] = []
     if refused:
         problems.append(_refusal(refused))
     if outcome == ResumeOutcome.HELD:
-        # People have just read until now what it was.
+        # The reason until now was just printed.
         why = ", as before" if trouble in {"", held} and not as_json else f": {trouble or held}"
         problems.append(ReportedError("held", f"it is still held{why}", daemons.hint))
     return Result(
@@ -199,7 +199,7 @@ def _tried(daemons: "_Daemons", outcome: str, held: str, *, as_json: bool) -> Re
 
 
 def _reload(daemons: "_Daemons", ledger: Ledger, endpoint: Endpoint, fleet: Fleet | None) -> str:
-    """Have the daemons read their settings anew, and try again; return why one of them refused those."""
+    """Make the daemons read their settings again, and try again; return why one of them refused its settings."""
     request = request_resume(ledger.memory)
     if any("command" not in facts for facts in daemons.told):  # a batch has its settings until it ends
         daemons.heed(request)
@@ -208,7 +208,7 @@ def _reload(daemons: "_Daemons", ledger: Ledger, endpoint: Endpoint, fleet: Flee
 
 
 def _text(outcome: str, due: float, sentence: str) -> str:
-    """Return what came of it for people; `due`: seconds until the next delayed file, `sentence`: the state of the server now."""
+    """Return the outcome for people; `due`: seconds until the next delayed file; `sentence`: the gate's state now."""
     if outcome == ResumeOutcome.PAUSED:
         return f"the server was asked, and takes nothing now; after a pause the queue goes on by itself: {sentence}"
     if outcome == _IDLE and due < math.inf:
@@ -217,13 +217,13 @@ def _text(outcome: str, due: float, sentence: str) -> str:
 
 
 def _announce(seconds: float, *, as_json: bool) -> None:
-    """Write for people what `resume` waits for."""
+    """Print what `resume` waits for."""
     if not as_json:
         write(sys.stderr, f"the file to try with is due in {hours(seconds)}: waiting for it")
 
 
 def _untried(stored: GateState | None, loaded: Config, ledger: Ledger) -> Result:
-    """Return what `resume` says where nobody is there to try."""
+    """Return the result of `resume` if no daemon is running."""
     away = holder(loaded.state_directory) is None
     if stored is None:
         text = f"{'no daemon is running, and ' if away else ''}nothing is held{_meant(ledger, away=away)}"
@@ -238,13 +238,13 @@ def _untried(stored: GateState | None, loaded: Config, ledger: Ledger) -> Result
 
 
 def _reloaded(refused: str, ledger: Ledger) -> Result:
-    """Return what `resume` says where nothing was held, and a daemon was to read its settings; `refused`: why it did not."""
+    """Return the result of `resume` if nothing was held; `refused`: why a daemon did not use its new settings."""
     text = "nothing is held" if refused else f"nothing is held{_meant(ledger)}"
     return _document("", text, refused, outcome=ResumeOutcome.OPEN)
 
 
 def _document(held: str, text: str, refused: str = "", *, outcome: ResumeOutcome = ResumeOutcome.UNKNOWN) -> Result:
-    """Return the result of a `resume` that has tried nothing."""
+    """Return the result of a `resume` without a try."""
     data = {
         "held": bool(held),
         "outcome": str(outcome),
@@ -268,29 +268,29 @@ class _Daemons:
 
     @property
     def told(self) -> list[Mapping[str, Any]]:
-        """Return what each tells, anew each time."""
+        """Return the facts of each daemon, read again each time."""
         hosts = [host.facts for host in self._ledger.hosts.all() if host.alive and host.facts]
         own = self._ledger.memory.remembered("service") if not hosts and holder(self._directory) else None
         return [own] if own else hosts
 
     @property
     def trouble(self) -> str:
-        """Return why one of them holds its queue; "" where none does."""
+        """Return why one of them holds its queue, or ""."""
         return self._of_the_held("message")
 
     @property
     def hint(self) -> str:
-        """Return what to do about that."""
+        """Return what to do about the hold."""
         return self._of_the_held("hint")
 
     @property
     def sentence(self) -> str:
-        """Return its hold or pause in one line."""
+        """Return the hold or pause in one line."""
         return self._of_the_held("sentence")
 
     @property
     def refused(self) -> str:
-        """Return why one of them did not take its settings; "" where all did."""
+        """Return why one of them did not use its settings, or ""."""
         return next((text for facts in self.told if (text := _resumed(facts).get("refused"))), "")
 
     def _of_the_held(self, key: str) -> str:
@@ -298,7 +298,7 @@ class _Daemons:
         return next((str(gate.get(key, "")) for gate in gates if gate.get("status") not in {None, "open"}), "")
 
     def await_word(self) -> None:
-        """Wait for one that has only just begun to tell of itself: a hold of before a restart may be stored already."""
+        """Wait for the facts of a daemon that has just started: a hold from before the restart may be stored already."""
         self._wait(_HEED, lambda: bool(self.told) or holder(self._directory) is None)
 
     def heed(self, request: int) -> bool:
@@ -307,14 +307,14 @@ class _Daemons:
 
     @property
     def due_in(self) -> float:
-        """Return the seconds until the next delayed file falls due; infinity where none is delayed."""
+        """Return the seconds until the next delayed file falls due; infinity if none is delayed."""
         due = self._ledger.queue.next_due()
         return math.inf if due is None else max(0.0, due - time.time())
 
     def outcome(self, request: int, *, announce: Callable[[float], None]) -> str:
-        """Wait for what comes of it; return a `ResumeOutcome`, or "idle" where no file is there to try with.
+        """Wait for the outcome; return a `ResumeOutcome`, or "idle" if there is no file for a try.
 
-        A file that falls due soon is waited for; `announce` hears once within how many seconds.
+        If a file falls due soon, wait for it; `announce` is called once with the seconds until then.
         """
         order = (ResumeOutcome.OPEN, ResumeOutcome.HELD, ResumeOutcome.PAUSED, _IDLE)
         outcomes: list[str] = []
@@ -356,7 +356,7 @@ class _Daemons:
 
 
 def _have_seen(daemons: Sequence[Mapping[str, Any]], counts: Mapping[State, int]) -> bool:
-    """Return whether all tell of the queue as it is now: then no file has brought an outcome that they do not tell yet."""
+    """Return whether the facts of all daemons are as new as the queue, so that they contain the outcomes of all files."""
     now = {str(state): number for state, number in counts.items()}
     return all(facts.get("counts", now) == now for facts in daemons)
 
@@ -366,13 +366,13 @@ def _resumed(facts: Mapping[str, Any]) -> Mapping[str, Any]:
     return resumed if isinstance(resumed, dict) else {}
 
 
-#: Seconds that the daemons get to read their settings, and that a file gets to be answered; and between two looks.
+#: Seconds for the daemons to read their settings; for an answer about a file; and between two checks.
 _HEED: Final = 5.0
 _TRY: Final = 30.0
 _PAUSE: Final = 0.2
-#: Seconds without a file in work after which there is none to try with; a daemon tells of itself every second.
+#: Seconds without a running file after which there is none for a try; a daemon stores its facts every second.
 _STILL: Final = 3.0
-#: A file that falls due within so many seconds is waited for: one that was in work in a crash waits 10 s.
+#: Seconds for which to wait for a file that falls due: one that was running in a crash waits 10 s.
 _SOON: Final = 15.0
 _IDLE: Final = "idle"
 _PUT_BACK: Final = "to have it tried again, put it back under its name"
@@ -384,13 +384,13 @@ _OUTCOMES: Final = {
     ): "the server is being asked, and has not answered yet: watcher status tells what comes of it",
     _IDLE: "no file is due to try the server with: the next one shows whether it works",
 }
-#: Finished recordings of which one that is still there is named.
+#: Number of latest finished recordings among which to look for one that still exists.
 _LATEST: Final = 10
 _IDLE_UNTIL: Final = "no file is due to try the server with: the next one, in {}, shows whether it works"
 
 
 def _meant(ledger: Ledger, *, away: bool = False) -> str:
-    """Return which command was probably meant, where there is nothing to resume; `away`: no daemon is running."""
+    """Return the command that was probably meant, if there is nothing to resume; `away`: no daemon is running."""
     counts = ledger.history.counts()
     meant = [f"{counts[State.FAILED]} failed: watcher retry --failed tries them again"] if counts[State.FAILED] else []
     for record in ledger.history.records(State.DELAYED, limit=1):
@@ -409,7 +409,7 @@ def _meant(ledger: Ledger, *, away: bool = False) -> str:
 
 
 def _who(daemon: Daemon | None) -> str:
-    """Return when what was put back is taken up, where that is not at once."""
+    """Return when recordings that were put back are processed, if that is not at once."""
     if daemon is None:
         return "; no daemon is running: the next start tries again"
     later = f"; {daemon} is stopping: the next start tries again" if daemon.is_stopping else ""

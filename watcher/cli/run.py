@@ -24,11 +24,11 @@ def run(
     work: bool = True,
     yes: bool = False,
 ) -> int:
-    """Watch and transcribe (or only one of the two) until asked to stop; return the exit code. `yes`: ask nobody."""
+    """Watch and transcribe (or only one of the two) until asked to stop; return the exit code. `yes`: ask no question."""
     if not watch and not work:
         raise UsageError("--no-watch and --no-work cannot be combined", hint="leave one of the two out")
     there = reach.ask_all({os.fsencode(folder): folder.exists for folder in folders})
-    # One whose mount hangs may be there: it is waited for.
+    # A folder whose mount hangs may exist: the daemon waits for it.
     missing = [folder for folder in folders if there[os.fsencode(folder)] is False]
     if missing:
         raise no_folder(os.path.abspath(missing[0]))  # noqa: PTH100 - links stay

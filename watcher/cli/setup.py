@@ -1,4 +1,4 @@
-"""`watcher setup`: settings and service in one go, and away again."""
+"""`watcher setup`: write the settings and install the service, or remove both."""
 
 import json
 import os
@@ -30,15 +30,15 @@ from watcher.setup.targets import PROGRAM, SYSTEM, SetupTarget, of_user
 from watcher.setup.undo import undo
 
 _MODEL: Final = "whisper-1"
-#: Prefixes of variables that the service will not have.
+#: Prefixes of environment variables that the service will not have.
 _OURS: Final = ("WATCHER_", "OPENAI_")
-#: Seconds that the check as the service may take: folders and server have deadlines of their own.
+#: Most seconds for the check as the service; checks of folders and server have their own deadlines.
 _LONGEST: Final = 300.0
 
 
 @dataclass(frozen=True, slots=True)
 class SetupOptions:
-    """What the command line says."""
+    """The options of the command line."""
 
     folders: tuple[str, ...] = ()
     url: str = ""
@@ -100,7 +100,7 @@ def _write(target: SetupTarget, chosen: ChosenSettings) -> None:
 
 
 def undo_setup(service: str, *, purge: bool, yes: bool) -> int:
-    """Take away what setup made; return the exit code."""
+    """Remove what setup made; return the exit code."""
     is_systems = os.geteuid() == 0 and (SYSTEM.unit.exists() or SYSTEM.settings.exists())
     target = SYSTEM if service == "system" or (not service and is_systems) else _target("user")
     _require_rights(target, "system" if target.system else service)
@@ -123,7 +123,7 @@ def _target(service: str) -> SetupTarget:
 
 
 def _require_rights(target: SetupTarget, service: str) -> None:
-    """Raise UsageError where this user cannot, or should not, set this up."""
+    """Raise UsageError if this user cannot, or should not, set this up."""
     is_root = os.geteuid() == 0
     if target.system and not is_root:
         raise UsageError(
@@ -139,7 +139,7 @@ def _require_rights(target: SetupTarget, service: str) -> None:
 
 
 def _own_program() -> Path:
-    """Return the program of this environment. Raises ConfigError where there is none."""
+    """Return the program of this environment. Raises ConfigError if there is none."""
     typed = Path(sys.argv[0]).absolute()
     beside = Path(sys.prefix, "bin", "watcher")
     found = typed if typed.name == "watcher" and os.access(typed, os.X_OK) else beside
@@ -149,7 +149,7 @@ def _own_program() -> Path:
 
 
 def _chosen(options: SetupOptions, target: SetupTarget, *, person: bool) -> ChosenSettings | None:
-    """Return the settings to write; None: those that exist are used as they are. Raises UsageError and ConfigError."""
+    """Return the settings to write; None: use the existing ones. Raises UsageError and ConfigError."""
     question = f"There are settings already: {target.settings}. Use them as they are?"
     if target.settings.exists() and not options.settings_given and (not person or agreed(question, usual=True)):
         return None
@@ -184,7 +184,7 @@ def _key(options: SetupOptions, target: SetupTarget, url: str, *, person: bool) 
 
 
 def _kept_key(target: SetupTarget, url: str) -> str:
-    """Return the key that is there, if it is for the same server: no other one may get it."""
+    """Return the existing key, if it is for the same server: no other server may get it."""
     if not (target.settings.is_file() and target.key.is_file()):
         return ""
     with suppress(ConfigError):
@@ -195,13 +195,13 @@ def _kept_key(target: SetupTarget, url: str) -> str:
 
 
 def _service_environment() -> Mapping[str, str]:
-    """Return the environment without what the service will not have."""
+    """Return the environment without the variables that the service will not have."""
     environment = surroundings().environment
     return {name: value for name, value in environment.items() if not name.startswith(_OURS)}
 
 
 def _loaded(target: SetupTarget, chosen: ChosenSettings | None) -> Config:
-    """Return the settings as the service will have them. Raises ConfigError."""
+    """Return the settings that the service will use. Raises ConfigError."""
     environ = _service_environment()
     if chosen is None:
         loaded = load(environ=environ, file=target.settings, credential=target.key)
@@ -220,7 +220,7 @@ def _loaded(target: SetupTarget, chosen: ChosenSettings | None) -> Config:
 
 
 def _may(fact: str, question: str, hint: str, yes: bool, person: bool) -> bool:  # noqa: FBT001 - two plain facts
-    """Return whether to go on. Raises UsageError with fact and hint where nobody can be asked."""
+    """Return whether to continue. Raises UsageError with fact and hint if nobody can be asked."""
     if yes:
         return True
     if not person:
@@ -257,7 +257,7 @@ def _failed(loaded: Config, target: SetupTarget) -> list[Finding]:
 
 def _findings(loaded: Config, target: SetupTarget) -> Iterator[Finding]:
     if not target.system:
-        # What root may write says nothing about the service: it is asked itself, once it runs.
+        # Root's rights say nothing about the service's: the folders are checked as the service, once it runs.
         yield from folder_findings(loaded)
     yield from server_findings(endpoint_of(loaded.settings), paid=False, unused_key=loaded.unused_key)
 
@@ -296,7 +296,7 @@ def _tried_as_service(folders: list[str]) -> int:
 
 
 def _closing(target: SetupTarget, service: str, folders: list[str]) -> str:
-    """Return what was reached, and the next commands."""
+    """Return a summary, and the next commands."""
     named = ", ".join(folders)
     program = called()
     undone = f"{program} setup --undo"

@@ -1,4 +1,4 @@
-"""What `watcher setup` asks a person, and how it takes the key."""
+"""The questions of `watcher setup`, and how it reads the key."""
 
 import getpass
 import os
@@ -22,7 +22,7 @@ SERVERS: Final[Mapping[str, str]] = {
 
 
 def folder(usual: str) -> str:
-    """Return the folder that a person types; `usual`: the one that is taken on Enter."""
+    """Return the folder that a person types; `usual`: the default for Enter."""
     return ask(f"Which folder is watched for recordings? It is made if it is missing. [{usual}]") or usual
 
 
@@ -38,7 +38,7 @@ def server() -> str:
 
 
 def model(usual: str) -> str:
-    """Return the model that a person types; `usual`: the one that is taken on Enter."""
+    """Return the model that a person types; `usual`: the default for Enter."""
     return ask(f"Which model? [{usual}]") or usual
 
 
@@ -56,7 +56,7 @@ def key(server_name: str) -> str:
 
 
 def key_of(file: str) -> str:
-    """Return the key in a file, or from stdin where it is called ``-``. Raises ConfigError and UsageError."""
+    """Return the key in a file, or from stdin for ``-``. Raises ConfigError and UsageError."""
     if file != "-":
         return _word(key_in(Path(file), source="from --key-file"), f"--key-file {file}")
     if sys.stdin.isatty():
@@ -68,13 +68,13 @@ def key_of(file: str) -> str:
 
 
 def ambient_key(url: str) -> tuple[str, str]:
-    """Return the key in the environment that is for this server, and why one there is not used; "" for none of them."""
+    """Return the environment's key for this server; and why a key in it is not used, or ""."""
     found = load({"api": {"url": url}}, environ=os.environ, file=Path(os.devnull), options={"api.url": "--url"})
     return found.settings.api.key.get_secret_value(), found.unused_key
 
 
 def _word(text: str, source: str) -> str:
-    """Return a key without what is often pasted with it. Raises UsageError for what is no key."""
+    """Return a key without text that is often pasted with it. Raises UsageError if it is no key."""
     found = text.strip().removeprefix("Bearer ").strip()
     if not found.isascii() or not found.isprintable() or " " in found:
         raise UsageError(

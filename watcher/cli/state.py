@@ -1,4 +1,4 @@
-"""`watcher state`: moving the ledger, with all its history and all paid answers; and making a shared one's tables."""
+"""`watcher state`: copy the ledger, with its history and all paid answers; and make a shared ledger's tables."""
 
 import re
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from watcher.report import Result
 from watcher.text import printable
 
 _SCHEMES: Final = ("postgresql", "postgres")
-#: What is meant for a database and would pass for the name of a directory, which would then be made: libpq's other
+#: Texts that mean a database but could also be the name of a directory: libpq's other
 #: notation, and a url without its slashes.
 _MEANT: Final = re.compile(r"(postgres(ql)?:|(host|hostaddr|dbname|service|user)\s*=)")
 
@@ -34,7 +34,7 @@ def copy_state(source: str, target: str, *, config: Path | None, given: Sequence
 
 
 def migrate_state(url: str, *, config: Path | None, given: Sequence[str] | None, as_json: bool) -> int:
-    """Make a shared ledger's tables, or bring them forward, as the user in the url."""
+    """Make a shared ledger's tables, or update them to this version, as the user in the url."""
     where = _place(url or configured(config, given).settings.state.url, Path())
     if not where.url:
         raise UsageError(

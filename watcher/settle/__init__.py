@@ -1,8 +1,8 @@
-"""Decide by evidence whether a file is whole, and whether nobody writes it any more.
+"""Decide by evidence whether a file is whole, and no longer being written.
 
-`folders` finds paths; `settle` judges one open file at a time. It asks three questions: who has the file open for writing,
-does its container end where the file ends, was all of it written? If one of them has no sure answer, the file must not
-change for a while. Files that wait are kept in a table, with the reason and the time of the next look.
+`folders` finds paths; `settle` judges one open file at a time. It asks three questions: is the file open for writing,
+does its container end at the end of the file, was all of it written? If one of them has no certain answer, the file must not
+change for some time. Waiting files are kept in a table, with the reason and the time of the next look.
 """
 
 from watcher.settle.candidate import Candidate, FileSite, Signature, WaitingFile, abandoned, fingerprint

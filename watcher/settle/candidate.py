@@ -1,4 +1,4 @@
-"""A file that waits to be whole: what is known of it, and how a change of it is noticed."""
+"""A file that waits until it is whole: what is known about it, and how a change is noticed."""
 
 import os
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _EMPTY_FORGOTTEN: Final = 86_400.0
 
 
 class Signature(NamedTuple):
-    """Facts of a stat that show a change; device and inode show that the name leads to another file."""
+    """Fields of a stat that show a change; device and inode show that the name now belongs to another file."""
 
     device: int
     inode: int
@@ -27,24 +27,24 @@ class Signature(NamedTuple):
         return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
     def survived(self, other: "Signature", *, inodes: bool) -> bool:
-        """Return whether `other` may be the same unchanged file after a remount, which gives out new device numbers."""
+        """Return whether `other` may be the same unchanged file after a remount, which changes device numbers."""
         return (not inodes or self.inode == other.inode) and self[2:] == other[2:]
 
 
 @dataclass(frozen=True, slots=True)
 class FileSite:
-    """The place of a file, as far as that changes how it is judged."""
+    """Properties of a file's file system that matter for judging it."""
 
     root: bytes
-    #: Others may write without this kernel's knowledge.
+    #: Whether other machines may write, which this kernel does not see.
     network: bool = False
-    #: Inode numbers survive a remount.
+    #: Whether inode numbers stay the same after a remount.
     inodes: bool = True
 
 
 @dataclass(slots=True)
 class Candidate:
-    """A file that waits. Times are of the monotonic clock."""
+    """A waiting file. Times are monotonic."""
 
     path: bytes
     signature: Signature
@@ -68,13 +68,13 @@ class Candidate:
     heap_number: int = 0
     told: WaitReason | None = None
     told_at: float = 0.0
-    #: What was found in it, as long as its signature stays the same.
+    #: Result of the inspection of its content, as long as its signature stays the same.
     inspection: container.Inspection | None = None
 
     def interrupt(self, seen_until: float, now: float) -> None:
         """Restart the quiet time at `now`: the file was out of reach. The quiet before `seen_until` counts for incomplete files only.
 
-        A writer on another machine may have lost the file as we did, and may go on when we do.
+        A writer on another machine may have lost access, too, and may continue at the same time as we do.
         """
         self.earlier += max(0.0, seen_until - self.since)
         self.since = now

@@ -1,5 +1,5 @@
 # ruff: noqa: PTH119  paths are bytes here, and pathlib takes text only
-"""The table of files that wait to be whole: one `look` each time something may have changed, or a look falls due."""
+"""The table of waiting files: `look` is called each time a file may have changed, or its next look is due."""
 
 import errno
 import heapq
@@ -44,12 +44,12 @@ _RACY: Final = 3.0
 #: A wait is logged once it has lasted this many seconds, and the next reason of the same file at most every so many seconds.
 _WORTH_A_LINE: Final = 1.0
 _NEXT_LINE: Final = 60.0
-#: If a look at a network mount comes so many seconds late, the quiet time starts again: the server did not answer, and perhaps
+#: If a look at a network mount comes this many seconds late, the quiet time starts again: the server did not answer, and perhaps
 #: it did not answer a writer either.
 _HUNG: Final = 30.0
-#: The heap of due looks may hold so many entries more than two per waiting file before its stale entries are removed.
+#: If the heap of due looks has this many entries more than two per waiting file, its stale entries are removed.
 _STALE: Final = 1000
-#: What to do about a file that cannot be read; said of the commonest reason only.
+#: What to do about a file that cannot be read, for the most common reason.
 UNREADABLE_HINT: Final = (
     "let the user that Watcher runs as read the file: chmod g+r where the user is in its group, else chmod o+r"
 )
@@ -57,9 +57,9 @@ _FORBIDDEN: Final = os.strerror(errno.EACCES)
 
 
 class Candidates:
-    """The files of one root that are seen and not whole yet.
+    """The files of one root that were found and are not whole yet.
 
-    Not thread-safe: the finder's thread owns it. `clock` gives Unix time, `monotonic` seconds of any origin.
+    Not thread-safe: the finder's thread owns it. `clock` returns Unix time, `monotonic` seconds since any time.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Candidates:
         self._clock = clock
         self._monotonic = monotonic
         self._candidates = PathTable[Candidate]()
-        #: Those that waited when their folder went away.
+        #: Files that were waiting when their folder went away.
         self._away = PathTable[Candidate]()
         #: Waiting files that cannot be read: path -> reason.
         self.unreadable: dict[bytes, str] = {}
@@ -118,13 +118,13 @@ class Candidates:
         return self._candidates.get(path)
 
     def forget(self, path: bytes) -> None:
-        """Drop a file that is gone, or known by now."""
+        """Remove a file that is gone, or now known to the ledger."""
         self._candidates.take(path)
         self._away.take(path)
         self.unreadable.pop(path, None)
 
     def put_away(self) -> None:
-        """Empty the table because the folder went away; a file that is met again unchanged goes on waiting."""
+        """Empty the table because the folder went away; a file that is found again unchanged continues its wait."""
         now = self._monotonic()
         for path, candidate in self._candidates.items():
             if candidate.reason is not WaitReason.UNREADABLE:
@@ -135,7 +135,7 @@ class Candidates:
         self.unreadable.clear()
 
     def next_due(self) -> float | None:
-        """Monotonic time of the next look; None when nothing waits."""
+        """Return the monotonic time of the next look; None if no file waits."""
         while self._queue:
             due, number, path = self._queue[0]
             candidate = self._candidates.get(path)
@@ -155,7 +155,7 @@ class Candidates:
         return paths
 
     def neglected(self, path: bytes) -> bool:
-        """Return whether the path was given as due and not looked at since."""
+        """Return whether the path was returned as due and not looked at since."""
         candidate = self._candidates.get(path)
         return candidate is not None and candidate.heap_number == 0
 
@@ -186,7 +186,7 @@ class Candidates:
             since = now if arrived else self._quiet_since(status, site, now)
             candidate = Candidate(path, signature, since, now, backlog, site)
         elif candidate.signature != signature:
-            # A recording in progress changes at every look; its writer's close is what cuts the wait short.
+            # A recording in progress changes at every look; the event of its close ends the wait.
             if not candidate.change(signature, now, site) and candidate.reason is not WaitReason.WRITER:
                 past = WaitHistory()
         elif site.network and now - candidate.due > _HUNG:
@@ -210,7 +210,7 @@ class Candidates:
         return self._found(candidate, status, evidence, incomplete=decision.incomplete)
 
     def postpone(self, path: bytes) -> None:
-        """Look again in a while: the file could not be reached, and is perhaps not gone."""
+        """Look again later: the file could not be reached, and may still exist."""
         candidate = self._candidates.get(path)
         if candidate is not None:
             now = self._monotonic()
@@ -219,7 +219,7 @@ class Candidates:
             self._wait(candidate, candidate.signature, candidate.site, patience(WaitReason.UNREADABLE, past))
 
     def tell(self) -> None:
-        """Log the number of waits that were not worth a line each; call it now and then."""
+        """Log the number of waits that had no log line of their own; call it regularly."""
         if self._silent and self._quota.spend():
             reasons: dict[str, int] = {}
             for candidate in self._candidates.values():
@@ -229,10 +229,10 @@ class Candidates:
             self._silent = 0
 
     def _quiet_since(self, status: os.stat_result, site: FileSite, now: float) -> float:
-        """Return the start of the quiet of a file that a scan met for the first time.
+        """Return the start of the quiet time of a file that a scan found for the first time.
 
-        What was there before the start was quiet since its ctime, which a copying program cannot set as it can mtime.
-        A server's clock is not ours, so on a network the quiet begins now.
+        A file from before the start was quiet since its ctime, which, unlike mtime, a copying program cannot set.
+        A server's clock may differ from ours, so on a network the quiet time begins now.
         """
         if site.network or status.st_ctime >= self._started_at:
             return now
@@ -241,7 +241,7 @@ class Candidates:
     def _judge(
         self, view: "_FileView", status: os.stat_result, site: FileSite, past: WaitHistory
     ) -> tuple[Decision, Evidence | None]:
-        """Open the file and decide; without evidence when there was nothing to examine. OSError passes."""
+        """Open the file and decide; there is no evidence if there was nothing to examine. Raises OSError."""
         if status.st_size == 0:
             return patience(WaitReason.EMPTY, past), None
         descriptor = tree.open_below(view.directory, view.name)
@@ -269,7 +269,7 @@ class Candidates:
     def _placeholder(self, view: "_FileView", status: os.stat_result, evidence: Evidence) -> str:
         """Return the name of a placeholder beside the file; "" if there is none, or only a leftover.
 
-        A leftover of a download that failed long ago must not hold up a later, whole file for ever.
+        The leftover of an old failed download must not delay a later, whole file forever.
         """
         whole = evidence.inspection.completeness is container.Completeness.COMPLETE and not evidence.hollow
         for suffix in PLACEHOLDER_SUFFIXES:
@@ -307,7 +307,7 @@ class Candidates:
         self._announce(candidate, now)
 
     def _announce(self, candidate: Candidate, now: float) -> None:
-        """Log why a file waits: once per reason, not for a wait that is over in a moment, never in floods."""
+        """Log why a file waits: once per reason, not for a very short wait, and never too many lines."""
         if candidate.reason is candidate.told or now - candidate.seen < _WORTH_A_LINE:
             return
         if candidate.told is not None and now - candidate.told_at < _NEXT_LINE:
@@ -324,7 +324,7 @@ class Candidates:
         self, candidate: Candidate, status: os.stat_result, evidence: Evidence, *, incomplete: bool
     ) -> FoundRecording:
         inspection = evidence.inspection
-        # Cut off, or of unknown length, it may be any number of requests; of a film only the sound is worth sending.
+        # If it is cut off, or has no known length, it may need any number of requests; of a film only the sound is sent.
         small = (
             inspection.completeness in {container.Completeness.COMPLETE, container.Completeness.UNKNOWN}
             and container.upload_name(inspection.format) is not None
@@ -346,7 +346,7 @@ class Candidates:
 
 @dataclass(frozen=True, slots=True)
 class _FileView:
-    """One look: the name in its open directory, the stat of the name, and for how many seconds it is unchanged."""
+    """One look at a file: its name in an open directory, its stat, and for how many seconds it is unchanged."""
 
     directory: int
     name: bytes

@@ -9,21 +9,21 @@ from watcher import container
 from watcher.container import Completeness, Inspection
 from watcher.settle.lease import WriterState, hollow, writer
 
-#: Seconds without change when nobody could tell us whether the file is open for writing.
+#: Seconds without change if it is not known whether the file is open for writing.
 _QUIET_WITHOUT_LEASE: Final = 5.0
 #: Seconds without change on network mounts, where a writer on another machine is invisible and copies pause: the first if the
 #: container proves its end, else the second.
 _QUIET_NETWORK_COMPLETE: Final = 10.0
 _QUIET_NETWORK: Final = 30.0
 #: Seconds without change for a file that will probably stay incomplete (its header was never completed, its index is missing,
-#: or it begins like no recording), if the kernel sees no writer. A program that crashes or streams a recording (a browser's
-#: recorder, ffmpeg into a pipe) leaves it like this for good, but an upload in parts pauses for seconds.
+#: or it does not begin like a recording), if the kernel sees no writer. A program that crashes or streams a recording (a browser's
+#: recorder, ffmpeg into a pipe) leaves it like this forever, but an upload in parts may pause for seconds.
 _QUIET_LASTING: Final = 10.0
 #: Seconds without change for a file that is shorter than its header says, if the kernel sees no writer: a copy that was cut
 #: off. A paused copy goes on within seconds; if it goes on later, the complete file is queued again.
 _QUIET_CUT: Final = 30.0
-#: First and longest wait until the next look, by doubling. The end of most waits is an event; in a directory that has
-#: just been made there may be none, so the first looks come soon.
+#: First and longest wait until the next look; it doubles each time. Most waits end with an event; in a new
+#: directory there may be none, so the first looks come soon.
 _WRITER_LOOKS: Final = (0.05, 30.0)
 _EMPTY_LOOKS: Final = (0.05, 30.0)
 _INCOMPLETE_LOOKS: Final = (0.25, 60.0)
@@ -34,12 +34,12 @@ _OTHER_LOOKS: Final = (1.0, 30.0)
 class SettleRules:
     """Conditions for taking a file of one root; seconds and bytes."""
 
-    #: Quiet needed when nobody writes but the end cannot be proved.
+    #: Quiet time needed if nobody writes but the end cannot be proved.
     quiet_seconds: float = 2.0
-    #: Quiet after which a file that looks cut off is taken all the same, and marked. Without a writer it is
+    #: Quiet time after which a file that looks cut off is taken nevertheless, and marked. Without a writer it is
     #: at most 30 s.
     incomplete_after: float = 600.0
-    #: What "small" means: sent as it is, in one request.
+    #: Largest size of a small file, which is sent as it is, in one request.
     max_upload_bytes: int = 24_000_000
     piece_seconds: float = 600.0
 
@@ -63,13 +63,13 @@ class WaitReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Evidence from one look at an open file."""
+    """Evidence about an open file, from one look."""
 
     size: int
     writer: WriterState
     inspection: Inspection
     hollow: bool
-    #: Writers on other machines are possible.
+    #: Whether writers on other machines are possible.
     network: bool = False
 
 
@@ -87,7 +87,7 @@ class Decision:
 
     @property
     def take(self) -> bool:
-        """Whether the file is whole as far as anybody can tell."""
+        """Whether the file counts as whole."""
         return self.reason is None
 
 
@@ -105,7 +105,7 @@ def gather(descriptor: int, status: os.stat_result, *, network: bool, inspection
 
 @dataclass(frozen=True, slots=True)
 class WaitHistory:
-    """Why the file waited until now, and how many looks in a row said so."""
+    """Why the file waited until now, and for how many successive looks."""
 
     reason: WaitReason | None = None
     looks: int = 0
@@ -121,8 +121,8 @@ def decide(
 ) -> Decision:
     """Decide after `quiet` seconds without change; `earlier`: seconds without change before the file was out of reach.
 
-    `earlier` counts for incomplete files only, whose wait takes minutes. The short waits of other files start again: a
-    writer on another machine may have lost the file as we did, and goes on once it can be reached again.
+    `earlier` counts only for incomplete files, whose wait takes minutes. The short waits of other files start again: a
+    writer on another machine may have lost access, too, and continues once the file can be reached again.
     """
     if evidence.writer is WriterState.SOMEONE:
         return Decision(wait=past.backoff(WaitReason.WRITER, _WRITER_LOOKS), reason=WaitReason.WRITER)
@@ -158,13 +158,13 @@ _WORDS: Final = {
 
 
 def patience(reason: WaitReason, past: WaitHistory, detail: str = "") -> Decision:
-    """Decide where there is nothing to examine: an empty file, a placeholder, one that cannot be read."""
+    """Decide if there is nothing to examine: an empty file, a placeholder, a file that cannot be read."""
     bounds = _EMPTY_LOOKS if reason is WaitReason.EMPTY else _OTHER_LOOKS
     return Decision(wait=past.backoff(reason, bounds), reason=reason, detail=detail)
 
 
 def _incomplete_for(evidence: Evidence, rules: SettleRules) -> float:
-    """Return for how long an incomplete file is waited for: until bytes come, or its header is completed."""
+    """Return the seconds to wait for more bytes of an incomplete file, or for its header to be completed."""
     if evidence.network or evidence.writer is not WriterState.NONE:
         return rules.incomplete_after
     return min(rules.incomplete_after, _QUIET_LASTING if evidence.inspection.lasting else _QUIET_CUT)

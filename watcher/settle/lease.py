@@ -1,7 +1,7 @@
-"""Is anybody still writing this file, and was all of it written? Asked of the kernel, on an open descriptor.
+"""Find out from the kernel whether an open file is still being written, and whether all of it was written.
 
-A read lease is granted only while nobody has the inode open for writing, in any process, through any name or mapping
-(fcntl(2), F_SETLEASE). It is taken and given back at once: while it is held, a writer's `open` waits.
+A read lease is granted only while no process has the inode open for writing, through any name or mapping
+(fcntl(2), F_SETLEASE). It is taken and released at once: while it is held, a writer's `open` waits.
 """
 
 import errno
@@ -23,14 +23,14 @@ class WriterState(StrEnum):
 
     NONE = "none"
     SOMEONE = "someone"
-    #: The kernel won't say: not our file and no CAP_LEASE, or a file system without leases.
+    #: Not known: the file is not ours and there is no CAP_LEASE, or the file system has no leases.
     UNKNOWN = "unknown"
 
 
 def writer(descriptor: int) -> WriterState:
-    """Return whether anybody has the file behind this read-only descriptor open for writing (3-5 us).
+    """Return whether the file of this read-only descriptor is open for writing (3-5 us).
 
-    The answer holds for this machine only: on a network or FUSE mount others may write unseen.
+    The answer is only about this machine: on a network or FUSE mount others may write unseen.
     """
     try:
         # If someone opens the file for writing while we hold the lease, the kernel sends us a signal: by default SIGIO,
@@ -45,10 +45,10 @@ def writer(descriptor: int) -> WriterState:
 
 
 def hollow(descriptor: int, status: os.stat_result) -> bool:
-    """Return whether part of the file was never written: its size was set first, its content is still to come.
+    """Return whether part of the file was never written: its size was set first, and its content follows.
 
-    Such a file waits until it is quiet; it is not rejected, for some file systems store digital silence as a hole. FUSE
-    shows no holes, so a file of which less than half is on disk counts too (online-only files of cloud clients have nothing).
+    Such a file waits until it is quiet; it is not rejected, because some file systems store digital silence as a hole. FUSE
+    shows no holes, so a file of which less than half is on disk counts, too (online-only files of cloud clients have nothing on disk).
     """
     if status.st_size <= _BLOCK:
         return False

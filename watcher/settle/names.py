@@ -1,4 +1,4 @@
-"""Classify names: audio suffixes, names of unfinished files, folders nobody records into, globs.
+"""Classify names: audio suffixes, names of unfinished files, folders that never have recordings, globs.
 
 Only a name with an audio suffix can be a recording, so ``talk.wav.part`` or ``.tmp`` needs no rule. Rules are needed only
 for unfinished names that keep an audio suffix, and for directories. Names are compared without regard to case and to
@@ -16,7 +16,7 @@ from typing import Final
 from watcher.job import FAILED_NOTE, PAUSE_NOTE, WARNING_NOTE
 from watcher.spelling import composed
 
-#: Sent as they are: the first nine; converted first: the others. Whatever `media` decodes, under the names it is met with.
+#: The first nine can be sent as they are, the others are converted first. Usual suffixes of everything that `media` decodes.
 AUDIO_SUFFIXES: Final = frozenset(
     (
         *("flac", "mp3", "mp4", "mpeg", "mpga", "m4a", "ogg", "wav", "webm"),
@@ -43,7 +43,7 @@ AUDIO_SUFFIXES: Final = frozenset(
     )
 )
 
-#: Sound or film by their suffix, which `media` does not decode: they are counted and named, so that nobody waits in vain.
+#: Suffixes of audio and video that `media` does not decode: such files are reported, so that nobody waits for them in vain.
 _NOT_DECODED: Final = frozenset(
     (
         *(
@@ -76,14 +76,14 @@ PLACEHOLDER_SUFFIXES: Final = (".part", ".crdownload", ".aria2")
 #: Unfinished or foreign names that do have an audio suffix (the dot rule covers AppleDouble, rsync, syncthing).
 _TEMPORARY: Final = ("~syncthing~*", "~$*", "*.~*", "#*#", "_conflict-*")
 
-#: What Watcher itself leaves in folders, and what speaks to it there: never a recording, whatever `include` says. A note
-#: that failed as a recording would get a note of its own, without an end.
+#: Watcher's own files in folders, and its settings files: never a recording, whatever `include` says. A note
+#: that failed as a recording would get a note itself, and so on without end.
 _OWN_NAMES: Final = re.compile(
     rf"(.*\.)?({FAILED_NOTE}|{WARNING_NOTE})(\.\d+)?\.txt|{re.escape(PAUSE_NOTE)}|\.watcher\.toml|\.watcher-probe-.*|\..*\.tmp",
     re.DOTALL,
 )
 
-#: Never entered, beside everything that starts with a dot: recycle bins, thumbnails, snapshots and indexes.
+#: Directories that are never entered, in addition to those that start with a dot: recycle bins, thumbnails, snapshots and indexes.
 _PRUNED: Final = frozenset(
     name.lower()
     for name in (
@@ -105,7 +105,7 @@ _PRUNED_GLOBS: Final = ("*.download",)  # Safari's bundle of an unfinished downl
 
 #: Named sets that may be in `exclude`; off by default.
 PRESETS: Final = {
-    # For roots that hold studio projects: raw takes, renders and caches are left alone, bounces and exports are taken.
+    # For roots with studio projects: raw takes, renders and caches are ignored, bounces and exports are taken.
     "@studio": (
         "Session File Backups/",  # Pro Tools
         "Rendered Files/",
@@ -136,21 +136,20 @@ PRESETS: Final = {
         "*.aup/",
         "*_data/",  # Audacity 2
     ),
-    # Copies a synchroniser made of two edits; one may be a recording worth having, so this is a choice.
+    # Copies that a synchroniser made of two edits; one may be a wanted recording, so this is a choice.
     "@conflicts": ("*.sync-conflict-*", "*_conflict-*", "*(conflicted copy*", "*conflicted copy*"),
 }
 
 
-#: Levels of directories that are looked into. Every look walks down from the root, so ten thousand levels would cost
-#: fifty million steps a scan.
+#: Most levels of directories that are scanned. Every directory is opened level by level from the root, so ten thousand levels would
+#: need fifty million steps per scan.
 DEEPEST: Final = 200
-#: Directories whose ruling is kept at hand: the last ones that were asked about, in 16 MB at most.
+#: Number of directories whose ruling is cached, in 16 MB at most.
 _REMEMBERED: Final = 1000
-#: Bytes of the longest path that a program can name (PATH_MAX of Linux, less the zero at its end). Each file's path is in the
-#: ledger, in the log and in memory.
+#: Bytes of the longest path that a program can use (PATH_MAX of Linux, without the zero at its end).
 LONGEST: Final = 4095
-#: Bytes of the longest path of a directory, the root's included, that is looked into: any name of up to 255 bytes in it can
-#: be named, those of outputs, notes and temporaries too. Otherwise a note that is there would count as deleted.
+#: Bytes of the longest path of a directory, with the root's, that is scanned: so every file in it with a name of up to 255 bytes has a
+#: usable path, also outputs, notes and temporaries. Otherwise an existing note would count as deleted.
 LONGEST_DIRECTORY: Final = LONGEST - 256
 
 
@@ -164,7 +163,7 @@ class NameRuling(StrEnum):
 
     #: A recording, by its name.
     TAKE = "take"
-    #: Nothing to do with us; never spoken of.
+    #: Not a recording; never logged.
     OTHER = "other"
     #: An audio suffix, but a name that starts with a dot.
     HIDDEN = "hidden"
@@ -194,14 +193,14 @@ class Names:
     _entered: dict[str, bool] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Compile the globs; raises ValueError with the glob that cannot be understood."""
+        """Compile the globs; raises ValueError with the invalid glob."""
         excluded = [glob for entry in self.exclude for glob in PRESETS.get(entry, (entry,))]
         object.__setattr__(self, "_include", Globs(self.include))
         object.__setattr__(self, "_exclude", Globs(excluded))
         object.__setattr__(self, "_prune", frozenset(composed(path.strip("/")) for path in self.prune))
 
     def interesting(self, name: str) -> bool:
-        """Return whether a file's name is worth a stat: the quick test a scan makes of every entry."""
+        """Return whether a file's name needs a stat: the quick test of a scan for every entry."""
         return name.rpartition(".")[2].lower() in AUDIO_SUFFIXES or self._include.any
 
     def file(self, relative: str) -> NameRuling:
@@ -222,13 +221,13 @@ class Names:
         return NameRuling.TAKE
 
     def passes_over(self, relative: str) -> bool:
-        """Return whether a file is sound or film by its name, and not taken because that form is not decoded here."""
+        """Return whether a file is audio or video by its name, and not taken because that format is not decoded here."""
         name = relative.rpartition("/")[2]
         unwanted = name.startswith(".") or self._include.file(relative) or self._exclude.file(relative)
         return looks_like_audio(name) and not unwanted
 
     def enters(self, relative: str) -> bool:
-        """Return whether the directory at that path relative to the root is looked into."""
+        """Return whether the directory at that path relative to the root is scanned."""
         name = relative.rpartition("/")[2]
         if self.too_deep(relative) or composed(relative) in self._prune or self._exclude.directory(relative):
             return False
@@ -237,13 +236,13 @@ class Names:
         return not (name.startswith(".") or name.lower() in _PRUNED or _PRUNED_NAMES.directory(relative))
 
     def too_deep(self, relative: str) -> bool:
-        """Return whether a directory is nested so deeply, or has a path so long, that it is not looked into, whatever its name."""
+        """Return whether a directory is nested too deeply, or its path is too long, to be scanned."""
         return relative.count("/") >= DEEPEST or len(os.fsencode(relative)) > self.longest
 
     def enters_all(self, relative: str) -> bool:
         """Return whether every directory on the way to that directory is looked into; "" is the root. Thread-safe.
 
-        A directory is judged once, and not for each file in it and each directory below.
+        A directory is judged only once, not for each file in it and each directory below.
         """
         if not relative or self.too_deep(relative):
             return not relative
@@ -262,7 +261,7 @@ class Names:
         return entered
 
 
-#: Suffixes that are not those of recordings alone (TypeScript, Qt's translations), and the format of a recording.
+#: Suffixes that other files also have (TypeScript, Qt's translations), and the format of a recording with them.
 SHARED_SUFFIXES: Final = {".ts": "mpegts"}
 
 #: What to do about a file that looks like a recording and is not taken, by the reason.
@@ -273,7 +272,7 @@ UNWATCHED: Final = {
 
 
 def looks_like_audio(name: str) -> bool:
-    """Return whether a file's name says sound or film, but in a form that is not decoded here."""
+    """Return whether a file is audio or video by its name, in a format that is not decoded here."""
     return "." in name and name.rpartition(".")[2].lower() in _NOT_DECODED
 
 
@@ -286,7 +285,7 @@ class Globs:
     """A set of globs, compiled once."""
 
     def __init__(self, globs: Iterable[str]) -> None:
-        """Compile them; ValueError, naming the glob, when one is empty or climbs out of the root."""
+        """Compile them; ValueError with the glob if one is empty or leads out of the root."""
         files: list[str] = []
         directories: list[str] = []
         for glob in globs:

@@ -1,4 +1,4 @@
-"""A bound on how much is said: so many lines at once, refilled over time."""
+"""Limit the number of log lines: a number at once, refilled over time."""
 
 import time
 from collections.abc import Callable
@@ -15,7 +15,7 @@ class Quota:
         self._at = monotonic()
 
     def spend(self) -> bool:
-        """Take one line; False when there is none left now."""
+        """Use one line; return False if none is left now."""
         now = self._monotonic()
         self._left = min(self._amount, self._left + (now - self._at) * self._rate)
         self._at = now
@@ -26,9 +26,9 @@ class Quota:
 
 
 class Quotas:
-    """A quota for each kind of line: so many at once, and one a minute while more come.
+    """A quota for each kind of line: a number at once, and one a minute while more come.
 
-    Threads may share it: when two spend at the same instant, one extra line may be logged.
+    Threads may share it: if two use it at the same instant, one extra line may be logged.
     """
 
     def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -36,7 +36,7 @@ class Quotas:
         self._quotas: dict[tuple[object, ...], Quota] = {}
 
     def spend(self, *kind: object, at_once: int = 3) -> bool:
-        """Take a line of that kind; False when there is none left now."""
+        """Use a line of that kind; return False if none is left now."""
         quota = self._quotas.get(kind)
         if quota is None:
             quota = self._quotas[kind] = Quota(at_once, per=at_once * 60.0, monotonic=self._monotonic)

@@ -1,4 +1,4 @@
-"""A table of paths, bounded by bytes. When it is full, further ones are not stored; an event or a scan finds them again."""
+"""A table of paths, limited in bytes. When it is full, further paths are not stored; an event or a scan finds them again."""
 
 from typing import Final, TypeVar
 
@@ -8,7 +8,7 @@ _ENTRY: Final = 700
 
 
 class PathTable(dict[bytes, _Value]):
-    """Entries by path. Only `[]`, `take` and `clear` change it; before an entry is put in, `full` is to be asked."""
+    """Entries by path. Only `[]`, `take` and `clear` change it; check `full` before adding an entry."""
 
     #: Bytes from which on it is full: some 50,000 waiting files with paths of usual length.
     most = 40_000_000
@@ -23,19 +23,19 @@ class PathTable(dict[bytes, _Value]):
         return self._bytes >= self.most
 
     def __setitem__(self, path: bytes, value: _Value) -> None:
-        """Put an entry in, or another in its place."""
+        """Add or replace an entry."""
         if path not in self:
             self._bytes += len(path) + _ENTRY
         super().__setitem__(path, value)
 
     def take(self, path: bytes) -> _Value | None:
-        """Take an entry out; None where there is none."""
+        """Remove and return an entry; None if there is none."""
         value = super().pop(path, None)
         if value is not None:
             self._bytes -= len(path) + _ENTRY
         return value
 
     def clear(self) -> None:
-        """Take all entries out."""
+        """Remove all entries."""
         super().clear()
         self._bytes = 0

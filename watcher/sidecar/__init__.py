@@ -1,7 +1,7 @@
 """The files beside the source: outputs, failure notes, and the move of finished recordings.
 
-`names` says what they are called, `placement` puts complete sets in place without touching anybody's file, `notes`
-tells people what went wrong, `moves` takes finished recordings away together with their outputs.
+`names` makes their names, `placement` places complete sets without changing anybody's file, `notes`
+writes what went wrong for people, `moves` moves finished recordings away together with their outputs.
 """
 
 from watcher.sidecar.disk import reporting

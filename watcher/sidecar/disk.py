@@ -1,6 +1,6 @@
-"""The file system's part: complete files under names that nobody else uses, and errors a person can act on.
+"""File operations: write complete files under unused names, and raise errors with a remedy.
 
-All names are relative to the descriptor of a folder that was reached without following links (`watcher.tree`).
+All names are relative to the descriptor of a folder that was opened without following links (`watcher.tree`).
 """
 
 import ctypes
@@ -23,22 +23,22 @@ _CHUNK: Final = 1 << 20
 LARGEST: Final = 256 << 20
 # linux/fs.h
 _RENAME_NOREPLACE: Final = 1
-# How file systems say that they lack a call: EINVAL for a flag of renameat2 (NFS, most of FUSE), EPERM for links
-# (vfat, exFAT), ENOSYS and EOPNOTSUPP (other FUSE, old kernels). When the true reason was another one, the plain rename
-# that comes last meets it too.
+# errno values of file systems that lack a call: EINVAL for a flag of renameat2 (NFS, most of FUSE), EPERM for links
+# (vfat, exFAT), ENOSYS and EOPNOTSUPP (other FUSE, old kernels). If the real reason is another one, the plain rename
+# that is tried last fails, too.
 _LACKING: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EMLINK})
-#: Bits of the source's mode that its outputs share: who may read, and whether the group may correct them.
+#: Bits of the source's mode that its outputs get: who may read, and whether the group may write.
 _SHARED_MODE: Final = 0o464
 _OWNER_MODE: Final = 0o600
-#: Bits of a folder whose files belong to the people of its group.
+#: Mode bits of a folder whose files belong to its group.
 _GROUP_FOLDER: Final = stat.S_ISGID | stat.S_IWGRP
 
 
 @contextmanager
 def reporting(folder: bytes, *, home: bytes = b"") -> Iterator[None]:
-    """Translate an OSError met while writing into `folder`: OutputError with a remedy, or GoneError.
+    """Convert an OSError in the block, about writing into `folder`, to OutputError with a remedy, or to GoneError.
 
-    `home`: where the recording lies, if that is another folder.
+    `home`: the recording's folder, if it is another one.
     """
     try:
         yield
@@ -47,9 +47,9 @@ def reporting(folder: bytes, *, home: bytes = b"") -> Iterator[None]:
 
 
 def write_new(folder: int, name: bytes, body: bytes, like: os.stat_result) -> None:
-    """Write a new file durably, readable by everybody who may read the file that `like` describes. Raises OSError.
+    """Write a new file durably, with the read permissions of the file with the stat `like`. Raises OSError.
 
-    The group may correct it where it may correct that file, or where a set-group-ID folder gives its group write access.
+    The group may write it if it may write that file, or if a set-group-ID folder gives its group write access.
     """
     descriptor = os.open(name, _WRITE, _OWNER_MODE, dir_fd=folder)
     try:
@@ -63,11 +63,11 @@ def write_new(folder: int, name: bytes, body: bytes, like: os.stat_result) -> No
 
 
 def put_new(source: int, name: bytes, target: int, new_name: bytes) -> bool:
-    """Rename a file atomically to a name that is free; False, and nothing changed, when something has that name.
+    """Rename a file atomically to a free name; return False, without a change, if the name exists.
 
-    Without renameat2's RENAME_NOREPLACE on this file system it is a link that takes the name. Where there are no links
-    either (some FUSE and network mounts), a look and a rename: the only case with a gap between the two, some
-    microseconds long; to reserve the name with an empty file instead would show every reader that empty file.
+    If the file system has no RENAME_NOREPLACE of renameat2, a hard link takes the name. If it has no links
+    either (some FUSE and network mounts), check and then rename: the only case with a gap between the two, of some
+    microseconds. Reserving the name with an empty file instead would show this empty file to every reader.
     """
     try:
         _rename_exclusively(source, name, target, new_name)
@@ -86,7 +86,7 @@ def replace(folder: int, name: bytes, new_name: bytes) -> None:
 
 
 def look(folder: int, name: bytes) -> os.stat_result | None:
-    """Return what has that name, links not followed; None when nothing has."""
+    """Return the stat of a name, without following links; None if it does not exist."""
     try:
         return os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
@@ -94,16 +94,16 @@ def look(folder: int, name: bytes) -> os.stat_result | None:
 
 
 def is_empty(folder: int) -> bool:
-    """Return whether nothing is in a folder; of what is, one name is read. Raises OSError."""
+    """Return whether a folder is empty; read at most one name. Raises OSError."""
     with os.scandir(folder) as entries:
         return next(entries, None) is None
 
 
 def digest(folder: int, name: bytes) -> str:
-    """Return the SHA-256 (hex) of what may be an output: "" for what is none.
+    """Return the SHA-256 (hex) of a file that may be an output, or "" if it cannot be one.
 
-    An output is a regular file that can be read, of at most `LARGEST` bytes, without holes. Who can write into the folder
-    may have put something else there, such as terabytes of nothing, which take no room and hours to read.
+    An output is a readable regular file of at most `LARGEST` bytes, without holes. Anybody who can write into the folder
+    may have put something else there, such as a sparse file of terabytes, which would take hours to read.
     """
     try:
         descriptor = tree.open_below(folder, name)
@@ -118,20 +118,20 @@ def digest(folder: int, name: bytes) -> str:
         while left and (chunk := os.read(descriptor, min(_CHUNK, left))):
             total.update(chunk)
             left -= len(chunk)
-        # It may have grown by terabytes since it was looked at.
+        # It may have grown by terabytes since its stat.
         return "" if os.fstat(descriptor).st_size > LARGEST else total.hexdigest()
     finally:
         os.close(descriptor)
 
 
 def content(folder: int, name: bytes, *, most: int) -> bytes:
-    """Return what a regular file of at most `most` bytes holds; b"" for everything else."""
+    """Return the content of a regular file of at most `most` bytes; b"" for everything else."""
     try:
         descriptor = tree.open_below(folder, name)
     except OSError:
         return b""
     try:
-        # Looked at before a file object is made: for a directory that raises, and leaves the descriptor open.
+        # Check this before making a file object: for a directory this would raise, and leave the descriptor open.
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_size > most:
             return b""
@@ -142,7 +142,7 @@ def content(folder: int, name: bytes, *, most: int) -> bytes:
 
 
 def _has_hole(descriptor: int, size: int) -> bool:
-    """Return whether some of a file was never written; its offset is 0 afterwards."""
+    """Return whether part of a file was never written; its offset is 0 afterwards."""
     try:
         # On a file system without holes, lseek(SEEK_HOLE) returns the file size.
         hole = os.lseek(descriptor, 0, os.SEEK_HOLE) if size else 0
@@ -153,20 +153,20 @@ def _has_hole(descriptor: int, size: int) -> bool:
 
 
 def remove(folder: int, name: bytes) -> None:
-    """Remove a file; that it is gone already is no error."""
+    """Remove a file; it is no error if it is gone already."""
     try:
         os.unlink(name, dir_fd=folder)
     except OSError:
-        # A read-only file system says that it is one before it looks for the name.
+        # A read-only file system fails even if the name does not exist.
         if look(folder, name) is not None:
             raise
 
 
 def require_writable(folder: int) -> None:
-    """Raise OSError where no file can be made in a folder; makes none with a name."""
+    """Raise OSError if no file can be made in a folder; only an unnamed file is made for the test."""
     if os.access(".", os.W_OK | os.X_OK, dir_fd=folder):
         return
-    # What access(2) says leaves out capabilities, so it is tried.
+    # Try it, since access(2) ignores capabilities.
     try:
         os.close(os.open(".", os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o600, dir_fd=folder))
     except OSError as exc:
@@ -174,7 +174,7 @@ def require_writable(folder: int) -> None:
             raise
 
 
-#: errno of a folder that takes no file; every other one means that its file system knows of none without a name.
+#: errno of a folder in which no file can be made; others mean that the file system has no unnamed files.
 _REFUSED: Final = frozenset((errno.EACCES, errno.EPERM, errno.EROFS))
 
 
@@ -196,13 +196,13 @@ def name_limit(folder: int) -> int:
     return min(limit, names.NAME_MAX) if limit >= _SHORTEST_LIMIT else names.NAME_MAX
 
 
-#: A smaller answer is no answer: names need room for a suffix, a hash and something to recognise.
+#: Smallest plausible limit: names need room for a suffix, a hash and something to recognise.
 _SHORTEST_LIMIT: Final = 64
 
 
 def _permit(descriptor: int, like: os.stat_result, folder: os.stat_result) -> None:
-    # The owner first: chown may clear mode bits. Only root can give files away, anyone to a group of theirs; file
-    # systems without owners refuse both. What is refused leaves the file ours, readable as far as the mode says.
+    # The owner first, because chown may clear mode bits. Only root can change the owner; anyone can set one of their groups; file
+    # systems without owners refuse both. If it is refused, the file stays ours, with the permissions of its mode.
     for owner, group in ((like.st_uid, like.st_gid), (-1, like.st_gid)):
         with suppress(OSError):
             os.fchown(descriptor, owner, group)
@@ -227,7 +227,7 @@ def _link_over(source: int, name: bytes, target: int, new_name: bytes) -> bool:
     try:
         os.link(name, new_name, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
     except FileExistsError:
-        # A server's answer that was lost on the way makes NFS ask twice, and the second answer is "exists".
+        # If a server's reply is lost, NFS repeats the request, and the second reply is "exists".
         if not _same(look(source, name), look(target, new_name)):
             return False
     except OSError as exc:

@@ -1,4 +1,4 @@
-"""Outputs follow a recording that somebody renamed, or moved with its folder: ours do, unless a person changed them."""
+"""Make outputs follow a recording that somebody renamed, or moved with its folder, unless a person changed the outputs."""
 
 import os
 from collections.abc import Collection, Iterable, Sequence
@@ -16,7 +16,7 @@ from watcher.sidecar.placement import NOTE
 def take_over(job: Job, rows: Iterable[OwnedOutput], ledger: Ledger) -> tuple[Output, ...]:
     """Take over the unchanged outputs that moved along with the source; return them.
 
-    `rows` are the outputs of the source under its former path, in another folder. Raises OutputError,
+    `rows`: the outputs of the source under its former path, in another folder. Raises OutputError,
     GoneError, LeaseLostError.
     """
     parent = os.path.dirname(job.path)  # noqa: PTH120 - bytes
@@ -36,16 +36,16 @@ def take_over(job: Job, rows: Iterable[OwnedOutput], ledger: Ledger) -> tuple[Ou
 
 
 def unchanged(root: bytes, rows: Iterable[OwnedOutput]) -> tuple[str, ...]:
-    """Return the kinds of those outputs that are as we wrote them. Raises OutputError."""
+    """Return the kinds of those outputs that were not changed since Watcher wrote them. Raises OutputError."""
     return tuple(row.kind for row in rows if row.kind != NOTE and _digest(root, row.path) in {row.digest, row.former})
 
 
 def remove_former(
     root: bytes, rows: Sequence[OwnedOutput], ledger: Ledger, *, keep: Collection[bytes]
 ) -> tuple[bytes, ...]:
-    """Remove outputs that are as we wrote them, but for those to `keep`; return the paths of those that a person changed.
+    """Remove unchanged outputs, except those to `keep`; return the paths of those that a person changed.
 
-    None of them is ours afterwards. Raises OutputError.
+    Afterwards the ledger has none of them. Raises OutputError.
     """
     edited: list[bytes] = []
     for row in rows:
@@ -56,13 +56,13 @@ def remove_former(
             _remove(root, row.path)
         elif digest:
             edited.append(row.path)
-        # Only now: what a crash leaves in between is still known to be ours.
+        # Only now, so that files that a crash leaves in between are still in the ledger.
         ledger.outputs.disown(row.path)
     return tuple(edited)
 
 
 def _digest(root: bytes, path: bytes) -> str:
-    """Return the digest of a file; "" where there is none, or its folder is gone."""
+    """Return the digest of a file; "" if it or its folder does not exist."""
     parent, name = os.path.split(path)
     with suppress(GoneError), disk.reporting(parent), tree.directory(root, parent) as folder:
         return disk.digest(folder, name)

@@ -1,8 +1,8 @@
 """Move a finished recording away together with its outputs (``after = "move:done/"``).
 
-A plan is remembered before the first file moves, and stays until the caller has concluded the job: whatever interrupts
-a move, the next claim of the job carries it to its end. Files are only renamed, never copied, and never over anything.
-The .srt moves last, right after the recording, so that a program that waits for it in the target finds all.
+A plan is stored before the first file moves, and stays until the caller has concluded the job: if a move is interrupted,
+the next claim of the job completes it. Files are only renamed, never copied, and never replace another file.
+The .srt moves last, right after the recording, so that a program that waits for it in the target finds all files.
 """
 
 import os
@@ -20,19 +20,19 @@ from watcher.sidecar import disk, names
 from watcher.text import printable
 
 _SOURCE: Final = "source"
-#: What moves late: the recording after its other outputs, then what people wait for.
+#: What moves last: the recording after its other outputs, then the .srt.
 _ORDER: Final = {_SOURCE: 1, "srt": 2}
 _LAST_NUMBER: Final = 99
 
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """New place of a recording and its outputs."""
+    """New paths of a recording and its outputs."""
 
     #: Absolute path.
     source: bytes
     outputs: tuple[Output, ...]
-    #: What the caller wanted to know again after a crash.
+    #: The caller's own data, which it gets back after a crash.
     memo: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -44,15 +44,15 @@ def move_done(
     ledger: Ledger,
     memo: Mapping[str, object] | None = None,
 ) -> Moved:
-    """Move the job's source and its outputs to the folder `target` of its root, which is made where it is missing.
+    """Move the job's source and its outputs to the folder `target` of its root, which is made if it is missing.
 
-    The path below the root is kept: ``in/monday/talk.wav`` becomes ``in/done/monday/talk.wav``. Where a name is taken
-    the whole set gets a number: ``talk.2.wav``, ``talk.2.srt``. `memo` (JSON) comes back with the result, also from
+    The path below the root is kept: ``in/monday/talk.wav`` becomes ``in/done/monday/talk.wav``. If a name is taken,
+    the whole set gets a number: ``talk.2.wav``, ``talk.2.srt``. `memo` (JSON) is returned with the result, also by
     `resume_move`. A source that is below `target` already stays there.
 
-    Call `forget_move` once the job is concluded. Raises OutputError (also where `target` lies on another file system),
-    ChangedError when the source is not what the job is about, GoneError, LeaseLostError, and ValueError for a target
-    that is not below the root. After an error either nothing has moved, or `resume_move` goes on.
+    Call `forget_move` once the job is concluded. Raises OutputError (also if `target` is on another file system),
+    ChangedError if the source is not the job's file, GoneError, LeaseLostError, and ValueError for a target
+    that is not below the root. After an error, either nothing has moved, or `resume_move` can continue.
     """
     done = target_directory(job.root, target)
     if job.path.startswith(done + b"/"):
@@ -71,10 +71,10 @@ def move_done(
 
 
 def resume_move(job: Job, ledger: Ledger) -> Moved | None:
-    """Carry an interrupted move of this job to its end; None when there is nothing to resume.
+    """Complete an interrupted move of this job; return None if there is none.
 
-    For the beginning of every run, before the source is looked at: it may be in the target already. None also when
-    another recording has come under the source's name: the job is about that one then. Raises as `move_done` does.
+    Call it at the beginning of every run, before accessing the source, which may be in the target already. Returns None also if
+    another recording has the source's name now: then the job is about that one. Raises as `move_done` does.
     """
     plan = _recall(ledger, job)
     if plan is None:
@@ -88,14 +88,14 @@ def resume_move(job: Job, ledger: Ledger) -> Moved | None:
 
 
 def forget_move(job: Job, ledger: Ledger) -> None:
-    """Note that the job of a finished move is concluded: nothing has to be resumed."""
+    """Delete the plan of a finished move, once its job is concluded."""
     ledger.memory.forget(_key(job))
 
 
 def target_directory(root: bytes, target: str) -> bytes:
-    """Return the absolute path of the folder `target` below `root`: what is to be left out when the root is searched.
+    """Return the absolute path of the folder `target` below `root`, which is not to be searched.
 
-    Raises ValueError when it is not below the root.
+    Raises ValueError if it is not below the root.
     """
     parts = [part for part in os.fsencode(target).split(b"/") if part not in {b"", b"."}]
     if target.startswith("/") or b".." in parts or not parts or b"\0" in b"".join(parts):
@@ -105,7 +105,7 @@ def target_directory(root: bytes, target: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _MovedFile:
-    """One file of the set; names without folders."""
+    """One file of the set, with names without folders."""
 
     kind: str
     digest: str
@@ -117,7 +117,7 @@ class _MovedFile:
 class _MovePlan:
     #: Absolute path of the folder that the set moves to.
     goal: bytes
-    #: The source's, by which it is recognised: renaming changes neither.
+    #: Size and time of the source, to recognise it: renaming changes neither.
     size: int
     mtime_ns: int
     files: tuple[_MovedFile, ...]
@@ -168,7 +168,7 @@ class _OpenMove:
         self._there = there
 
     def name_together(self, files: Sequence[_MovedFile]) -> tuple[_MovedFile, ...]:
-        """Return the files new names that are all free, with one number for all."""
+        """Return the files with new names, with the same number for all, so that all names are free."""
         stem = os.path.splitext(os.path.basename(self._job.path))[0]  # noqa: PTH119, PTH122 - bytes
         limit = disk.name_limit(self._there)
         for number in range(1, _LAST_NUMBER + 1):
@@ -178,23 +178,23 @@ class _OpenMove:
         raise self._no_free_name()
 
     def is_possible(self, plan: _MovePlan) -> bool:
-        """Return whether the plan's source is still here, or is there already."""
+        """Return whether the plan's source is in one of the two folders."""
         return self._source_is(self._there, plan.source.new_name, plan) or self._source_is(
             self._here, plan.source.name, plan
         )
 
     def has_successor(self, plan: _MovePlan) -> bool:
-        """Return whether something is where the source was, after it was moved."""
+        """Return whether another file has the source's former path, after the source was moved."""
         return disk.look(self._here, plan.source.name) is not None
 
     def carry_out(self, plan: _MovePlan) -> Moved:
-        """Move what is not moved yet, then let the ledger follow."""
+        """Move the files that are not moved yet, then change the ledger."""
         try:
             for file in plan.files:
                 plan = self._carry(plan, file)
         except (OSError, OutputError):
             if all(disk.look(self._here, file.name) is not None for file in plan.files):
-                # Nothing has moved, so nothing binds to this plan: the operator may name another target.
+                # Nothing has moved, so forget the plan: the operator may choose another target.
                 self._ledger.memory.forget(_key(self._job))
             raise
         disk.sync(self._there)
@@ -206,7 +206,7 @@ class _OpenMove:
             output = Output(file.kind, _join(self._goal, file.new_name), file.digest)
             self._ledger.outputs.disown(_join(self._parent, file.name))
             if disk.look(self._there, file.new_name) is None:
-                # A person removed it while we were away.
+                # A person removed it in the meantime.
                 self._ledger.outputs.disown(output.path)
                 continue
             self._ledger.outputs.placed(output.path)
@@ -214,7 +214,7 @@ class _OpenMove:
         return Moved(plan.new_source, tuple(outputs), plan.memo)
 
     def _carry(self, plan: _MovePlan, file: _MovedFile) -> _MovePlan:
-        """Move one file; give the plan as it was carried out."""
+        """Move one file; return the plan with its actual name."""
         base, suffix = os.path.splitext(file.new_name)  # noqa: PTH122 - bytes
         for new_name in names.numbered(base, suffix, limit=disk.name_limit(self._there)):
             tried = plan.renamed(file, new_name)

@@ -1,6 +1,6 @@
 """Names of outputs: templates, fallbacks when a name is taken, and the file system's limit. Pure.
 
-Names are bytes, as the kernel has them: a source's name need not be UTF-8.
+Names are bytes: a source's name need not be UTF-8.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from typing import Final
 from watcher import languages
 from watcher.output_kinds import OUTPUT_KINDS
 
-#: Longest name, in bytes, of every usual Linux file system (NAME_MAX, limits.h).
+#: Longest name, in bytes, on all usual Linux file systems (NAME_MAX, limits.h).
 NAME_MAX: Final = 255
 #: ``talk.wav.99.txt`` is the last name that is tried.
 _LAST_NUMBER: Final = 99
@@ -24,7 +24,7 @@ _CONTINUATION: Final = range(0x80, 0xC0)
 
 
 def check_template(template: str) -> None:
-    """Raise ValueError, in words for the person who wrote it, when `template` cannot name outputs."""
+    """Raise ValueError, with a message for people, if `template` cannot name outputs."""
     rest = _PLACEHOLDER.sub("", template)
     if unknown := re.search(r"\{[^{}]*\}", rest):
         raise ValueError(f"{unknown.group()} is no placeholder; there are {{stem}}, {{name}} and {{language}}")
@@ -39,7 +39,7 @@ def check_template(template: str) -> None:
 
 
 def needs_language(template: str) -> bool:
-    """Return whether names by this template are known only once the answer is there."""
+    """Return whether names by this template need the language of the answer."""
     return "{language}" in template
 
 
@@ -68,7 +68,7 @@ def numbered(base: bytes, suffix: bytes, *, limit: int = NAME_MAX) -> Iterator[b
 
 
 def shorten(base: bytes, suffix: bytes, *, limit: int = NAME_MAX) -> bytes:
-    """Return ``base`` + ``suffix``; when that exceeds `limit` bytes, the base's beginning with a hash of all of it.
+    """Return ``base`` + ``suffix``; if that exceeds `limit` bytes, the base's beginning with a hash of the whole base.
 
     The same base always gives the same name, and no character of UTF-8 is cut in two.
     """
@@ -79,12 +79,12 @@ def shorten(base: bytes, suffix: bytes, *, limit: int = NAME_MAX) -> bytes:
 
 
 def temporary(name: bytes, token: str, *, limit: int = NAME_MAX) -> bytes:
-    """Return the name under which `name` is written before it is complete: hidden, and ignored by the finder."""
+    """Return the temporary name of a file until it is complete: hidden, and ignored by the finder."""
     return shorten(b"." + name, b"." + token.encode() + b".tmp", limit=limit)
 
 
 def is_output_temporary(name: bytes) -> bool:
-    """Return whether a name can only be that of an output, or a note, that was never completed."""
+    """Return whether a name is that of a temporary of an output or a note."""
     return _OUTPUT_TEMPORARY.fullmatch(name) is not None
 
 
@@ -108,7 +108,7 @@ def _fill(template: str, stem: bytes, name: bytes, language: str) -> bytes:
 
 
 def _cut(text: bytes, size: int) -> bytes:
-    # At most three bytes back: a longer run of continuation bytes is no UTF-8, and has no boundary to respect.
+    # Go back at most three bytes: a longer run of continuation bytes is no UTF-8.
     for end in range(size, max(size - 4, 0), -1):
         if text[end] not in _CONTINUATION:
             return text[:end]

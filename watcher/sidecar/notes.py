@@ -1,4 +1,4 @@
-"""Notes in the folder itself: why a recording failed, that work is paused, or that settings are broken."""
+"""Write notes into folders: why a recording failed, that work is paused, or that settings are broken."""
 
 import hashlib
 import os
@@ -22,23 +22,23 @@ _FAILED: Final = f".{FAILED_NOTE}".encode()
 _WARNING: Final = f".{WARNING_NOTE}".encode()
 _PAUSED: Final = PAUSE_NOTE.encode()
 _WIDTH: Final = 78
-#: No note has so many bytes.
+#: Most bytes of a note.
 _LONGEST: Final = 64 * 1024
-#: What the paragraphs of a note begin with.
+#: Beginnings of a note's paragraphs.
 _HEAD: Final = re.compile(r"What happened|What to do|\d+\. What to know")
-#: No note is written later (Unix time, in the year 2242).
+#: Latest plausible time of a note (Unix time, in the year 2242).
 _LATEST: Final = float(1 << 33)
-#: When a recording failed, as its note has it; a line may end within it.
+#: The time of a failure in a note; a line may end within it.
 _DATE: Final = re.compile(rb"\d{4}-\d\d-\d\d\s\d\d:\d\d\sUTC")
 
 
 def write_note(
     job: Job, *, message: str, hint: str, ledger: Ledger, clock: Callable[[], float] = time.time
 ) -> Output | None:
-    """Put a note beside a recording that failed for good: what happened, and what to do.
+    """Write a note beside a recording that failed for good: what happened, and what to do.
 
-    ``talk.wav.transcription-failed.txt``, readable by everybody who may read the recording. An earlier note is
-    replaced unless a person changed it. None when the recording is gone. Raises OutputError, GoneError, LeaseLostError.
+    Its name is ``talk.wav.transcription-failed.txt``, and it has the recording's read permissions. An earlier note is
+    replaced unless a person changed it. None if the recording is gone. Raises OutputError, GoneError, LeaseLostError.
     """
     when = _minute(clock())
     text = _failure(printable(os.path.basename(job.path)), message, hint, when)  # noqa: PTH119 - bytes
@@ -48,16 +48,16 @@ def write_note(
 def write_warning_note(
     job: Job, warnings: Sequence[ResultWarning], *, ledger: Ledger, clock: Callable[[], float] = time.time
 ) -> Output | None:
-    """Put a note beside a recording that was transcribed, but maybe not all of it: what is in doubt, and what to do.
+    """Write a note beside a recording that may not be transcribed completely: what is in doubt, and what to do.
 
-    ``talk.wav.transcription-warning.txt``; else as `write_note`.
+    Its name is ``talk.wav.transcription-warning.txt``; otherwise as `write_note`.
     """
     text = _doubt(printable(os.path.basename(job.path)), warnings)  # noqa: PTH119 - bytes
     return _put_beside(job, _WARNING, text, ledger, when=_minute(clock()))
 
 
 def _put_beside(job: Job, mark: bytes, text: str, ledger: Ledger, *, when: float) -> Output | None:
-    """Put a note beside a recording; `when` becomes its time of modification, so that it is seen whether it was changed."""
+    """Write a note beside a recording; `when` becomes its time of modification, which shows whether it was changed."""
     parent, name = os.path.split(job.path)
     with disk.reporting(parent), tree.directory(job.root, parent) as folder:
         source = disk.look(folder, name)
@@ -71,16 +71,16 @@ def _put_beside(job: Job, mark: bytes, text: str, ledger: Ledger, *, when: float
             (output,) = placing.place([draft], check=_nothing_to_check, like=source)
             with suppress(OSError):
                 os.utime(os.path.basename(output.path), (when, when), dir_fd=folder, follow_symlinks=False)  # noqa: PTH119 - bytes
-    # What was said of an earlier result is not true any more.
+    # A note about an earlier result is outdated.
     _remove_notes(job.root, job.path, ledger, keep=output.path)
     return output
 
 
 def _standing(job: Job, parent: bytes, folder: int, draft: OutputDraft, ledger: Ledger) -> Output | None:
-    """Return a note that is there and says the same, only of another day; it is ours from now on.
+    """Return an existing note with the same text, except for the date, after entering it in the ledger.
 
-    The work of another state, or of a ledger that was lost: no second note is put beside it. One that says something else is
-    ours as well where nobody changed it, and will be replaced.
+    It was written with another state, or with a ledger that was lost: no second note is written beside it. A note with another
+    text is entered, too, if nobody changed it, and will be replaced.
     """
     path = os.path.join(parent, draft.wanted)  # noqa: PTH118 - bytes
     found = disk.content(folder, draft.wanted, most=_LONGEST)
@@ -97,10 +97,10 @@ def _standing(job: Job, parent: bytes, folder: int, draft: OutputDraft, ledger: 
 
 
 def _is_as_written(folder: int, name: bytes, recording: bytes) -> bool:
-    """Return whether a file is one of our notes, unchanged: its form says so, and its time, a whole minute."""
+    """Return whether a file is an unchanged note of Watcher, by its form and its time, which is a whole minute."""
     standing = disk.look(folder, name)
     when = standing.st_mtime if standing is not None else -1.0
-    # Others may be beyond any calendar.
+    # Other times may be outside the calendar's range.
     if when != _minute(when) or not 0 <= when < _LATEST:
         return False
     paragraphs = disk.content(folder, name, most=_LONGEST).decode("utf-8", "replace").removesuffix("\n").split("\n\n")
@@ -111,11 +111,11 @@ def _is_as_written(folder: int, name: bytes, recording: bytes) -> bool:
 
 
 def write_settings_note(root: bytes, path: bytes, *, message: str, hint: str, ledger: Ledger) -> Output | None:
-    """Put a note beside a settings file (``.watcher.toml``) that cannot be used: what is wrong, and what to do.
+    """Write a note beside a settings file (``.watcher.toml``) that cannot be used: what is wrong, and what to do.
 
-    ``watcher.toml.transcription-failed.txt``: in sight, unlike the file itself, because a person who wonders about the
-    folder's transcripts may not know of that one. Called again it brings the text up to date, or leaves everything as
-    it is. None when the file is gone. Raises OutputError, GoneError.
+    Its name is ``watcher.toml.transcription-failed.txt``: unlike the file itself it is visible, because a person who wonders about
+    the folder's transcripts may not know the file. A further call updates the text if needed.
+    None if the file is gone. Raises OutputError, GoneError.
     """
     parent, name = os.path.split(path)
     body = _broken(printable(name), message, hint).encode()
@@ -126,7 +126,7 @@ def write_settings_note(root: bytes, path: bytes, *, message: str, hint: str, le
         limit = disk.name_limit(folder)
         draft = OutputDraft(NOTE, body, partial(names.numbered, name.lstrip(b".") + _FAILED, b".txt", limit=limit))
         if disk.digest(folder, draft.wanted) == draft.digest:
-            # Ours, also where the ledger does not know it any more.
+            # It is ours even if the ledger no longer has it.
             output = Output(NOTE, os.path.join(parent, draft.wanted), draft.digest)  # noqa: PTH118 - bytes
             if ledger.outputs.enter_note(path, output):
                 ledger.outputs.placed(output.path)
@@ -137,9 +137,9 @@ def write_settings_note(root: bytes, path: bytes, *, message: str, hint: str, le
 
 
 def remove_settings_note(root: bytes, path: bytes, ledger: Ledger) -> bool:
-    """Remove the note of `write_settings_note`; one that a person changed stays, as theirs. Raises OutputError, GoneError.
+    """Remove the note of `write_settings_note`, unless a person changed it. Raises OutputError, GoneError.
 
-    False where neither the settings file nor the note is there: the disk may be another one, so the note stays owned.
+    Return False if neither the settings file nor the note exists: the disk may be another one, so the note stays in the ledger.
     """
     parent, name = os.path.split(path)
     with disk.reporting(parent), tree.directory(root, parent) as folder:
@@ -151,11 +151,11 @@ def remove_settings_note(root: bytes, path: bytes, ledger: Ledger) -> bool:
 
 
 def remove_note(root: bytes, source: bytes, ledger: Ledger) -> None:
-    """Remove the notes of a source; one that a person changed stays, as theirs. Raises OutputError, GoneError."""
+    """Remove the notes of a source, unless a person changed them. Raises OutputError, GoneError."""
     _remove_notes(root, source, ledger, keep=b"")
     parent, name = os.path.split(source)
     with suppress(GoneError), disk.reporting(parent), tree.directory(root, parent) as folder:
-        # Of another state, or of a ledger that was lost.
+        # Notes of another state, or of a ledger that was lost.
         for mark in (_FAILED, _WARNING):
             note = next(iter(names.numbered(name + mark, b".txt", limit=disk.name_limit(folder))))
             owner = ledger.outputs.owner(os.path.join(parent, note))  # noqa: PTH118 - bytes
@@ -173,14 +173,14 @@ def _remove_notes(root: bytes, source: bytes, ledger: Ledger, *, keep: bytes) ->
             if _is_ours(disk.digest(folder, name), (row.digest, row.former)):
                 disk.remove(folder, name)
                 disk.sync(folder)
-        # Only now: a crash in between leaves a row without a file, which the next success clears.
+        # Only now: a crash in between leaves a row without a file, which the next success deletes.
         ledger.outputs.disown(row.path)
 
 
 def write_pause_note(root: bytes, *, message: str, hint: str, since: float, ledger: Ledger) -> bool:
-    """Put ``transcription-paused.txt`` into a root; `since` is Unix time. False when that name is somebody else's.
+    """Write ``transcription-paused.txt`` into a root; `since` is Unix time. Return False if somebody else has a file of this name.
 
-    Called again it brings the text up to date, or leaves everything as it is. Raises OutputError, GoneError.
+    A further call updates the text if needed. Raises OutputError, GoneError.
     """
     body = _pause(message, hint, since).encode()
     digest = hashlib.sha256(body).hexdigest()
@@ -205,9 +205,9 @@ def write_pause_note(root: bytes, *, message: str, hint: str, since: float, ledg
 
 
 def remove_pause_note(root: bytes, *, ledger: Ledger) -> bool:
-    """Remove the note of `write_pause_note`, if it is there as we wrote it. Raises OutputError, GoneError.
+    """Remove the note of `write_pause_note`, if it exists and was not changed. Raises OutputError, GoneError.
 
-    False when it is not there, and the root is on another disk than it was: ask again when that one is back.
+    Return False if it does not exist and the root is on another disk than before: try again when that disk is back.
     """
     ours = _remembered(ledger, root)
     if not ours:
@@ -276,7 +276,7 @@ def _wrap(paragraph: str) -> str:
 
 
 def _minute(when: float) -> float:
-    """Return the beginning of a moment's minute: no date in a note is finer."""
+    """Return the beginning of a time's minute: dates in notes have no seconds."""
     return when // 60 * 60
 
 

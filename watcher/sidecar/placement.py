@@ -1,9 +1,9 @@
-"""Outputs beside their source: nobody's file is overwritten, no half file is seen, and after a crash every file is known to the ledger.
+"""Place outputs beside their source: never overwrite a person's file, never show an incomplete file, never lose one in a crash.
 
-The order makes it so. Every temporary is noted before it is made; the ledger knows path and digest of an output
-before the file has its name; the name is taken by one atomic call that fails when it is taken already, and a file is
-replaced only while it has a digest that the ledger calls ours. After a crash a rerun finds each output either old or
-new, and knows it for ours.
+The order ensures this. Every temporary is recorded before it is made; the ledger has path and digest of an output
+before the file gets its name; one atomic call takes the name, and fails if it exists already; and a file is
+replaced only while it has a digest that the ledger has for it. After a crash, a rerun finds each output either old or
+new, and recognises it.
 """
 
 import hashlib
@@ -29,14 +29,14 @@ _log = structlog.get_logger()
 
 #: The kind of a failure note; every other kind is the suffix of an output.
 NOTE: Final = "note"
-#: What people and programs wait for: it is placed last.
+#: The kind for which people and programs wait: it is placed last.
 _LAST: Final = "srt"
 
 
 def adopted(root: bytes, source: bytes, kinds: Iterable[str], template: str, ledger: Ledger) -> bool:
-    """Return whether every wanted output is there already, though we never wrote one for this source.
+    """Return whether every wanted output exists already, although Watcher never wrote one for this source.
 
-    False for names that need the answer's language. Raises OutputError, or GoneError when the folder is gone.
+    False for names that need the answer's language. Raises OutputError, or GoneError if the folder is gone.
     """
     if names.needs_language(template) or any(row.kind != NOTE for row in ledger.outputs.owned(source)):
         return False
@@ -54,7 +54,7 @@ def adopted(root: bytes, source: bytes, kinds: Iterable[str], template: str, led
 
 
 def missing(root: bytes, source: bytes, outputs: Iterable[Output]) -> tuple[Output, ...]:
-    """Return those of a source's outputs that are not there any more, if its folder is. Raises OutputError, GoneError."""
+    """Return those of a source's outputs that are missing, if its folder exists. Raises OutputError, GoneError."""
     parent = os.path.dirname(source)  # noqa: PTH120 - bytes
     with disk.reporting(parent), tree.directory(root, parent) as folder:
         beside = [output for output in outputs if os.path.dirname(output.path) == parent]  # noqa: PTH120 - bytes
@@ -62,7 +62,7 @@ def missing(root: bytes, source: bytes, outputs: Iterable[Output]) -> tuple[Outp
 
 
 def require_writable(root: bytes, source: bytes) -> None:
-    """Raise what `place` would end with where nothing can be written beside a source: OutputError, GoneError."""
+    """Raise the error of `place` if nothing can be written beside a source: OutputError, GoneError."""
     parent = os.path.dirname(source)  # noqa: PTH120 - bytes
     with disk.reporting(parent), tree.directory(root, parent) as folder:
         disk.require_writable(folder)
@@ -78,12 +78,12 @@ def place(
     check: Callable[[], None],
     source: os.stat_result,
 ) -> tuple[Output, ...]:
-    """Put a set of outputs beside the job's source, the .srt last; give them in the order they were placed.
+    """Place a set of outputs beside the job's source, the .srt last; return them in the order in which they were placed.
 
-    `contents` maps kinds (see `OUTPUT_KINDS`) to complete files. `source` describes the source: its outputs have its
-    read permissions. `check` is called right before the first is placed and raises (ChangedError, LeaseLostError …)
-    when they must not be. Raises OutputError, GoneError, and what `check` and the ledger raise; no temporary is left
-    then, and each output is either the old or the new one.
+    `contents` maps kinds (see `OUTPUT_KINDS`) to complete contents. `source`: the source's stat; outputs get its
+    read permissions. `check` is called just before the first is placed, and raises (ChangedError, LeaseLostError …)
+    if they must not be. Raises OutputError, GoneError, and what `check` and the ledger raise; then no temporary is left,
+    and each output is either the old or the new one.
     """
     parent, name = os.path.split(job.path)
     with disk.reporting(parent), tree.directory(job.root, parent) as folder:
@@ -102,7 +102,7 @@ def place(
 
 @dataclass(frozen=True, slots=True)
 class Displaced:
-    """An output that cannot have its best name: a file is there that is not ours, or that a person changed."""
+    """An output that cannot have its best name, because of a file that is not Watcher's, or that a person changed."""
 
     source: bytes
     kind: str
@@ -115,7 +115,7 @@ class Displaced:
 def displaced(job: Job, kinds: Iterable[str], *, template: str, language: str, ledger: Ledger) -> tuple[Displaced, ...]:
     """Return those outputs of the job's source that `place` would not give their best names now; changes nothing.
 
-    Raises OutputError, and GoneError when the folder is gone.
+    Raises OutputError, and GoneError if the folder is gone.
     """
     parent, name = os.path.split(job.path)
     with disk.reporting(parent), tree.directory(job.root, parent) as folder:
@@ -139,10 +139,10 @@ def clear_temporaries(
     among: Container[bytes] | None = None,
     left: Iterable[bytes] | None = None,
 ) -> int:
-    """Remove the temporaries that a crash left, and give their number. Never raises for one that cannot be removed.
+    """Remove the temporaries that a crash left, and return their number. Never raises for one that cannot be removed.
 
-    One whose folder is out of reach (not mounted yet, not writable, behind a symbolic link below `root`) stays noted.
-    `among`: only these, if others are being written. `left`: remove these, which another host left, and not our own.
+    If the folder of one is out of reach (not mounted yet, not writable, behind a symbolic link below `root`), it stays recorded.
+    `among`: only these, if others are being written. `left`: remove these, which another host left, instead of our own.
     """
     cleared = 0
     for path in ledger.outputs.temporaries() if left is None else left:
@@ -156,16 +156,16 @@ def clear_temporaries(
                     disk.remove(folder, name)
                     cleared += 1
                 elif standing is None and disk.is_empty(folder):
-                    # There was a recording beside it: a mount point whose disk is away.
+                    # There must be a recording beside it: this is a mount point whose disk is away.
                     continue
             ledger.outputs.drop_temporary(path)
     return cleared
 
 
 def note_temporaries(root: bytes, ledger: Ledger) -> Iterator[bytes]:
-    """Note, and yield, each temporary below a root, noted or not: for a ledger that was lost.
+    """Record and yield all temporaries below a root, for a ledger that was lost.
 
-    They may be cleared once it is certain that nobody is writing them. Folders that cannot be listed are passed over.
+    They may be removed once it is certain that they are not being written. Folders that cannot be listed are skipped.
     """
     for folder, _, temporaries in tree.walk(root, named=names.is_output_temporary):
         for name in temporaries:
@@ -176,11 +176,11 @@ def note_temporaries(root: bytes, ledger: Ledger) -> Iterator[bytes]:
 
 @dataclass(frozen=True, slots=True)
 class OutputDraft:
-    """A complete file on its way to one of several names, best first."""
+    """The content of a file, and the names that it may get, best first."""
 
     kind: str
     body: bytes
-    #: Gives the names anew at each call.
+    #: Returns an iterator over the names, from the first, at each call.
     names: Callable[[], Iterator[bytes]]
 
     @property
@@ -195,12 +195,12 @@ class OutputDraft:
 
 
 class Placing:
-    """One set of files on its way into one folder."""
+    """Places one set of files in one folder."""
 
     def __init__(
         self, source: bytes, parent: bytes, folder: int, ledger: Ledger, enter: Callable[[Output], bool]
     ) -> None:
-        """`folder` is a descriptor of the directory `parent`; `enter` has an output entered as that of `source`."""
+        """`folder`: a descriptor of the directory `parent`; `enter` enters an output of `source` in the ledger."""
         self._source = source
         self._enter = enter
         self._parent = parent
@@ -221,7 +221,7 @@ class Placing:
         return outputs
 
     def choose(self, draft: OutputDraft) -> bytes | None:
-        """Return the name that a draft would get now; None where all are taken."""
+        """Return the name that a draft would get now; None if all are taken."""
         return next((name for name in self._by_preference(draft) if self._is_free(name)), None)
 
     def belongs_to_a_person(self, name: bytes) -> bool:
@@ -230,13 +230,13 @@ class Placing:
         return self._standing(name) is not None and (row is None or row.source == self._source)
 
     def _is_free(self, name: bytes) -> bool:
-        """Return whether nothing is under a name, or what we wrote, and no other source owns it."""
+        """Return whether a name is unused or has an unchanged output, and no other source owns it."""
         row, standing = self._ledger.outputs.owner(self._path(name)), self._standing(name)
         if row is not None and row.source != self._source:
             return standing is None and self._is_orphan(row)
         if standing is None:
             return True
-        # What is not ours may be large, and is not read to find that out.
+        # A file that is not ours may be large: do not read it.
         return row is not None and disk.digest(self._folder, name) in {row.digest, row.former} - {""}
 
     def _place(self, draft: OutputDraft, temporary: bytes) -> Output:
@@ -254,7 +254,7 @@ class Placing:
         )
 
     def _by_preference(self, draft: OutputDraft) -> Iterator[bytes]:
-        """Yield first the name of an earlier output of this kind: it would be out of date beside the new one."""
+        """Yield the names, first that of an earlier output of this kind, which would be outdated beside the new one."""
         ours = {row.path for row in self._ledger.outputs.owned(self._source) if row.kind == draft.kind}
         earlier: list[bytes] = []
         if ours:
@@ -274,7 +274,7 @@ class Placing:
         if not self._enter(output):
             return False
         if not disk.put_new(self._folder, temporary, self._folder, name):
-            # Somebody took the name since we looked.
+            # Somebody took the name since the check.
             self._withdraw(output)
             return False
         return True
@@ -282,7 +282,7 @@ class Placing:
     def _replace(
         self, output: Output, name: bytes, temporary: bytes, row: OwnedOutput, standing: os.stat_result
     ) -> bool:
-        """Replace a file that we wrote, unless a person changed it."""
+        """Replace a file that Watcher wrote, unless a person changed it."""
         digest = disk.digest(self._folder, name)
         if not digest or digest not in {row.digest, row.former}:
             return False
@@ -300,7 +300,7 @@ class Placing:
         return True
 
     def _withdraw(self, output: Output) -> None:
-        """Withdraw an entered name; raises LeaseLostError where the job is another host's, and so, maybe, is the file."""
+        """Remove an entered name from the ledger; raises LeaseLostError if another host has the job, and so perhaps the file."""
         if self._enter(output):
             self._ledger.outputs.disown(output.path)
 
@@ -319,29 +319,29 @@ class Placing:
 
 
 class Temporaries:
-    """Files that are not complete yet, or have not got their name yet; none is left behind."""
+    """Temporary files of one folder; those that are not placed are removed at the end."""
 
     def __init__(self, parent: bytes, folder: int, ledger: Ledger) -> None:
-        """`folder` is a descriptor of the directory `parent`."""
+        """`folder`: a descriptor of the directory `parent`."""
         self._parent = parent
         self._folder = folder
         self._ledger = ledger
         self._made: list[bytes] = []
 
     def __enter__(self) -> Self:
-        """Nothing is made yet."""
+        """Make nothing yet."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Remove what was not placed."""
+        """Remove files that were not placed."""
         for name in self._made:
-            # What cannot be removed now stays noted, and is cleared at the next start.
+            # A file that cannot be removed now stays recorded, and is removed at the next start.
             with suppress(OSError):
                 disk.remove(self._folder, name)
                 self._ledger.outputs.drop_temporary(self._path(name))
 
     def write(self, name: bytes, body: bytes, like: os.stat_result) -> bytes:
-        """Write what is to become `name`; give the temporary's name. Raises OSError."""
+        """Write the temporary for `name`; return its name. Raises OSError."""
         temporary = names.temporary(name, secrets.token_hex(4), limit=disk.name_limit(self._folder))
         self._ledger.outputs.enter_temporary(self._path(temporary))
         self._made.append(temporary)
