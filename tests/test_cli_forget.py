@@ -118,7 +118,7 @@ def test_it_says_whose_answers_they_were_as_well(watcher: Commands) -> None:
         f"removed 1 stored answer and its history; answers are stored by their sound, and these were also those of {path}"
         in said
     )
-    assert f"only watcher again {path} can make them anew" in said
+    assert f"only watcher again {path} can write them again" in said
     assert nothing_left[0] == 1
     assert unknown["data"]["forgotten"] == [
         {"path": str(elsewhere), "answers": 1, "history": False, "still_there": True, "also_of": [str(path)]}

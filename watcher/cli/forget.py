@@ -72,7 +72,7 @@ class _Forgotten:
         more = f" and of {counted(len(self.also_of) - 1, 'more recording')}" if len(self.also_of) > 1 else ""
         return (
             f"; answers are stored by their sound, and these were also those of {printable(self.also_of[0])}{more}: "
-            f"its outputs stay, and only watcher again {quoted(self.also_of[0])} can make them anew"
+            f"its outputs stay, and only watcher again {quoted(self.also_of[0])} can write them again"
         )
 
     def then(self, name: str) -> str:

@@ -126,7 +126,7 @@ class Conversation:
             if _is_success(reply):
                 self.charged()
             state = again
-        raise FileError("the server refuses this request in every form we know", reason="refused")
+        raise FileError("the server refuses this request in every form that Watcher knows", reason="refused")
 
     def _rungs(self) -> tuple[ResponseForm, ...]:
         return ladder(self.endpoint.model, self.request.task, station=self.profile.server().station)

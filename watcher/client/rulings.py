@@ -272,7 +272,7 @@ TABLE: Final = (
         "form",
         (422,),
         when=lambda refusal: refusal.missing,
-        hint="the server does not read our form: is api.url a transcription server?",
+        hint="the server does not understand the request: is api.url a transcription server?",
     ),
     # Later.
     RefusalRule(ErrorClass.CROWDED, "rate", (429,)),

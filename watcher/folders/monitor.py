@@ -38,7 +38,7 @@ _CONFIRM: Final = 1.0
 _REBUILD: Final = (0.5, 30.0)
 _HELD: Final = 5.0
 _WAITED_FOR: Final = "it is waited for: mount it, create it, or let the user that Watcher runs as read it"
-_WALKS: Final = "its directories get their watches"
+_WALKS: Final = "its directories are being added to the watch, one by one"
 _QUEUE_HINT: Final = "raise fs.inotify.max_queued_events if this comes often"
 #: Most obstacles, and most waiting files, to report.
 _OBSTACLES: Final = 20

@@ -240,7 +240,7 @@ _PAGES_AT_ONCE: Final = 256
 _WRITABLE: Final = "the state directory must exist on a writable disk and belong to the user the daemon runs as"
 _DISK: Final = "look at the disk it is on (space, quota, dmesg); what was reported as saved is still there"
 _DAMAGED: Final = (
-    "start the watcher again: it sets {path} aside, takes over what can be read of it, and finds the rest anew; files that "
+    "start the watcher again: it sets {path} aside, takes over what can be read of it, and finds the rest again; files that "
     "have their outputs are not paid for a second time. The disk may be failing: dmesg tells"
 )
 _ERRORS: Final = {

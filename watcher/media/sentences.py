@@ -174,7 +174,7 @@ CHANNEL_MISSING: Final = Sentence(
 ENDS_EARLY: Final = Sentence(
     "ends_early",
     "The recording ends at {}, although its header promises {}.",
-    "Copy it again from where it came from: what is whole is transcribed anew. If it ends there, too, nothing can be done.",
+    "Copy it again from where it came from: the whole file is transcribed then. If it ends there, too, nothing can be done.",
     (_CLOCK, _CLOCK),
     note=True,
 )

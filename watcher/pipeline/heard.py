@@ -135,7 +135,7 @@ def joined(
 
 _SPEAKERS: Final = ResultWarning(
     "speakers_in_doubt",
-    "the server named speakers anew in each piece: 1-A and 2-A, or 1-A and 2-B, may be the same person",
+    "the server gave the speakers new names in each piece: 1-A and 2-A, or 1-A and 2-B, may be the same person",
     "longer pieces are fewer: raise media.piece_seconds, as far as the server takes them",
 )
 

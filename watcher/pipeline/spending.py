@@ -131,7 +131,7 @@ class Spending:
     def _refusal(self) -> FileError:
         return FileError(
             f"the server answered {hours(self._bought)} of sound for this recording of {hours(self._until)}, and wants all of it "
-            "anew",
+            "again",
             hint="ask the server's operator why it refuses later what it took before, then watcher retry",
             reason="paid_twice",
         )
