@@ -1,7 +1,7 @@
 """The address of a server as people paste it: the host, the host with ``/v1``, or the full route.
 
-The table of addresses is that of the OpenAI-compatible servers in use. Reading one imports no client, so that settings can
-be judged by commands that ask no server.
+The table has the addresses of the OpenAI-compatible servers in use. This module imports no client, so that commands without
+requests can check settings.
 """
 
 import re
@@ -22,12 +22,12 @@ class Routes:
     translations: str
     #: Host, port and path in front of the route.
     name: str
-    #: The path was none of the known ones, so ``/v1`` was added to it.
+    #: Whether the path was not a known one, so that ``/v1`` was added to it.
     assumed: bool = False
 
 
 def routes(given: str) -> Routes:
-    """Return the routes that an address means. Raises ValueError, in words that go on behind "it"."""
+    """Return the routes of an address. Raises ValueError, with a message that continues a sentence after "it"."""
     url = given.strip()
     parts = _split(url)
     if parts.scheme.lower() not in {"http", "https"} or not parts.hostname:
@@ -51,7 +51,7 @@ def routes(given: str) -> Routes:
 
 
 def host(given: str) -> str:
-    """Return the host that an address names, in small letters; "" where it names none."""
+    """Return the host of an address, in small letters; "" if it has none."""
     try:
         return _split(given.strip()).hostname or ""
     except ValueError:

@@ -1,29 +1,29 @@
-"""The taxonomy of what can go wrong: whose fault it is, and whether trying again helps.
+"""The taxonomy of errors: who can do something about them, and whether trying again helps.
 
     WatcherError                  message, hint (the remedy), code (stable, for scripts)
     ├── UsageError                exit 2: the command line
     ├── ConfigError               exit 3: settings, folders, key
     ├── StateError                exit 4: ledger, queue, service
     │   ├── StateLockedError      another daemon works on this state
-    │   ├── StateDamagedError     the ledger's file holds nonsense
-    │   └── StateBusyError        the ledger takes no change now: nothing happened, and the same call may pass later
-    └── JobError                  what one job can meet
+    │   ├── StateDamagedError     the ledger's file is damaged
+    │   └── StateBusyError        the ledger takes no change now: nothing was changed, and the same call may pass later
+    └── JobError                  errors of one job
         ├── FileError             this file fails for good
         ├── RemedyError           this file may pass in another form, once
         ├── PassingError          later: the same request may pass
-        │   └── GarbledError      the answer is complete, paid for, and cannot be read: asked for once more
+        │   └── GarbledError      the answer is complete, paid for, and cannot be read: it is requested once more
         ├── AccountError          every file would fail: hold the queue
         ├── NoChannelError        the relay has no upstream for this model right now
         ├── SourceError           the source cannot be read now
         ├── OutputError           the folder or the disk does not take our outputs now
-        ├── ChangedError          the source is no longer what was judged: inspect it again
-        ├── GoneError             the source is not there any more
-        │   └── AbsentError       it was not there when work on it was to begin
+        ├── ChangedError          the source changed since it was judged: inspect it again
+        ├── GoneError             the source is gone
+        │   └── AbsentError       it was gone before its job began
         ├── HeldError             the gate is closed: give the job back, the attempt too
         ├── StoppedError          the daemon stops: give the job back, the attempt too
-        └── LeaseLostError        somebody else holds the job now: drop the result
+        └── LeaseLostError        another worker has the job now: drop the result
 
-A leaf: it imports no other module of the package, so every package may raise these.
+This module imports no other module of the package, so every package may raise these.
 """
 
 import errno
@@ -32,13 +32,13 @@ from typing import ClassVar, Final, Self
 
 
 class WatcherError(Exception):
-    """An error a person can act on: what happened, and what to do about it."""
+    """An error for people: what happened, and what to do about it."""
 
     code: ClassVar[str] = "error"
     exit_code: ClassVar[int] = 4
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        """Keep the sentence and its remedy apart, so that each reader can lay them out."""
+        """Keep sentence and remedy separate, so that each output can format them."""
         super().__init__(message)
         self.message = message
         self.hint = hint
@@ -52,7 +52,7 @@ class UsageError(WatcherError):
 
 
 class ConfigError(WatcherError):
-    """The settings, the folders or the key are not fit for work."""
+    """The settings, the folders or the key cannot be used."""
 
     code = "config"
     exit_code = 3
@@ -65,25 +65,25 @@ class StateError(WatcherError):
 
 
 class StateLockedError(StateError):
-    """Another daemon holds the same state."""
+    """Another daemon uses the same state."""
 
     code = "state_locked"
 
 
 class StateDamagedError(StateError):
-    """The ledger's file holds nonsense, at least in part."""
+    """The ledger's file is damaged, at least in part."""
 
     code = "state_damaged"
 
 
 class StateBusyError(StateError):
-    """The ledger takes no change now: a full disk, another process at work. Nothing happened; the same call may pass."""
+    """The ledger takes no change now: a full disk, or another process uses it. Nothing was changed; the same call may pass later."""
 
     code = "state_busy"
 
 
 class JobError(WatcherError):
-    """Something that concludes, delays or gives back one job; `reason` is a stable short word."""
+    """An error that concludes, delays or gives back one job; `reason` is a stable short word."""
 
     code = "job"
 
@@ -91,7 +91,7 @@ class JobError(WatcherError):
         """`reason` goes into the ledger and the log, for example ``undecodable``."""
         super().__init__(message, hint=hint)
         self.reason = reason or self.code
-        #: The server said that it did its work, whatever it answered, and may want to be paid.
+        #: Whether the server may charge for the request, whatever its answer.
         self.maybe_paid = False
 
 
@@ -128,10 +128,10 @@ class RemedyError(JobError):
         passing: bool = False,
         alone: bool = False,
     ) -> None:
-        """`seconds` is the longest audio the server takes (SPLIT only; 0: it did not say).
+        """`seconds`: the longest audio that the server takes (SPLIT only; 0: it did not say).
 
-        `passing`: the server did not refuse the file but failed at it, again and again, and at no other. `alone`: since it did
-        so first, it has answered others, so it is this file's failure.
+        `passing`: the server did not refuse the file but failed at it, repeatedly, and at no other file. `alone`: it has answered
+        others since its first failure, so this is the file's failure.
         """
         super().__init__(message, hint=hint, reason=reason)
         self.remedy = remedy
@@ -155,7 +155,7 @@ class PassingError(JobError):
         crowded: bool = False,
         asked: bool = True,
     ) -> None:
-        """`retry_after`: seconds the server is left alone. `asked`: True if the server named the time. `crowded`: it refuses everybody now (429, 503)."""
+        """`retry_after`: seconds without requests. `asked`: the server named this time. `crowded`: it has too many requests now (429, 503)."""
         super().__init__(message, hint=hint, reason=reason)
         self.retry_after = retry_after
         self.asked = asked and retry_after is not None
@@ -163,14 +163,14 @@ class PassingError(JobError):
 
 
 class GarbledError(PassingError):
-    """The server's answer is complete, and cannot be read; it is paid for all the same."""
+    """The server's answer is complete, and cannot be read; it is paid for nevertheless."""
 
     code = "garbled"
 
     def __init__(self, message: str, *, body: bytes, hint: str = "", times: int = 1, excess: bool = False) -> None:
-        """`message` ends with the beginning of the answer, `body` is all of it. `times`: such answers about this sound so far.
+        """`message` ends with the beginning of the answer; `body` is the whole answer. `times`: number of garbled answers about this sound.
 
-        `excess`: it may be read if the sound is longer than was said.
+        `excess`: it may be readable if the sound is longer than its header says.
         """
         super().__init__(message, hint=hint, reason=self.code)
         self.body = body
@@ -190,7 +190,7 @@ class NoChannelError(JobError):
     code = "no_channel"
 
 
-#: errno of a share or a disk that is away, and of a system that has nothing left: they say nothing about the one file.
+#: errno of a share or a disk that is away, and of a system without resources: they are not about one file.
 _AWAY: Final = frozenset(
     {
         *(errno.ENOTCONN, errno.ESTALE, errno.ENODEV, errno.ESHUTDOWN, errno.EREMOTEIO, errno.ENOLINK, errno.ECOMM),
@@ -204,17 +204,17 @@ _PERMISSION: Final = frozenset({errno.EACCES, errno.EPERM})
 
 
 class SourceError(JobError):
-    """The source cannot be read now; the server has nothing to do with it, and what it answered is kept.
+    """The source cannot be read now. This is not about the server, and its answers stay stored.
 
-    Reason "unreadable": it may be this file alone, so the attempt counts. Reason "away": its share, its disk or the whole
-    system is in trouble, so no attempt is burned.
+    Reason "unreadable": it may be only this file, so the attempt counts. Reason "away": its share, its disk or the whole
+    system has a problem, so the attempt does not count.
     """
 
     code = "source"
 
     @classmethod
     def of(cls, error: OSError) -> Self:
-        """Return the error for what the system said when the source was opened, looked at or read."""
+        """Return the error for an OSError about opening or reading the source."""
         hint = "check the disk or the network share it lies on"
         if error.errno in _FEW_DESCRIPTORS:
             hint = "too many files are open: raise LimitNOFILE= of the service, or lower state.workers"
@@ -227,7 +227,7 @@ class SourceError(JobError):
 
     @property
     def uncounted(self) -> bool:
-        """Whether it says nothing about this file, so that no attempt is to be counted."""
+        """Whether it is not about this file, so that the attempt does not count."""
         return self.reason == "away"
 
 
@@ -238,44 +238,44 @@ class OutputError(JobError):
 
 
 class ChangedError(JobError):
-    """The source changed since it was judged; the result is worth nothing."""
+    """The source changed since it was judged; the result is useless."""
 
     code = "changed"
 
 
 class GoneError(JobError):
-    """The source is not there any more."""
+    """The source is gone."""
 
     code = "gone"
 
 
 class AbsentError(GoneError):
-    """The source was not there when work on it was to begin."""
+    """The source was gone before its job began."""
 
 
 class HeldError(JobError):
-    """The gate is closed; the job goes back without having cost an attempt."""
+    """The gate is closed; the job goes back, and the attempt does not count."""
 
     code = "held"
 
     def __init__(self, message: str, *, hint: str = "", reason: str = "", retry_after: float = 0.0) -> None:
-        """`retry_after`: seconds to leave this job alone, so that the next probe is made with another one."""
+        """`retry_after`: seconds in which this job is not claimed, so that the next probe is made with another one."""
         super().__init__(message, hint=hint, reason=reason)
         self.retry_after = retry_after
 
 
 class StoppedError(JobError):
-    """The daemon stops; the job goes back without having cost an attempt."""
+    """The daemon stops; the job goes back, and the attempt does not count."""
 
     code = "stopped"
 
     def __init__(self, message: str, *, in_flight: bool = False) -> None:
-        """`in_flight`: a request was on its way, so the server may charge for it."""
+        """`in_flight`: a request was in flight, so the server may charge for it."""
         super().__init__(message)
         self.in_flight = in_flight
 
 
 class LeaseLostError(JobError):
-    """The job's lease is gone: whatever was worked out must not be written."""
+    """The job's lease is gone: its results must not be written."""
 
     code = "lease_lost"

@@ -1,6 +1,6 @@
-"""What hosts that work on one queue share: the limits and the door of an endpoint, and what they know of each other.
+"""Values that hosts on one queue share: limits and door of an endpoint, and the list of hosts.
 
-Values and a protocol: a ledger that hosts share implements it, the gate uses it.
+The protocol `Fleet` is implemented by a shared ledger, and used by the gate.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -30,11 +30,11 @@ class LimitDemand:
 
 
 class BudgetCredit(IntEnum):
-    """How much of what was asked for may be bought."""
+    """How much of the requested audio may be bought."""
 
     #: Today's seconds are bought.
     SPENT = -1
-    #: What is in flight may use up the rest, or may not.
+    #: This depends on requests in flight, which may use up the rest.
     WAIT = 0
     FIRST = 1
     ALL = 2
@@ -42,15 +42,15 @@ class BudgetCredit(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class LimitShare:
-    """The share that the fleet grants to one host, for as long as the lease it asked for."""
+    """The share that the fleet grants to one host, for the length of the lease."""
 
-    #: Requests that may be in flight here; those that are beyond count until they end.
+    #: Requests that may be in flight here; further ones still count until they end.
     places: int = 0
     #: Places that count as this host's.
     counted: int = 0
-    #: All hosts together want more than there is: another host needs what is not used.
+    #: Whether all hosts together want more than there is, so that unused places should be given back.
     contended: bool = False
-    #: Times of starts, in seconds from now; each is good for that moment only.
+    #: Times of permitted starts, in seconds from now; each is valid only for that moment.
     starts: tuple[float, ...] = ()
     credit: BudgetCredit = BudgetCredit.ALL
 
@@ -60,7 +60,7 @@ class FailedFile(NamedTuple):
 
     path: bytes
     root: bytes = b""
-    #: This host does not have the folder; the other two are as stored then, and no paths of this host.
+    #: Whether this host does not have the folder; then the other two are in stored form, not paths of this host.
     elsewhere: bool = False
 
 
@@ -68,14 +68,14 @@ class FailedFile(NamedTuple):
 class SharedHold:
     """The hold or pause of an endpoint for hosts with one key and model; seconds are from now. During a hold a pause does not matter."""
 
-    #: A number that no other hold of this door has, and the record of the hold; None: it is not held.
+    #: A unique number of the hold, and its record; None: there is no hold.
     number: int = 0
     hold: Mapping[str, object] | None = None
     #: Files whose failures caused the hold.
     files: Collection[FailedFile] = ()
     #: Seconds until a probe is due.
     due: float = 0.0
-    #: A living host is probing.
+    #: Whether a host is probing and is alive.
     probing: bool = False
     #: The record of the pause, and how long it lasts; None: there is none.
     pause: Mapping[str, object] | None = None
@@ -83,33 +83,33 @@ class SharedHold:
 
 
 class Fleet(Protocol):
-    """The hosts in front of one endpoint; every method is one round trip at most, and raises StateError.
+    """The state that hosts share about one endpoint; every method is one round trip at most, and raises StateError.
 
-    What a host was granted counts until its lease ends, also if the host dies.
+    A host's share counts until its lease ends, also if the host dies.
     """
 
     def share(self, need: LimitDemand, *, lease: float) -> LimitShare:
-        """Request places, starts and minutes; what the last call granted and this one does not ask for is returned."""
+        """Request places, starts and minutes; what the last call was granted and this one does not request goes back."""
 
     def spend(self, day: str, seconds: float) -> float:
-        """Turn seconds of audio in flight into bought ones; return the day's sum. 0 seconds only asks. As cheap as `Purchases.buy`."""
+        """Count seconds of audio in flight as bought; return the day's sum. 0 seconds: only return the sum. Cheap, as `Purchases.buy`."""
 
     def leave(self) -> None:
-        """Return all shares to the fleet."""
+        """Release all shares."""
 
     def door(self) -> SharedHold:
-        """Return the hold or pause."""
+        """Return the shared hold or pause."""
 
     def shut(self, hold: Mapping[str, object], *, wait: float, files: Collection[FailedFile] = ()) -> int:
-        """Hold the door for all, unless it is held for the same `reason`; return the hold's number. A probe is due in `wait` seconds.
+        """Begin a hold for all, unless there is one for the same `reason`; return its number. A probe is due in `wait` seconds.
 
-        `files`: those whose failures caused it.
+        `files`: the files whose failures caused it.
         """
 
     def put_off(
         self, number: int, hold: Mapping[str, object], *, wait: float, files: Collection[FailedFile] = ()
     ) -> None:
-        """Store that this hold lasts, and that the next probe is due in `wait` seconds; nothing, where it is over. `files`: see `shut`."""
+        """Store that this hold goes on, and that the next probe is due in `wait` seconds, unless it is over. `files`: see `shut`."""
 
     def open(self, number: int) -> None:
         """End this hold for all."""
@@ -121,13 +121,13 @@ class Fleet(Protocol):
         """Return an unused permission to probe."""
 
     def pause(self, pause: Mapping[str, object], *, seconds: float) -> None:
-        """Pause all hosts for so long."""
+        """Pause all hosts for `seconds`."""
 
     def resume(self) -> None:
         """End a pause, and make a probe of the hold due at once, for all keys and models."""
 
     def listen(self, heard: Callable[[], None]) -> None:
-        """Call `heard`, from another thread, whenever another host has changed something of this endpoint."""
+        """Call `heard`, from another thread, whenever another host has changed something about this endpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +138,9 @@ class Host:
     #: Seconds since its last sign of life, and whether it counts as alive.
     seen: float
     alive: bool
-    #: It is this host.
+    #: Whether it is this host.
     myself: bool = False
-    #: What its daemon reports.
+    #: The facts of its daemon.
     facts: Mapping[str, object] = field(default_factory=dict)
-    #: Ids of the jobs it works on.
+    #: Ids of the jobs that it runs.
     running: tuple[int, ...] = ()

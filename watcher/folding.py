@@ -1,4 +1,4 @@
-"""Break lines for a terminal at blanks; names of files stay whole, so that they can be copied."""
+"""Break lines for a terminal at blanks; file names are not broken, so that they can be copied."""
 
 import re
 import unicodedata
@@ -10,16 +10,16 @@ from watcher.text import columns
 
 
 def fold(text: str, width: int) -> str:
-    """Break lines that a terminal of `width` columns would break in the middle of a word; their indent is kept."""
+    """Break lines that are longer than `width` columns at blanks; keep their indent."""
     return "\n".join(folded for line in text.split("\n") for folded in _folded(line, width))
 
 
 def _folded(line: str, width: int) -> list[str]:
-    # What goes on behind a backslash is meant for a shell, which would not understand it in pieces.
+    # A line with a backslash at its end is for a shell, which would not understand it in parts.
     if _width(line) <= width or line.endswith("\\"):
         return [line]
     indent = line[: len(line) - len(line.lstrip())]
-    # What hangs below an arrow or a grade is indented as far as its text.
+    # Lines below an arrow or a grade are indented as far as its text.
     hang = indent + ("   " if line.lstrip().startswith("-> ") else "  ")
     folded, at = [""], 0
     for piece in _pieces(line):
@@ -35,15 +35,15 @@ def _folded(line: str, width: int) -> list[str]:
 
 
 def _width(text: str) -> int:
-    """Return the columns that a text takes without its colours."""
+    """Return the columns of a text without its colours."""
     return columns(_COLOR.sub("", text))
 
 
 def _pieces(line: str) -> Iterator[str]:
-    """Yield what may be on different lines: words with the blanks around them; of text in full width, each character.
+    """Yield the parts between which a line may be broken: words with their blanks; in text of full width, each character.
 
-    A file's path stays whole, blanks and all, so that a person can copy it. The terminal breaks
-    it where it must, and copies it in one piece.
+    A file's path is one part, with its blanks, so that a person can copy it. If the terminal has to break
+    it, it still copies it as one line.
     """
     words = _WORD.findall(line)
     at = 0
@@ -85,7 +85,7 @@ _TEXT_SUFFIXES: Final = frozenset({*OUTPUT_KINDS, "txt", "toml"})
 _MOST_WORDS: Final = 128
 #: A word, with the blanks in front of it.
 _WORD: Final = re.compile(r"\s*\S+")
-#: Categories of what no line begins with: closing brackets and quotes, full stops, commas.
+#: Unicode categories of characters that no line begins with: closing brackets and quotes, full stops, commas.
 _CLOSING: Final = frozenset({"Pe", "Pf", "Po"})
-#: What sets a colour, or takes it back.
+#: Sequences that set or reset a colour.
 _COLOR: Final = re.compile(r"\x1b\[[0-9;]*m")

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-#: How long a step may take before it says otherwise; generous, because a busy disk is no hang.
+#: Seconds that a step may take if it announced nothing else; generous, because a busy disk does not hang.
 _STEP: Final = 60.0
 
 
 class Heartbeat:
-    """One thread's sign of life: until when it may honestly be silent (monotonic seconds)."""
+    """One thread's sign of life: the time until which it may be silent (monotonic seconds)."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
@@ -24,9 +24,9 @@ class Heartbeat:
 
     @contextmanager
     def beside(self) -> Iterator["Heartbeat"]:
-        """Yield the sign of life of another thread that works for this one, for as long as it does; from that thread.
+        """Yield a sign of life for another thread that works for this one; call it in that thread.
 
-        While it is overdue, so is this one: a worker that waits for its requests knows no bound of its own for them.
+        While it is overdue, so is this one: a worker that waits for its requests does not know how long they take.
         """
         other = Heartbeat(self._monotonic)
         with self._lock:

@@ -1,8 +1,8 @@
 """Run a program of the operator's after a file: an argv list, the job as JSON on its stdin, never through a shell.
 
-A hook gets no key: none of our variables is in its environment, and no open file but its three. It may take a limited
-time, in a process group of its own that is ended as a whole. What it says goes to the log when it fails. (When the
-daemon is killed, systemd ends the hook with it; started by hand, it comes to its own end, for half an upload helps
+A hook gets no key: its environment has none of our variables, and its only open files are stdin, stdout and stderr. Its time is
+limited, and its own process group is ended as a whole. If it fails, its output goes to the log. (If the
+daemon is killed, systemd ends the hook with it; without systemd, it runs to its end, because half an upload helps
 nobody.)
 """
 
@@ -23,27 +23,27 @@ from watcher.masking import masker
 
 _log = structlog.get_logger()
 
-#: Bytes of what a hook says that are kept: its end, where programs say why they failed.
+#: Bytes kept of a hook's output: its end, where programs usually say why they failed.
 _KEPT: Final = 4096
 _CHUNK: Final = 65536
 #: Seconds between SIGTERM and SIGKILL.
 _GRACE: Final = 5.0
-#: Seconds between two looks at a hook that says nothing.
+#: Seconds between two checks of a hook without output.
 _LOOK: Final = 0.1
-#: Most that is read after the hook's end, from a child of its own that goes on talking.
+#: Most bytes read after the hook's end, from a child process that still writes.
 _AFTERWARDS: Final = 1 << 20
 _OURS: Final = ("WATCHER_", "OPENAI_")
 _NOT_FOR_HOOKS: Final = frozenset(
     {
         "CREDENTIALS_DIRECTORY",
-        # The unit's, for a process of many threads.
+        # Set by the unit, for a process with many threads.
         "GLIBC_TUNABLES",
         "LISTEN_FDNAMES",
         "LISTEN_FDS",
         "LISTEN_PID",
         "MAINPID",
         "NOTIFY_SOCKET",
-        # The ledger's, when it is on PostgreSQL.
+        # For a ledger on PostgreSQL.
         "PGPASSFILE",
         "PGPASSWORD",
         "WATCHDOG_PID",
@@ -56,17 +56,17 @@ _NOT_FOR_HOOKS: Final = frozenset(
 class HookResult:
     """Result of a hook."""
 
-    #: "exit": by itself; "timeout": ended after its time; "stopped": ended because the daemon stops, it has to be run
-    #: again; "unstartable": the program cannot be run.
+    #: "exit": it ended by itself; "timeout": it was ended after its time; "stopped": it was ended because the daemon stops, and has
+    #: to be run again; "unstartable": the program cannot be run.
     reason: Literal["exit", "timeout", "stopped", "unstartable"]
-    #: Exit code; minus the signal's number when a signal ended it; None when it never ran.
+    #: Exit code; minus the signal's number if a signal ended it; None if it never ran.
     code: int | None = None
     #: Why it failed, in words.
     message: str = field(default="", compare=False)
 
     @property
     def ok(self) -> bool:
-        """True when it did what it was meant to."""
+        """Whether it succeeded."""
         return self.reason == "exit" and self.code == 0
 
 
@@ -81,10 +81,10 @@ def run(
     stop: threading.Event | None = None,
     retry_in: float | None = None,
 ) -> HookResult:
-    """Run a hook and wait for it, `timeout` seconds at most, or until `stop` is set. Never raises for what a hook does.
+    """Run a hook and wait for it, `timeout` seconds at most, or until `stop` is set. Never raises an error of the hook.
 
-    `payload` is its stdin; `environment` is what `scrubbed` leaves of it. A failure is logged as ``hook.failed``, with
-    `kind` (on_done, on_failed, on_held) and the end of what it said: as a warning where it is to be run again `retry_in` seconds
+    `payload`: its stdin; `environment`: the result of `scrubbed`. A failure is logged as ``hook.failed``, with
+    `kind` (on_done, on_failed, on_held) and the end of its output: as a warning if it will be run again `retry_in` seconds
     later, else as an error.
     """
     try:
@@ -100,7 +100,7 @@ def run(
         (_log.error if retry_in is None else _log.warning)(
             "hook.failed",
             hook=kind,
-            # Not the arguments: some programs are given their passwords there.
+            # Without the arguments: some programs get passwords there.
             program=argv[0],
             reason=ran.reason,
             code=ran.code,
@@ -112,7 +112,7 @@ def run(
 
 
 def scrubbed(environment: Mapping[str, str], *, secrets: Collection[str] = ()) -> dict[str, str]:
-    """Return what a hook may know of the daemon's environment: no key under any name, nothing that is meant for us alone."""
+    """Return the part of the daemon's environment for hooks: without keys, under any name, and without variables only for Watcher."""
     masked, whole = masker(secrets), {secret for secret in secrets if secret}
     return {
         name: value
@@ -122,7 +122,7 @@ def scrubbed(environment: Mapping[str, str], *, secrets: Collection[str] = ()) -
 
 
 def _message(ran: HookResult, timeout: float) -> str:
-    """Return how a hook ended, in words."""
+    """Return a text about how a hook ended."""
     match ran:
         case HookResult("timeout"):
             return f"took longer than {timeout:g} s and was ended"
@@ -135,7 +135,7 @@ def _message(ran: HookResult, timeout: float) -> str:
 
 
 def _start(argv: Sequence[str], payload: str, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    # A file and no pipe: nobody has to wait until a hook has read what it may not even want to read.
+    # A file, not a pipe: we need not wait for a hook to read its input, which it may ignore.
     stdin = os.memfd_create("payload", os.MFD_CLOEXEC)
     try:
         with open(stdin, "wb", closefd=False) as file:
@@ -154,7 +154,7 @@ def _start(argv: Sequence[str], payload: str, environment: dict[str, str]) -> su
 
 
 def _attend(process: subprocess.Popen[bytes], deadline: float, stop: threading.Event) -> tuple[HookResult, bytes]:
-    """Wait for the end of a hook and listen meanwhile; give how it ended and the end of what it said."""
+    """Wait for the end of a hook, and read its output meanwhile; return how it ended, and the end of its output."""
     assert process.stdout is not None  # noqa: S101 - for mypy: it was started with a pipe
     with process.stdout as pipe:
         os.set_blocking(pipe.fileno(), False)
@@ -176,7 +176,7 @@ def _attend(process: subprocess.Popen[bytes], deadline: float, stop: threading.E
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a hook with all that it started: politely, then not."""
+    """End a hook with all its children: with SIGTERM, then SIGKILL."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):
@@ -187,24 +187,24 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 class _OutputTail:
-    """Keeps the end of what comes out of a non-blocking pipe."""
+    """Reads from a non-blocking pipe, and keeps the end of the data."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        # Not `select`: it takes no descriptor from 1024 on.
+        # Not `select`: it does not accept descriptors from 1024 on.
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLIN)
         self.heard = b""
-        #: False once everybody at the other end has closed it.
+        #: False once all processes have closed the other end.
         self.is_open = True
 
     def listen(self, seconds: float) -> None:
-        """Take what comes within that time, if anything does."""
+        """Read what comes within `seconds`, if anything does."""
         if self._poll.poll(seconds * 1000):
             self._take()
 
     def listen_to_the_rest(self) -> None:
-        """Take what is there, without waiting for those who still hold the other end."""
+        """Read what is there, without waiting for processes that still have the other end open."""
         taken = 0
         while self.is_open and taken < _AFTERWARDS and (size := self._take()):
             taken += size

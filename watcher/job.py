@@ -1,4 +1,4 @@
-"""Values that cross packages: what was found, what is worked on, what came out."""
+"""Values that cross packages: found recordings, jobs, outcomes."""
 
 import os
 from collections import Counter, defaultdict
@@ -9,24 +9,24 @@ from typing import Final
 
 from watcher.text import one_line
 
-#: The range of a signed 64-bit number, which is what databases have for whole ones.
+#: The range of a signed 64-bit number, the integers of databases.
 _LEAST, _MOST = -(1 << 63), (1 << 63) - 1
 #: Inodes are unsigned.
 _MOST_INODE: Final = (1 << 64) - 1
-#: Samples per second in which cuts are counted, and of everything that is cut, sent and measured: what Whisper itself listens to.
+#: Samples per second for counting cuts, and of everything that is cut, sent and measured: Whisper's own rate.
 SAMPLE_RATE: Final = 16_000
-#: What the names of our notes beside a file hold behind its own name, and the name of the note of a pause.
+#: Parts of the names of notes beside a file, after the file's own name; and the name of a pause note.
 FAILED_NOTE: Final = "transcription-failed"
 WARNING_NOTE: Final = "transcription-warning"
 PAUSE_NOTE: Final = "transcription-paused.txt"
-#: The model of the offline engine (`watcher.engine`), which is for trying out: what it made does not count as done for any other.
+#: The model of the trial engine (`watcher.engine`): recordings that it has transcribed do not count as done for other models.
 TRIAL_MODEL: Final = "pocketsphinx-en-us"
-#: How the names of the offline engine's Whisper models begin.
+#: Start of the names of the offline engine's Whisper models.
 _OFFLINE: Final = "offline-whisper-"
 
 
 def is_offline(model: str) -> bool:
-    """Return whether the offline engine has this model: nothing leaves the machine, and nothing is paid."""
+    """Return whether the offline engine has this model: then nothing leaves the machine, and nothing is paid."""
     return model == TRIAL_MODEL or model.startswith(_OFFLINE)
 
 
@@ -43,16 +43,16 @@ class State(StrEnum):
     DONE = "done"
     #: Failed for good: waits for a person, or for the file to change.
     FAILED = "failed"
-    #: Left alone on purpose (``backlog = false``).
+    #: Not to be transcribed (``backlog = false``).
     SKIPPED = "skipped"
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """Facts of a stat that show a change of content, cheap enough to take for every file of a scan.
+    """Fields of a stat that show a change of content; a scan reads them for every file.
 
-    `inode` is 0 where inode numbers do not survive a remount (network and FUSE mounts). Numbers that no database could
-    hold become the nearest that it can: a file may be dated 2300, and 64 bits of nanoseconds end in April 2262.
+    `inode` is 0 if inode numbers change with a remount (network and FUSE mounts). Numbers outside a database's range
+    become the nearest in it: a file may be dated 2300, and 64 bits of nanoseconds end in April 2262.
     """
 
     size: int
@@ -77,32 +77,32 @@ def _fitting(number: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class FoundRecording:
-    """A whole file that nobody writes any more, on its way into the ledger.
+    """A whole file that is no longer being written, to be put into the ledger.
 
-    `root` and `path` are absolute; `path` lies below `root`. Both are bytes, as the kernel has them.
+    `root` and `path` are absolute; `path` lies below `root`. Both are bytes.
     """
 
     root: bytes
     path: bytes
     fingerprint: Fingerprint
-    #: It was there at the first start: newer arrivals in its root go first.
+    #: Whether it existed at the first start: newer arrivals in its root go first.
     backlog: bool = False
-    #: In an accepted container, short and small enough to be sent as it is, in one request.
+    #: Whether its container, length and size allow to send it as it is, in one request.
     small: bool = False
-    #: Taken although it looks cut off.
+    #: Whether it was taken although it looks cut off.
     incomplete: bool = False
-    #: Duration by its header; None where only decoding can tell.
+    #: Duration by its header; None if only decoding can tell.
     seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AgainRequest:
-    """A person's request to transcribe a recording once more (`watcher again`)."""
+    """A person's request to transcribe a recording again (`watcher again`)."""
 
     #: Separates the answers to this request from stored ones about the same sound. "": the new answers are complete and have
     #: replaced the old ones.
     token: str
-    #: The model and the language (ISO-639-1) to ask for; "": those of the settings.
+    #: The model and the language (ISO-639-1) to use; "": those of the settings.
     model: str = ""
     language: str = ""
 
@@ -125,32 +125,32 @@ class Job:
     small: bool = False
     incomplete: bool = False
     seconds: float | None = None
-    #: SHA-256 (hex) of the content last transcribed here, or of the same inode elsewhere; "" if none.
+    #: SHA-256 (hex) of the content last transcribed under this path, or of the same inode under another; "" if none.
     content: str = ""
-    #: It was running in a crash: nothing runs beside it until it is past that point, so that a second crash identifies it.
+    #: Whether it was running in a crash: nothing runs beside it until it is past that point, so that a second crash identifies it.
     alone: bool = False
-    #: It is to be transcribed once more, whatever is stored of it.
+    #: The request to transcribe it again, whatever is stored; None: there is none.
     again: AgainRequest | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A span of a recording that is (or was) asked for as one piece; counted in samples at `SAMPLE_RATE` from its start."""
+    """A span of a recording that is (or was) sent as one piece; in samples at `SAMPLE_RATE` from the recording's start."""
 
     index: int
     start: int
     end: int
-    #: SHA-256 (hex) of the piece's 16-bit mono samples: an answer is found again by what was heard.
+    #: SHA-256 (hex) of the piece's 16-bit mono samples: stored answers are found by it.
     digest: str
 
     @property
     def start_seconds(self) -> float:
-        """Where it begins, in seconds from the recording's start."""
+        """Its start, in seconds from the recording's start."""
         return self.start / SAMPLE_RATE
 
     @property
     def end_seconds(self) -> float:
-        """Where it ends, in seconds from the recording's start."""
+        """Its end, in seconds from the recording's start."""
         return self.end / SAMPLE_RATE
 
     @property
@@ -178,23 +178,23 @@ class ResultWarning:
     code: str
     #: One plain sentence.
     message: str
-    #: What can be done about it; "" where nothing can or need be done.
+    #: What can be done about it; "" if nothing can or need be done.
     hint: str = ""
-    #: The text may miss what was said, and only a person can tell: a note beside the recording says so, too.
+    #: Whether words may be missing, which only a person can check: then there is also a note beside the recording.
     note: bool = False
 
     def __post_init__(self) -> None:
-        """Bring the sentences to one printable line each: they may quote a track's title."""
+        """Make each sentence one printable line, as it may quote a track's title."""
         object.__setattr__(self, "message", one_line(self.message))
         object.__setattr__(self, "hint", one_line(self.hint))
 
 
-#: Warnings of one code that a result names; a long recording may have hundreds, and log, note and status show each of them.
+#: Most warnings of one code in a result; a long recording may have hundreds, and log, note and status show each of them.
 _MOST_WARNINGS: Final = 20
 
 
 def bounded(warnings: Sequence[ResultWarning]) -> tuple[ResultWarning, ...]:
-    """Return the first 20 warnings of each code, in order, and one more of it that says how many are not named."""
+    """Return the first 20 warnings of each code, in order, and one more that says how many others there are."""
     found: list[ResultWarning] = []
     others: defaultdict[str, list[ResultWarning]] = defaultdict(list)
     named = Counter[str]()
@@ -215,33 +215,33 @@ class Outcome:
     """Result of a finished job; `job.done` and the hooks report it."""
 
     outputs: tuple[Output, ...] = ()
-    #: SHA-256 (hex) of the source's bytes; "" when it never had to be read to its end.
+    #: SHA-256 (hex) of the source's bytes; "" if it did not have to be read to its end.
     content: str = ""
     language: str = ""
     audio_seconds: float = 0.0
-    #: Audio seconds asked of the server in this run; those that earlier attempts, which failed, had asked for; and those whose answers
-    #: were in the ledger already.
+    #: Seconds of audio bought in this run; those bought in earlier attempts, which failed; and those whose answers
+    #: were stored already.
     paid_seconds: float = 0.0
     paid_before_seconds: float = 0.0
     saved_seconds: float = 0.0
     pieces: int = 0
-    #: Pieces whose answer was already in the ledger.
+    #: Number of pieces whose answers were stored already.
     cached_pieces: int = 0
-    #: The wanted outputs were already there and were not ours.
+    #: Whether the wanted outputs existed already and were not Watcher's.
     adopted: bool = False
-    #: The server gave text without times: no subtitles were made.
+    #: Whether the server gave text without times, so that no subtitles were made.
     untimed: bool = False
     #: Segments left out of captions and text, and segments only flagged, by the guard.
     left_out: int = 0
     flagged: int = 0
     warnings: tuple[ResultWarning, ...] = ()
-    #: Where the source is now, when it was moved away together with its outputs; else b"".
+    #: The source's path after it was moved away together with its outputs; else b"".
     moved_to: bytes = b""
-    #: Path by which the recording was known before somebody renamed it; its outputs have followed. Else b"".
+    #: The recording's path before somebody renamed it; its outputs have followed. Else b"".
     renamed_from: bytes = b""
-    #: The model that was asked; "" where none was, or an earlier version did not note it.
+    #: The model used; "" if none was, or an earlier version did not store it.
     model: str = ""
-    #: The recording was done before, with the same content: nothing was transcribed now.
+    #: Whether the recording was done before, with the same content, so that nothing was transcribed now.
     unchanged: bool = False
     #: Kinds of outputs that were missing, and were made again from stored answers.
     restored: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""The languages Whisper knows: their codes and English names, however a server writes them.
+"""Whisper's languages: their codes and English names, in all spellings of servers.
 
 Servers answer ``english``, ``en``, ``eng``, ``en-US`` or ``English``; here all of them are ``en``. The codes are
 ISO 639-1, or ISO 639-3 where there is no code of two letters (``haw``, ``yue``). The list is that of whisper-large-v3
@@ -16,9 +16,9 @@ UNDETERMINED: Final = "und"
 
 
 def code(language: str) -> str:
-    """Return the ISO code of a language named in any of the usual ways, case-blind; "" when it is not known.
+    """Return the ISO code of a language in any usual spelling, case-blind; "" if it is not known.
 
-    A region or script behind the language does not count: ``pt-BR`` and ``pt_BR`` are ``pt``.
+    A region or script after the language is ignored: ``pt-BR`` and ``pt_BR`` are ``pt``.
     """
     wanted = " ".join(language.casefold().split())
     if found := _CODES.get(wanted):
@@ -27,12 +27,12 @@ def code(language: str) -> str:
 
 
 def spellings(iso: str) -> tuple[str, ...]:
-    """Return the codes under which servers may know a language, the likeliest first: Whisper's own, then the ISO code."""
+    """Return the codes that servers may use for a language, the most likely first: Whisper's, then the ISO code."""
     return (_WHISPER[iso], iso) if iso in _WHISPER else (iso,)
 
 
 def name(language: str) -> str:
-    """Return the English name of a language named in any of the usual ways; "" when it is not known."""
+    """Return the English name of a language in any usual spelling; "" if it is not known."""
     return NAMES.get(code(language), "")
 
 
@@ -140,7 +140,7 @@ _TABLE: Final[dict[str, tuple[str, str]]] = {
     "zh": ("Chinese", "zho chi"),
 }
 
-# What Whisper takes beside its own names, former and wider codes, and how other servers call the same.
+# Other names that Whisper accepts, former and wider codes, and names of other servers.
 _ALIASES: Final[dict[str, str]] = {
     "burmese": "my",
     "castilian": "es",
@@ -169,7 +169,7 @@ _ALIASES: Final[dict[str, str]] = {
     "zh-yue": "yue",
 }
 
-#: Where Whisper's own code is another one; faster-whisper, whisper.cpp and vLLM know no other.
+#: Whisper's codes that differ from ISO; faster-whisper, whisper.cpp and vLLM accept only these.
 _WHISPER: Final = {"jv": "jw"}
 
 #: English names by ISO code.

@@ -1,8 +1,8 @@
-"""A compliance report on any SRT or WebVTT file: which caption rules it breaks, how often, and where it is worst.
+"""Report on any SRT or WebVTT file: the caption rules that it breaks, how often, and the worst cases.
 
-The files are read here, not by pysubs2: a report has to see what a tolerant reader repairs in silence. pysubs2 1.8 takes
-a last line of digits for the next caption's number, strips tags and joins what a blank line parted. On well-formed
-files the two agree, and a test holds them to it.
+The files are read here, not by pysubs2: a report must see errors that a tolerant reader repairs silently. pysubs2 1.8 takes
+a last line of digits for the next caption's number, strips tags and joins text that a blank line separates. On well-formed
+files the two agree, which a test checks.
 """
 
 import errno
@@ -19,7 +19,7 @@ from watcher.cues.text import clean
 from watcher.languages import code
 from watcher.text import unescaped
 
-#: What is counted, in the order of the report: `watcher.cues.BrokenRule`'s rules, and what only a file can break.
+#: The counted rules, in the order of the report: those of `watcher.cues.BrokenRule`, and those that only a file can break.
 COUNTED: Final = (
     "max_chars",
     "max_lines",
@@ -43,7 +43,7 @@ LARGEST: Final = 64 << 20
 class Offence:
     """One caption (or line of the file) that breaks a rule."""
 
-    #: Number of the caption, from 1; 0 for what concerns no caption.
+    #: Number of the caption, from 1; 0 if it is about no caption.
     caption: int
     #: Line of the file, from 1.
     line: int
@@ -51,7 +51,7 @@ class Offence:
     start: float
     value: float
     limit: float
-    #: The caption's text on one line, or what was not understood.
+    #: The caption's text on one line, or the text that was not understood.
     text: str
 
 
@@ -66,7 +66,7 @@ class RuleCount:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Report on one file; `rules` has every rule of `COUNTED`, also those that are kept."""
+    """Report on one file; `rules` has every rule of `COUNTED`, also those that are not broken."""
 
     kind: str
     captions: int
@@ -83,7 +83,7 @@ class Report:
 
 
 def lint(source: Path | str | bytes, kind: str = "", rules: CaptionRules | None = None) -> Report:
-    """Hold captions against the rules (default: `CaptionRules()`).
+    """Check captions against the rules (default: `CaptionRules()`).
 
     `source` is a path, or the content as text or bytes. `kind` is "srt" or "vtt"; left empty, a path's suffix or else
     the content tells. Language-dependent limits follow the text and the language that a WebVTT header names. Raises
@@ -104,7 +104,7 @@ def lint(source: Path | str | bytes, kind: str = "", rules: CaptionRules | None 
 
 
 def read(path: Path) -> bytes:
-    """Return what a file holds. Raises OSError, also where it is larger than `LARGEST`, such as terabytes of holes."""
+    """Return a file's content. Raises OSError, also if it is larger than `LARGEST`: it may be sparse, with terabytes."""
     with path.open("rb") as file:
         content = file.read(LARGEST + 1)
     if len(content) > LARGEST:
@@ -202,7 +202,7 @@ class _Parsed:
                 self.language = code(line.removeprefix("Language:"))
 
     def _paragraph(self, number: int, paragraph: Sequence[str], kind: str) -> None:
-        """Read what is between two blank lines: one caption, or several that nothing parts."""
+        """Read the lines between two blank lines: one caption, or several without a blank line between them."""
         times = [index for index, line in enumerate(paragraph) if _TIMES[kind].match(line)]
         first = times[0] if times else len(paragraph) + 1
         for offset, line in enumerate(paragraph[: max(0, first - 1)]):
@@ -235,16 +235,16 @@ class _Parsed:
 
 
 def _shown(line: str, kind: str) -> str:
-    """Return what a viewer sees of a line: without markup, with WebVTT's escapes resolved."""
+    """Return a line as a viewer sees it: without markup, with WebVTT's escapes resolved."""
     shown = clean(line)
     if kind == "vtt":
-        # Only then: what was escaped is text, whatever it looks like.
+        # Resolve escapes only afterwards: escaped characters are text, not markup.
         shown = unescaped(_SPAN.sub("", shown))
     return shown
 
 
 def _paragraphs(lines: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-    """Yield what blank lines part, each with the number of its first line."""
+    """Yield the paragraphs between blank lines, each with the number of its first line."""
     paragraph: list[str] = []
     for number, line in enumerate(lines, 1):
         if line.strip():

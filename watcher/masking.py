@@ -1,12 +1,12 @@
-"""Mask secrets in text; the one place for everything that shows what others wrote."""
+"""Mask secrets in text. All code that shows text of others uses this module."""
 
 import re
 from collections.abc import Callable, Iterable
 from typing import AnyStr, Final
 
-#: Shorter strings are no secrets worth the name: local servers get keys like ``x`` or ``none``, which are words, too.
+#: Shorter keys are not masked: local servers have keys like ``x`` or ``none``, which are also ordinary words.
 _AT_LEAST: Final = 8
-#: From this length on they are secrets inside longer words, too: no word holds them by chance.
+#: From this length on, keys are masked inside longer words, too: no word contains them by chance.
 _ANYWHERE: Final = 12
 #: Before a secret: no letter or digit, unless it ends an escape (``\n`` as JSON writes it, ``%3D`` as addresses have it).
 _BEFORE: Final = r"(?:(?<!\w)|(?<=\\[abfnrtv])|(?<=%[0-9A-Fa-f]{2})|(?<=\\x[0-9A-Fa-f]{2})|(?<=\\u[0-9A-Fa-f]{4}))"
@@ -14,9 +14,9 @@ _AFTER: Final = r"(?!\w)"
 
 
 def masker(secrets: Iterable[str], mask: str = "***") -> Callable[[str], str]:
-    """Return a function that puts `mask` in the place of every secret of 12 characters or more, and of 8 where it is a word of its own.
+    """Return a function that replaces secrets by `mask`: those of 12 characters or more, and of 8 if they are separate words.
 
-    A short one as part of a longer word is something else: masking it would garble the text and hide nothing.
+    A short one within a longer word is not the key: masking it would damage the text and hide nothing.
     """
     # The longest first: one may begin another.
     hidden = sorted({secret for secret in secrets if len(secret) >= _AT_LEAST}, key=len, reverse=True)
@@ -27,9 +27,9 @@ def masker(secrets: Iterable[str], mask: str = "***") -> Callable[[str], str]:
 
 
 def answer_masker(secret: str, mask: bytes = b"***") -> Callable[[bytes], bytes]:
-    """Return a function that masks a key in a server's answer, as it is and as JSON may escape it.
+    """Return a function that masks a key in a server's answer, also in the forms in which JSON may escape it.
 
-    What people say stays as it is: only a key of 12 characters or more, with a letter and a digit, is masked, which no speech holds.
+    Speech is not changed: only a key of 12 characters or more, with a letter and a digit, is masked, which never occurs in speech.
     """
     key = secret.encode(errors="replace")
     if len(secret) < _ANYWHERE or not re.search(r"\d", secret) or not re.search(r"[^\W\d]", secret):
@@ -40,7 +40,7 @@ def answer_masker(secret: str, mask: bytes = b"***") -> Callable[[bytes], bytes]
 
 
 def _escaped(character: str) -> bytes:
-    """Return the pattern of a character as JSON may write it: itself, a backslash and itself where it is such a one, or its number."""
+    """Return a pattern for the ways in which JSON may write a character: itself, with a backslash, or as a number."""
     plain = re.escape(character.encode(errors="replace"))
     units = character.encode("utf-16-be", "surrogatepass")
     numbers = b"".join(rb"\\u(?i:%02x%02x)" % (units[at], units[at + 1]) for at in range(0, len(units), 2))
@@ -60,25 +60,25 @@ def _is_word(character: str) -> bool:
 
 
 def beginning(text: AnyStr, most: int, secret: AnyStr) -> AnyStr:
-    """Return at most `most` characters of a text, without the part of a secret that such a cut would leave at their end."""
+    """Return at most `most` characters of a text, without a cut-off secret at their end."""
     cut = text.find(secret, max(0, most - len(secret) + 1), most + len(secret) - 1) if secret else -1
     return text[: most if cut < 0 else cut]
 
 
 def passwords(url: str) -> list[str]:
-    """Return the passwords that are in an address, whatever else is wrong with it."""
+    """Return the passwords in an address, even in an invalid one."""
     return [url[begin:end] for begin, end in _places(url)]
 
 
 def without_passwords(text: str, mask: str = "**********") -> str:
-    """Return a text with `mask` in the place of every password that is in an address."""
+    """Return a text with every password in an address replaced by `mask`."""
     for begin, end in reversed(_places(text)):
         text = text[:begin] + mask + text[end:]
     return text
 
 
 def _places(text: str) -> list[tuple[int, int]]:
-    """Return where passwords begin and end: between the user's colon and the last @ of an address, and as libpq's parameters."""
+    """Return the spans of passwords: between the user's colon and the last @ of an address, and in libpq's parameters."""
     found = []
     for address in _ADDRESS.finditer(text):
         end = text.rfind("@", address.start(), address.end())

@@ -1,4 +1,4 @@
-"""The part of the ledger that keeps small values under a key, for those that need no more of it."""
+"""The protocol of the ledger's memory, for packages that need only this part of the ledger."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -14,4 +14,4 @@ class KeyedMemory(Protocol):
         """Return a value that has not expired."""
 
     def forget(self, key: str) -> None:
-        """Drop a value."""
+        """Delete a value."""

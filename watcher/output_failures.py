@@ -1,19 +1,19 @@
-"""How often jobs met a folder or a disk that takes no outputs."""
+"""Count how often jobs could not place their outputs, because of a folder or a disk."""
 
 from typing import Final
 
 from watcher.errors import JobError, OutputError, SourceError
 from watcher.job import Job
 
-#: Messages, and jobs, that are remembered: of more of them, those that were met first are forgotten.
+#: Most messages, and most jobs, that are remembered; the oldest are forgotten.
 _MESSAGES: Final = 1000
 _JOBS: Final = 100_000
 
 
 class OutputFailures:
-    """Counts how often in a row each job met a folder or disk in trouble; shared by all workers, forgotten with the process.
+    """Counts for each job how often in a row it could not place its outputs. All workers share it; it ends with the process.
 
-    Such a run costs no attempt, so nothing in the ledger could make the next one wait longer: on a full disk every
+    Such a run costs no attempt, so the ledger has no count that could make the next wait longer: on a full disk, every
     recording would be read again every second.
     """
 
@@ -22,11 +22,11 @@ class OutputFailures:
         self._messages: dict[str, None] = {}
 
     def __getitem__(self, job: Job) -> int:
-        """Return the number."""
+        """Return the number for a job."""
         return self._counts.get(job.id, 0)
 
     def is_news(self, message: str) -> bool:
-        """Return whether no job has met this trouble since the last time that none was in any."""
+        """Return whether this problem is new since the last time that there was none."""
         known = message in self._messages
         self._messages[message] = None
         if len(self._messages) > _MESSAGES:
@@ -34,11 +34,11 @@ class OutputFailures:
         return not known
 
     def stuck(self, times: int) -> int:
-        """Return the number of jobs that met this at least so often."""
+        """Return the number of jobs with at least `times` such failures in a row."""
         return sum(count >= times for count in list(self._counts.values()))
 
     def note(self, job: Job, error: JobError | None) -> None:
-        """Take a run's end into account."""
+        """Count the end of a run."""
         if isinstance(error, OutputError) or (isinstance(error, SourceError) and error.uncounted):
             self._counts[job.id] = self[job] + 1
             if len(self._counts) > _JOBS:

@@ -1,8 +1,8 @@
-"""``.watcher.toml``: what a folder wants differently for all that lies below it; the nearest folder wins, key by key.
+"""``.watcher.toml``: a folder's own settings for everything below it; for each key, the nearest file counts.
 
-Everybody who can write into a folder may write such a file, so nothing in it is trusted: it is opened without following
-links, read up to a limit, and may say only what the caller lists, never an address, a key or a program. A file that
-cannot be used is reported once, and its folder goes on with what the file said before.
+Anybody who can write into a folder can write such a file, so it is not trusted: it is opened without following
+links, read up to a limit, and may only set the keys that the caller lists, never an address, a key or a program. A file that
+cannot be used is reported once, and its former values stay in use.
 """
 
 import difflib
@@ -27,35 +27,36 @@ NAME: Final = b".watcher.toml"
 Sections: TypeAlias = Mapping[str, Mapping[str, object]]
 
 _LIMIT: Final = 64 * 1024
-#: tomllib needs time with the square of a dotted key's length: 10 s for 32 KiB, 0.04 s for this many (measured, 3.11).
+#: Most dots in a file. tomllib's time grows with the square of a dotted key's length: 10 s for 32 KiB, 0.04 s for this many
+#: (measured, 3.11).
 _MOST_DOTS: Final = 1000
-#: And it walks a table's dotted name once more for each key below it: 3 s for 1,000 dots and 11,000 lines, 0.03 s for this
-#: many dots times lines.
+#: Most dots times lines. tomllib walks a table's dotted name again for each key below it: 3 s for 1,000 dots and 11,000 lines,
+#: 0.03 s for this product.
 _MOST_DOTS_BY_LINES: Final = 100_000
-#: Items of a list: to validate 15,000, and write what is wrong with each, took 70 ms, and many files may lie above a folder.
+#: Most items of a list: validating 15,000 wrong ones took 70 ms, and there may be many files above a folder.
 _MOST_ITEMS: Final = 100
-#: Characters of all texts of a file together; the longest one that is of use, a prompt, has some 1,000. Python may keep four
-#: bytes for each, of what a file says and of what it said before.
+#: Most characters of all texts of a file together; the longest useful one, a prompt, has some 1,000. Python may need four
+#: bytes for each, for the current and the former content of a file.
 _MOST_CHARACTERS: Final = 6000
-#: Files that are remembered of each root, so that no root's files are forgotten because of another's; reading one anew costs
+#: Most files remembered of each root, so that no root's files are forgotten because of another's; reading one again takes
 #: some 0.1 ms.
 _REMEMBERED: Final = 1024
 
-#: Changes whenever the file does: device, inode, size, times of content and inode.
+#: Identity of a file's state: device, inode, size, times of content and inode.
 _Identity: TypeAlias = tuple[int, int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class InvalidOverride:
-    """A file that cannot be used as it is."""
+    """A file that cannot be used, with the reason."""
 
     path: bytes
-    #: In plain words, for the person who wrote it.
+    #: The reason, for the person who wrote it.
     message: str
 
 
 class Overrides:
-    """The overrides of all folders, read when they are asked for and again when they change. Any thread may ask."""
+    """The overrides of all folders; a file is read when it is needed, and again when it changes. Any thread may use it."""
 
     def __init__(
         self,
@@ -65,27 +66,27 @@ class Overrides:
         report: Callable[[InvalidOverride], None],
         former: "Overrides | None" = None,
     ) -> None:
-        """`keys` lists what a file may say: section -> keys, no key in two sections.
+        """`keys`: the keys that a file may set: section -> keys, no key in two sections.
 
-        `validate` gets sections that hold only what is overridden, and raises when those values cannot be used on top of
-        the settings: whatever it raises is that file's problem. `report` is called once for each state of a file that cannot
-        be used, by the thread that asked. `former`: whose place this takes, with what files said that are broken now.
+        `validate` gets sections with only the overridden values, and raises if they cannot be used on top of
+        the settings: the exception is that file's problem. `report` is called once for each state of a file that cannot
+        be used, in the calling thread. `former`: the object that this one replaces; the former values of broken files are taken from it.
         """
         self._keys = {section: frozenset(allowed) for section, allowed in keys.items()}
         self._section_of = {key: section for section, allowed in keys.items() for key in allowed}
         self._validate = validate
         self._report = report
-        #: Held only to look something up or to note it: no disk, value or log holds up those who ask about other folders.
+        #: Held only for look-ups and changes in memory, so that no thread waits for another's disk access, validation or log.
         self._lock = threading.Lock()
         self._files: defaultdict[bytes, _RecentlyUsed] = defaultdict(_RecentlyUsed)
         self._nothing: Sections = _frozen({section: {} for section in keys})
         self._inherited = {} if former is None else former.last_good_files()
 
     def effective(self, root: bytes, directory: bytes) -> Sections:
-        """Return what holds for the files of `directory`, which is `root` or lies below it; every section is there.
+        """Return the overrides for the files of `directory`, which is `root` or lies below it; with all sections.
 
-        What cannot be reached does not count: opening the files in it will meet the same obstacle. Raises ValueError
-        when `directory` is not below `root`.
+        A folder that cannot be opened is ignored: opening the files in it will fail, too. Raises ValueError
+        if `directory` is not below `root`.
         """
         files = []
         with suppress(OSError):
@@ -98,25 +99,25 @@ class Overrides:
         return merged
 
     def problems(self) -> list[InvalidOverride]:
-        """Return the files that could not be used when they were asked for last; touch none of them."""
+        """Return the files that could not be used when they were last needed, without accessing them."""
         with self._lock:
             files = [file for files in self._files.values() for file in files.values()]
             return [InvalidOverride(file.path, file.problem) for file in files if file.problem]
 
     def is_current(self, problem: InvalidOverride) -> bool:
-        """Return whether the file is as it was when it could not be used: neither fixed nor removed."""
+        """Return whether the file is unchanged since it could not be used: neither fixed nor removed."""
         with self._lock:
             identities = [file.identity for file in self._known(problem.path) if file.problem == problem.message]
         return _identity_at(problem.path) in identities
 
     def problem(self, path: bytes) -> InvalidOverride | None:
-        """Return why a file could not be used when it was asked for last; None when it could, or was not there."""
+        """Return why a file could not be used when it was last needed; None if it could, or did not exist."""
         with self._lock:
             problem = next((file.problem for file in self._known(path) if file.problem), "")
         return InvalidOverride(path, problem) if problem else None
 
     def last_good_files(self) -> dict[bytes, dict[bytes, Sections]]:
-        """Return what files said when they could be used last, by root: the last ones of each that were asked for."""
+        """Return the last usable content of files, by root: of each root's most recently used ones."""
         found: dict[bytes, dict[bytes, Sections]] = {}
         with self._lock:
             for root in {**self._inherited, **self._files}:
@@ -126,11 +127,11 @@ class Overrides:
         return found
 
     def _known(self, path: bytes) -> "list[_OverrideFile]":
-        """Return the file as it was when it was asked for last, of each root above it; to be called with the lock held."""
+        """Return the last state of a file, for each root above it; call it with the lock held."""
         return [file for files in self._files.values() if (file := files.get(path)) is not None]
 
     def _look(self, root: bytes, path: bytes, descriptor: int) -> "_OverrideFile | None":
-        """Return the file in an open directory, read anew if it changed; None when there is none."""
+        """Return the file in an open directory, read again if it changed; None if there is none."""
         try:
             found = os.stat(NAME, dir_fd=descriptor, follow_symlinks=False)
         except OSError:
@@ -159,7 +160,7 @@ class Overrides:
         return file
 
     def _parse(self, text: str) -> dict[str, dict[str, object]]:
-        """Return what a file says, by section. Keys may be in their section's table, or at the top without one."""
+        """Return a file's values, by section. Keys may be in their section's table, or at the top without one."""
         if text.count(".") > _MOST_DOTS:
             raise _UnusableError(f"it has more than {_MOST_DOTS} dots, which no such file needs")
         if text.count(".") * text.count("\n") > _MOST_DOTS_BY_LINES:
@@ -168,7 +169,7 @@ class Overrides:
             document = tomllib.loads(text)
         except RecursionError:
             raise _UnusableError("it is nested too deeply") from None
-        except Exception as exc:  # whatever a stranger's text makes of the parser is that text's problem
+        except Exception as exc:  # any error of the parser about untrusted text is that text's problem
             raise _UnusableError(f"it is not TOML: {_brief(exc)}") from exc
         said: dict[str, dict[str, object]] = {section: {} for section in self._keys}
         refused: list[tuple[str, str, object]] = []
@@ -204,7 +205,7 @@ class Overrides:
             said[section][key] = value
 
     def _refusal(self, section: str, key: str, value: object) -> str:
-        """Return why a key cannot be taken, in words."""
+        """Return why a key cannot be used."""
         if key not in self._keys.get(section, ()):
             near = difflib.get_close_matches(key[:_LONGEST_SHOWN], self._keys.get(section, self._section_of), n=1)
             return f"{_shown(key)} can't be set in a folder" + (f" (did you mean {near[0]}?)" if near else "")
@@ -220,7 +221,7 @@ class Overrides:
         )
 
     def _merge(self, above: Sections, file: "_OverrideFile") -> Sections:
-        """Lay a file over what the ones above it say; one that does not fit leaves what it said when it did."""
+        """Merge a file into the values of those above it; if it is invalid, use its last valid values."""
         with self._lock:
             if file.above is above:
                 return file.merged
@@ -230,14 +231,14 @@ class Overrides:
             together = _frozen({section: {**above[section], **said.get(section, {})} for section in above})
             try:
                 self._validate(together)
-            except Exception as exc:  # noqa: BLE001 - whatever a stranger's value provokes is that file's problem
+            except Exception as exc:  # noqa: BLE001 - any error that an untrusted value causes is that file's problem
                 problem = problem or _brief(exc)
                 continue
             merged, good = together, said
             break
         with self._lock:
             if file.above is above:
-                # Another thread did the same meanwhile; what is below this file is remembered on top of its result.
+                # Another thread did the same meanwhile; the files below this one refer to its result.
                 return file.merged
             file.above, file.merged = above, merged
             file.good = file.good if good is None else good
@@ -261,20 +262,20 @@ class _OverrideFile:
 
     path: bytes
     identity: _Identity
-    #: What it says now; None when that cannot be used.
+    #: Its current values; None if they cannot be used.
     wanted: Sections | None = None
-    #: What it said when it could be used last.
+    #: Its last usable values.
     good: Sections = field(default_factory=dict)
-    #: Why it can't be used; "" when it can.
+    #: Why it cannot be used; "" if it can.
     problem: str = ""
     reported: bool = False
-    #: What the files above it said when it was laid over them last, and what came out; not laid over anything yet: None.
+    #: The values of the files above it at the last merge, and the result; None: not merged yet.
     above: Sections | None = None
     merged: Sections = field(default_factory=dict)
 
 
 class _RecentlyUsed:
-    """The files of a root that were asked for last, up to a number."""
+    """The most recently used files of a root, up to a number."""
 
     def __init__(self) -> None:
         self._files: OrderedDict[bytes, _OverrideFile] = OrderedDict()
@@ -298,11 +299,11 @@ class _RecentlyUsed:
 
 
 class _UnusableError(Exception):
-    """A file that cannot be used, and why."""
+    """The error for a file that cannot be used."""
 
 
 _LONGEST_SHOWN: Final = 40
-#: Characters of a problem, and keys it names.
+#: Most characters of a problem, and most keys that it names.
 _LONGEST_PROBLEM: Final = 1000
 _NAMED: Final = 10
 _NO_FILE: Final = "it is no regular file"
@@ -347,7 +348,7 @@ def _identity(found: os.stat_result) -> "_Identity":
 def _is_plain(value: object) -> bool:
     if isinstance(value, list):
         return len(value) <= _MOST_ITEMS and all(not isinstance(item, list) and _is_plain(item) for item in value)
-    # TOML promises 64 bits; a number of thousands of digits is beyond what floats, and their messages, can hold.
+    # TOML guarantees 64 bits; a number of thousands of digits cannot be converted to a float, or to a message.
     return isinstance(value, str | float) or (isinstance(value, int) and abs(value) < 1 << 63)
 
 
@@ -358,7 +359,7 @@ def _characters(value: object) -> int:
 
 
 def _brief(exc: Exception) -> str:
-    """Return what an exception says, in one line that a note can hold."""
+    """Return an exception's message, as one line for a note."""
     words = " ".join(str(exc).split()) or type(exc).__name__
     return words if len(words) <= _LONGEST_PROBLEM else f"{words[:_LONGEST_PROBLEM]}…"
 

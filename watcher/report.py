@@ -1,4 +1,4 @@
-"""Results of commands, and the one JSON envelope around them; a command returns a value, and only here it becomes output."""
+"""Results of commands, and their common JSON envelope. A command returns a value, which only this module turns into output."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -8,7 +8,7 @@ from typing import Any, Final
 from watcher.errors import WatcherError
 from watcher.text import printable
 
-#: Raised when a field changes its meaning or goes away; new fields may appear at any time.
+#: Version of the envelope: it is raised when a field changes its meaning or is removed; new fields may appear at any time.
 VERSION: Final = 1
 
 
@@ -23,7 +23,7 @@ class CommandStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ReportedError:
-    """One thing that went wrong; `code` is stable, for scripts."""
+    """One error; `code` is stable, for scripts."""
 
     code: str
     message: str
@@ -36,7 +36,7 @@ class Result:
 
     command: str
     data: dict[str, Any] = field(default_factory=dict)
-    #: What a person reads on stdout.
+    #: Text for people, on stdout.
     text: str = ""
     errors: tuple[ReportedError, ...] = ()
     exit_code: int = 0
@@ -50,7 +50,7 @@ class Result:
 def envelope(result: Result, *, ascii_only: bool = False) -> str:
     """Return the JSON document of a result, one line, readable by any parser: names that are no UTF-8 are escaped.
 
-    `ascii_only`: for a stream that takes nothing else.
+    `ascii_only`: for a stream that accepts only ASCII.
     """
     document = {
         "version": VERSION,
@@ -85,5 +85,5 @@ def _is_unicode(text: str) -> bool:
 
 
 def problem_of(error: WatcherError) -> ReportedError:
-    """Return an error as the envelope has it."""
+    """Return an error in the form of the envelope."""
     return ReportedError(error.code, error.message, error.hint)

@@ -1,7 +1,7 @@
-"""Compare names whatever Unicode normalisation they are written in.
+"""Compare names without regard to their Unicode normalisation.
 
-"é" is one character (NFC, what keyboards and Windows write) or two (NFD, what macOS long wrote, and what comes from there by
-rsync, NFS or an archive). People cannot see the difference, and Linux takes the two for two names.
+"é" is one character (NFC, written by keyboards and Windows) or two (NFD, written by older macOS, and copied from there by
+rsync, NFS or an archive). People cannot see the difference, but for Linux these are two names.
 """
 
 import os
@@ -9,12 +9,12 @@ import unicodedata
 
 
 def composed(name: str) -> str:
-    """Return a name in the form in which names are compared: NFC. What is no UTF-8 in it stays as it is."""
+    """Return a name in NFC, the form for comparison. Bytes that are no UTF-8 are not changed."""
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def forms(path: bytes) -> tuple[bytes, ...]:
-    """Return a path as it is, in NFC and in NFD, each once."""
+    """Return a path unchanged, in NFC and in NFD, each once."""
     if path.isascii():
         return (path,)
     text = os.fsdecode(path)
@@ -23,7 +23,7 @@ def forms(path: bytes) -> tuple[bytes, ...]:
 
 
 def on_disk(path: bytes) -> bytes:
-    """Return a path in the spelling in which it exists; what is not there in any spelling stays as it is. Never raises."""
+    """Return a path in the spelling in which it exists; unchanged if it does not exist in any. Never raises."""
     if path.isascii() or os.path.lexists(path):
         return path
     at = b"/" if path.startswith(b"/") else b""
@@ -33,7 +33,7 @@ def on_disk(path: bytes) -> bytes:
 
 
 def _entry(directory: bytes, name: bytes) -> bytes:
-    """Return the name of the entry that is meant; the name itself when there is none."""
+    """Return the name of the matching entry; the name itself if there is none."""
     if os.path.lexists(os.path.join(directory, name)):  # noqa: PTH118 - bytes
         return name
     wanted = composed(os.fsdecode(name))

@@ -1,4 +1,4 @@
-"""Notify systemd of the service's state: sd_notify(3) without a dependency, silent where nobody listens.
+"""Notify systemd of the service's state: sd_notify(3) without a dependency; does nothing if there is no listener.
 
 Wanted by ``Type=notify-reload`` (systemd 253): READY, RELOADING with its own time, STOPPING, STATUS, and WATCHDOG while
 ``WatchdogSec=`` is set. Which socket that is and how long the watchdog waits, config reads from the environment.
@@ -11,19 +11,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-#: A datagram that does not fit the receiver's buffer is lost as a whole; nobody reads a longer line anyway.
+#: Longest status: a datagram that does not fit into the receiver's buffer is lost as a whole.
 _LONGEST_STATUS: Final = 1024
 
 
 class Notifier:
-    """One end of the notification socket. No method raises: a service that cannot tell still has to work."""
+    """One end of the notification socket. No method raises: a service that cannot notify still has to work."""
 
     def __init__(
         self, address: str = "", *, patience: float = 1.0, monotonic_ns: Callable[[], int] = time.monotonic_ns
     ) -> None:
         """`address` is $NOTIFY_SOCKET: a path, or a name that begins with ``@`` (an abstract socket); "" for none.
 
-        `patience`: seconds to wait for a listener that is behind with reading.
+        `patience`: seconds to wait for a listener that reads slowly.
         """
         self._patience = patience
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
@@ -43,11 +43,11 @@ class Notifier:
 
     def reloading(self) -> None:
         """Send RELOADING: a reload has begun; `ready` ends it."""
-        # systemd tells by the time whether this belongs to the signal it sent, so both go in one message.
+        # By the time, systemd knows whether this belongs to its signal, so both must be in one message.
         self._send("RELOADING=1", f"MONOTONIC_USEC={self._monotonic_ns() // 1000}")
 
     def stopping(self, status: str = "") -> None:
-        """Send STOPPING: the service winds down."""
+        """Send STOPPING: the service is ending."""
         self._send("STOPPING=1", *_status(status))
 
     def _send(self, *lines: str) -> None:
@@ -57,19 +57,19 @@ class Notifier:
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
                 channel.settimeout(self._patience)
-                # Of a connected socket the kernel knows whether its listener has room; to wait for another one is to spin.
+                # Connect first: only for a connected socket can we wait until the listener has room.
                 channel.connect(self._address)
                 channel.send(message)
         except (OSError, ValueError):
-            # ValueError: an address with a null byte in it. Telling is a courtesy, and there is nobody to complain to.
+            # ValueError: an address with a null byte in it. Notifications are optional, so ignore errors.
             return
 
 
 def watchdog_seconds(usec: int, pid: int, *, own_pid: int | None = None) -> float | None:
-    """Return the seconds within which a sign of life is due; None when systemd does not wait for one from this process.
+    """Return the seconds within which a sign of life is due; None if systemd does not expect one from this process.
 
-    `usec` and `pid` are $WATCHDOG_USEC and $WATCHDOG_PID, 0 where they are not set; see sd_watchdog_enabled(3). A sign
-    is best given at half of that time.
+    `usec` and `pid` are $WATCHDOG_USEC and $WATCHDOG_PID, 0 if they are not set; see sd_watchdog_enabled(3). Signs
+    should be given at half of that time.
     """
     own_pid = os.getpid() if own_pid is None else own_pid
     if usec <= 0 or pid not in {0, own_pid}:
@@ -78,9 +78,9 @@ def watchdog_seconds(usec: int, pid: int, *, own_pid: int | None = None) -> floa
 
 
 def unit_of(cgroups: str) -> tuple[str, bool]:
-    """Return the service that a process belongs to and whether it is a user's; ("", False): none of this program's.
+    """Return the service that a process belongs to, and whether it is a user's service; ("", False): no service of this program.
 
-    `cgroups` is what ``/proc/PID/cgroup`` says of it, see cgroups(7). A terminal may be a service, too: only the name tells.
+    `cgroups`: the content of ``/proc/PID/cgroup``, see cgroups(7). A terminal may be a service, too: only the name distinguishes them.
     """
     for line in cgroups.splitlines():
         *above, last = line.rpartition(":")[2].split("/")
@@ -90,9 +90,9 @@ def unit_of(cgroups: str) -> tuple[str, bool]:
 
 
 def control(verb: str, pid: int) -> str:
-    """Return the command that has systemd stop, reload or restart (`verb`) a process; "": it is no service of this program.
+    """Return the systemctl command to stop, reload or restart (`verb`) a process; "": it is no service of this program.
 
-    What it is, the kernel knows (procfs(5)).
+    The kernel tells the process's service (procfs(5)).
     """
     try:
         unit, is_users = unit_of(Path(f"/proc/{pid}/cgroup").read_text(errors="replace"))
@@ -105,6 +105,6 @@ def control(verb: str, pid: int) -> str:
 
 
 def _status(text: str) -> list[str]:
-    # One line: whatever follows a line break would be read as another assignment.
+    # One line: text after a line break would be read as another assignment.
     line = " ".join(text.split())[:_LONGEST_STATUS]
     return [f"STATUS={line}"] if line else []

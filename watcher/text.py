@@ -1,7 +1,7 @@
-"""Text that others wrote, in forms that are safe to work on: once for everybody.
+"""Convert text of others to forms that are safe to work on and to print.
 
-Unicode's normalization sorts the combining marks that follow each other, in time that grows with the square of their
-number, and no other thread runs meanwhile. So nothing else in this package calls it: here the runs of marks are cut first.
+Unicode normalization sorts successive combining marks, in time that grows with the square of their
+number, and no other thread runs meanwhile. So the rest of this package never calls it directly: here long runs of marks are cut first.
 """
 
 import html
@@ -25,7 +25,7 @@ MOST_MARKS: Final = 30
 
 
 def stream_safe(text: str) -> str:
-    """Return a text without what goes beyond 30 combining marks on end; everything else stays. Linear in its length."""
+    """Return a text with at most 30 successive combining marks. Linear in its length."""
     if len(text) <= MOST_MARKS or text.isascii():
         return text
     marks = [ord(character) for character in set(text) if _is_mark(character)]
@@ -53,10 +53,10 @@ def unescaped(text: str) -> str:
 
 
 def printable(value: str | bytes) -> str:
-    """Return a name as text that any terminal, log and JSON parser can take: odd bytes and controls are escaped."""
+    """Return a name as text that any terminal, log and JSON parser accepts: invalid bytes and control characters are escaped."""
     text = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
     if text.isprintable():
-        # Nearly every name; a burst of thousands of files logs thousands of them.
+        # The quick case, for nearly every name: thousands of new files mean thousands of log lines.
         return text
     with suppress(UnicodeEncodeError):  # half of a character, which no name holds
         text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
@@ -64,12 +64,12 @@ def printable(value: str | bytes) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return a text as one line that any terminal, log and JSON parser can take, as `printable` does."""
+    """Return a text as one line that any terminal, log and JSON parser accepts, escaped as in `printable`."""
     return printable(" ".join(text.split()))
 
 
 def quoted_line(text: str) -> str:
-    """Return what somebody else wrote as one line, with blanks in place of what cannot be printed."""
+    """Return somebody else's text as one line, with blanks instead of unprintable characters."""
     return " ".join("".join(character if character.isprintable() else " " for character in text).split())
 
 
@@ -84,7 +84,7 @@ def letters(text: str) -> str:
 
 
 def joined(*parts: str) -> str:
-    """Return sentences and clauses as one line: behind a full stop the next one follows as it is, else behind a semicolon."""
+    """Join sentences and clauses to one line: after a full stop with a blank, else with a semicolon."""
     line = ""
     for part in filter(None, parts):
         line += (" " if line.endswith((".", "!", "?")) else "; " if line else "") + part
@@ -92,13 +92,13 @@ def joined(*parts: str) -> str:
 
 
 def counted(number: float, word: str, plural: str = "") -> str:
-    """Return a number and what it counts: ``1 file``, ``2 files``, ``0.5 hours``; `plural` where it is not the word with an s."""
+    """Return a number with its noun: ``1 file``, ``2 files``, ``0.5 hours``; `plural`: if it is not the word with an s."""
     shown = f"{number:g}" if number % 1 else f"{number:.0f}"
     return f"{shown} {word if number == 1 else plural or word + 's'}"
 
 
 def hours(seconds: float) -> str:
-    """Write seconds of audio as people say them: 0.4 s, 42 s, 3 min 20 s, 2 h 05 min. Only nothing is 0 s."""
+    """Write seconds of audio for people: 0.4 s, 42 s, 3 min 20 s, 2 h 05 min. Only 0 is written as 0 s."""
     whole = round(seconds)
     if not whole and seconds > 0:
         return f"{max(seconds, 0.1):.1f} s"
@@ -109,45 +109,45 @@ def hours(seconds: float) -> str:
 
 
 def wall_clock(moment: float) -> str:
-    """Return a Unix time as local time, with the date where it is not today's."""
+    """Return a Unix time as local time, with the date if it is not today."""
     then, now = time.localtime(moment), time.localtime()
     return time.strftime("%H:%M:%S" if then[:3] == now[:3] else "%Y-%m-%d %H:%M", then)
 
 
 def money(amount: float) -> str:
-    """Write a sum of money: two decimals, and more where a small sum would be nothing: 12.50, 0.0004. Only nothing is 0.00."""
+    """Write a sum of money: two decimals, and more for a very small sum: 12.50, 0.0004. Only 0 is written as 0.00."""
     decimals = max(2, 1 - math.floor(math.log10(abs(amount)))) if amount else 2
     whole, _, fraction = f"{amount:.{decimals}f}".partition(".")
     return f"{whole}.{fraction.rstrip('0').ljust(2, '0')}"
 
 
 def exact_money(amount: float) -> float:
-    """Return a sum of money without the noise of its calculation, for JSON."""
+    """Return a sum of money without rounding errors, for JSON."""
     return float(f"{amount:.6g}")
 
 
 def share(part: float, whole: float) -> str:
-    """Write the part of some seconds of audio: as the whole, where it is all of it but for less than a second."""
+    """Write a part of some seconds of audio; a part within a second of the whole is written as the whole."""
     return hours(whole if part and abs(whole - part) < 1 else part)
 
 
 def columns(text: str) -> int:
-    """Return the columns of a terminal that a text takes: two for a character of full width, none for a combining one."""
+    """Return the width of a text in columns of a terminal: two for a character of full width, none for a combining one."""
     return len(text) if text.isascii() else sum(map(_columns, text))
 
 
 def cut_to(text: str, width: int) -> str:
-    """Return as much of a text's beginning as fits into `width` columns of a terminal."""
+    """Cut a text to `width` columns of a terminal."""
     if columns(text) <= width:
         return text
     fits = takewhile(lambda end: end <= width, accumulate(map(_columns, text)))
     return text[: sum(1 for _ in fits)]
 
 
-#: Takes the place of every mark while runs are looked for.
+#: Replaces every mark while runs are searched for.
 _MARK: Final = "\u0300"
 _LONG_RUN: Final = re.compile(f"{_MARK}{{{MOST_MARKS + 1},}}")
-#: Beyond the last character there is; Python makes no integer of thousands of digits, and raises a ValueError.
+#: A reference beyond the last character; for thousands of digits, Python's int() raises a ValueError.
 _LONG_REFERENCE: Final = re.compile(r"&#[0-9]{9,}+;?")
 
 
@@ -160,7 +160,7 @@ def _columns(character: str) -> int:
 
 @lru_cache(maxsize=4096)
 def _is_mark(character: str) -> bool:
-    """Return whether a character is a mark, or one that normalization (NFKD) takes apart into some, as U+FF9E."""
+    """Return whether a character is a mark, or one that normalization (NFKD) decomposes into marks, such as U+FF9E."""
     if character < _MARK:
         return False
     apart = unicodedata.normalize("NFKD", character)

@@ -1,4 +1,4 @@
-"""What was said and when: words, segments, and the transcript of a piece or of a whole recording.
+"""Text with times: words, segments, and the transcript of a piece or of a whole recording.
 
 All times are seconds from the start of the recording (or of the piece, before `watcher.join`).
 """
@@ -19,7 +19,7 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of text with its times; a metric the server did not give is None."""
+    """A stretch of text with its times; metrics that the server did not give are None."""
 
     text: str
     start: float
@@ -31,13 +31,13 @@ class Segment:
     no_speech_prob: float | None = None
     #: Signs of phantom text, by the guard: "silence", "no_speech", "phrase", "loop", "echo", "ratio" …
     flags: tuple[str, ...] = ()
-    #: The guard's verdict: kept in the json, left out of captions and text.
+    #: The guard's decision: kept in the json, left out of captions and text.
     left_out: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """The whole text in order. `timed` is False when the server gave no times at all."""
+    """The whole text in order. `timed` is False if the server gave no times at all."""
 
     segments: tuple[Segment, ...]
     #: ISO-639-1 code, or "" when unknown.
@@ -45,11 +45,11 @@ class Transcript:
     #: Seconds of audio this covers.
     duration: float = 0.0
     timed: bool = True
-    #: How sure the server is of the language it detected, from 0 to 1; None where it does not say.
+    #: How sure the server is of the language it detected, from 0 to 1; None if it does not say.
     language_probability: float | None = None
-    #: How long the audio is by the answer itself, in seconds: its own duration (some round it up), or where its times end
-    #: when some begin behind the length that is known here. 0: it does not say. Evidence about the length, and no part of
-    #: what was said, so it does not count when transcripts are compared.
+    #: The audio's length by the answer, in seconds: its stated duration (some servers round it up), or the end of its times
+    #: if some begin after the known length. 0: it does not say. It is evidence about the length, not part of
+    #: the text, so it is ignored when transcripts are compared.
     claimed_seconds: float = field(default=0.0, compare=False)
 
     @property
@@ -60,17 +60,17 @@ class Transcript:
 
 @dataclass(frozen=True, slots=True)
 class PieceTranscript:
-    """A piece's transcript, in its own time, and where the piece lies in the recording (seconds)."""
+    """A piece's transcript, with times from the piece's start, and the position of the piece in the recording (seconds)."""
 
     start: float
     end: float
     transcript: Transcript
-    #: For speakers whose voices the server got: their name here, and that in the recording's first part.
+    #: For speakers of whose voices the server got samples: their name here -> their name in the recording's first part.
     known: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def spoken(self) -> float:
-        """Seconds in which something was said: those of the segments with text, or all where the server gave no times."""
+        """Seconds of speech: those of the segments with text, or all if the server gave no times."""
         segments = [segment for segment in self.transcript.segments if segment.text.strip()]
         if not self.transcript.timed:
             return self.end - self.start if segments else 0.0

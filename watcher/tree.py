@@ -1,8 +1,8 @@
-"""Open what lies below a root without ever leaving it.
+"""Open files and directories below a root without ever leaving it.
 
-People who can write into a watched folder are not trusted: a name may become a symbolic link between two looks. So
-every path is walked component by component from the root's own descriptor with ``O_NOFOLLOW``, and what was judged,
-read and uploaded is one descriptor. (openat2 with RESOLVE_BENEATH would do the same in one call; Python has no binding
+People who can write into a watched folder are not trusted: a name may become a symbolic link between two calls. So
+every path is opened component by component from the root's own descriptor with ``O_NOFOLLOW``, and a file is judged,
+read and uploaded through one descriptor. (openat2 with RESOLVE_BENEATH would do the same in one call; Python has no binding
 for it.)
 """
 
@@ -14,9 +14,9 @@ from typing import Final
 
 _ROOT: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-#: For a file that anyone may have put there: no link is followed, and no pipe or device waited for.
+#: Flags for an untrusted file: follow no link, and do not wait for a pipe or device.
 FILE: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
-#: Mode bits that a new directory takes from the one it is made in: all but set-user-ID, which means nothing there.
+#: Mode bits that a new directory gets from its parent: all except set-user-ID, which has no meaning there.
 _INHERITED_MODE: Final = 0o3777
 
 
@@ -24,8 +24,8 @@ _INHERITED_MODE: Final = 0o3777
 def directory(root: bytes, path: bytes) -> Iterator[int]:
     """Yield a descriptor of the directory `path`, which is `root` or lies below it.
 
-    Only the root itself may be reached through symbolic links. Raises OSError (ELOOP or ENOTDIR where a component is a
-    link) and ValueError when `path` is not below `root`.
+    Only the root itself may be behind symbolic links. Raises OSError (ELOOP or ENOTDIR if a component is a
+    link) and ValueError if `path` is not below `root`.
     """
     components = _components(root, path)
     descriptor = os.open(root, _ROOT)
@@ -39,7 +39,7 @@ def directory(root: bytes, path: bytes) -> Iterator[int]:
 
 @contextmanager
 def directory_in(descriptor: int, name: bytes) -> Iterator[int]:
-    """Yield a descriptor of a directory in an open one; `name` has no slash. Raises OSError, also where it is a link."""
+    """Yield a descriptor of a directory in an open one; `name` has no slash. Raises OSError, also if it is a link."""
     below = os.open(name, _DIRECTORY, dir_fd=descriptor)
     try:
         yield below
@@ -50,8 +50,8 @@ def directory_in(descriptor: int, name: bytes) -> Iterator[int]:
 def levels(root: bytes, path: bytes) -> Iterator[tuple[bytes, int]]:
     """Yield path and descriptor of every directory from `root` down to `path`, which is `root` or lies below it.
 
-    A descriptor is good until the next one is asked for. Raises as `directory` does; the levels above the obstacle have
-    been yielded by then.
+    A descriptor is valid until the next one is requested. Raises as `directory` does, after yielding the levels above the
+    obstacle.
     """
     components = _components(root, path)
     at = root.rstrip(b"/")
@@ -68,7 +68,7 @@ def levels(root: bytes, path: bytes) -> Iterator[tuple[bytes, int]]:
 
 @contextmanager
 def made_directory(root: bytes, path: bytes) -> Iterator[int]:
-    """Yield a descriptor of the directory `path` below `root`, and make it and its parents first where they are missing.
+    """Yield a descriptor of the directory `path` below `root`; first make it and its parents if they are missing.
 
     The root itself is never made. A new directory has the mode of the one above it, and as far as permitted its owner.
     Raises as `directory` does.
@@ -101,9 +101,9 @@ def open_below(descriptor: int, name: bytes) -> int:
 
 
 def stands(root: bytes, path: bytes) -> bool | None:
-    """Return whether something has that name below a root; None where nobody can know: its folder cannot be looked into.
+    """Return whether a path below a root exists; None if that cannot be known, because its folder cannot be opened.
 
-    By its name in its open folder: a path may be longer than any that a program can name (PATH_MAX), or lead through a link to
+    It checks the name in its open folder: a path may be longer than PATH_MAX, or lead through a link to
     a mount that hangs.
     """
     parent, name = os.path.split(path)
@@ -119,12 +119,12 @@ def stands(root: bytes, path: bytes) -> bool | None:
 
 
 class PathLink:
-    """A name below another one: of many paths that share a long beginning, each costs its own name alone."""
+    """A name below another one, so that many paths with a long common beginning need memory only for their own names."""
 
     __slots__ = ("above", "name")
 
     def __init__(self, name: bytes, above: "PathLink | None" = None) -> None:
-        """`name` is a whole path where nothing is `above` it."""
+        """`name` is a whole path if there is nothing `above` it."""
         self.name = name
         self.above = above
 
@@ -140,7 +140,7 @@ class PathLink:
 
 
 class PendingDirectories:
-    """Directories that are still to be looked into, the last one first, up to so many bytes: others make them, without end."""
+    """Directories that are still to be listed, the last one first. The memory is limited, as anybody can make very many."""
 
     def __init__(self, *tops: bytes) -> None:
         """Begin with these paths."""
@@ -148,7 +148,7 @@ class PendingDirectories:
         self._bytes = 0
 
     def push(self, above: PathLink, name: bytes) -> bool:
-        """Add the directory `name` in another one; False where too many wait."""
+        """Add the directory `name` in another one; return False if too many wait."""
         if self._bytes >= MOST_PENDING:
             return False
         self._links.append(PathLink(name, above))
@@ -156,7 +156,7 @@ class PendingDirectories:
         return True
 
     def pop(self) -> PathLink | None:
-        """Take out the last one; None where there is none."""
+        """Remove and return the last one; None if there is none."""
         if not self._links:
             return None
         link = self._links.pop()
@@ -164,7 +164,7 @@ class PendingDirectories:
         return link
 
 
-#: Bytes of directories that wait to be looked into: some 600,000 with names of usual length; and of each without its name.
+#: Most bytes of waiting directories: some 600,000 with names of usual length; and bytes of each without its name.
 MOST_PENDING: Final = 100_000_000
 _PENDING: Final = 150
 
@@ -178,10 +178,10 @@ def walk(
 ) -> Iterator[tuple[bytes, list[bytes], list[bytes]]]:
     """Yield every directory from `top` down, each before those in it: its path, the names of directories in it, and others.
 
-    Directories that cannot be listed are left out, and those beyond MOST_PENDING; links are not followed, of a `top` below a
-    `root` none on the way to it either. `deepest`: of directories whose path has so many slashes, those in them are left out. `named`: which of the other names are kept, as
-    anybody may make a million of them. Unlike `os.walk` before Python 3.12 it does not call itself, so that no number of
-    directories inside each other exhausts the interpreter's stack.
+    Directories that cannot be listed are skipped, and those beyond MOST_PENDING. Links are not followed, also not on the way from
+    `root` to `top`. `deepest`: directories in those whose path has this many slashes are skipped. `named`: which of the other names
+    are returned, as anybody can make a million of them. Unlike `os.walk` before Python 3.12, it is not recursive, so that deeply
+    nested directories do not exhaust the interpreter's stack.
     """
     pending = PendingDirectories(top)
     while (link := pending.pop()) is not None:
@@ -204,14 +204,14 @@ def walk(
 
 
 def is_below(path: bytes, directory: bytes) -> bool:
-    """Return whether an absolute path lies below a directory, by the names alone."""
+    """Return whether an absolute path lies below a directory, only by the names."""
     return path.startswith(directory.rstrip(b"/") + b"/")
 
 
 def _descend(descriptor: int, component: bytes) -> int:
     """Open a directory below an open one, and close that one; it stays open when this raises."""
     below = os.open(component, _DIRECTORY, dir_fd=descriptor)
-    # Linux frees a descriptor whatever close says of it (close(2)); closing it twice could hit another thread's file.
+    # Linux frees a descriptor even if close fails (close(2)); closing it twice could close another thread's file.
     with suppress(OSError):
         os.close(descriptor)
     return below
@@ -221,14 +221,14 @@ def _make(parent: int, name: bytes) -> None:
     """Make a directory like its parent."""
     above = os.fstat(parent)
     mode = stat.S_IMODE(above.st_mode) & _INHERITED_MODE
-    # Set-group-ID comes from above by itself; asking for it is refused inside systemd's RestrictSUIDSGID=.
+    # Set-group-ID is inherited; setting it explicitly is refused under systemd's RestrictSUIDSGID=.
     os.mkdir(name, mode & ~stat.S_ISGID, dir_fd=parent)
     made = os.open(name, _DIRECTORY, dir_fd=parent)
     try:
-        # Refused where the maker is not root, or the file system has no owners: then they stay as they were made.
+        # This fails without root's rights, or if the file system has no owners: then owner and group stay.
         with suppress(OSError):
             os.fchown(made, above.st_uid, above.st_gid)
-        # Not to say it again: for a group the maker is no member of, chmod would take set-group-ID away (chmod(2)).
+        # Avoid a needless chmod: for a group of which this process is no member, it would clear set-group-ID (chmod(2)).
         if stat.S_IMODE(os.fstat(made).st_mode) != mode:
             with suppress(OSError):
                 os.fchmod(made, mode)

@@ -1,7 +1,7 @@
-"""Working on jobs: claim, run, conclude; and keeping the leases of what runs.
+"""Claim, run and conclude jobs, and renew their leases.
 
-A worker knows no audio: it is handed a callable that turns a job into an outcome or raises. What the error means for the
-job is decided by `verdict`, a pure function, so that a table of cases can test it.
+A worker knows nothing about audio: it gets a callable that runs a job and returns an outcome or raises. The pure function
+`verdict` decides what an error means for the job, so that a table of cases can test it.
 """
 
 import threading
@@ -38,25 +38,25 @@ from watcher.output_failures import OutputFailures
 
 _log = structlog.get_logger()
 
-#: Seconds a claim holds without being renewed, and between two renewals.
+#: Seconds that a claim lasts without a renewal, and between two renewals.
 LEASE: Final = 30.0
 RENEW: Final = 10.0
-#: Longest wait between two attempts, and longest one the server may ask for; seconds.
+#: Longest wait between two attempts, and longest one that the server may ask for; seconds.
 _LONGEST_WAIT: Final = 300.0
 _LONGEST_SETBACK: Final = 60.0
 _LONGEST_ASKED: Final = 3600.0
-#: Seconds by which a job that does not suit as a probe is put back; and how many jobs are tried to find one that suits.
+#: Seconds by which a job that is not suitable for a probe is delayed; and how many jobs are claimed to find a suitable one.
 _ASIDE: Final = 5.0
 _CHOICE: Final = 100
-#: A worker that has nothing to do looks up this often, so that the watchdog sees it alive.
+#: Seconds between two signs of life of a worker that has nothing to do, for the watchdog.
 _IDLE: Final = 5.0
-#: Characters of an unforeseen error's message: it may quote anything.
+#: Most characters of an unexpected error's message: it may quote anything.
 _LONGEST_MESSAGE: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Put it back, due in `seconds`; the attempt counts unless `uncounted`."""
+    """Put the job back, due in `seconds`; the attempt counts unless `uncounted`."""
 
     seconds: float
     uncounted: bool = False
@@ -64,24 +64,24 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Put it back at once; the attempt does not count. `delay`: seconds by which it is delayed, only if other jobs are due."""
+    """Put the job back at once; the attempt does not count. `delay`: seconds by which it is delayed, only if other jobs are due."""
 
     delay: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """It failed for good."""
+    """Conclude the job as failed for good."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Forget it: the source is gone, or must be inspected and found anew."""
+    """Delete the source: it is gone, or must be found and inspected again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Abandon:
-    """Somebody else holds it: write nothing."""
+    """Write nothing: another worker has the job."""
 
 
 NextStep = Retry | Release | Fail | Drop | Abandon
@@ -90,10 +90,10 @@ NextStep = Retry | Release | Fail | Drop | Abandon
 def verdict(
     error: JobError, *, attempts: int, limit: int, jitter: Callable[[], float], output_failures: int = 0
 ) -> NextStep:
-    """Return what an error means for a job with that many attempts behind it.
+    """Return what to do with a job after an error; `attempts`: the number of attempts so far.
 
-    `jitter` gives 0 to 1. Waits grow as 1, 2, 4 … 300 s and up to a quarter longer, never shorter than the server asked.
-    `output_failures`: failures in a row that cost no attempt; those waits end at 60 s.
+    `jitter` returns 0 to 1. Waits grow as 1, 2, 4 … 300 s and up to a quarter longer, and are never shorter than the server asked.
+    `output_failures`: failures in a row that cost no attempt; their waits are 60 s at most.
     """
     match error:
         case LeaseLostError():
@@ -118,15 +118,15 @@ def _wait(attempts: int, jitter: Callable[[], float], *, longest: float = _LONGE
 class FailedProbes:
     """Jobs whose probe of a held queue failed since the last success; shared by all workers.
 
-    The queue is in the order of arrival, so without this the oldest would make every probe, and one file that no server
-    ever answers would hold up all others for good.
+    The queue is in the order of arrival, so without this the oldest job would make every probe, and one file that no server
+    answers would block all others forever.
     """
 
     def __init__(self) -> None:
         self._failed: set[int] = set()
 
     def __contains__(self, job: Job) -> bool:
-        """Return whether the job made a probe that failed."""
+        """Return whether the job's probe failed."""
         return job.id in self._failed
 
     def add(self, job: Job) -> None:
@@ -134,7 +134,7 @@ class FailedProbes:
         self._failed.add(job.id)
 
     def clear(self) -> None:
-        """Begin anew: the queue moves, or all have had their turn."""
+        """Forget all: a request succeeded, or all jobs have had their turn."""
         self._failed.clear()
 
 
@@ -159,7 +159,7 @@ class Leases:
 
     @property
     def held(self) -> list[Job]:
-        """The jobs that are worked on."""
+        """The running jobs."""
         with self._lock:
             return list(self._held.values())
 
@@ -175,16 +175,16 @@ class Leases:
 class ClaimTicket(Protocol):
     """Permission to claim a job: the gate's ticket. It is closed once the job is over."""
 
-    #: Only a job that suits may be claimed.
+    #: Only a suitable job may be claimed.
     before_due: bool
-    #: Watched folders of which none may be claimed.
+    #: Watched folders whose jobs may not be claimed.
     without: frozenset[bytes]
 
     def offer(self, path: bytes, *, attempts: int) -> bool:
-        """Return whether the job of this file is one to claim, where there is a choice; `attempts` counts this one."""
+        """Return whether the job of this file is suitable; `attempts` counts this one."""
 
     def close(self, *, no_job: bool = False) -> None:
-        """Put it back; `no_job`: there was no job for it."""
+        """Return the ticket to the gate; `no_job`: there was no job for it."""
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -203,7 +203,7 @@ class Admission(Protocol):
 
 
 class Worker:
-    """One thread's share of the queue; `run` repeats `step` until the stop event is set."""
+    """Runs jobs in one thread; `run` repeats `step` until the stop event is set."""
 
     def __init__(
         self,
@@ -223,13 +223,13 @@ class Worker:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`small`: take only files of a single request, so that they never queue behind long ones."""
+        """`small`: take only files of a single request, so that they never wait for long ones."""
         self.name = name
         self.beat = Heartbeat(monotonic)
         #: Changed by WorkerPool between jobs. `limit`: how many workers may run jobs of the same folder.
         self.small = small
         self.limit: RootLimit | None = None
-        #: It was dismissed, and has come to its end.
+        #: Whether it was dismissed and has ended.
         self.ended = False
         self._ledger = ledger
         self._work = work
@@ -248,19 +248,19 @@ class Worker:
     def run(self) -> None:
         """Work until asked to stop.
 
-        What a job meets concludes that job. Only an unexpected error of the loop itself escapes, and StateError, for
-        without a ledger nothing can be done: a live process that does nothing is the worst outcome.
+        An error of a job concludes that job. Only an unexpected error of the loop itself is raised, and StateError, since
+        without a ledger nothing can be done: a process that runs and does nothing would be the worst outcome.
         """
         while not self._stop.is_set() and not self._dismissed:
             self.step()
         self.ended = True
 
     def retire(self) -> None:
-        """Have it end after the job it works on; from any thread."""
+        """End after the current job; any thread may call it."""
         self._dismissed = True
 
     def step(self) -> bool:
-        """Work on one job, or wait a little for one; True when a job was concluded."""
+        """Run one job, or wait a short time for one; return True if a job was concluded."""
         self.beat()
         ticket = self._admit(timeout=_IDLE)
         if ticket is None or self._stop.is_set():
@@ -303,7 +303,7 @@ class Worker:
         )
 
     def _best_for_probe(self, ticket: ClaimTicket, jobs: list[Job]) -> Job:
-        """Choose the best job for a probe when none suits: every one gets its turn, those that failed less often first."""
+        """Choose the best job for a probe if none is suitable: all take turns, those that failed less often first."""
         if all(job in self._failed_probes for job in jobs):
             self._failed_probes.clear()
         job = min(jobs, key=lambda job: (job in self._failed_probes, job.attempts))
@@ -336,7 +336,7 @@ class Worker:
             self._conclude_error(job, error)
         except StateError:
             raise
-        except Exception as exc:  # noqa: BLE001 - the job's boundary: a bug of Watcher's that one file provokes fails that file
+        except Exception as exc:  # noqa: BLE001 - the job's boundary: a bug in Watcher that one file causes fails only that file
             self._conclude_error(job, _unexpected(exc))
 
     def _conclude_error(self, job: Job, error: JobError) -> None:
@@ -355,7 +355,7 @@ class Worker:
             _log.warning("job.released", **_why(lost))
         except StateError:
             raise
-        except Exception as exc:  # noqa: BLE001 - the note, or whatever follows from a failure, must not keep it from ending
+        except Exception as exc:  # noqa: BLE001 - an error of the note or another consequence of the failure must not prevent the conclusion
             _unexpected(exc)
             with suppress(LeaseLostError):
                 self._ledger.queue.fail(job, error)
@@ -368,7 +368,7 @@ class Worker:
                     self._ledger.queue.release(job, run_at=run_at, error=error)
                 else:
                     self._ledger.queue.retry(job, error, run_at=run_at)
-                # A folder that takes no outputs is worth one warning, however many recordings are in it.
+                # A folder that takes no outputs gets one warning, however many recordings it has.
                 tell = _log.info if uncounted and not self._output_failures.is_news(error.message) else _log.warning
                 tell("job.retry", attempt=job.attempts, retry_in=seconds, **_why(error))
             case Release(delay):
@@ -395,11 +395,11 @@ class Conclusion(Protocol):
         """Conclude a job that failed for good. Raises LeaseLostError."""
 
     def dropped(self, job: Job, error: JobError) -> None:
-        """Have the source inspected again, if it is still there."""
+        """Drop the job, and inspect its source again if it exists."""
 
 
 def _given_up(error: JobError) -> JobError:
-    """Return the error of a job that has no attempt left; a passing error without a hint becomes a FileError with one."""
+    """Return the error of a job without further attempts; a passing error without a hint becomes a FileError with one."""
     if not isinstance(error, PassingError) or error.hint:
         return error
     hint = "if other files get through, `watcher check` and the server's own log may tell why; then `watcher retry`"
@@ -409,7 +409,7 @@ def _given_up(error: JobError) -> JobError:
 
 
 def _unexpected(error: Exception) -> JobError:
-    """Log an error that nobody foresaw, with its traceback; return what it means for the job."""
+    """Log an unexpected error, with its traceback; return the error for the job."""
     message = f"an unexpected error in Watcher itself: {type(error).__name__}: {error}"[:_LONGEST_MESSAGE]
     hint = "please report it with the traceback in the log; the other files go on"
     _log.error("job.crashed", reason="internal", message=message, hint=hint, exc_info=error)

@@ -21,7 +21,7 @@ POCKETSPHINX: Final = "pocketsphinx"
 
 @contextmanager
 def engine_settings(config: Path | None, given: Sequence[str] | None, *, offline: bool) -> Iterator[dict[str, Any]]:
-    """Run the offline engine while the context lasts; give the settings that point at it, or none. Raises ConfigError."""
+    """Run the offline engine within the context; yield the settings that point at it, or none. Raises ConfigError."""
     if not offline:
         yield {}
         return
@@ -51,7 +51,7 @@ def require(model: str) -> None:
 
 @contextmanager
 def started_engine(settings: OfflineSettings, *, port: int, key: str) -> Iterator[tuple[str, str]]:
-    """Run the offline engine while the context lasts; give its base address and its model's name. Raises ConfigError."""
+    """Run the offline engine within the context; yield its base address and its model's name. Raises ConfigError."""
     from watcher.engine import EngineError, OfflineEngine  # noqa: PLC0415 - only for those who use it
 
     try:
