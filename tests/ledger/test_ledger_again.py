@@ -149,6 +149,17 @@ class TestSupersede:
         ledger.queue.release(job)
         assert claimed(ledger).again == replace(WISH, token="")
 
+    def test_a_content_that_is_not_to_be_kept_leaves_the_former_one(self, ledger: Ledger) -> None:
+        done(ledger)
+        ledger.answers.keep_content(content())
+        ledger.queue.queue_again([TALK], WISH)
+        keep(ledger, b"new", parameters=f"{ASKED}.t1")
+
+        ledger.answers.supersede(claimed(ledger), replace(content(), seconds=8.0), keep=False)
+
+        assert ledger.answers.recall(PIECE, ASKED) == b"new"
+        assert ledger.answers.content(digest=SOUND) == content()
+
     def test_who_lost_the_job_changes_nothing(self, ledger: Ledger) -> None:
         done(ledger)
         keep(ledger, b"old")

@@ -109,8 +109,8 @@ class Answers(LedgerPart):
         """
         self._database.change(lambda connection: self._keep_content(connection, content, cut), durable=False)
 
-    def supersede(self, job: Job, content: Content, *, cut: Collection[str] = ()) -> None:
-        """Replace stored answers by the new ones for `job.again`, and store the content with them.
+    def supersede(self, job: Job, content: Content, *, cut: Collection[str] = (), keep: bool = True) -> None:
+        """Replace stored answers by the new ones for `job.again`, and store the content with them if `keep`.
 
         The new ones were stored under the parameters followed by a dot and the token. All in one transaction: a job claimed
         after a crash then has the token "", and finds everything under the plain parameters. `cut`: as for `keep_content`.
@@ -131,7 +131,8 @@ class Answers(LedgerPart):
                     plain = parameters.removesuffix(mark)
                     self._drop(connection, connection.execute(_FORMER, (digest, plain)).fetchall())
                     connection.execute("UPDATE answers SET parameters = ? WHERE id = ?", (plain, id_))
-            self._keep_content(connection, content, cut)
+            if keep:
+                self._keep_content(connection, content, cut)
 
         self._database.change(supersede)
 

@@ -71,6 +71,8 @@ class Transcription:
         wish = job.again
         self._question = Question(wanted.request, self._parameters, token=wish.token if wish is not None else "")
         self._limits = media.SHORT_LIMITS if job.small else media.ChildLimits()
+        #: st_ctime_ns, which a program that changes bytes cannot set back, unlike the time of modification.
+        self._changed_at = unchanged(job, descriptor).st_ctime_ns
         self._sketch = sketch_of(descriptor, wanted.choice)
         #: Keys under which the cuts of this run are stored: hashes of the parameters of the request and of the cutting.
         self._cut_keys: list[str] = []
@@ -94,7 +96,9 @@ class Transcription:
         heard = replace(heard, paid_seconds=self._spending.seconds, paid_before_seconds=self._spending.before)
         if self._question.token:
             # Only now are all the new answers there: until now the former ones counted.
-            self._tools.ledger.answers.supersede(self._job, heard.content, cut=self._cut_keys)
+            self._tools.ledger.answers.supersede(
+                self._job, heard.content, cut=self._cut_keys, keep=self._is_untouched()
+            )
         return heard
 
     def _heard_at_last(self) -> TranscriptionResult:
@@ -400,5 +404,13 @@ class Transcription:
 
     def _keep_content(self, content: Content) -> None:
         """Store how the recording was cut. If it is transcribed again, this is stored at the end, together with the new answers."""
-        if not self._question.token:
+        if not self._question.token and self._is_untouched():
             self._tools.ledger.answers.keep_content(content, cut=self._cut_keys)
+
+    def _is_untouched(self) -> bool:
+        """Return whether nothing happened to the file since it was opened, so that the bytes decoded are those of the digest.
+
+        Otherwise somebody may have changed bytes and put them back, and all identical recordings would be taken for cut that way.
+        A renamed file counts as touched, too: it is decoded once more, and its answers are stored.
+        """
+        return unchanged(self._job, self._descriptor).st_ctime_ns == self._changed_at
