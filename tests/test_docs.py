@@ -7,6 +7,7 @@ import ast
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from watcher.config.descriptions import about, keys, sections
 from watcher.config.example import toml
 from watcher.errors import WatcherError
 from watcher.ledger import open_ledger
+from watcher.lint import Offence, Report, RuleCount
 from watcher.media.sentences import WARNINGS
 from watcher.service.batch import Batch
 from watcher.settle import WaitReason
@@ -320,13 +322,21 @@ def test_the_fields_of_json_are_documented(
     assert set(data) <= words(row[1])
 
 
+def test_the_fields_of_a_report_of_lint_are_documented() -> None:
+    (row,) = [row for row in table_rows(REFERENCE.read_text()) if row[0] == "`lint`"]
+
+    assert {field.name for kind in (Report, RuleCount, Offence) for field in fields(kind)} <= words(row[1])
+
+
 def test_the_fields_of_a_batch_are_documented_once() -> None:
     table = between(REFERENCE.read_text(), "### `data` of `once` and `again`", "###")
 
     assert sorted(document(Batch(), model="")) == sorted(word for row in table_rows(table) for word in listed(row[0]))
 
 
-@pytest.mark.parametrize(("module", "function"), [("status/document.py", None), ("cli/once.py", "document")])
+@pytest.mark.parametrize(
+    ("module", "function"), [("status/document.py", None), ("cli/once.py", "document"), ("cli/estimate.py", "_data")]
+)
 def test_every_key_of_a_document_is_documented(module: str, function: str | None) -> None:
     tree = ast.parse((ROOT / "watcher" / module).read_text())
     parts = [node for node in tree.body if function in {None, getattr(node, "name", "")}]
