@@ -242,12 +242,18 @@ def test_what_is_needed_is_the_package_with_its_extras_and_no_tools_of_developme
 
 
 @pytest.mark.slow
-def test_the_systems_program_is_a_whole_copy_of_this_environment(tmp_path: Path) -> None:
+def test_the_systems_program_is_a_whole_copy_of_this_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     try:
         program._python()
     except ConfigError as error:
         pytest.skip(error.message)
     place = tmp_path / "opt" / "watcher"
+    # Root may stand in a watched folder: what others have put there is not run.
+    for name in ("venv", "compileall", "ensurepip", "logging"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('a file of the working directory was run')")
+    monkeypatch.chdir(tmp_path)
 
     program.install(program.prepare(place), place)
 

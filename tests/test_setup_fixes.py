@@ -108,22 +108,25 @@ def test_directories_are_given_to_the_services_group_and_files_are_not(folder: P
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, which alone may give a folder away")
-def test_a_link_put_in_the_place_of_a_new_folder_gives_nothing_away(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("by", ["a link", "another directory"])
+def test_what_is_put_in_the_place_of_a_new_folder_is_not_given_away(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, by: str
 ) -> None:
     """The folder above may be another user's."""
     secret, new = folder / "secret", folder / "new"
     secret.mkdir(mode=0o700)
+    (secret / "file").touch()
     make = Path.mkdir
 
     def replaced(path: Path, **options: bool) -> None:
         make(path, **options)
         if path == new:
             path.rmdir()
-            path.symlink_to(secret)
+            path.symlink_to(secret) if by == "a link" else secret.rename(path)
 
     monkeypatch.setattr(Path, "mkdir", replaced)
 
     with pytest.raises(ConfigError):
         install.make_folder(str(new), owner=DAEMON, group=DAEMON)
-    assert (secret.stat().st_uid, secret.stat().st_gid, stat.S_IMODE(secret.stat().st_mode)) == (0, 0, 0o700)
+    found = (secret if by == "a link" else new).stat()
+    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (0, 0, 0o700)

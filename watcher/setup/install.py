@@ -1,5 +1,6 @@
 """The steps of a set-up: the settings, and the service. Each can be repeated, so that a set-up that failed can go on."""
 
+import errno
 import grp
 import os
 import pwd
@@ -38,10 +39,12 @@ def make_folder(path: str, *, owner: int | None = None, group: int | None = None
 
 
 def _share(path: str, owner: int, group: int) -> None:
-    """Open a new folder to a group. Raises OSError."""
-    # Its parent may be another user's, who could put a link in its place meanwhile.
+    """Open a new folder to a group. Raises OSError where something else has taken its place."""
+    # Its parent may be another user's, who could put a link or another directory in its place meanwhile.
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
+        if os.listdir(descriptor):  # noqa: PTH208 - a descriptor
+            raise FileExistsError(errno.EEXIST, "something else is there now", path)
         os.fchown(descriptor, owner, group)
         os.fchmod(descriptor, _SHARED)
     finally:

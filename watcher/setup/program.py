@@ -52,7 +52,7 @@ def prepare(program: Path) -> Path:
     try:
         clear(made)
         made.parent.mkdir(parents=True, exist_ok=True)
-        _called(str(python), "-m", "venv", "--without-pip", str(made))
+        _called(str(python), "-I", "-m", "venv", "--without-pip", str(made))
         packages = next((made / "lib").glob("python3.*/site-packages"))
         for distribution in _needed():
             _copy(distribution, packages)
@@ -63,7 +63,8 @@ def prepare(program: Path) -> Path:
         script.chmod(0o755)
         # The service may not write there, and would compile everything at each start.
         _called(
-            str(made / "bin" / "python"), "-m", "compileall", "-qq", "-s", str(made), "-p", str(program), str(packages)
+            *(str(made / "bin" / "python"), "-I", "-m", "compileall", "-qq"),
+            *("-s", str(made), "-p", str(program), str(packages)),
         )
     except OSError as exc:
         raise unwritable(exc) from exc
@@ -197,7 +198,10 @@ def _copy_own(packages: Path) -> None:
 
 
 def _called(*argv: str) -> None:
-    """Run a program to its end. Raises ConfigError where it fails."""
+    """Run a program to its end. Raises ConfigError where it fails.
+
+    A Python gets ``-I``: with ``-m`` alone it imports from the working directory first, where others may write.
+    """
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
         raise ConfigError(f"{' '.join(argv)}: {done.stderr.strip() or done.stdout.strip()}", hint=_AGAIN)
