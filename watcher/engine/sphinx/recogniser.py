@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from watcher.engine.audio import decode
+from watcher.engine.audio_process import decoded
 from watcher.engine.errors import CancelledError, EngineError, TooShortError
 from watcher.engine.process import RecogniserProcess
 from watcher.engine.recognition import RATE, SHORTEST, RecognisedWord, Recognition, RecognitionOptions
@@ -66,8 +66,9 @@ class SphinxRecogniser:
 
         Memory is bounded: at most two stretches (40 s) per decoder are held, however long the recording is.
         """
-        sound = _CountedBlocks(decode(file))
-        words = [word for found in self._in_order(stretches(sound), abandoned) for word in found]
+        with decoded(file, check=lambda: self._check(abandoned)) as blocks:
+            sound = _CountedBlocks(blocks)
+            words = [word for found in self._in_order(stretches(sound)) for word in found]
         if sound.samples < SHORTEST * RATE:
             raise TooShortError(f"Audio file is too short. Minimum audio length is {SHORTEST} seconds.")
         return Recognition(segments(words, options.temperature), sound.samples / RATE)
@@ -87,9 +88,13 @@ class SphinxRecogniser:
         for decoder in decoders:
             decoder.end()
 
-    def _in_order(
-        self, parts: Iterable[SpeechStretch], abandoned: Callable[[], bool]
-    ) -> Iterator[list[RecognisedWord]]:
+    def _check(self, abandoned: Callable[[], bool]) -> None:
+        if self._stopped.is_set():
+            raise CancelledError("The engine is stopping.")
+        if abandoned():
+            raise CancelledError("Nobody waits for the answer any more.")
+
+    def _in_order(self, parts: Iterable[SpeechStretch]) -> Iterator[list[RecognisedWord]]:
         """Recognise stretches side by side and yield what was heard in their order."""
         pending: deque[Future[list[RecognisedWord]]] = deque()
         try:
@@ -97,8 +102,6 @@ class SphinxRecogniser:
                 pending.append(self._pool.submit(self._recognise, stretch))
                 if len(pending) >= 2 * self._workers:
                     yield pending.popleft().result()
-                if abandoned():
-                    raise CancelledError("Nobody waits for the answer any more.")
             while pending:
                 yield pending.popleft().result()
         except (futures.CancelledError, RuntimeError, EngineError) as error:

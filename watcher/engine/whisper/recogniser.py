@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from watcher.engine.audio import decode
+from watcher.engine.audio_process import decoded
 from watcher.engine.blocks import blocks
 from watcher.engine.errors import CancelledError, EngineError, TooShortError
 from watcher.engine.languages import NAMES
@@ -85,16 +85,17 @@ class WhisperRecogniser:
         arrived = time.monotonic()
         found: list[RecognisedSegment] = []
         samples = 0
-        for block in blocks(decode(file), _BLOCK):
-            start = samples / RATE
-            samples += len(block)
-            if samples < SHORTEST * RATE:
-                raise TooShortError(f"Audio file is too short. Minimum audio length is {SHORTEST} seconds.")
-            with self._turn(arrived + samples / RATE, abandoned):
-                language, segments = self._ask(block.tobytes(), options, abandoned)
-            # Found in the first block, where it was not named: one recording has one language.
-            options = replace(options, language=language)
-            found += (_shifted(segment, start) for segment in segments)
+        with decoded(file, check=lambda: self._check(abandoned)) as sound:
+            for block in blocks(sound, _BLOCK):
+                start = samples / RATE
+                samples += len(block)
+                if samples < SHORTEST * RATE:
+                    raise TooShortError(f"Audio file is too short. Minimum audio length is {SHORTEST} seconds.")
+                with self._turn(arrived + samples / RATE, abandoned):
+                    language, segments = self._ask(block.tobytes(), options, abandoned)
+                # Found in the first block, where it was not named: one recording has one language.
+                options = replace(options, language=language)
+                found += (_shifted(segment, start) for segment in segments)
         return Recognition(tuple(found), samples / RATE, options.language)
 
     def warm(self) -> None:

@@ -1,0 +1,82 @@
+"""Uploads are decoded in a process of their own: what is wrong with one ends that process, and nothing else."""
+
+import io
+import os
+import resource
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support import sounds
+
+from watcher.engine.audio_process import decoded
+from watcher.engine.errors import AudioError, CancelledError
+from watcher.engine.recognition import RATE
+
+#: One frame of 65,535 equal samples: at 16 kHz by the file's header, and at 1 Hz by its own, which makes 18 hours of it.
+BOMB = bytes.fromhex(
+    "664c614380000022ffffffff00000000000003e800f00000ffff01010101010101010101010101010101fff87d0800fffe000103000064f9b6"
+)
+
+
+def children() -> list[int]:
+    tasks = Path("/proc/self/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+
+
+def never() -> None:
+    """Give nothing up."""
+
+
+def test_all_samples_arrive_in_order(tmp_path: Path) -> None:
+    content = sounds.tone(tmp_path / "a.wav", 5.0, rate=RATE).read_bytes()
+
+    with decoded(io.BytesIO(content), check=never) as blocks:
+        samples = np.concatenate(list(blocks))
+
+    assert samples.tobytes() == content[-2 * 5 * RATE :]
+    assert children() == []
+
+
+def test_the_reason_of_a_refusal_arrives() -> None:
+    with (
+        decoded(io.BytesIO(b"nothing"), check=never) as blocks,
+        pytest.raises(AudioError, match="could not be decoded"),
+    ):
+        next(blocks)
+
+
+def test_an_upload_that_asks_for_gigabytes_takes_none_of_ours() -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    with decoded(io.BytesIO(BOMB), check=never) as blocks, pytest.raises(AudioError):
+        next(blocks)
+
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 256 * 1024
+
+
+def test_what_a_process_that_crashed_had_decoded_is_not_taken_for_all(tmp_path: Path) -> None:
+    content = sounds.tone(tmp_path / "a.wav", 60.0).read_bytes()
+
+    with decoded(io.BytesIO(content), check=never) as blocks:
+        next(blocks)
+        [child] = children()
+        os.kill(child, signal.SIGKILL)
+
+        with pytest.raises(AudioError, match="its process ended with -9"):
+            list(blocks)
+
+
+def test_what_nobody_waits_for_is_decoded_no_further(tmp_path: Path) -> None:
+    content = sounds.tone(tmp_path / "a.wav", 60.0).read_bytes()
+    looks = iter((False, False, True))
+
+    def check() -> None:
+        if next(looks):
+            raise CancelledError("Nobody waits for the answer any more.")
+
+    with pytest.raises(CancelledError), decoded(io.BytesIO(content), check=check) as blocks:
+        list(blocks)
+
+    assert children() == []
