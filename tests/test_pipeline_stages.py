@@ -5,14 +5,16 @@ import os
 import shutil
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from structlog.testing import capture_logs
 from support.pipeline_scene import ANSWER, WANTED, Share, scene, share
 from support.scripted import Asked, Reply
-from support.sounds import speechlike
+from support.sounds import encode, silence, speech, speechlike
 
 from watcher import media, pipeline
 from watcher.client import Request, parse
@@ -20,7 +22,8 @@ from watcher.cues import Layout, layout
 from watcher.errors import GarbledError, GoneError, OutputError, SourceError
 from watcher.job import AgainRequest, Cut, Job
 from watcher.ledger.values import Content, unreadable
-from watcher.media import source
+from watcher.loudness import COARSE_RATE, Loudness
+from watcher.media import MediaOptions, source
 from watcher.pipeline import heard, stages
 from watcher.transcript import Transcript
 
@@ -244,3 +247,29 @@ def test_what_is_transcribed_once_more_is_paid_for_once_wherever_it_is_cut_off(
 
     assert seen == [(2, "Old"), (2, "New")]
     assert (len(asked), written.read_text().strip(), outcome.paid_seconds) == (2, "New", 0.0)
+
+
+def test_captions_begin_with_the_sound_also_when_they_are_made_again_from_stored_answers(tmp_path: Path) -> None:
+    """Whisper stretches the first word over the silence before it; what was measured then is stored with the answers."""
+    path = encode(np.concatenate([silence(1.5), speech(2.0), silence(1.5)]), tmp_path / "talk.wav")
+    words = [{"word": "Hello", "start": 0.2, "end": 2.5}, {"word": "there.", "start": 2.5, "end": 4.6}]
+    said = Reply(
+        {"text": "Hello there.", "segments": [{"start": 0.2, "end": 4.6, "text": "Hello there."}], "words": words}
+    )
+    wanted = replace(WANTED, formats=("srt",))
+    with scene(lambda _: said, tmp_path, MediaOptions(skip_silence=False)) as (run, _):
+        job = run.job(path, small=False)
+        outcome = pipeline.run(job, replace(run.tools, wanted=lambda _: wanted), run.beat)
+        first = (tmp_path / "talk.srt").read_text()
+        (tmp_path / "talk.srt").unlink()
+        pipeline.render(job, outcome.content, wanted, run.ledger, model="whisper-1")
+        again = (tmp_path / "talk.srt").read_text()
+        # As an earlier version stored it.
+        content = run.ledger.answers.content(digest=outcome.content)
+        assert content is not None
+        run.ledger.answers.keep_content(replace(content, loudness=Loudness(content.loudness.tenths, COARSE_RATE)))
+        pipeline.render(job, outcome.content, wanted, run.ledger, model="whisper-1")
+
+    assert first.startswith("1\n00:00:01,500 --> 00:00:04,000\n")
+    assert again == first
+    assert (tmp_path / "talk.srt").read_text().startswith("1\n00:00:00,200 --> ")

@@ -24,8 +24,9 @@ from watcher.cues.text import clean, graphemes, is_right_to_left, is_wide_script
 from watcher.cues.tokens import tokens
 from watcher.errors import JobError
 from watcher.formats import Document, TextLayout, render
-from watcher.join import join
+from watcher.join import join, move_to_sound
 from watcher.languages import code
+from watcher.loudness import Loudness
 from watcher.output_kinds import OUTPUT_KINDS
 from watcher.pipeline import empty, language, voices
 from watcher.text import nfc, nfkc, printable, stream_safe, unescaped
@@ -267,6 +268,7 @@ def outputs(said: Transcript) -> None:
 
 STAGES: dict[str, Callable[[Transcript], object]] = {
     "guard": lambda said: guard.review(said, loudness=b"\x10" * 1000, prompt="a b c"),
+    "sound": lambda said: move_to_sound(said, Loudness(b"\x10\x40\x40\x40" * 5000)),
     "empty": lambda said: empty.in_doubt(said, SECONDS, prompt="a b c", guarded=True),
     "language": lambda said: language.resolve([part(said, 0.0), part(said, 30.0)], lambda _index, _language: None),
     "voices": voices.choose,

@@ -1,6 +1,7 @@
 """One transcript of the parts of a recording, by their true times.
 
-What two overlapping parts both heard is kept once (`seam`), and speakers keep their names (`speakers`).
+What two overlapping parts both heard is kept once (`seam`), and speakers keep their names (`speakers`). Words are moved to their
+sound (`sound`).
 """
 
 from collections import defaultdict
@@ -10,11 +11,12 @@ from itertools import pairwise
 
 from watcher.join.placing import clamp_at_border, place_segments
 from watcher.join.seam import timed_seam, untimed_seam
+from watcher.join.sound import move_to_sound
 from watcher.join.speakers import identify_speakers
 from watcher.join.tokens import cut_to
 from watcher.transcript import PieceTranscript, Transcript
 
-__all__ = ["JoinedTranscript", "join", "main_language"]
+__all__ = ["JoinedTranscript", "join", "main_language", "move_to_sound"]
 
 
 @dataclass(frozen=True, slots=True)

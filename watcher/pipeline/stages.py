@@ -20,6 +20,7 @@ from watcher.errors import FileError, LeaseLostError
 from watcher.formats import AskedPiece, Document
 from watcher.formats import render as render_format
 from watcher.job import TRIAL_MODEL, Job, Outcome, Output, ResultWarning, bounded, is_offline
+from watcher.join import move_to_sound
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.rows import outcome_from, outcome_text
 from watcher.ledger.values import Content
@@ -291,7 +292,8 @@ def _written(
     characters = sum(len(segment.text) for segment in heard.transcript.segments)
     alive = partial(beat, _WRITING + seconds / _LAID_OUT + characters / _CHARACTERS)
     alive()
-    transcript = _reviewed(heard, wanted)
+    # The guard looks for silence where the server says that somebody spoke: only then are the words moved to the sound.
+    transcript = move_to_sound(_reviewed(heard, wanted), heard.content.loudness)
     if wanted.rules.punctuation == "full":
         transcript = punctuated(transcript)
     alive()

@@ -1,0 +1,182 @@
+"""Move the times of words to the sound.
+
+Whisper stretches the first word after a pause back over the pause, or lets it start late, and the last word before a pause
+on over it. Servers whose times are exact, as those of forced aligners are, begin and end words where the sound does: those stay.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice, pairwise
+from typing import Final
+
+from watcher.loudness import RATE, Loudness
+from watcher.transcript import Segment, Transcript, Word
+
+# Decibels.
+#: Sound is at most this much quieter than the loud frames of its word ...
+_BELOW_LOUD: Final = 22
+#: ... and at least this much louder than the quiet frames around it: a noisy room, music below the voice.
+_ABOVE_QUIET: Final = 6
+#: Where loud and quiet frames differ by less, the levels do not tell a voice from what lies below it.
+_CONTRAST: Final = 12
+#: A word begins soon before it gets this loud: what precedes may be a breath.
+_STRONG: Final = 12
+
+# Frames of 20 ms.
+#: Before and behind a word, the quiet frames are looked for within so many; the share of them that is quiet.
+_AROUND: Final = 2 * RATE
+_QUIET_SHARE: Final = 0.1
+#: Which of the loudest frames says how loud a word is: single ones may be clicks.
+_LOUD: Final = 2
+#: A pause is a silence of this length: those within words are shorter.
+_PAUSE: Final = 8
+#: Sound that is shorter than this between two silences is a click.
+_CLICK: Final = 3
+#: A start moves back to sound that no word has by so much at most.
+_UNCLAIMED: Final = 20
+#: How much of the sound of the word beside it, before or behind a pause, a word may have by mistake.
+_STRAY: Final = 6
+#: See `_STRONG`.
+_RISE: Final = 5
+#: A time that would move by less stays as it is.
+_SLIGHT: Final = 2
+#: How long a word takes at most, and for each letter: its sound is looked for up to there where it is said to end sooner.
+_LONGEST: Final = 10.0
+_LONGEST_PER_LETTER: Final = 4.5
+
+#: Seconds that no recording has.
+_NEVER: Final = 1e9
+
+
+def move_to_sound(transcript: Transcript, loudness: Loudness) -> Transcript:
+    """Return the transcript with the starts and ends of words, and of their segments, moved to the sound.
+
+    Text and order stay. A segment without words is moved as a whole, and one that the guard left out stays. Nothing changes in a
+    transcript without times, nor where the loudness was not measured, or only by tenths of a second, as earlier versions did.
+    """
+    if not transcript.timed or loudness.rate != RATE or not loudness.levels:
+        return transcript
+    said = [() if segment.left_out else _words(segment) for segment in transcript.segments]
+    moved = _moved([word for words in said for word in words], loudness.levels)
+    return replace(
+        transcript,
+        segments=tuple(
+            _with_times(segment, tuple(islice(moved, len(words)))) if words else segment
+            for segment, words in zip(transcript.segments, said, strict=True)
+        ),
+    )
+
+
+def _words(segment: Segment) -> tuple[Word, ...]:
+    return segment.words or (Word(segment.text, segment.start, segment.end),)
+
+
+def _with_times(segment: Segment, moved: tuple[Word, ...]) -> Segment:
+    """Return the segment with its moved words; its own times move with those of its first and last word."""
+    if not segment.words:
+        return replace(segment, start=moved[0].start, end=moved[-1].end)
+    start, end = segment.start, segment.end
+    start = moved[0].start if start == segment.words[0].start else min(start, moved[0].start)
+    end = moved[-1].end if end == segment.words[-1].end else max(end, moved[-1].end)
+    return replace(segment, start=start, end=end, words=moved)
+
+
+def _moved(words: Sequence[Word], levels: bytes) -> Iterator[Word]:
+    """Yield the words with their new times. Starts do not fall that did not fall before."""
+    before = 0.0
+    for word, follows in zip(words, [*(word.start for word in words[1:]), math.inf], strict=True):
+        if not 0 <= word.start <= word.end < _NEVER:
+            yield word
+            continue
+        found = _placed(word, before, max(word.start, follows), levels)
+        before = max(before, found.end)
+        yield found
+
+
+def _placed(word: Word, before: float, follows: float, levels: bytes) -> Word:
+    """Return a word at its sound; the one before it ends at `before`, the next one starts at `follows` or later."""
+    first, last = int(word.start * RATE), math.ceil(min(word.end, follows) * RATE)
+    low = min(first, max(int(before * RATE), first - _UNCLAIMED))
+    longest = int(_LONGEST + _LONGEST_PER_LETTER * sum(map(str.isalnum, word.text)))
+    high = min(max(last, int(min(first + longest, follows * RATE))), len(levels))
+    sound = _sound(levels, max(0, low - _PAUSE), high)
+    if sound is None:
+        return word
+    onset = sound.onset(low, first, high)
+    ending = sound.ending(onset, min(last, high))
+    start = word.start if abs(onset - first) < _SLIGHT else onset / RATE
+    end = word.end if ending is None else ending / RATE
+    return replace(word, start=start, end=max(start, end))
+
+
+@dataclass(frozen=True, slots=True)
+class _Sound:
+    """Frames around a word."""
+
+    #: Their levels, and which of them have sound; those of `base` and behind it.
+    levels: bytes
+    mask: Sequence[bool]
+    base: int
+    #: The level of the loud frames.
+    loud: int
+
+    def onset(self, low: int, first: int, high: int) -> int:
+        """Return where the word begins that is said to begin at `first`: behind the last pause that hardly any of its sound precedes.
+
+        It is between `low` and `high`.
+        """
+        onset, stray, reached = None, 0, first
+        for begin, behind in self._silences():
+            stray += self._count(reached, begin)
+            reached = max(reached, behind)
+            if stray > _STRAY:
+                break
+            if behind - begin >= _PAUSE and low <= behind < high and stray <= self._count(behind, high):
+                onset = behind
+        if onset is None:
+            return first
+        strong = (at for at in range(onset, high) if self.levels[at - self.base] <= self.loud + _STRONG)
+        return max(onset, next(strong, onset) - _RISE)
+
+    def ending(self, onset: int, last: int) -> int | None:
+        """Return where the word ends: before the first pause that hardly any of its sound follows; None: where it is said to end."""
+        ending, stray, reached = None, 0, last
+        for begin, behind in reversed(self._silences()):
+            until = min(behind, last)
+            stray += self._count(until, reached)
+            reached = min(reached, begin)
+            if stray > _STRAY or begin <= onset:
+                break
+            if until - begin >= _PAUSE and stray <= self._count(onset, begin):
+                ending = begin
+        return ending
+
+    def _count(self, begin: int, behind: int) -> int:
+        return sum(self.mask[begin - self.base : max(begin, behind) - self.base])
+
+    def _silences(self) -> list[tuple[int, int]]:
+        return [(begin + self.base, behind + self.base) for begin, behind in _runs(self.mask, sound=False)]
+
+
+def _sound(levels: bytes, base: int, high: int) -> _Sound | None:
+    """Return the sound from frame `base` to `high`; None where the levels do not tell a voice from what lies below it."""
+    own = levels[base:high]
+    around = sorted(levels[max(0, base - _AROUND) : high + _AROUND])
+    if len(own) <= _LOUD:
+        return None
+    loud, quiet = sorted(own)[_LOUD], around[-1 - int(len(around) * _QUIET_SHARE)]
+    if quiet - loud < _CONTRAST:
+        return None
+    limit = min(loud + _BELOW_LOUD, quiet - _ABOVE_QUIET)
+    mask = [level <= limit for level in own]
+    for begin, behind in _runs(mask, sound=True):
+        if behind - begin < _CLICK and begin > 0 and behind < len(mask):
+            mask[begin:behind] = [False] * (behind - begin)
+    return _Sound(own, mask, base, loud)
+
+
+def _runs(mask: Sequence[bool], *, sound: bool) -> list[tuple[int, int]]:
+    """Return the stretches of frames with sound, or without: their first frames, and those behind their last ones."""
+    edges = [at for at, (one, other) in enumerate(pairwise((not sound, *mask, not sound))) if one != other]
+    return list(zip(edges[::2], edges[1::2], strict=True))
