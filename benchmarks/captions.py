@@ -15,6 +15,9 @@ Every caption of ours that breaks a rule is printed with its reason: what the wo
 with such captions the fewest possible are counted by a search of its own, over every way to cut the same words into
 captions that come as early and as late as ours may. Exits 1 when ours are more, when a word is lost, or when laying out an
 hour of speech at a normal pace takes more than half a second of processor time.
+
+With ``--speech`` and ``--state``, only the starts of captions are held against the sound of a real recording: see
+`benchmarks.onsets`.
 """
 
 import argparse
@@ -37,7 +40,7 @@ from typing import Final
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks import report
+from benchmarks import onsets, report
 from watcher.client import parse
 from watcher.cues import CaptionLimits, CaptionRules, Cue, Layout, layout
 from watcher.cues.optimum import PAUSE_BREAK
@@ -66,7 +69,13 @@ def main() -> int:
         "--quick", action="store_true", help="three minutes of each reading, two exceptions of each printed"
     )
     parser.add_argument("--json", type=Path, help="write the figures there too")
+    parser.add_argument("--speech", type=Path, help="a folder with a recording whose onsets are known")
+    parser.add_argument("--state", type=Path, help="the state directory with a server's answers about it")
     given = parser.parse_args()
+    if given.speech:
+        if not given.state:
+            parser.error("--speech needs --state")
+        return in_step(given.speech, given.state, given.json)
     minutes = 3 if given.quick else 20
     rows = [
         measured(Reading.spoken(language, pace, minutes))
@@ -85,6 +94,15 @@ def main() -> int:
     if given.json:
         report.write(given.json, summary(rows, needless, lost, slowest), {})
     return 1 if failures else 0
+
+
+def in_step(speech: Path, state: Path, figures: Path | None) -> int:
+    """Print how well starts agree with the sound; give 1 when a target is missed."""
+    rows = onsets.measure(speech, state)
+    print("\n" + "\n".join(map(str, rows)))
+    if figures:
+        report.write(figures, rows, {})
+    return 0 if all(row.met for row in rows) else 1
 
 
 def summary(rows: "Sequence[Row]", needless: Sequence[str], lost: Sequence[str], slowest: float) -> list[report.Row]:
