@@ -15,6 +15,7 @@ from support.terminal import at_terminal
 
 from watcher.errors import ConfigError
 from watcher.setup import program, settings_file, units
+from watcher.setup.targets import SetupTarget
 
 KEY = "sk-of-a-person"
 
@@ -40,10 +41,17 @@ class Home:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    # The machine of the person who runs the tests as root keeps its service.
+    monkeypatch.setattr("watcher.cli.setup.SYSTEM", _machine(tmp_path))
     path = tmp_path / "home"
     path.mkdir()
     return Home(path)
+
+
+def _machine(base: Path) -> SetupTarget:
+    """Give places of a system's service where none is."""
+    return SetupTarget(system=True, settings_directory=base / "etc", units=base / "units", state=base / "var")
 
 
 @pytest.fixture
