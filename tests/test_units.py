@@ -174,3 +174,11 @@ def test_the_user_s_unit_leaves_state_where_the_commands_look_for_it() -> None:
     # systemd 252 would put it below ~/.config.
     assert not {"StateDirectory", "ConfigurationDirectory", "User"} & settings(USER).keys()
     assert settings(USER)["ExecStart"] == ["%h/.local/bin/watcher run"]
+
+
+def test_the_drop_ins_that_an_administrator_copies_along_with_the_unit_start_the_same_program() -> None:
+    """`cp -r …/watcher.service* /etc/systemd/system/` takes all of them; one with --offline kept the service from starting."""
+    found = [settings(path) for path in DROP_IN.parent.iterdir()]
+
+    assert found
+    assert all("ExecStart" not in lines for lines in found)

@@ -23,8 +23,8 @@ from watcher.setup import units
 from watcher.setup.settings_file import unwritable
 
 _PACKAGE: Final = "transcription-watcher"
-#: Extras of the package that come along where they are installed.
-_EXTRAS: Final = frozenset({"offline", "postgres"})
+#: The extra of those who develop it; the others come along where they are installed.
+_DEVELOPMENT: Final = "dev"
 _REQUIREMENT: Final = re.compile(r"\s*([A-Za-z0-9._-]+)\s*(?:\[([^\]]*)\])?")
 _EXTRA: Final = re.compile(r"\bextra\s*==\s*['\"]([^'\"]+)['\"]")
 _SCRIPT: Final = """\
@@ -138,7 +138,7 @@ def _needed() -> Iterator[metadata.Distribution]:
     """Yield the distributions that Watcher needs, and those of its extras that are installed. Raises ConfigError."""
     seen: set[tuple[str, frozenset[str]]] = set()
     given: set[str] = set()
-    wanted = [(_PACKAGE, _EXTRAS)]
+    wanted: list[tuple[str, frozenset[str]]] = [(_PACKAGE, frozenset())]
     while wanted:
         name, extras = wanted.pop()
         if (name, extras) in seen:
@@ -153,6 +153,8 @@ def _needed() -> Iterator[metadata.Distribution]:
                     f"the package {_PACKAGE} is not installed here", hint="install it: pip install ."
                 ) from None
             continue
+        if name == _PACKAGE:
+            extras = frozenset(distribution.metadata.get_all("Provides-Extra", [])) - {_DEVELOPMENT}
         wanted += _required(distribution, extras)
         if name not in given and name != _PACKAGE:
             given.add(name)
