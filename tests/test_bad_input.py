@@ -219,7 +219,7 @@ def test_what_is_not_whole_yet_waits_and_says_why(odd: Scene, name: str) -> None
 
 
 @every("locked.wav", "closed")
-def test_what_cannot_be_read_is_told_with_a_remedy_until_it_can(odd: Scene, name: str) -> None:
+def test_what_cannot_be_read_is_reported_with_a_remedy_until_it_can(odd: Scene, name: str) -> None:
     (shown,) = [entry for entry in odd.status["problems"] if entry["path"] == str(odd.folder / name)]
     event = odd.of(odd.folder / name)[0]
 
@@ -474,7 +474,7 @@ def test_a_folder_that_takes_no_output_delays_the_file_and_status_says_what_to_d
 
 
 @pytest.mark.parametrize("place", ["missing", "vanishing"])
-def test_a_folder_that_is_not_there_is_told_and_waited_for(places: Places, place: str) -> None:
+def test_a_folder_that_is_not_there_is_reported_and_waited_for(places: Places, place: str) -> None:
     (event,) = places.of(place, "folder.lost")
     (shown,) = [entry for entry in places.status["problems"] if entry["path"] == str(places.base / place)]
 

@@ -423,7 +423,7 @@ def test_check_of_a_dead_server_ends_with_4_and_of_a_missing_folder_with_3(
     assert all(error["hint"] for error in document["errors"])
 
 
-def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_version_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--version"]) == 0
     assert capsys.readouterr().out.startswith("watcher 0.")
 

@@ -137,7 +137,7 @@ def test_a_file_outside_the_folders_of_the_daemon_gets_a_hint_that_helps(watcher
     assert f"or stop the daemon, then: watcher once {outside}, and start" in hints[outside]["hint"]
 
 
-def test_a_limit_that_was_raised_in_the_settings_is_told_beside_the_hold_until_they_are_loaded(
+def test_a_limit_that_was_raised_in_the_settings_is_reported_beside_the_hold_until_they_are_loaded(
     watcher: Commands, settings: Path
 ) -> None:
     settings.write_text(settings.read_text().replace("[state]", "daily_minutes = 0.02\n[state]"))

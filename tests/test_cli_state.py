@@ -102,7 +102,7 @@ def test_from_a_file_to_a_database_and_back_history_and_paid_answers_are_kept(
     assert known[1]["data"]["paid_seconds"] == 0
 
 
-def test_people_are_told_what_was_copied_and_what_to_set(
+def test_people_are_informed_what_was_copied_and_what_to_set(
     folder: Path, url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was set as it was named was refused: the settings take whole paths alone."""
@@ -136,7 +136,7 @@ def test_people_are_told_what_was_copied_and_what_to_set(
         (("state", "full"), 4, "state", "holds something"),
     ],
 )
-def test_what_cannot_be_copied_is_told_with_a_remedy_and_changes_nothing(
+def test_what_cannot_be_copied_is_reported_with_a_remedy_and_changes_nothing(
     folder: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -162,7 +162,7 @@ def test_what_cannot_be_copied_is_told_with_a_remedy_and_changes_nothing(
     assert not (tmp_path / "back" / NAME).exists()
 
 
-def test_a_database_that_is_not_there_is_told(folder: Path, url: str, tmp_path: Path, as_json: Json) -> None:
+def test_a_database_that_is_not_there_is_reported(folder: Path, url: str, tmp_path: Path, as_json: Json) -> None:
     open_ledger(tmp_path / "state").close()
 
     code, document = as_json("state", "copy", tmp_path / "state", url.replace("/postgres?", "/nowhere?"))

@@ -327,7 +327,7 @@ def test_speakers_are_carried_into_the_transcript(talk: Talking) -> None:
     assert answer.transcript.segments[0].speaker == "A"
 
 
-def test_a_diarizing_server_is_told_of_the_speakers_that_are_known(talk: Talking, upload: Upload) -> None:
+def test_a_diarizing_server_gets_samples_of_the_known_speakers(talk: Talking, upload: Upload) -> None:
     talking, other = talk(Reply(BARE), model=DIARIZE), talk(Reply(BARE))
     for one in (talking, other):
         one.known.ask(upload, Request(), voices=VOICES)
@@ -624,7 +624,7 @@ def test_a_conversation_has_an_end_whatever_the_server_says(talk: Talking, monke
 # whisper.cpp.
 
 
-def test_whisper_cpp_is_told_to_detect_the_language(talk: Talking) -> None:
+def test_whisper_cpp_is_reported_to_detect_the_language(talk: Talking) -> None:
     talking = talk(Reply(FULL, headers=[("Server", "whisper.cpp")]))
 
     calls = [talking.ask().calls, talking.ask().calls, talking.ask(language="de").calls]
@@ -633,7 +633,7 @@ def test_whisper_cpp_is_told_to_detect_the_language(talk: Talking) -> None:
     assert talking.sent("language") == [None, "auto", "auto", "de"]
 
 
-def test_whisper_cpp_is_told_to_carry_no_text_into_the_next_request_and_no_other_server_is(talk: Talking) -> None:
+def test_whisper_cpp_is_reported_to_carry_no_text_into_the_next_request_and_no_other_server_is(talk: Talking) -> None:
     """What was found out survives a restart; a server that says that it is another one ends it."""
     talking = talk(*[Reply(FULL, headers=[("Server", name)]) for name in ("whisper.cpp", "whisper.cpp", "nginx", "")])
 
@@ -867,7 +867,9 @@ def test_a_redirect_is_an_error_that_names_the_right_address_in_a_line_of_bounde
 
 
 @pytest.mark.parametrize("reply", [Reply(error("no"), status=401), Reply("<html>login</html>")])
-def test_what_is_refused_of_settings_that_were_replaced_meanwhile_holds_nobody_up(talk: Talking, reply: Reply) -> None:
+def test_what_is_refused_of_settings_that_were_replaced_meanwhile_delays_nothing_else(
+    talk: Talking, reply: Reply
+) -> None:
     talking = talk(reply)
     talking.known.retired = True
 
@@ -1099,7 +1101,7 @@ def test_files_of_one_size_and_length_are_not_taken_for_one(talk: Talking, uploa
     ],
     ids=["crowded", "a gateway", "a reset", "an outage"],
 )
-def test_a_failure_while_others_are_not_answered_either_is_no_matter_of_the_file(
+def test_a_failure_while_others_fail_too_does_not_count_against_the_file(
     talk: Talking, upload: Upload, replies: list[Reply]
 ) -> None:
     talking = talk(Reply(FULL), *replies)

@@ -132,7 +132,7 @@ def test_endpoints_with_different_keys_differ() -> None:
     assert Endpoint("https://h", key="a") == Endpoint("https://h", key=" a ")
 
 
-def test_who_comes_is_told_by_key_and_model_without_telling_the_key() -> None:
+def test_who_comes_is_reported_by_key_and_model_without_telling_the_key() -> None:
     ours = Endpoint("https://h", key="sk-secret")
     parties = {
         ours.party,

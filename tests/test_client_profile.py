@@ -92,7 +92,7 @@ def test_what_is_learned_outlives_the_process(profile: ServerProfile, other: Ser
     assert (other.model_profile("transcribe"), other.server()) == (model_profile, server)
 
 
-def test_what_is_learned_is_told_apart_by_endpoint_model_and_task() -> None:
+def test_what_is_learned_is_distinguished_by_endpoint_model_and_task() -> None:
     memory = Memory()
     ServerProfile("h", "m", memory, clock=lambda: 0.0).learn_model_profile("transcribe", ModelProfile("json"))
 
@@ -227,7 +227,7 @@ def test_junk_in_the_memory_is_nothing_learned(junk: dict[str, object]) -> None:
     assert (profile.model_profile("transcribe"), profile.server()) == (ModelProfile(), ServerTraits())
 
 
-def test_what_a_full_disk_cannot_keep_is_known_all_the_same() -> None:
+def test_what_a_full_disk_cannot_keep_is_known_nevertheless() -> None:
     memory = Memory()
     memory.full = True
     profile = ServerProfile("h", "m", memory, clock=lambda: 0.0)

@@ -37,7 +37,7 @@ def test_a_server_that_lists_its_models_is_reached() -> None:
     assert (asked.method, asked.path, asked.headers["Authorization"]) == ("GET", "/v1/models", "Bearer sk-topsecret")
 
 
-def test_the_certificates_end_is_told(
+def test_the_certificates_end_is_reported(
     tls: ssl.SSLContext,
     certificate: tuple[Path, Path],
     monkeypatch: pytest.MonkeyPatch,
@@ -50,7 +50,7 @@ def test_the_certificates_end_is_told(
     assert 1.0 < seen.certificate_days <= 2.0
 
 
-def test_a_certificate_nobody_vouches_for_is_told(tls: ssl.SSLContext) -> None:
+def test_an_untrusted_certificate_is_reported(tls: ssl.SSLContext) -> None:
     with serving(sequence(Reply({"data": []})), tls=tls) as server:
         seen = look(server.url)
 
@@ -58,7 +58,7 @@ def test_a_certificate_nobody_vouches_for_is_told(tls: ssl.SSLContext) -> None:
     assert "REQUESTS_CA_BUNDLE" in seen.hint
 
 
-def test_a_refusal_is_told_without_the_key() -> None:
+def test_a_refusal_is_reported_without_the_key() -> None:
     refused = {"error": {"message": "Incorrect API key provided: sk-topsecret " + "x" * 500}}
     with serving(sequence(Reply(refused, status=401))) as server:
         seen = look(server.url)
@@ -93,7 +93,7 @@ def test_redirects_are_not_followed() -> None:
     assert len(server.asked) == 1
 
 
-def test_a_server_that_is_not_there_is_told() -> None:
+def test_a_server_that_is_not_there_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
 
@@ -104,7 +104,7 @@ def test_a_server_that_is_not_there_is_told() -> None:
     assert seen.status is None
 
 
-def test_a_name_nobody_knows_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_nobody_knows_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def nobody(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 

@@ -155,7 +155,7 @@ def test_bytes_that_are_not_those_of_the_digest_are_a_changed_source() -> None:
     assert len(server.asked) == 2
 
 
-def test_a_file_that_cannot_be_read_is_no_matter_of_the_server(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_does_not_count_against_the_server(tmp_path: Path) -> None:
     directory = os.open(tmp_path, os.O_RDONLY)
     with serving(sequence(HI)) as server:
         error = failure(server.url, upload_of(directory))
@@ -268,7 +268,7 @@ def test_a_ca_of_ones_own_comes_from_the_environment(tls: ssl.SSLContext, truste
     assert len({asked.port for asked in server.asked}) == 1
 
 
-def test_a_certificate_nobody_vouches_for_is_the_operators_matter(tls: ssl.SSLContext) -> None:
+def test_an_untrusted_certificate_needs_the_operator(tls: ssl.SSLContext) -> None:
     with serving(sequence(HI), tls=tls) as server:
         assert told(failure(server.url)) == (AccountError, "certificate")
 
@@ -319,7 +319,7 @@ CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 BIG = 32 * 1024 * 1024
 
 
-def test_a_reset_while_the_file_is_sent_is_told_apart() -> None:
+def test_a_reset_while_the_file_is_sent_is_distinguished() -> None:
     with serving(sequence(Reply(reset=True)), early=True) as server, sound(BIG) as upload:
         assert told(failure(server.url, upload)) == (PassingError, "reset_sending")
 

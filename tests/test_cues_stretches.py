@@ -151,6 +151,6 @@ def test_the_parts_of_a_text_are_small_and_are_the_text(case: tuple[Transcript, 
         ("abcdefghijklm", ["abcdefghij", "klm"]),
     ],
 )  # fmt: skip
-def test_a_text_is_parted_where_nobody_sees_it(text: str, expected: list[str]) -> None:
+def test_a_text_is_divided_where_it_does_not_show(text: str, expected: list[str]) -> None:
     with bounded(characters=10):
         assert [part for part, _ in stretches.parts(text)] == expected

@@ -94,7 +94,7 @@ def check(unit: SystemdUnit, tmp_path: Path, credential: Path | None = None) -> 
     return {f"{finding.area} {number}": (finding.grade, text(finding)) for number, finding in enumerate(found)}
 
 
-def test_root_is_told_whose_key_it_is_and_how_to_ask_as_the_service(unit: SystemdUnit, tmp_path: Path) -> None:
+def test_root_is_reported_whose_key_it_is_and_how_to_ask_as_the_service(unit: SystemdUnit, tmp_path: Path) -> None:
     unit.running.mkdir()
     (unit.running / "api_key").write_text("sk-running")
     found = check(unit, tmp_path, unit.key)

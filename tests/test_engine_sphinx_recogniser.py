@@ -217,7 +217,7 @@ def test_a_decoder_that_cannot_begin_says_why(monkeypatch: pytest.MonkeyPatch) -
     recogniser.close()
 
 
-def test_an_interpreter_that_is_gone_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interpreter_that_is_gone_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nonexistent/python")
     recogniser = SphinxRecogniser(1)
 

@@ -181,7 +181,7 @@ def test_every_host_is_shown_with_what_it_does_until_it_ends(share: Share) -> No
 
 
 @pytest.mark.slow
-def test_a_host_that_fell_silent_is_told_of(share: Share) -> None:
+def test_a_silent_host_is_shown(share: Share) -> None:
     with postgres.cluster().schema() as url, serving(hearing) as server:
         place = share.place("one")
         with host(place, server, url) as running:

@@ -76,7 +76,7 @@ def test_the_first_start_of_the_daemon_is_still_to_come(base: Path, ledger: Ledg
     assert not again.seen("folder.backlog")
 
 
-def test_a_cut_off_file_nobody_writes_is_taken_after_the_quiet_time_and_marked(
+def test_a_cut_off_file_without_a_writer_is_taken_after_the_quiet_time_and_marked(
     base: Path, ledger: Ledger, folder: Folder
 ) -> None:
     log = Log()

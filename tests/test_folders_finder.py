@@ -665,7 +665,7 @@ def network(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.usefixtures("network")
-def test_a_network_folder_is_scanned_in_a_thread_of_its_own(base: Path, state: Path, tmp_path: Path) -> None:
+def test_a_network_folder_is_scanned_in_a_separate_thread(base: Path, state: Path, tmp_path: Path) -> None:
     local = tmp_path / "outside"
     with finding(state, Folder("nas", str(base), quiet_seconds=0.0), Folder("local", str(local))) as scene:
         [event] = scene.log.wait_for("folder.watching", folder="nas")
@@ -681,7 +681,7 @@ def test_a_network_folder_is_scanned_in_a_thread_of_its_own(base: Path, state: P
 
 
 @pytest.mark.usefixtures("network")
-def test_a_server_that_does_not_answer_holds_up_nobody_and_is_said(
+def test_a_server_that_does_not_answer_delays_nothing_else_and_is_said(
     base: Path, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("watcher.folders.finder._SILENT", 1.0)

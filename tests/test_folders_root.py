@@ -709,7 +709,7 @@ def test_a_known_file_that_the_ledger_forgot_is_queued_when_the_ledger_forgot_it
     assert len(log.seen("file.queued")) == 2
 
 
-def test_names_that_are_gone_are_not_remembered_for_ever(
+def test_names_that_are_gone_are_not_remembered_forever(
     base: Path, make: Make, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("watcher.folders.root._STRAY", 10)
@@ -851,7 +851,7 @@ def test_a_candidate_of_the_first_scan_is_backlog_when_it_is_whole(base: Path, m
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody who may not")
-def test_a_directory_that_cannot_be_listed_is_told_once_and_seen_when_it_opens(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_listed_is_reported_once_and_seen_when_it_opens(tmp_path: Path) -> None:
     code = """
 import os, sys
 from pathlib import Path
@@ -963,7 +963,7 @@ def test_a_placeholder_is_believed_however_it_was_met(base: Path, make: Make, ti
 # Races and refusals.
 
 
-def test_a_file_deleted_while_its_directory_is_listed_is_no_matter(base: Path, make: Make, log: Log) -> None:
+def test_a_file_deleted_while_its_directory_is_listed_is_ignored(base: Path, make: Make, log: Log) -> None:
     for number in range(1200):
         put(base / f"{number}.wav", b"")
     root = make()

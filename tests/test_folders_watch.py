@@ -304,7 +304,7 @@ def test_the_end_does_not_wait_for_the_reader_s_books(root: Path, inbox: Inbox, 
     assert len(os.listdir("/proc/self/fd")) == descriptors - 3  # noqa: PTH208  likewise
 
 
-def test_other_threads_deaths_go_to_whoever_listened_before(watch: Watch) -> None:
+def test_crashes_of_other_threads_go_to_the_former_hook(watch: Watch) -> None:
     told: list[threading.ExceptHookArgs] = []
     hook = threading.excepthook
     assert hook != threading.__excepthook__
@@ -335,7 +335,7 @@ def test_the_hook_is_given_back_with_the_last_watch(root: Path, inbox: Inbox) ->
     assert logging.getLogger("watchdog").propagate
 
 
-def test_an_overflow_is_heard_in_watchdog_s_log_and_told_once(watch: Watch, inbox: Inbox) -> None:
+def test_an_overflow_is_heard_in_watchdog_s_log_and_reported_once(watch: Watch, inbox: Inbox) -> None:
     logging.getLogger("watchdog.observers.inotify_c").warning("Inotify queue overflowed; filesystem events were lost")
 
     heard(inbox, lambda event: event.kind is EventKind.TROUBLE)

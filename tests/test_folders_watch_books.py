@@ -39,7 +39,7 @@ def test_a_watch_that_comes_back_lies_at_one_path(books: WatchBooks) -> None:
     assert sorted(books.paths()) == [b"/top", b"/top/back", b"/top/x"]
 
 
-def test_of_two_watches_of_one_path_the_former_lies_nobody_knows_where(books: WatchBooks) -> None:
+def test_of_two_watches_of_one_path_the_former_has_no_known_path(books: WatchBooks) -> None:
     assert books.add(b"/top/a", 7) == 2
 
     assert (books.path(7), books.path(2)) == (b"/top/a", None)

@@ -103,7 +103,7 @@ def test_it_holds_what_automation_asks_for() -> None:
     assert found["cost"] == {"paid_seconds": 4.5}
 
 
-def test_a_broken_rule_is_told_with_its_reason() -> None:
+def test_a_broken_rule_is_reported_with_its_reason() -> None:
     transcript = Transcript((Segment("Far too much to read in so short a time", 0, 0.5),))
 
     found = data(Document(transcript, layout(transcript, CaptionRules(), duration=0.9), "a.wav"))

@@ -22,7 +22,7 @@ def admit(line: AdmissionQueue, limit: int, *, reserve: int = 1) -> list[GateReq
     return inside
 
 
-def test_nobody_in_line_is_nobody_next() -> None:
+def test_an_empty_queue_has_no_next_request() -> None:
     assert admit(AdmissionQueue(), 4) == []
 
 
@@ -86,7 +86,9 @@ def test_quitting_twice_is_quitting_once() -> None:
 
 
 @given(st.lists(st.booleans(), max_size=40), st.integers(1, 8), st.integers(0, 3))
-def test_everybody_gets_in_in_the_end_and_never_too_many_at_once(kinds: list[bool], limit: int, reserve: int) -> None:
+def test_every_request_starts_in_the_end_and_never_too_many_at_once(
+    kinds: list[bool], limit: int, reserve: int
+) -> None:
     line = AdmissionQueue()
     for small in kinds:
         line.join(request(small=small))
@@ -102,7 +104,7 @@ def test_everybody_gets_in_in_the_end_and_never_too_many_at_once(kinds: list[boo
     assert entered == len(kinds)
 
 
-def test_the_seconds_of_those_who_wait_cover_whoever_is_next() -> None:
+def test_the_seconds_of_waiting_requests_cover_the_next_one() -> None:
     line = AdmissionQueue()
     assert (line.seconds(1), line.large) == (0.0, False)
     for seconds, small in ((5.0, True), (600.0, False), (7.0, True)):

@@ -247,7 +247,7 @@ def test_an_account_error_holds_the_queue(world: World) -> None:
         (None, "budget", "warning"),
     ],
 )
-def test_every_hold_is_told_once_and_a_person_should_look_at_all_but_limits_of_their_own(
+def test_every_hold_is_reported_once_and_needs_a_person_unless_it_is_an_own_limit(
     world: World, error: JobError | None, reason: str, level: str
 ) -> None:
     told: list[Mapping[str, object]] = []
@@ -306,7 +306,7 @@ def test_one_recording_that_alone_is_refused_like_a_key_holds_the_queue_once(wor
     assert gate.state().status is GateStatus.OPEN
 
 
-def test_a_key_that_is_refused_while_nothing_passes_holds_the_queue_whoever_asks(world: World) -> None:
+def test_a_key_that_is_refused_while_nothing_passes_holds_the_queue_for_all_files(world: World) -> None:
     gate = world.gate()
     assert ask(gate, KEY, path=b"a") is KEY
     for _ in range(3):
@@ -420,7 +420,7 @@ def test_those_who_wait_for_a_probe_go_back_when_it_fails(world: World) -> None:
         ),
     ],
 )
-def test_what_the_probe_of_a_hold_of_the_account_meets_is_told(
+def test_what_the_probe_of_a_hold_of_the_account_meets_is_reported(
     world: World, error: JobError, message: str, goes_on: list[str]
 ) -> None:
     gate = world.gate_after(KEY, 60.0)
@@ -433,7 +433,7 @@ def test_what_the_probe_of_a_hold_of_the_account_meets_is_told(
     assert "gate.probed" not in goes_on or state.since == NOON
 
 
-def test_a_probe_that_fails_otherwise_leaves_the_hold_and_is_told_with_its_own_hint_until_the_next_one(
+def test_a_probe_that_fails_otherwise_leaves_the_hold_and_is_reported_with_its_own_hint_until_the_next_one(
     world: World,
 ) -> None:
     """With the right key in place, nobody should look for another one while the server is away."""
@@ -591,7 +591,7 @@ def test_probes_that_may_be_charged_for_become_rare(world: World, reason: str, l
     assert max(gaps) == longest
 
 
-def test_a_probe_that_meets_an_error_nobody_foresaw_has_failed_and_may_be_paid_for(world: World) -> None:
+def test_a_probe_with_an_unexpected_error_has_failed_and_may_be_paid_for(world: World) -> None:
     """It was made again at once with the next file, for as long as there were any, and nothing was counted."""
     gate = world.gate(daily_minutes=1)
     ask(gate, KEY)
@@ -608,7 +608,7 @@ def test_a_probe_that_meets_an_error_nobody_foresaw_has_failed_and_may_be_paid_f
     assert gate.paid_seconds == 7.0
 
 
-def test_errors_that_nobody_foresaw_hold_the_queue_where_every_file_meets_one(world: World) -> None:
+def test_unexpected_errors_hold_the_queue_if_every_file_gets_one(world: World) -> None:
     gate = world.gate()
 
     met = ask_each(gate, KeyError("x"), 8)
@@ -702,7 +702,7 @@ def test_what_changes_while_the_ledger_is_read_is_not_overwritten(world: World) 
     assert gate.state().reason == "no_channel"
 
 
-def test_a_station_without_a_channel_holds_the_queue_and_is_told_again_after_hours(world: World) -> None:
+def test_a_station_without_a_channel_holds_the_queue_and_is_reported_again_after_hours(world: World) -> None:
     gate = world.gate()
     with capture_logs() as logs:
         ask(gate, EMPTY)
@@ -872,7 +872,7 @@ def test_a_refusal_like_that_of_a_key_is_doubted_at_once_where_others_pass(world
     assert not gate.state().due
 
 
-def test_a_firewalls_page_for_one_recording_alone_makes_nobody_wait(world: World) -> None:
+def test_a_firewalls_page_for_one_recording_alone_does_not_make_others_wait(world: World) -> None:
     """All others waited for five minutes each time, and it spent no attempt."""
     page = PassingError("a firewall's page", reason="challenge", crowded=True, retry_after=300.0)
     gate = world.gate()
@@ -898,7 +898,7 @@ MADE_SO = [
 
 
 @pytest.mark.parametrize(("error", "count"), MADE_SO)
-def test_files_of_one_folder_hold_nobody_as_long_as_another_one_has_requests(
+def test_files_of_one_folder_do_not_hold_the_queue_while_another_folder_has_requests(
     world: World, error: JobError, count: int
 ) -> None:
     gate = world.gate(concurrency=4, folders=2)
@@ -958,7 +958,7 @@ def test_a_ticket_for_which_there_is_no_job_says_that_nobody_is_about_to_probe(w
     assert gate.admit(timeout=0.0) is not None
 
 
-def test_no_server_is_asked_early_that_many_files_failed_on(world: World) -> None:
+def test_a_server_that_many_files_failed_on_is_not_probed_before_a_probe_is_due(world: World) -> None:
     gate = world.gate(concurrency=4)
     fail_on(gate)
     tickets = 0
@@ -981,7 +981,7 @@ def test_no_server_is_asked_early_that_many_files_failed_on(world: World) -> Non
         [PassingError("failed", reason="server", retry_after=600.0)] * 8,
     ],
 )
-def test_there_is_no_early_probe_if_files_are_not_at_fault_or_the_server_asked_to_wait(
+def test_no_probe_is_made_before_it_is_due_if_files_are_not_at_fault_or_the_server_asked_to_wait(
     world: World, errors: list[JobError]
 ) -> None:
     gate = world.gate(concurrency=4)
@@ -1003,7 +1003,7 @@ def test_a_failure_that_only_another_encoding_may_meet_ends_no_outage(world: Wor
     assert gate.state().status is GateStatus.HELD
 
 
-def test_files_that_failed_while_others_passed_hold_nobody_any_more(world: World) -> None:
+def test_files_that_failed_while_others_passed_no_longer_hold_the_queue(world: World) -> None:
     gate = world.gate(concurrency=4)
     fail_on(gate)
     admitted(gate)
@@ -1015,7 +1015,7 @@ def test_files_that_failed_while_others_passed_hold_nobody_any_more(world: World
     assert gate.state().status is GateStatus.OPEN
 
 
-def test_a_server_that_nobody_has_passed_for_long_is_held_for_them_too(world: World) -> None:
+def test_a_server_at_which_nothing_has_passed_for_long_is_held_because_of_such_files_too(world: World) -> None:
     gate = world.gate(concurrency=4)
     for path in BAD:
         ask(gate, FAILED, path=path)

@@ -53,7 +53,7 @@ def test_two_unreadable_answers_about_the_only_file_hold_the_queue(world: World)
     assert gate.paid_seconds == 2.0
 
 
-def test_a_third_request_is_not_made_by_the_next_probe_nor_by_another_life(world: World) -> None:
+def test_a_third_request_is_made_neither_by_the_next_probe_nor_after_a_restart(world: World) -> None:
     gate = world.gate()
     for _ in range(2):
         asked(gate, garbled())
@@ -104,7 +104,7 @@ def test_where_others_get_readable_answers_the_file_fails_without_a_third_reques
     assert gate.state().status is GateStatus.OPEN
 
 
-def test_readable_answers_of_a_former_life_count(world: World) -> None:
+def test_readable_answers_from_before_a_restart_count(world: World) -> None:
     asked(world.gate(), None, path=b"good", sound="good")
     gate = world.gate()
 
@@ -260,7 +260,7 @@ def test_a_sound_that_is_read_again_in_vain_is_asked_for_twice(world: World) -> 
 
 
 @pytest.mark.parametrize("error", [FileError("undecodable"), SourceError("unreadable")])
-def test_a_file_that_cannot_be_measured_is_no_matter_of_the_server(world: World, error: JobError) -> None:
+def test_a_file_that_cannot_be_measured_does_not_count_against_the_server(world: World, error: JobError) -> None:
     gate = world.gate(concurrency=4)
 
     outcomes = [Rereading(gate, error, path=b"%d" % number).go_on() for number in range(9)]

@@ -383,7 +383,7 @@ def test_a_history_of_weeks_keeps_every_limit_and_ends_with_an_open_gate(
         max_size=15,
     ),
 )
-def test_no_sound_is_asked_for_again_after_two_answers_that_cannot_be_read_unless_a_person_wants_it(
+def test_no_sound_is_asked_for_again_after_two_garbled_answers_unless_a_person_wants_it(
     seed: int, stretches: list[tuple[str, float, int, str]]
 ) -> None:
     files = [b"%d" % number for number in range(6)]

@@ -215,7 +215,7 @@ def test_what_was_bought_or_may_have_been_counts_and_nothing_else(
 
 
 @pytest.mark.parametrize("bought", [True, False])
-def test_what_is_in_flight_is_waited_for_before_the_day_is_called_spent(world: World, bought: bool) -> None:  # noqa: FBT001 - a case
+def test_requests_in_flight_are_waited_for_before_the_daily_limit_counts_as_reached(world: World, bought: bool) -> None:  # noqa: FBT001 - a case
     gate = world.gate(daily_minutes=10)
     first = entered(gate, seconds=500.0)
     second = in_queue(gate, seconds=200.0)
@@ -357,7 +357,7 @@ def test_what_a_full_disk_kept_from_being_written_stays_with_its_day(world: Worl
     assert world.memory.bought["h/v1", "2026-09-21"] == 600.0
 
 
-def test_whoever_waits_over_midnight_is_not_measured_by_the_day_before(world: World) -> None:
+def test_a_wait_over_midnight_counts_on_the_new_day(world: World) -> None:
     gate = world.gate(daily_minutes=10, concurrency=1)
     first = entered(gate, seconds=600.0)
     second = in_queue(gate, seconds=600.0)
@@ -531,7 +531,7 @@ def test_a_probe_buys_no_more_than_the_day_allows(world: World) -> None:
     assert ask(gate, seconds=60.0) is None
 
 
-def test_a_limit_that_was_raised_after_the_wish_leaves_no_outcome_behind(world: World) -> None:
+def test_a_limit_that_was_raised_after_the_request_leaves_no_outcome_behind(world: World) -> None:
     """`watcher resume` said "it is still held" where it looked between the new settings and the first request."""
     gate = world.gate(daily_minutes=1)
     ask(gate, seconds=60.0)

@@ -51,7 +51,7 @@ def buy(budget: Budget, seconds: float, now: float = NOON) -> None:
     budget.flush()
 
 
-def test_without_a_limit_everything_fits_and_is_counted_all_the_same() -> None:
+def test_without_a_limit_everything_fits_and_is_counted_nevertheless() -> None:
     memory = Memory()
     budget = limited(memory)
 

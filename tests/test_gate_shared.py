@@ -358,7 +358,7 @@ def test_a_probe_keeps_to_the_fleets_limits(fleet: Fleet) -> None:
     eventually(lambda: one.status is GateStatus.OPEN)
 
 
-def test_who_comes_with_another_key_is_not_held(fleet: Fleet) -> None:
+def test_a_host_with_another_key_is_not_held(fleet: Fleet) -> None:
     one, other, same = fleet.host("one"), fleet.host("two", party="others"), fleet.host("three")
     one.ask(KEY)
     eventually(lambda: same.status is GateStatus.HELD)
@@ -380,7 +380,7 @@ def test_a_host_that_is_given_another_key_leaves_the_hold_to_those_with_the_form
     assert two.gate.state().reason == "key"
 
 
-def test_who_waits_for_nothing_asks_for_nothing(fleet: Fleet) -> None:
+def test_a_host_without_waiting_requests_requests_nothing(fleet: Fleet) -> None:
     one, two = (fleet.host(name, concurrency=2, fleet_concurrency=1) for name in ("one", "two"))
     one.enter()
     (waits,) = two.visit()
@@ -395,7 +395,7 @@ def test_who_waits_for_nothing_asks_for_nothing(fleet: Fleet) -> None:
     eventually(lambda: limits.wait(time.monotonic()) > 1.0)
 
 
-def test_an_outage_is_not_believed_by_who_has_answers(fleet: Fleet) -> None:
+def test_an_outage_reported_by_others_is_ignored_by_a_host_that_gets_answers(fleet: Fleet) -> None:
     one, two, idle = (fleet.host(name) for name in ("one", "two", "three"))
     assert two.ask() is None
     for number in range(8):

@@ -53,7 +53,7 @@ def test_one_place_more_is_tried_the_sooner_the_less_it_costs(*, all_wait: bool,
     assert limits[-2:] == [4, 5]
 
 
-def test_a_failed_trial_doubles_the_wait_for_the_next() -> None:
+def test_a_failed_try_of_one_more_place_doubles_the_wait_for_the_next() -> None:
     window = ConcurrencyWindow(8)
     epoch = window.epoch
     for staying in range(7, 3, -1):
@@ -162,7 +162,7 @@ def test_after_a_hold_places_come_back_one_by_one() -> None:
     assert limits == [1, 2, 3, 4, 4]
 
 
-def test_late_refusals_of_a_burst_during_a_trial_leave_one_place() -> None:
+def test_late_refusals_of_a_burst_while_one_more_place_is_tried_leave_one_place() -> None:
     window = ConcurrencyWindow(2)
 
     def refuse_late(times: int) -> None:

@@ -37,7 +37,7 @@ def is_greedy(received: Received) -> bool:
     return received.field("prompt") == GREEDY
 
 
-def test_recordings_that_take_for_ever_leave_a_worker_of_each_kind_for_others(
+def test_recordings_that_take_forever_leave_a_worker_of_each_kind_for_others(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     greedy, modest = folders
@@ -101,7 +101,7 @@ def hollow(path: Path, *, behind: int, rate: int = 8_000) -> Path:
     return path
 
 
-def test_files_that_a_server_refuses_without_a_word_hold_nobody_elses(
+def test_files_refused_without_a_reason_do_not_hold_files_of_other_folders(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     greedy, modest = folders

@@ -70,7 +70,7 @@ def test_the_job_is_one_line_for_shell_scripts(tmp_path: Path) -> None:
     assert (tmp_path / "out").read_text() == '{"job": 1}'
 
 
-def test_a_hook_that_does_not_read_holds_nobody_up() -> None:
+def test_a_hook_that_does_not_read_delays_nothing_else() -> None:
     assert run("true", payload="x" * 5_000_000)[0].ok
 
 
@@ -81,7 +81,7 @@ def test_no_shell_reads_the_arguments(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["$(id); `id` *"]
 
 
-def test_a_failing_hook_is_told_with_what_it_said() -> None:
+def test_a_failing_hook_is_reported_with_what_it_said() -> None:
     ran, events = python("import sys; print('one'); print('two', file=sys.stderr); sys.exit(3)")
 
     assert ran == HookResult("exit", 3)
@@ -173,7 +173,7 @@ def test_a_child_that_stays_behind_is_not_waited_for(tmp_path: Path) -> None:
     os.kill(int(pid.read_text()), signal.SIGKILL)
 
 
-def test_a_child_that_stays_behind_and_talks_is_not_listened_to_for_ever(tmp_path: Path) -> None:
+def test_a_child_that_stays_behind_and_talks_is_not_listened_to_forever(tmp_path: Path) -> None:
     pid = tmp_path / "pid"
 
     ran, _ = run("sh", "-c", f"yes & echo $! > '{pid}'")

@@ -90,7 +90,7 @@ def test_a_mount_that_hangs_from_the_start_stalls_its_own_folder_and_nothing_els
     assert problem["message"] == SILENT
 
 
-def test_a_mount_that_begins_to_hang_is_reported_and_the_daemon_reloads_and_stops_all_the_same(
+def test_a_mount_that_begins_to_hang_is_reported_and_the_daemon_reloads_and_stops_nevertheless(
     tmp_path: Path, local: Path, share: Mount, options: list[str | Path]
 ) -> None:
     state = tmp_path / "state"
@@ -297,7 +297,7 @@ def test_a_mount_that_hangs_below_a_local_folder_stalls_that_folder_alone(tmp_pa
         assert running.stop() == 0
 
 
-def test_a_link_to_a_mount_that_hangs_in_the_place_of_a_folder_with_notes_stalls_nobody(
+def test_a_link_to_a_mount_that_hangs_in_the_place_of_a_folder_with_notes_delays_nothing_else(
     tmp_path: Path, local: Path
 ) -> None:
     """Whoever may write into a folder makes such a link, and not only to mounts that lie in watched folders."""

@@ -210,7 +210,7 @@ def test_han_text_without_blanks_is_joined_by_its_characters() -> None:
     assert "。" in joined.text
 
 
-def test_a_transcript_without_times_stays_one_and_bears_its_pieces_bounds() -> None:
+def test_a_transcript_without_times_stays_one_and_has_its_pieces_bounds() -> None:
     joined = join([part(0, 600, Segment("one", 0, 0), timed=False), part(600, 900, Segment("two", 1, 2))], duration=900)
 
     assert not joined.timed
@@ -276,7 +276,7 @@ def named(*parts: PieceTranscript) -> list[str]:
     return [segment.speaker for segment in joined.segments]
 
 
-def test_speakers_of_pieces_that_share_nothing_are_told_apart_by_the_piece() -> None:
+def test_speakers_of_pieces_that_share_nothing_are_distinguished_by_the_piece() -> None:
     parts = [part(0, 600, voice(1, 2, "A")), part(600, 900, voice(1, 2, "A"))]
 
     assert named(*parts) == ["1-A", "2-A"]
@@ -304,7 +304,7 @@ def test_where_all_speakers_are_known_from_one_piece_their_names_stay_plain() ->
     assert not in_doubt([first, second, third])
 
 
-def test_a_speaker_whom_the_server_was_told_of_and_a_new_one_are_told_apart() -> None:
+def test_a_speaker_with_a_sample_and_a_new_one_are_distinguished() -> None:
     first = part(0, 100, voice(1, 2, "A", "one"))
     second = replace(part(200, 300, voice(1, 2, "known", "two"), voice(3, 4, "A", "three")), known={"known": "A"})
 

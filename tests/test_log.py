@@ -32,11 +32,11 @@ def test_json_lines_begin_with_time_level_and_event() -> None:
 @pytest.mark.parametrize(
     ("level", "priority"), [("error", "<3>"), ("warning", "<4>"), ("info", "<6>"), ("critical", "<2>")]
 )
-def test_under_the_journal_each_line_bears_its_priority(level: str, priority: str) -> None:
+def test_under_the_journal_each_line_has_its_priority(level: str, priority: str) -> None:
     assert written(level, options=LogOptions(format="journal")).startswith(priority + "{")
 
 
-def test_every_line_of_a_traceback_bears_the_priority_too() -> None:
+def test_every_line_of_a_traceback_has_the_priority_too() -> None:
     stream = io.StringIO()
     configure(LogOptions(format="journal"), stream=stream)
     try:

@@ -74,7 +74,7 @@ def test_a_recording_is_named_by_its_name(name: str, keys: dict[str, Any], said:
         (40, 7500.0, 0, "40 recordings, 2 h 05 min"),
     ],
 )
-def test_what_is_there_at_the_first_start_is_told_with_its_true_length(
+def test_what_is_there_at_the_first_start_is_reported_with_its_true_length(
     files: int, seconds: float, untimed: int, said: str
 ) -> None:
     keys: dict[str, Any] = {
@@ -88,7 +88,7 @@ def test_what_is_there_at_the_first_start_is_told_with_its_true_length(
     assert shown("folder.backlog", path=b"/srv/in", **keys) == f"found: /srv/in ({said})"
 
 
-def test_what_the_backlog_costs_is_told_as_the_most_that_it_may_be() -> None:
+def test_what_the_backlog_costs_is_reported_as_the_most_that_it_may_be() -> None:
     keys: dict[str, Any] = {"files": 1, "seconds": 60.0, "untimed": 0, "left_alone": False, "most_cost": 0.5}
 
     said = shown("folder.backlog", path=b"/srv/in", **keys)
@@ -131,7 +131,7 @@ def test_where_something_is_wrong_the_whole_path_stands_with_reason_and_remedy()
     )
 
 
-def test_how_long_the_ledger_was_waited_for_is_told_with_its_unit() -> None:
+def test_how_long_the_ledger_was_waited_for_is_reported_with_its_unit() -> None:
     assert shown("service.resumed", waited=15.919) == "the ledger takes changes again (after 16 s)"
 
 
@@ -207,7 +207,7 @@ def test_a_pause_says_what_the_server_said_and_who_chose_how_long_it_is() -> Non
     assert "asked for" not in in_journal({"event": "gate.paused", "asked_by_server": False, **facts})
 
 
-def test_every_event_is_a_sentence_whatever_it_bears() -> None:
+def test_every_event_is_a_sentence_whatever_its_keys() -> None:
     times = {"until": "2026-01-02T03:04:05Z", "retry_at": "2026-01-02T03:04:05Z"}
     for name in logged_events():
         full = sentence({"event": name, "level": "info", **times})
@@ -239,7 +239,7 @@ def test_the_same_event_has_all_its_keys_in_json() -> None:
     assert json.loads(stream.getvalue())["kind"] == "srt"
 
 
-def test_what_a_server_leaves_out_is_told_by_its_consequence() -> None:
+def test_what_a_server_leaves_out_is_reported_by_its_consequence() -> None:
     less = {"asked": "verbose_json+word+segment", "reason": "ignored", "model": "whisper-1"}
     said = "the server gives no times of words: captions are timed by sentences"
 

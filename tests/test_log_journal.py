@@ -174,7 +174,7 @@ def test_and_the_journal_is_tried_again_with_the_next(journald: Journald, stderr
     back.close()
 
 
-def test_a_journal_that_does_not_read_costs_entries_and_is_told_how_many(journald: Journald) -> None:
+def test_a_journal_that_does_not_read_costs_entries_and_is_reported_how_many(journald: Journald) -> None:
     journal = Journal(journald.address, patience=0.01)
     taken = 0
     # The queue of a datagram socket is short (net.unix.max_dgram_qlen), and one of the two waits for it.

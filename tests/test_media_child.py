@@ -125,7 +125,7 @@ def test_no_more_pieces_are_made_than_granted(tmp_path: Path, order: Order) -> N
         assert thread.is_alive()
 
 
-def test_planned_pieces_are_made_again_and_a_wrong_plan_is_told(tmp_path: Path, order: Order) -> None:
+def test_planned_pieces_are_made_again_and_a_wrong_plan_is_reported(tmp_path: Path, order: Order) -> None:
     path = sounds.encode(sounds.speech(60.0), tmp_path / "talk.wav")
     cuts = tuple(message.cut for message in told(path, order) if isinstance(message, Made))
 
@@ -156,7 +156,7 @@ def test_a_server_that_takes_next_to_nothing_is_no_use(tmp_path: Path, order: Or
     assert (failed.kind, failed.reason) == ("file", "limits")
 
 
-def test_what_is_no_recording_is_told(tmp_path: Path, order: Order) -> None:
+def test_what_is_no_recording_is_reported(tmp_path: Path, order: Order) -> None:
     path = tmp_path / "talk.wav"
     path.write_bytes(b"nothing of the kind" * 100)
 
@@ -167,7 +167,7 @@ def test_what_is_no_recording_is_told(tmp_path: Path, order: Order) -> None:
     assert failed.hint
 
 
-def test_a_spool_that_cannot_be_written_is_told(tmp_path: Path, order: Order) -> None:
+def test_a_spool_that_cannot_be_written_is_reported(tmp_path: Path, order: Order) -> None:
     path = sounds.encode(sounds.speech(10.0), tmp_path / "talk.wav")
 
     failed = told(path, replace(order, spool=str(tmp_path / "gone")))[-1]
@@ -191,7 +191,7 @@ def test_memory_that_does_not_suffice_is_the_files_fault(
     assert (failed.kind, failed.reason) == ("file", "limits")
 
 
-def test_the_unforeseen_is_told_with_its_traceback(
+def test_the_unforeseen_is_reported_with_its_traceback(
     tmp_path: Path, order: Order, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object, **__: object) -> None:

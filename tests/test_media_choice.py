@@ -85,7 +85,7 @@ def test_joined_streams_promise_the_length_of_all_and_are_heard_in_full_at_whate
     assert codes(recording) == []
 
 
-def test_what_follows_a_wav_and_is_none_is_told_as_not_heard(tmp_path: Path) -> None:
+def test_what_follows_a_wav_and_is_none_is_reported_as_not_heard(tmp_path: Path) -> None:
     path = sounds.encode(sounds.speech(3.0), tmp_path / "talk.wav")
     with path.open("ab") as file:
         file.write(b"\xff\x12" * 500)
@@ -186,7 +186,7 @@ def test_a_default_track_with_sound_is_heard_however_late_it_comes(tmp_path: Pat
     assert codes(recording) == ["tracks_left_out"]
 
 
-def test_what_a_files_tags_say_is_told_of_in_few_words(tmp_path: Path) -> None:
+def test_what_a_files_tags_say_is_reported_in_few_words(tmp_path: Path) -> None:
     """The tag of a language, of any length, stood in the log, in the warning and in the result."""
     path = sounds.tracks(
         tmp_path / "cam.mka",
@@ -318,7 +318,7 @@ def test_a_channel_is_chosen(tmp_path: Path) -> None:
     assert codes(recording) == []
 
 
-def test_a_channel_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_channel_that_is_not_there_is_reported(tmp_path: Path) -> None:
     path = sounds.encode(np.stack([LOW, HIGH], axis=1), tmp_path / "two.wav")
 
     found, recording = heard(path, SoundChoice(channel=3))

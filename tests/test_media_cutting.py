@@ -614,9 +614,7 @@ def test_a_child_that_has_made_its_last_stretch_does_nothing_more(
         assert piece.path.stat().st_size == piece.size
 
 
-def test_a_child_that_never_listens_keeps_nobody_from_anything_else(
-    file: Path, spool: Path, child_runs: Instead
-) -> None:
+def test_a_child_that_never_reads_does_not_block_other_work(file: Path, spool: Path, child_runs: Instead) -> None:
     """Once its socket was full, whoever told it of room for another piece waited for ever, and all others with it."""
     made = "{'v': 3, 'is': 'made', 'overlap': 0, 'file': str(n % 3), 'size': 1, 'cut': cut}"
     cut = "{'index': n, 'start': n * 16000, 'end': (n + 1) * 16000, 'digest': '0' * 64}"
@@ -683,9 +681,7 @@ def test_a_child_that_only_says_that_it_lives_is_given_up(file: Path, spool: Pat
     assert failure(file, spool, clock=lambda: float(next(looks))) == (PassingError, "stalled")
 
 
-def test_a_line_that_comes_byte_by_byte_keeps_nobody_from_anything_else(
-    file: Path, spool: Path, child_runs: Instead
-) -> None:
+def test_a_line_that_comes_byte_by_byte_does_not_block_other_work(file: Path, spool: Path, child_runs: Instead) -> None:
     """Nothing was looked at until the line had its end, which never came."""
     drip = "import time; [(line.sendall(b'x'), time.sleep(0.02)) for _ in range(1000)]"
     child_runs(drip)

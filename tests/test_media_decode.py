@@ -396,7 +396,7 @@ def test_a_codec_that_nobody_knows_is_said(tmp_path: Path) -> None:
     assert refused(path).reason == "unsupported"
 
 
-def test_a_track_that_nobody_can_decode_is_named_all_the_same() -> None:
+def test_a_track_that_cannot_be_decoded_is_named_too() -> None:
     assert described(SimpleNamespace(codec_context=None)) == "unknown format"  # type: ignore[arg-type]  # no decoder
 
 

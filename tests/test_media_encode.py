@@ -11,7 +11,7 @@ from support import sounds
 from watcher.media.encode import encode
 
 
-def test_flac_gives_back_every_sample_and_bears_its_length(tmp_path: Path) -> None:
+def test_flac_gives_back_every_sample_and_has_its_length(tmp_path: Path) -> None:
     sound = sounds.speech(7.3)
     path = tmp_path / "piece.flac"
 

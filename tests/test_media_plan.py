@@ -82,7 +82,7 @@ def test_without_a_gap_pieces_follow_each_other_sample_by_sample() -> None:
     assert [span.overlap for span in spans] == [0] * len(spans)
 
 
-def test_each_span_bears_its_index_its_place_and_the_digest_of_its_samples() -> None:
+def test_each_span_has_its_index_its_place_and_the_digest_of_its_samples() -> None:
     sound = talk(100.0)
 
     spans, _ = plan(sound, rules(30))

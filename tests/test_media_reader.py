@@ -87,7 +87,7 @@ with open(path, "wb") as file:
         assert caught.value.reason == "limits"
 
 
-def test_a_recording_of_a_day_is_told_of_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_recording_of_a_day_is_reported_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     what = """
 line.sendall(b'{"v":3,"is":"progress","samples":1382400000}\\n')
 line.sendall(json.dumps({"v": 3, "is": "ended", "seconds": 86400, "content": "0" * 64, "warnings": [], "stream": "",

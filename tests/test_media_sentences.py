@@ -39,7 +39,7 @@ SAID: dict[str, list[tuple[object, ...]]] = {
 }
 
 
-def test_every_sentence_is_told_here() -> None:
+def test_every_sentence_is_reported_here() -> None:
     assert {name for name, value in vars(sentences).items() if isinstance(value, Sentence)} == set(SAID)
 
 

@@ -65,7 +65,7 @@ def test_a_recording_that_is_reached_through_two_links_is_one_recording(
     assert watcher("again", links[1] / "a.wav")[1]["data"]["again"] == [str(path)]
 
 
-def test_outputs_that_came_back_are_told_as_worked_on_again_also_where_the_recording_was_touched(
+def test_outputs_that_came_back_are_reported_as_worked_on_again_also_where_the_recording_was_touched(
     watcher: Commands,
 ) -> None:
     path = recording(watcher.folder / "a.wav")

@@ -140,7 +140,7 @@ def test_an_error_in_a_200_that_says_nothing_of_the_server_is_answered_like_a_ba
     assert asked[200][-1] == "audio/flac"
 
 
-def test_what_the_server_has_against_one_file_is_no_matter_of_the_others(tmp_path: Path) -> None:
+def test_a_refusal_of_one_file_does_not_stop_the_others(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     for name, language in (("good", "en"), ("fails", "de"), ("unknown", "haw")):
         (folder / name).mkdir(parents=True)

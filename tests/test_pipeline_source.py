@@ -69,7 +69,7 @@ def written_to(path: Path) -> None:
         (written_to, ChangedError),
     ],
 )
-def test_another_file_or_none_in_its_place_is_told(
+def test_another_file_or_none_in_its_place_is_reported(
     befalls: Callable[[Path], None], kind: type[JobError], talk: Path
 ) -> None:
     job = job_of(talk, root=talk.parent.parent)

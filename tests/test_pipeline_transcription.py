@@ -153,7 +153,7 @@ def test_no_recording_is_paid_for_again_in_each_attempt(tmp_path: Path) -> None:
         assert server.bought > before
 
 
-def test_what_earlier_attempts_bought_is_told_with_the_result(tmp_path: Path) -> None:
+def test_what_earlier_attempts_bought_is_reported_with_the_result(tmp_path: Path) -> None:
     """What may be charged for does, too: the third answer never came."""
     sent: list[float] = []
 
@@ -230,7 +230,7 @@ def test_of_a_recording_that_was_heard_as_a_whole_no_single_cuts_are_kept(tmp_pa
         assert [made.ledger.answers.cuts(*key) for key in set(kept)] == [()]
 
 
-def test_of_how_many_pieces_a_recording_has_the_estimate_is_told_from_the_first_on(tmp_path: Path) -> None:
+def test_of_how_many_pieces_a_recording_has_the_estimate_is_reported_from_the_first_on(tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
     path = speechlike(tmp_path / "talk.wav", seconds=150)
     with scene(lambda _: ANSWER, tmp_path, MediaOptions(pieces="fixed", piece_seconds=30), places=2) as (made, _):

@@ -62,7 +62,7 @@ def test_another_place_is_not_concerned(mount: threading.Event) -> None:
     assert reach.ask_all({b"/a": mount.wait, b"/b": lambda: True}, seconds=0.5)[b"/b"] is True
 
 
-def test_of_many_places_the_silent_ones_are_told(mount: threading.Event) -> None:
+def test_of_many_places_the_silent_ones_are_reported(mount: threading.Event) -> None:
     answers = reach.ask_all({b"/a": mount.wait, b"/b": lambda: True}, seconds=0.5)
 
     assert isinstance(answers[b"/a"], SilentError)

@@ -25,7 +25,9 @@ from watcher.service.advice import HoldAdvice, RunContext, place_of
 from watcher.service.plan import endpoint_of
 
 
-def test_a_wrong_key_is_cured_by_another_one_in_the_settings_and_resume_and_the_outcome_is_told(tmp_path: Path) -> None:
+def test_a_wrong_key_is_cured_by_another_one_in_the_settings_and_resume_and_the_outcome_is_reported(
+    tmp_path: Path,
+) -> None:
     folder, state, settings = tmp_path / "in", tmp_path / "state", tmp_path / "watcher.toml"
     folder.mkdir()
     source = recording(folder / "talk.wav")
@@ -88,7 +90,7 @@ def test_a_wrong_key_is_cured_by_another_one_in_the_settings_and_resume_and_the_
     assert (read[0], read[1]["settings_refused"]) == (0, None)
 
 
-def test_a_limit_of_the_operators_own_is_told_by_all_commands_where_an_old_hold_cannot_be_probed_for_it(
+def test_a_limit_of_the_operators_own_is_reported_by_all_commands_where_an_old_hold_cannot_be_probed_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     empty = False
@@ -179,7 +181,7 @@ def test_a_daemon_that_has_only_just_started_is_waited_for(
     assert (code, document["data"]["outcome"]) == (0, "open")
 
 
-def test_a_pause_is_told_in_the_place_of_the_refusal_that_another_model_has_ended(tmp_path: Path) -> None:
+def test_a_pause_is_reported_in_the_place_of_the_refusal_that_another_model_has_ended(tmp_path: Path) -> None:
     folder, state, settings = tmp_path / "in", tmp_path / "state", tmp_path / "watcher.toml"
     folder.mkdir()
     recording(folder / "talk.wav")
@@ -260,7 +262,7 @@ def test_the_remedy_for_a_wrong_key_is_the_way_by_which_the_key_came_to_the_proc
     )
 
 
-def test_other_remedies_name_the_command_that_works_here_and_a_batch_is_told_of_no_daemon(tmp_path: Path) -> None:
+def test_other_remedies_name_the_command_that_works_here_and_a_batch_is_reported_no_daemon(tmp_path: Path) -> None:
     hint, settings = "top up the account or raise its limit, then watcher resume", config(tmp_path)
 
     told = {place: HoldAdvice(place, "/opt/bin/watcher").about("quota", hint, settings) for place in RunContext}
@@ -275,7 +277,7 @@ def test_other_remedies_name_the_command_that_works_here_and_a_batch_is_told_of_
     }
 
 
-def test_a_service_is_told_from_a_terminal_and_a_users_from_the_systems() -> None:
+def test_a_service_is_reported_from_a_terminal_and_a_users_from_the_systems() -> None:
     places = [
         place_of(Surroundings.of(environ))
         for environ in (

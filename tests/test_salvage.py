@@ -132,7 +132,7 @@ def test_a_spoilt_log_beside_the_file_costs_nothing_either(scene: Scene) -> None
     goes_on(scene)
 
 
-def test_damage_that_is_met_at_work_ends_the_daemon_and_the_next_start_mends_it(scene: Scene) -> None:
+def test_damage_found_at_work_ends_the_daemon_and_the_next_start_repairs_it(scene: Scene) -> None:
     with scene.start() as running:
         running.await_event("service.ready")
         scene.spoil(range(1, scene.ledger.stat().st_size // _PAGE))
@@ -163,7 +163,7 @@ def test_whoever_only_looks_says_what_is_wrong_and_touches_nothing(scene: Scene)
 
 
 @pytest.mark.slow
-def test_a_batch_mends_it_as_well(scene: Scene) -> None:
+def test_a_batch_repairs_it_too(scene: Scene) -> None:
     scene.spoil()
 
     done = invoke("once", *scene.words(), environ=ENVIRON)

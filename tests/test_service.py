@@ -700,7 +700,7 @@ def test_copies_that_arrive_together_cost_one_request(start: Start, folder: Path
     assert (folder / "three.txt").read_text().strip() == said(source)
 
 
-def test_captions_that_no_layout_can_make_readable_are_told(start: Start, folder: Path) -> None:
+def test_captions_that_no_layout_can_make_readable_are_reported(start: Start, folder: Path) -> None:
     hasty = answer("This is said so fast that nobody could read it.")
     with serving(lambda _asked: hasty) as server, start(server) as running:
         recording(folder / "talk.wav")

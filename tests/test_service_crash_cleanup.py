@@ -47,7 +47,7 @@ def crashing(directory: Path, clock: Clock) -> SqliteLedger:
     return ledger
 
 
-def test_what_was_set_aside_is_told_once_and_looked_for_now_and_then(tmp_path: Path) -> None:
+def test_what_was_set_aside_is_reported_once_and_looked_for_now_and_then(tmp_path: Path) -> None:
     clock = Clock()
     ledger = crashing(tmp_path, clock)
     teller = Teller(ledger)

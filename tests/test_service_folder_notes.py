@@ -62,7 +62,7 @@ def pauses(ledger: Ledger, monotonic: Callable[[], float] | None = None) -> Paus
 # While a hold lasts.
 
 
-def test_a_hold_is_told_in_every_root_after_an_hour_and_taken_back(ledger: Ledger, roots: list[Path]) -> None:
+def test_a_hold_is_reported_in_every_root_after_an_hour_and_taken_back(ledger: Ledger, roots: list[Path]) -> None:
     notes = pauses(ledger)
 
     notes.step(GateState(GateStatus.HELD, NOW - 3599, "account", "no", "yes"), named(roots))
@@ -123,7 +123,7 @@ def test_a_former_run_s_notes_go_also_where_no_root_is_any_more(ledger: Ledger, 
     assert with_note(roots) == []
 
 
-def test_a_root_that_takes_no_note_is_told_once_and_tried_again(ledger: Ledger, roots: list[Path]) -> None:
+def test_a_root_that_takes_no_note_is_reported_once_and_tried_again(ledger: Ledger, roots: list[Path]) -> None:
     monotonic = Monotonic()
     notes = pauses(ledger, monotonic)
     shutil.rmtree(roots[0])
@@ -147,7 +147,9 @@ def test_switched_off_notes_go_in_the_middle_of_a_hold(ledger: Ledger, roots: li
     assert with_note(roots) == []
 
 
-def test_another_reason_is_told_and_a_note_that_a_person_deleted_stays_away(ledger: Ledger, roots: list[Path]) -> None:
+def test_another_reason_is_reported_and_a_note_that_a_person_deleted_stays_away(
+    ledger: Ledger, roots: list[Path]
+) -> None:
     notes = pauses(ledger)
     notes.step(HELD, named(roots))
     (roots[0] / PAUSE).unlink()
@@ -198,7 +200,7 @@ def folders(ledger: Ledger, roots: list[Path]) -> Folders:
     return Folders(ledger, roots)
 
 
-def test_broken_settings_get_a_note_in_each_folder_and_lose_it_when_they_are_mended(
+def test_broken_settings_get_a_note_in_each_folder_and_lose_it_when_they_are_corrected(
     folders: Folders, roots: list[Path]
 ) -> None:
     (roots[0] / "a").mkdir()
@@ -218,7 +220,7 @@ def test_broken_settings_get_a_note_in_each_folder_and_lose_it_when_they_are_men
     assert [(folder / BROKEN).exists() for folder in (roots[0], roots[0] / "a", roots[1])] == [False, True, False]
 
 
-def test_what_is_mended_without_a_word_is_noticed_at_the_next_review(folders: Folders, roots: list[Path]) -> None:
+def test_what_is_corrected_without_a_word_is_noticed_at_the_next_review(folders: Folders, roots: list[Path]) -> None:
     path = folders.write(roots[0], "nonsense")
     folders.notes.step()
     path.write_text("")
@@ -229,7 +231,7 @@ def test_what_is_mended_without_a_word_is_noticed_at_the_next_review(folders: Fo
     assert not (roots[0] / BROKEN).exists()
 
 
-def test_a_note_of_a_former_run_goes_when_its_settings_are_mended_meanwhile(
+def test_a_note_of_a_former_run_goes_when_its_settings_are_corrected_meanwhile(
     folders: Folders, roots: list[Path]
 ) -> None:
     path = folders.write(roots[0], "nonsense")
@@ -289,7 +291,7 @@ def test_switched_off_there_are_no_notes_beside_settings(folders: Folders, roots
     assert not (roots[0] / BROKEN).exists()
 
 
-def test_a_folder_that_takes_no_note_is_told_once(
+def test_a_folder_that_takes_no_note_is_reported_once(
     folders: Folders, roots: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
@@ -339,7 +341,9 @@ def test_a_folder_full_of_broken_settings_takes_no_note_from_another_and_what_is
     assert (roots[0] / BROKEN).exists()
 
 
-def test_a_directory_that_comes_back_mended_loses_its_note(folders: Folders, roots: list[Path], tmp_path: Path) -> None:
+def test_a_directory_that_comes_back_corrected_loses_its_note(
+    folders: Folders, roots: list[Path], tmp_path: Path
+) -> None:
     directory, away = roots[0] / "a", tmp_path / "away"
     directory.mkdir()
     path = folders.write(directory, "nonsense")
@@ -366,7 +370,7 @@ def test_a_folder_does_not_wait_for_the_thousands_of_another(folders: Folders, r
     assert (roots[1] / BROKEN).exists()
 
 
-def test_settings_that_cannot_be_used_are_shown_until_they_are_mended(folders: Folders, roots: list[Path]) -> None:
+def test_settings_that_cannot_be_used_are_shown_until_they_are_corrected(folders: Folders, roots: list[Path]) -> None:
     path = folders.write(roots[0], "nonsense")
     folders.notes.step()
     shown = [problem.path for problem in folders.notes.problems]

@@ -206,7 +206,7 @@ def test_a_batch_whose_last_request_was_answered_after_ctrl_c_was_not_interrupte
     assert (code, document["status"], len(document["data"]["done"])) == (0, "ok", 1)
 
 
-def test_what_a_stop_gave_up_was_sent_all_the_same(watcher: Commands) -> None:
+def test_what_a_stop_gave_up_was_sent_nevertheless(watcher: Commands) -> None:
     """It said "0 s of it sent", though the server may charge for all of it."""
     over = threading.Event()
 

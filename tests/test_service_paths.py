@@ -224,7 +224,7 @@ def test_a_part_of_a_folder_is_treated_as_its_folder_says(tmp_path: Path, server
     assert len(server.asked) == 2
 
 
-def test_a_part_that_its_folder_leaves_out_is_left_and_told(tmp_path: Path, server: Server, folder: Path) -> None:
+def test_a_part_that_its_folder_leaves_out_is_left_and_reported(tmp_path: Path, server: Server, folder: Path) -> None:
     options = settings(tmp_path, server, folder, "exclude = ['raw/']")
     (folder / "raw").mkdir()
     recording(folder / "raw" / "talk.wav")

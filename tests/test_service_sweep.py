@@ -177,7 +177,7 @@ class TestSources:
 
         assert scene.history.due()
 
-    def test_a_file_that_stands_stays_known_for_ever(self, scene: Scene) -> None:
+    def test_a_file_that_stands_stays_known_forever(self, scene: Scene) -> None:
         path = scene.record("talk.wav")
 
         scene.pass_days(400)

@@ -235,7 +235,7 @@ def test_a_name_is_free_again_only_when_its_worker_has_ended(office: Office) -> 
     assert office.names() == ["worker-1", "worker-4", "worker-5", "worker-2", "worker-3"]
 
 
-def test_a_dismissed_worker_that_hangs_is_overdue_all_the_same(office: Office) -> None:
+def test_a_dismissed_worker_that_hangs_is_overdue_nevertheless(office: Office) -> None:
     office.worker_pool.resize(2)
     office.put(*"abc")
     eventually(lambda: len(office.at_work) == 3)

@@ -270,7 +270,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         (f"a = {'9' * 5_000}", "is not valid TOML"),
     ],
 )
-def test_a_wrong_value_is_told_with_key_value_and_what_would_be_right(tmp_path: Path, text: str, said: str) -> None:
+def test_a_wrong_value_is_reported_with_key_value_and_what_would_be_right(tmp_path: Path, text: str, said: str) -> None:
     file = tmp_path / "watcher.toml"
     file.write_text(text)
 
@@ -282,7 +282,7 @@ def test_a_wrong_value_is_told_with_key_value_and_what_would_be_right(tmp_path: 
     assert error.value.exit_code == 3
 
 
-def test_values_of_the_environment_and_the_command_line_are_told_as_they_were_given() -> None:
+def test_values_of_the_environment_and_the_command_line_are_reported_as_they_were_given() -> None:
     with pytest.raises(ConfigError) as error:
         load({"api": {"concurrency": "x"}}, environ={"WATCHER_API__ATTEMPTS": "0", "WATCHER_STATE__DIR": "[1]"})
 
@@ -347,7 +347,7 @@ def test_folders_come_from_the_environment_one_variable_for_each_key() -> None:
         ),
     ],
 )
-def test_what_the_environment_says_wrongly_is_told(environ: dict[str, str], said: str) -> None:
+def test_what_the_environment_says_wrongly_is_reported(environ: dict[str, str], said: str) -> None:
     with pytest.raises(ConfigError) as error:
         load(environ=environ)
 
@@ -375,7 +375,7 @@ def test_the_key_stands_in_a_file_that_any_source_may_name(tmp_path: Path) -> No
     ("content", "said"),
     [(None, "cannot be read: No such file or directory"), (b" \n", "holds no key"), (b"\xff", "it is no text")],
 )
-def test_a_key_file_without_a_key_is_told_and_the_key_of_nobody_else_is_taken(
+def test_a_key_file_without_a_key_is_reported_and_the_key_of_nobody_else_is_taken(
     tmp_path: Path, content: bytes | None, said: str
 ) -> None:
     secret = tmp_path / "secret"

@@ -248,7 +248,7 @@ def test_looks_at_a_growing_recording_back_off_although_it_changes(put: Put, tab
     assert due == time.running + 30.0
 
 
-def test_a_cut_recording_that_nobody_writes_is_taken_after_half_a_minute_and_marked(
+def test_a_cut_recording_without_a_writer_is_taken_after_half_a_minute_and_marked(
     put: Put, table: Table, time: Clock
 ) -> None:
     put("talk.wav", wave(1000, claimed=5000))
@@ -397,7 +397,7 @@ def test_a_file_beside_its_placeholder_is_waited_for(put: Put, table: Table, suf
     assert table.look("talk.wav") is not None
 
 
-def test_a_leftover_of_an_old_download_does_not_hold_up_a_whole_file_for_ever(
+def test_a_leftover_of_an_old_download_does_not_hold_up_a_whole_file_forever(
     put: Put, table: Table, time: Clock
 ) -> None:
     sibling = put("talk.wav.part", b"x")
@@ -547,7 +547,7 @@ def test_due_gives_each_waiting_file_once_and_in_order(put: Put, table: Table, t
     assert table.candidates.due(2) == []
 
 
-def test_a_due_file_nobody_looks_at_is_known_as_neglected(put: Put, table: Table, time: Clock) -> None:
+def test_a_due_file_without_a_look_counts_as_neglected(put: Put, table: Table, time: Clock) -> None:
     path = os.fsencode(put("talk.mp3", b"x" * 1000))
     table.look("talk.mp3")
     time.advance(1.0)
@@ -671,7 +671,7 @@ def test_the_table_has_an_end_and_what_is_beyond_is_met_again(
     assert table.reason("2.mp3") is WaitReason.SETTLING
 
 
-def test_a_wait_is_told_once_per_reason_and_not_when_it_is_over_in_a_moment(
+def test_a_wait_is_reported_once_per_reason_and_not_when_it_is_over_in_a_moment(
     put: Put, table: Table, time: Clock, no_leases: None
 ) -> None:
     log = Log()
@@ -687,7 +687,7 @@ def test_a_wait_is_told_once_per_reason_and_not_when_it_is_over_in_a_moment(
     assert line["detail"]
 
 
-def test_a_file_whose_reason_flutters_is_told_of_once_a_minute(put: Put, table: Table, time: Clock) -> None:
+def test_a_file_whose_reason_flutters_is_reported_once_a_minute(put: Put, table: Table, time: Clock) -> None:
     log = Log()
     for _ in range(120):
         path = put("talk.wav", wave(1000, claimed=5000))

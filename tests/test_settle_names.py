@@ -71,7 +71,7 @@ def test_of_the_suffixes_that_are_not_decoded_none_is_watched() -> None:
         ("talk\udcff.wav", NameRuling.TAKE),
     ],
 )
-def test_names_that_keep_the_suffix_are_told_apart(name: str, ruling: NameRuling) -> None:
+def test_names_that_keep_the_suffix_are_distinguished(name: str, ruling: NameRuling) -> None:
     assert Names().file(name) is ruling
 
 

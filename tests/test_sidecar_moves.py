@@ -259,7 +259,7 @@ def test_an_interrupted_move_is_resumed(here: Scene, monkeypatch: pytest.MonkeyP
     assert len(here.ledger.outputs.owned(moved.source)) == 2
 
 
-def test_a_finished_move_is_told_again_until_the_job_is_concluded(here: Scene) -> None:
+def test_a_finished_move_is_reported_again_until_the_job_is_concluded(here: Scene) -> None:
     job = transcribed(here)
     moved = move(here, job)
 

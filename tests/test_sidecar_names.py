@@ -137,7 +137,7 @@ def test_a_temporary_is_hidden_and_recognised_and_fits(name: bytes) -> None:
     assert len(made) <= 255
 
 
-def test_a_temporary_bears_the_name_it_is_for() -> None:
+def test_a_temporary_has_the_name_it_is_for() -> None:
     assert temporary(b"talk.srt", "0123abcd") == b".talk.srt.0123abcd.tmp"
     assert not is_temporary(b"talk.srt")
     assert not is_temporary(b"talk.tmp")

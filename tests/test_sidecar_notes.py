@@ -93,7 +93,7 @@ def test_what_a_server_said_cannot_steer_a_terminal(here: Scene) -> None:
     assert "What happened: bad\\x1b[31m news \\xff\n" in body
 
 
-def test_a_note_is_readable_by_whoever_may_read_the_recording(here: Scene) -> None:
+def test_a_note_has_the_read_permissions_of_the_recording(here: Scene) -> None:
     note(here, here.job(mode=0o640))
 
     assert (here.root / NOTE).stat().st_mode & 0o777 == 0o640
@@ -117,7 +117,7 @@ def test_a_note_that_a_person_changed_is_theirs(here: Scene) -> None:
 
 
 @pytest.mark.parametrize("by", ["a ledger that was lost", "a person"])
-def test_a_note_that_the_ledger_does_not_know_is_replaced_and_removed_where_nobody_changed_it(
+def test_a_note_that_the_ledger_does_not_know_is_replaced_and_removed_if_it_was_not_changed(
     here: Scene, by: str
 ) -> None:
     job = here.job()
@@ -153,7 +153,7 @@ def test_a_note_that_the_ledger_does_not_know_is_replaced_and_removed_where_nobo
 
 
 @pytest.mark.parametrize("by", ["another state", "a person"])
-def test_a_warning_note_of_another_state_is_replaced_where_nobody_changed_it(here: Scene, by: str) -> None:
+def test_a_warning_note_of_another_state_is_replaced_if_it_was_not_changed(here: Scene, by: str) -> None:
     job = here.job()
     silent = ResultWarning("silent", "There is no sound in it.", "Look at the recorder's cable.", note=True)
     doubts = [ResultWarning(code, f"{code} may be missing.", note=True) for code in ("the beginning", "the end")]
@@ -184,7 +184,7 @@ def test_a_recording_that_is_gone_gets_no_note(here: Scene) -> None:
     assert here.files() == {}
 
 
-def test_a_long_name_gets_a_note_all_the_same(here: Scene) -> None:
+def test_a_long_name_gets_a_note_nevertheless(here: Scene) -> None:
     name = note(here, here.job("x" * 251 + ".wav"))
 
     assert len(name) == 255
@@ -242,7 +242,7 @@ def test_removing_a_note_never_follows_a_link(here: Scene, tmp_path: Path) -> No
 # Pauses.
 
 
-def test_a_pause_is_told_in_the_folder_and_taken_back(here: Scene) -> None:
+def test_a_pause_is_reported_in_the_folder_and_taken_back(here: Scene) -> None:
     assert pause(here)
     assert here.files()[PAUSED].decode() == (
         "Transcription is paused since 2027-01-15 08:00 UTC.\n"
@@ -304,7 +304,7 @@ def test_a_pause_note_leaves_a_persons_file_of_its_name(
     assert here.files() == {PAUSED: b"mine"}
 
 
-def test_a_root_that_is_gone_cannot_be_told(here: Scene) -> None:
+def test_a_root_that_is_gone_has_no_identity(here: Scene) -> None:
     here.root.rename(here.root.with_name("away"))
 
     with pytest.raises(GoneError):
@@ -363,7 +363,7 @@ def mended(here: Scene, path: Path) -> bool:
     return sidecar.remove_settings_note(os.fsencode(here.root), os.fsencode(path), here.ledger)
 
 
-def test_broken_settings_are_told_beside_them_and_the_note_goes_with_the_fault(here: Scene) -> None:
+def test_broken_settings_are_reported_beside_them_and_the_note_goes_with_the_fault(here: Scene) -> None:
     path = broken(here)
 
     assert here.files()[BROKEN].decode() == (

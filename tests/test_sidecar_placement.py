@@ -88,7 +88,7 @@ def test_the_register_knows_each_output_and_its_digest(here: Scene) -> None:
     assert here.ledger.outputs.temporaries() == ()
 
 
-def test_each_output_is_told(here: Scene) -> None:
+def test_each_output_is_reported(here: Scene) -> None:
     job = here.job()
 
     with capture_logs() as events:

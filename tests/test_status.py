@@ -134,7 +134,7 @@ def test_each_file_that_waits_is_named_with_the_reason_and_until_when(
     assert "    its turn comes when a place is free" in lines
 
 
-def test_a_file_that_was_queued_since_the_daemon_told_of_it_is_counted_once(
+def test_a_file_that_was_queued_since_the_daemon_reported_it_is_counted_once(
     ledger: Ledger, as_json: Json, said: Said
 ) -> None:
     began = time.time() - 1
@@ -209,7 +209,7 @@ def test_a_fleet_counts_what_its_living_hosts_have_in_work(state: Path) -> None:
     assert {wait.reason for wait in dead.waiting} == {"interrupted", "not_running"}
 
 
-def test_without_a_daemon_the_hold_that_the_last_process_left_is_told(
+def test_without_a_daemon_the_hold_that_the_last_process_left_is_reported(
     state: Path, as_json: Json, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = recording(tmp_path / "a.wav")
@@ -229,7 +229,7 @@ def test_without_a_daemon_the_hold_that_the_last_process_left_is_told(
     assert last[2].startswith("Start it: ")
 
 
-def test_how_the_daemon_is_started_is_told_with_the_options_that_find_these_settings(
+def test_how_the_daemon_is_started_is_reported_with_the_options_that_find_these_settings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Said
 ) -> None:
     """No systemctl: the service's unit works on its own state."""
@@ -320,7 +320,7 @@ def test_what_looks_like_a_recording_and_is_not_taken_is_counted_and_named(
         assert any(path.name in one["message"] for one in named)
 
 
-def test_a_file_that_is_named_and_not_taken_is_told_in_a_sentence_and_ends_with_1(
+def test_a_file_that_is_named_and_not_taken_is_reported_in_a_sentence_and_ends_with_1(
     state: Path,
     tmp_path: Path,
     as_json: Json,
@@ -519,7 +519,7 @@ def test_the_monitors_document_has_the_verdict(ledger: Ledger, as_json: Json) ->
     assert as_json("status", "--check", "--set", "api.modle=x")[1]["verdict"].startswith("UNKNOWN: ")
 
 
-def test_an_unreadable_ledger_cannot_be_told(state: Path, checked: Checked) -> None:
+def test_an_unreadable_ledger_is_reported(state: Path, checked: Checked) -> None:
     state.mkdir()
     (state / "ledger.sqlite3").write_bytes(b"no database" * 100)
 

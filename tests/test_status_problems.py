@@ -66,7 +66,7 @@ def test_settings_that_are_broken_are_to_be_corrected_before_a_reload(watcher: C
         assert problem["hint"] == f"correct them first, then: kill -HUP {os.getpid()}"
 
 
-def test_several_faults_of_the_settings_are_told_apart_and_each_once(watcher: Commands, tmp_path: Path) -> None:
+def test_several_faults_of_the_settings_are_distinguished_and_each_once(watcher: Commands, tmp_path: Path) -> None:
     """They were joined by a blank, and stood in the line of a monitor twice."""
     file = tmp_path / "watcher.toml"
     file.write_text(f'[state]\ndir = "{watcher.state}"\n[hooks]\non_done = 5\n[api]\nmodel = 7\n')

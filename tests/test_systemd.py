@@ -118,7 +118,7 @@ def test_a_socket_that_nobody_listens_on_is_no_error(address: str) -> None:
     Notifier(address).ready()
 
 
-def test_a_listener_that_does_not_read_holds_nobody_up(listener: Listener) -> None:
+def test_a_listener_that_does_not_read_delays_nothing_else(listener: Listener) -> None:
     notifier = Notifier(listener.address, patience=0.0)
 
     for _ in range(2000):
@@ -160,5 +160,5 @@ def test_the_watchdog_waits_for_this_process() -> None:
         ("", ("", False)),
     ],
 )
-def test_the_service_of_a_process_is_told_from_a_terminal(cgroup: str, unit: tuple[str, bool]) -> None:
+def test_the_service_of_a_process_is_reported_from_a_terminal(cgroup: str, unit: tuple[str, bool]) -> None:
     assert unit_of(cgroup) == unit

@@ -116,7 +116,7 @@ def test_each_line_that_may_have_to_be_relaxed_says_when() -> None:
 
 
 @BOTH
-def test_readiness_reload_and_signs_of_life_are_told_by_the_service_itself(unit: Path) -> None:
+def test_readiness_reload_and_signs_of_life_are_reported_by_the_service_itself(unit: Path) -> None:
     lines = settings(unit)
 
     assert lines["Type"] == ["notify"]

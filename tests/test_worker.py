@@ -289,7 +289,7 @@ def test_a_file_that_is_given_up_says_what_to_do_even_if_the_server_said_nothing
     assert "watcher retry" in record.hint
 
 
-def test_a_changed_source_is_forgotten_and_told(ledger: Ledger) -> None:
+def test_a_changed_source_is_forgotten_and_reported(ledger: Ledger) -> None:
     made, conclusions = worker(ledger, raising(ChangedError("x")))
 
     made.step()
@@ -356,7 +356,7 @@ def test_an_unexpected_error_while_a_result_is_concluded_is_the_jobs_own_too(at:
 
 
 @pytest.mark.parametrize("error", [StateError("x"), StateDamagedError("x"), StateBusyError("x")])
-def test_a_broken_ledger_is_no_matter_of_a_job(error: StateError, ledger: Ledger) -> None:
+def test_a_broken_ledger_does_not_fail_the_job(error: StateError, ledger: Ledger) -> None:
     def work(_job: Job, _beat: Heartbeat) -> Outcome:
         raise error
 

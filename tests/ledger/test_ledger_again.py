@@ -49,7 +49,7 @@ def known(ledger: Ledger, path: bytes = TALK) -> SourceRecord:
 
 
 class TestQueueAgain:
-    def test_a_wish_comes_with_every_claim_until_it_is_carried_out(self, engine: Engine, ledger: Ledger) -> None:
+    def test_a_request_comes_with_every_claim_until_it_is_carried_out(self, engine: Engine, ledger: Ledger) -> None:
         done(ledger)
         queued = ledger.queue.queue_again([TALK, ROOT + b"/unknown.wav"], WISH)
         first = claimed(ledger)
@@ -68,7 +68,7 @@ class TestQueueAgain:
         assert [job.again for job in (first, second, third, fourth)] == [WISH, WISH, WISH, None]
         assert (first.attempts, first.content) == (1, SOUND)
 
-    def test_a_wish_that_waits_keeps_its_token_whatever_else_is_wished(self, ledger: Ledger) -> None:
+    def test_a_request_that_waits_keeps_its_token_whatever_else_is_requested(self, ledger: Ledger) -> None:
         done(ledger)
         ledger.queue.queue_again([TALK], WISH)
 
@@ -78,7 +78,7 @@ class TestQueueAgain:
         assert claimed(ledger).again == AgainRequest("t1", model="small")
 
     @pytest.mark.parametrize(("fails", "left"), [(False, WISH), (True, None)])
-    def test_a_wish_survives_a_change_of_the_file_unless_it_had_failed(
+    def test_a_request_survives_a_change_of_the_file_unless_it_had_failed(
         self,
         ledger: Ledger,
         fails: bool,  # noqa: FBT001 - a parameter of the test
@@ -189,7 +189,7 @@ class TestTrials:
         ledger.queue.queue_again([ROOT + b"/a/talk.wav", ROOT + b"/a/queued.wav"])
         assert [path for path, _ in ledger.history.trials(ROOT)] == [ROOT + b"/b/talk.wav"]
 
-    def test_those_of_an_earlier_version_are_told_by_their_answers(self, tmp_path: Path) -> None:
+    def test_those_of_an_earlier_version_are_recognised_by_their_answers(self, tmp_path: Path) -> None:
         older = sqlite3.connect(tmp_path / NAME, isolation_level=None)
         migrate(older, tmp_path / NAME, STEPS[:5])
         for name, digest in (("tried", "d1"), ("both", "d2"), ("heard", "d3")):
@@ -431,7 +431,7 @@ class TestErase:
         assert ledger.answers.erase(**by) == 0
 
 
-def test_a_wish_and_the_model_are_carried_to_another_ledger(tmp_path: Path) -> None:
+def test_a_request_and_the_model_are_carried_to_another_ledger(tmp_path: Path) -> None:
     from watcher.ledger.copying import LedgerLocation, copy  # noqa: PLC0415 - for this test alone
 
     ledger = SqliteLedger(tmp_path / "a")

@@ -293,7 +293,7 @@ class TestFleet:
 
             yield opened
 
-    def test_a_flood_found_by_one_host_holds_up_nobody_on_another(self, host: Callable[..., Ledger]) -> None:
+    def test_many_files_found_by_one_host_do_not_delay_another_host(self, host: Callable[..., Ledger]) -> None:
         both = {"alice": "/srv/alice", "bob": "/srv/bob"}
         one, two = host("one", **both), host("two", **both)
         one.queue.put([found(f"{number}.wav", root=ALICE) for number in range(100)])

@@ -137,7 +137,7 @@ def test_another_host_has_it_at_its_own_place(full: LedgerLocation, url: str, tm
     assert record.outcome.outputs[0].path == b"/mnt/rec/0.txt"
 
 
-def test_a_root_without_a_path_here_is_told(full: LedgerLocation, url: str, tmp_path: Path) -> None:
+def test_a_root_without_a_path_here_is_reported(full: LedgerLocation, url: str, tmp_path: Path) -> None:
     copy(full, LedgerLocation(tmp_path / "host", url), roots=HERE)
 
     with pytest.raises(StateError, match="'recordings'") as told:

@@ -135,7 +135,7 @@ class TestDurability:
         flushes.door.set()
         waiting.join()
 
-    def test_a_flush_that_fails_is_told_and_the_next_one_may_pass(
+    def test_a_flush_that_fails_is_reported_and_the_next_one_may_pass(
         self, ledger: SqliteLedger, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def fail(descriptor: int) -> None:
@@ -233,7 +233,7 @@ def fill(ledger: SqliteLedger) -> tuple[StateError, set[str]]:
 
 
 class TestFullDisk:
-    def test_a_full_disk_is_told_and_survived(self, tmp_path: Path) -> None:
+    def test_a_full_disk_is_reported_and_survived(self, tmp_path: Path) -> None:
         with small_disk(tmp_path / "disk") as disk:
             (disk / "ballast").write_bytes(bytes(1_000_000))
             ledger = SqliteLedger(disk / "state")
@@ -259,7 +259,7 @@ class TestFullDisk:
             assert (again.history.counts()[State.DONE], again.history.counts()[State.READY]) == (1, 1)
             again.close()
 
-    def test_a_full_ledger_is_told_and_survived(self, ledger: SqliteLedger) -> None:
+    def test_a_full_ledger_is_reported_and_survived(self, ledger: SqliteLedger) -> None:
         """As above, without the right to mount: SQLite's own bound says the same."""
         ledger.queue.put([found("a.wav")])
         ledger.context.database.query("PRAGMA max_page_count = 200")
@@ -281,7 +281,7 @@ class TestFullDisk:
 
         assert len(ledger.hooks.due(1)) == 1
 
-    def test_a_disk_that_is_full_from_the_start_is_told(self, tmp_path: Path) -> None:
+    def test_a_disk_that_is_full_from_the_start_is_reported(self, tmp_path: Path) -> None:
         with small_disk(tmp_path / "disk", "400k") as disk:
             (disk / "ballast").write_bytes(bytes(390_000))
 
@@ -292,7 +292,7 @@ class TestFullDisk:
 
             assert told.value.hint
 
-    def test_a_read_only_disk_is_told(self, tmp_path: Path) -> None:
+    def test_a_read_only_disk_is_reported(self, tmp_path: Path) -> None:
         with small_disk(tmp_path / "disk") as disk:
             SqliteLedger(disk / "state").close()
             subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
@@ -335,31 +335,33 @@ class TestErrors:
         other.close()
         ledger.close()
 
-    def test_a_directory_in_the_ledgers_place_is_told(self, tmp_path: Path) -> None:
+    def test_a_directory_in_the_ledgers_place_is_reported(self, tmp_path: Path) -> None:
         (tmp_path / NAME).mkdir()
 
         with pytest.raises(StateError, match="cannot be opened"):
             SqliteLedger(tmp_path)
 
-    def test_a_file_in_the_directorys_place_is_told(self, tmp_path: Path) -> None:
+    def test_a_file_in_the_directorys_place_is_reported(self, tmp_path: Path) -> None:
         (tmp_path / "state").write_text("")
 
         with pytest.raises(StateError) as told:
             SqliteLedger(tmp_path / "state")
         assert told.value.hint
 
-    def test_a_ledger_that_cannot_be_made_is_told(self, tmp_path: Path) -> None:
+    def test_a_ledger_that_cannot_be_made_is_reported(self, tmp_path: Path) -> None:
         with pytest.raises(StateError, match="cannot be made") as told:
             SqliteDatabase(tmp_path / "missing" / NAME, create=True)
         assert told.value.hint
 
-    def test_an_old_sqlite_is_told(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_old_sqlite_is_reported(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
 
         with pytest.raises(StateError, match="too old"):
             SqliteLedger(tmp_path)
 
-    def test_a_file_system_without_shared_memory_is_told(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_file_system_without_shared_memory_is_reported(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         def connect(made: SqliteDatabase) -> sqlite3.Connection:
             return sqlite3.connect(f"file:{made.path}?vfs=unix-dotfile", uri=True, isolation_level=None)
 

@@ -40,7 +40,7 @@ def another_process(directory: Path) -> Iterator["subprocess.Popen[str]"]:
             other.kill()
 
 
-def test_a_second_process_is_refused_and_told_of_the_first(tmp_path: Path) -> None:
+def test_a_second_process_is_refused_and_reported_the_first(tmp_path: Path) -> None:
     with another_process(tmp_path) as other:
         with pytest.raises(StateLockedError) as refused:
             Lock(tmp_path)
@@ -124,7 +124,7 @@ def test_who_only_asks_for_the_holder_keeps_no_daemon_from_starting(tmp_path: Pa
     lock.release()
 
 
-def test_where_no_lock_can_be_made_the_remedy_is_told(tmp_path: Path) -> None:
+def test_where_no_lock_can_be_made_the_remedy_is_reported(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "watcher.lock").mkdir()
 

@@ -140,7 +140,7 @@ def test_a_file_that_was_only_touched_counts_once(ledger: Ledger) -> None:
     assert ledger.history.tally().audio_seconds == 30
 
 
-def test_a_touched_file_counts_once_also_where_what_it_cost_is_told_as_of_now(ledger: Ledger) -> None:
+def test_a_touched_file_counts_once_also_where_what_it_cost_is_reported_as_of_now(ledger: Ledger) -> None:
     outcome = Outcome(audio_seconds=30, paid_seconds=30, pieces=1, content="ab" * 32)
     for mtime_ns, paid in ((0, 30.0), (1, 0.0), (2, 0.0)):
         ledger.queue.put([found(mtime_ns=mtime_ns)])

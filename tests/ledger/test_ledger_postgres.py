@@ -111,7 +111,7 @@ class TestOpening:
         ledger.close()
         open_ledger(tmp_path, url).close()
 
-    def test_a_host_stays_who_it_is(self, fleet: Fleet) -> None:
+    def test_a_host_keeps_its_name(self, fleet: Fleet) -> None:
         first = fleet.host("one")
         beside = fleet.host("one", exclusive=False)
         first.close()
@@ -149,7 +149,7 @@ class TestOpening:
             assert told.value.hint
         open_ledger(tmp_path / "other").close()
 
-    def test_a_server_out_of_reach_is_told_without_the_password(self, tmp_path: Path) -> None:
+    def test_a_server_out_of_reach_is_reported_without_the_password(self, tmp_path: Path) -> None:
         """After the moment that a restart may take."""
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
@@ -161,14 +161,16 @@ class TestOpening:
         assert told.value.hint
 
     @pytest.mark.parametrize("url", ["postgresql://a:opensesame@[::1/x", "postgresql://h/d?opensesame=1"])
-    def test_a_url_that_is_none_is_told_without_the_password(self, tmp_path: Path, url: str) -> None:
+    def test_a_url_that_is_none_is_reported_without_the_password(self, tmp_path: Path, url: str) -> None:
         with pytest.raises(ConfigError) as told:
             open_ledger(tmp_path, url)
 
         assert "opensesame" not in f"{told.value.message} {told.value.hint}"
         assert told.value.hint
 
-    def test_a_missing_extra_is_told_with_the_command(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_missing_extra_is_reported_with_the_command(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         for module in [one for one in sys.modules if one.startswith("watcher.ledger.postgres")]:
             monkeypatch.delitem(sys.modules, module)
         monkeypatch.setitem(sys.modules, "psycopg", None)
@@ -177,7 +179,7 @@ class TestOpening:
             open_ledger(tmp_path, "postgresql://h/d")
         assert "pip install 'transcription-watcher[postgres]'" in told.value.hint
 
-    def test_a_role_without_rights_is_told(self, url: str, tmp_path: Path) -> None:
+    def test_a_role_without_rights_is_reported(self, url: str, tmp_path: Path) -> None:
         cluster = postgres.cluster()
         open_ledger(tmp_path / "owner", url).close()
         cluster.sql("DO $$ BEGIN CREATE ROLE guest LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
@@ -251,7 +253,7 @@ class TestSharing:
         assert hosts[0].history.counts() == {**dict.fromkeys(State, 0), State.RUNNING: 200}
 
     @pytest.mark.parametrize("passed_over", [False, True])
-    def test_those_that_news_wakes_together_do_not_all_look(
+    def test_of_threads_woken_together_not_all_query(
         self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch, *, passed_over: bool
     ) -> None:
         """All look where the first one passed over a root: others may take what is in it."""
@@ -472,7 +474,7 @@ class TestDeadHosts:
         assert job.fence > dead.fence
         assert not one.queue.holds(dead)
 
-    def test_whoever_comes_late_to_a_job_that_was_taken_over_is_refused(self, fleet: Fleet) -> None:
+    def test_a_late_result_of_a_job_that_was_taken_over_is_refused(self, fleet: Fleet) -> None:
         one, two = fleet.host("one"), fleet.host("two")
         one.queue.put([found()])
         late = claimed(one)
@@ -599,7 +601,7 @@ class TestDeadHosts:
         assert beside is None
         assert {name(claimed(two)), name(claimed(two))} == {"b.wav", "c.wav"}
 
-    def test_a_file_that_kills_host_after_host_is_set_aside(self, fleet: Fleet) -> None:
+    def test_a_file_that_kills_host_after_host_is_quarantined(self, fleet: Fleet) -> None:
         hosts = [fleet.host(str(number)) for number in range(4)]
         hosts[0].queue.put([found("bad.wav", small=True), found("good.wav")])
         claims = []
@@ -612,7 +614,7 @@ class TestDeadHosts:
         assert (record.path, record.reason) == (b"/srv/recordings/bad.wav", "crashed")
         assert name(claimed(hosts[-1])) == "good.wav"
 
-    def test_answers_that_a_source_set_aside_has_used_are_put_aside_and_those_of_other_hosts_stay(
+    def test_answers_that_a_quarantined_source_has_used_are_put_aside_and_those_of_other_hosts_stay(
         self, fleet: Fleet
     ) -> None:
         one, two, three, four = (fleet.host(number) for number in ("one", "two", "three", "four"))
@@ -696,7 +698,7 @@ class TestPlaces:
 
         assert (job.root, job.path) == (b"/mnt/nas/rec", b"/mnt/nas/rec/sub/talk.wav")
 
-    def test_all_that_is_told_of_a_source_is_told_in_this_hosts_paths(self, fleet: Fleet) -> None:
+    def test_all_that_is_reported_a_source_is_reported_in_this_hosts_paths(self, fleet: Fleet) -> None:
         one, two = fleet.host("one"), fleet.host("two", place="/mnt/nas/rec")
         one.queue.put([found("talk.wav")])
         job = claimed(two)
@@ -876,7 +878,9 @@ class TestAway:
         proxy.mend()
         ledger.close()
 
-    def test_what_cannot_be_done_now_is_told_as_such_and_done_later(self, ledger: PostgresLedger, proxy: Proxy) -> None:
+    def test_what_cannot_be_done_now_is_reported_as_such_and_done_later(
+        self, ledger: PostgresLedger, proxy: Proxy
+    ) -> None:
         ledger.queue.put([found("a.wav")])
         job = claimed(ledger)
         proxy.cut()

@@ -90,9 +90,9 @@ def hooked(ledger: PostgresLedger, path: str, **facts: object) -> None:
 def test_a_dead_hosts_hooks_are_run_by_another_one_with_its_own_paths(hosts: Fleet) -> None:
     one, two, three = hosts.host("one", place="/mnt/nas/rec"), hosts.host("two"), hosts.host("three")
     hooked(one, "/mnt/nas/rec/sub/talk.wav", outputs=["/mnt/nas/rec/sub/talk.txt"], waited=0.5, language="en")
-    living = three.hooks.due(9, heir_of=KINDS)
+    living = three.hooks.due(9, take_over=KINDS)
     hosts.die(one)
-    (call,) = two.hooks.due(9, heir_of=KINDS)
+    (call,) = two.hooks.due(9, take_over=KINDS)
     two.hooks.done(call)
 
     assert living == []
@@ -112,7 +112,7 @@ def test_a_dead_hosts_hook_about_a_hold_is_run_by_another_one(hosts: Fleet) -> N
     one, two = hosts.host("one", place=""), hosts.host("two")
     one.hooks.add("on_held", '{"event": "gate.held", "reason": "key"}')
     hosts.die(one)
-    (call,) = two.hooks.due(9, heir_of=KINDS)
+    (call,) = two.hooks.due(9, take_over=KINDS)
 
     assert (call.kind, call.payload) == ("on_held", '{"event": "gate.held", "reason": "key"}')
 
@@ -123,12 +123,12 @@ def test_names_that_are_no_utf_8_are_in_a_taken_over_hook_as_they_were(hosts: Fl
     payload = {"path": "/mnt/rec/odd \\xff.wav", "message": "in /mnt/rec/odd"}
     one.queue.done(claimed(one), Outcome(), hook=json.dumps(payload))
     hosts.die(one)
-    (call,) = two.hooks.due(9, heir_of=KINDS)
+    (call,) = two.hooks.due(9, take_over=KINDS)
 
     assert json.loads(call.payload) == {"path": "/srv/recordings/odd \\xff.wav", "message": "in /mnt/rec/odd"}
 
 
-def test_each_hook_has_one_heir(hosts: Fleet) -> None:
+def test_each_hook_is_taken_over_by_one_host(hosts: Fleet) -> None:
     one, *takeover = (hosts.host(str(number)) for number in range(5))
     for number in range(20):
         hooked(one, f"/srv/recordings/{number}.wav")
@@ -138,7 +138,7 @@ def test_each_hook_has_one_heir(hosts: Fleet) -> None:
 
     def inherit(ledger: PostgresLedger) -> None:
         barrier.wait()
-        taken.extend(call.id for call in ledger.hooks.due(99, heir_of=KINDS))
+        taken.extend(call.id for call in ledger.hooks.due(99, take_over=KINDS))
 
     threads = [threading.Thread(target=inherit, args=(ledger,)) for ledger in takeover]
     for thread in threads:
@@ -149,15 +149,15 @@ def test_each_hook_has_one_heir(hosts: Fleet) -> None:
     assert len(taken) == len(set(taken)) == 20
 
 
-def test_a_hook_is_left_to_whoever_has_the_root_and_the_command(hosts: Fleet) -> None:
+def test_a_hook_is_taken_over_only_by_a_host_with_its_root_and_command(hosts: Fleet) -> None:
     one, homeless, handless, heir = hosts.host("one"), hosts.host("a", place=""), hosts.host("b"), hosts.host("c")
     hooked(one, "/srv/recordings/talk.wav")
     hosts.die(one)
 
-    assert homeless.hooks.due(9, heir_of=KINDS) == []
+    assert homeless.hooks.due(9, take_over=KINDS) == []
     assert handless.hooks.due(9) == []
-    assert handless.hooks.due(9, heir_of=["on_failed"]) == []
-    assert len(heir.hooks.due(9, heir_of=KINDS)) == 1
+    assert handless.hooks.due(9, take_over=["on_failed"]) == []
+    assert len(heir.hooks.due(9, take_over=KINDS)) == 1
 
 
 def test_only_a_dead_hosts_temporaries_are_for_others_to_clear(hosts: Fleet) -> None:
@@ -176,12 +176,12 @@ def test_only_a_dead_hosts_temporaries_are_for_others_to_clear(hosts: Fleet) -> 
     assert three.outputs.temporaries() == ()
 
 
-def test_a_host_that_left_has_heirs_at_once(hosts: Fleet) -> None:
+def test_a_host_that_left_is_taken_over_at_once(hosts: Fleet) -> None:
     one, two = hosts.host("one"), hosts.host("two")
     hooked(one, "/srv/recordings/talk.wav")
     one.memory.forget("service")
 
-    assert len(two.hooks.due(9, heir_of=KINDS)) == 1
+    assert len(two.hooks.due(9, take_over=KINDS)) == 1
 
 
 def test_nobody_counts_as_dead_just_after_the_server_came_back(hosts: Fleet) -> None:
@@ -190,11 +190,11 @@ def test_nobody_counts_as_dead_just_after_the_server_came_back(hosts: Fleet) -> 
     one.outputs.enter_temporary(b"/srv/recordings/.a.tmp")
     hosts.die(one)
 
-    assert two.hooks.due(9, heir_of=KINDS) == []
+    assert two.hooks.due(9, take_over=KINDS) == []
     assert two.outputs.abandoned() == ()
 
 
-def test_what_another_host_set_aside_and_could_not_tell_is_told_once(url: str, tmp_path: Path) -> None:
+def test_a_source_that_another_host_quarantined_and_could_not_report_is_reported_once(url: str, tmp_path: Path) -> None:
     clock = Clock()
     fakes = (clock.time, clock.monotonic)
     hosts = [

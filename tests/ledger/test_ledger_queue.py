@@ -547,12 +547,12 @@ class TestPutBack:
         assert [claimed(ledger).attempts for _ in failed] == [1, 1, 1]
         assert ledger.queue.claim("worker", lease=LEASE) is None
 
-    def test_a_folder_stands_for_what_lies_below_it(self, ledger: Ledger, failed: list[bytes]) -> None:
+    def test_a_folder_path_names_all_files_below_it(self, ledger: Ledger, failed: list[bytes]) -> None:
         assert sorted(ledger.queue.put_back([ROOT + b"/a"])) == failed[:2]
         assert ledger.queue.put_back([ROOT + b"/a/"]) == []
         assert ledger.queue.put_back([ROOT]) == failed[2:]
 
-    def test_a_file_stands_for_itself(self, ledger: Ledger, failed: list[bytes]) -> None:
+    def test_a_file_path_names_only_that_file(self, ledger: Ledger, failed: list[bytes]) -> None:
         assert ledger.queue.put_back([ROOT + b"/a.wav", ROOT + b"/b.wav", ROOT + b"/c.wav"]) == failed[2:]
 
     def test_what_waits_for_a_time_is_due_now_where_it_is_named(self, ledger: Ledger, clock: Clock) -> None:
@@ -653,7 +653,7 @@ class TestCrash:
         assert blocked is None
         assert suspect.alone
 
-    def test_a_suspect_takes_its_turn_and_holds_nobody_up_before_it(self, engine: Engine, ledger: Ledger) -> None:
+    def test_a_suspect_takes_its_turn_and_does_not_delay_earlier_jobs(self, engine: Engine, ledger: Ledger) -> None:
         ledger.queue.put([found("a.wav", backlog=True), found("b.wav", backlog=True)])
         claimed(ledger)
         claimed(ledger)
@@ -732,7 +732,7 @@ class TestCrash:
         ledger.queue.progress(job, piece=piece, pieces=9, seconds_done=0)
         return self.crash(engine, ledger)
 
-    def test_three_crashes_alone_set_a_source_aside(self, engine: Engine, ledger: Ledger) -> None:
+    def test_three_crashes_alone_quarantine_a_source(self, engine: Engine, ledger: Ledger) -> None:
         ledger.queue.put([found()])
         for _ in range(2):
             ledger = self.crash_alone(engine, ledger)
@@ -760,7 +760,7 @@ class TestCrash:
         assert [name(record.job) for record in ledger.queue.quarantined()] == ["bad.wav"]
         assert state(ledger, "beside.wav") is State.READY
 
-    def test_the_answers_that_a_source_set_aside_has_used_are_put_aside_with_it(
+    def test_the_answers_that_a_quarantined_source_has_used_are_put_aside_with_it(
         self, engine: Engine, ledger: Ledger
     ) -> None:
         ledger.queue.put([found()])
@@ -800,7 +800,7 @@ class TestCrash:
         assert told == ()
         assert claimed(ledger).alone
 
-    def test_the_note_of_a_source_set_aside_can_be_entered(self, engine: Engine, ledger: Ledger) -> None:
+    def test_the_note_of_a_quarantined_source_can_be_entered(self, engine: Engine, ledger: Ledger) -> None:
         ledger.queue.put([found()])
         for _ in range(3):
             ledger = self.crash_alone(engine, ledger)
@@ -808,7 +808,7 @@ class TestCrash:
 
         assert ledger.outputs.enter(record.job, Output("note", b"/srv/recordings/talk.wav.failed.txt", DIGEST))
 
-    def test_the_hook_of_a_source_set_aside_can_be_entered(self, engine: Engine, ledger: Ledger) -> None:
+    def test_the_hook_of_a_quarantined_source_can_be_entered(self, engine: Engine, ledger: Ledger) -> None:
         ledger.queue.put([found()])
         for _ in range(3):
             ledger = self.crash_alone(engine, ledger)
@@ -821,7 +821,7 @@ class TestCrash:
         assert again is not None
         assert (again.state, again.reason, again.message) == (State.FAILED, "crashed", record.message)
 
-    def test_crashes_beside_others_never_set_aside(self, engine: Engine, ledger: Ledger) -> None:
+    def test_crashes_beside_others_never_quarantine(self, engine: Engine, ledger: Ledger) -> None:
         for number in range(10):
             ledger.queue.put([found("talk.wav", mtime_ns=100), found(f"{number}.wav")])
             while (job := ledger.queue.claim("worker", lease=LEASE)) is not None and job.alone:
@@ -832,7 +832,7 @@ class TestCrash:
 
         assert ledger.history.counts()[State.FAILED] == 0
 
-    def test_whoever_is_hit_again_and_again_is_not_set_aside_while_others_get_over_it(
+    def test_a_source_that_crashes_repeatedly_beside_others_is_not_quarantined(
         self, engine: Engine, ledger: Ledger, clock: Clock
     ) -> None:
         # Power that fails and a kill -9 hit whatever runs just then, as often as they come.
@@ -856,7 +856,7 @@ class TestCrash:
         assert hits == ["victim.wav"] * 7
         assert ledger.history.counts()[State.FAILED] == 0
 
-    def test_a_source_that_gets_further_each_time_is_not_set_aside(self, engine: Engine, ledger: Ledger) -> None:
+    def test_a_source_that_gets_further_each_time_is_not_quarantined(self, engine: Engine, ledger: Ledger) -> None:
         ledger.queue.put([found()])
         for piece in range(20):
             ledger = self.crash_alone(engine, ledger, piece=piece)
@@ -871,7 +871,7 @@ class TestCrash:
 
         assert name(claimed(ledger)) == "other.wav"
 
-    def test_what_was_set_aside_and_put_back_runs_alone(self, engine: Engine, ledger: Ledger) -> None:
+    def test_a_quarantined_source_that_was_put_back_runs_alone(self, engine: Engine, ledger: Ledger) -> None:
         ledger.queue.put([found()])
         for _ in range(3):
             ledger = self.crash_alone(engine, ledger)

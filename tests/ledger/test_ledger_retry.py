@@ -78,7 +78,9 @@ def test_what_passes_is_not_delayed(ledger_retry: LedgerRetry) -> None:
     assert len(tries) == 1
 
 
-def test_a_call_is_repeated_until_it_passes_and_both_ends_of_the_wait_are_told_once(ledger_retry: LedgerRetry) -> None:
+def test_a_call_is_repeated_until_it_passes_and_both_ends_of_the_wait_are_reported_once(
+    ledger_retry: LedgerRetry,
+) -> None:
     call, tries = refusing(2)
 
     with capture_logs() as log:
@@ -90,7 +92,7 @@ def test_a_call_is_repeated_until_it_passes_and_both_ends_of_the_wait_are_told_o
     assert ledger_retry.trouble is None
 
 
-def test_who_gives_up_tries_once_more_and_gets_the_error(ledger_retry: LedgerRetry) -> None:
+def test_a_wait_that_is_given_up_ends_with_one_more_try_and_the_error(ledger_retry: LedgerRetry) -> None:
     call, tries = refusing(10)
     given_up = threading.Event()
     given_up.set()
@@ -102,7 +104,7 @@ def test_who_gives_up_tries_once_more_and_gets_the_error(ledger_retry: LedgerRet
     assert ledger_retry.trouble is None
 
 
-def test_who_gives_up_does_not_say_that_it_goes_on(ledger_retry: LedgerRetry) -> None:
+def test_a_wait_that_is_given_up_does_not_report_success(ledger_retry: LedgerRetry) -> None:
     call, _ = refusing(10)
     given_up = threading.Event()
     given_up.set()

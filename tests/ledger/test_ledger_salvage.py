@@ -79,7 +79,7 @@ def test_a_sound_ledger_is_opened_as_it_is(state: Path) -> None:
     ledger.close()
 
 
-def test_nonsense_is_set_aside_and_a_new_ledger_made(state: Path) -> None:
+def test_a_file_of_other_bytes_is_kept_under_another_name_and_a_new_ledger_made(state: Path) -> None:
     content = os.urandom(20_000)
     (state / NAME).write_bytes(content)
 
@@ -280,7 +280,7 @@ def test_a_new_ledger_that_is_not_in_one_file_does_not_take_the_damaged_ones_pla
     ledger.close()
 
 
-def test_one_who_only_looks_sets_nothing_aside(state: Path) -> None:
+def test_a_process_that_only_looks_moves_no_damaged_file(state: Path) -> None:
     (state / NAME).write_bytes(os.urandom(20_000))
 
     with pytest.raises(StateError, match="is damaged"):

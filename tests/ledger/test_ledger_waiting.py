@@ -230,7 +230,7 @@ def test_a_looker_waits_for_the_daemon(engine: Engine, ledger: Ledger) -> None:
     assert not waiter.is_alive()
 
 
-def test_somebody_else_looks_on_when_the_one_who_looked_has_gone(engine: Engine, ledger: Ledger) -> None:
+def test_another_thread_looks_when_the_one_that_looked_has_left(engine: Engine, ledger: Ledger) -> None:
     ledger.queue.put([found()])
     ledger.queue.fail(claimed(ledger), FileError("no sound in it"))
     looker = engine.open(exclusive=False)

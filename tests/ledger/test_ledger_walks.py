@@ -74,7 +74,7 @@ def test_a_walk_waits_for_each_of_its_pages(ledger: Ledger, walk: Callable[[Ledg
 
 @walks
 @pytest.mark.usefixtures("busy")
-def test_whoever_does_not_wait_may_ask_for_the_next_row_again(
+def test_a_walk_without_patience_may_be_asked_for_the_next_row_again(
     ledger: Ledger, walk: Callable[[Ledger], Iterator[object]]
 ) -> None:
     walked, refusals, rows = [], 0, walk(ledger)

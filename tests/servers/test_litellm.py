@@ -51,7 +51,7 @@ def test_the_relay_passes_our_form_on_as_it_was(litellm: str, upstream: FaultSer
     ],
     ids=["429", "quota", "500", "503", "502", "reset", "login page", "error under 200"],
 )  # fmt: skip
-def test_what_is_wrong_behind_the_relay_is_told_apart(
+def test_what_is_wrong_behind_the_relay_is_distinguished(
     litellm: str, upstream: FaultServer, answer: Answer, error: type[JobError]
 ) -> None:
     upstream.script(answer)

@@ -257,7 +257,7 @@ def test_root_checks_the_service_with_its_own_key_and_as_the_service(service: Se
         assert "the key is accepted" in machine.shell(found["unit"][-1]["hint"].partition(":\n")[2])
 
 
-def test_broken_settings_in_a_folder_are_told_beside_them_and_forgotten_when_mended(
+def test_broken_settings_in_a_folder_are_reported_beside_them_and_forgotten_when_corrected(
     service: Service, server: Server
 ) -> None:
     service.configure(server.url)

@@ -178,7 +178,7 @@ def test_a_person_sets_up_a_service_of_their_own_and_removes_it(
     assert subtitles.exists()
 
 
-def test_who_may_not_set_it_up_is_told_the_command(machine: Machine, carla: Person) -> None:
+def test_who_may_not_set_it_up_is_reported_the_command(machine: Machine, carla: Person) -> None:
     said = carla.shell(f"{PROGRAM} setup --service system || true")
 
     assert f"sudo {PROGRAM} setup --service system" in said

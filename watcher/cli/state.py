@@ -49,7 +49,7 @@ def migrate_state(url: str, *, config: Path | None, given: Sequence[str] | None,
 
 
 def _place(where: str, here: Path) -> LedgerLocation:
-    """Read one side. Raises UsageError; nothing is said of a url but its beginning: it may hold a password."""
+    """Read one side. Raises UsageError; its message names only the scheme of a url, which may hold a password."""
     scheme, separator, _ = where.partition("://")
     if separator and scheme in _SCHEMES:
         return LedgerLocation(here, where)

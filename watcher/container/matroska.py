@@ -44,7 +44,7 @@ def matroska(source: Source) -> Inspection:
             break
     else:
         return Inspection(Completeness.INCOMPLETE, form, None, NO_SEGMENT)
-    if end == _OPEN:  # also what a live recording leaves for ever
+    if end == _OPEN:  # a live recording never gets another size
         return unfilled(form)
     return misfit(form, source.size, end) or _details(source, form, body)
 

@@ -135,7 +135,7 @@ def _state(config: Config) -> Iterator[Finding]:
 
 
 def _trials(config: Config, ledger: Ledger) -> list[Finding]:
-    """Name what only the engine for trying out has transcribed, and the next run therefore sends to the server."""
+    """Name what only the trial engine has transcribed: the next run sends it to the server."""
     api = config.settings.api
     found = [trial for folder in config.settings.folders for trial in ledger.history.trials(os.fsencode(folder.path))]
     if api.model == TRIAL_MODEL or not found:

@@ -130,7 +130,7 @@ class Hold:
         self.next_probe = max(self.next_probe, until)
 
     def begin_again(self, now: float) -> None:
-        """Make a probe due at once: a person has acted, so the intervals begin anew."""
+        """Make a probe due at once: a person has acted, so the intervals begin with the shortest."""
         self.next_probe = self.not_before = now
         self.asked_until, self.step = 0.0, 0
 

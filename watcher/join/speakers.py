@@ -1,4 +1,4 @@
-"""Whether the speakers that a server names anew in each part are the same."""
+"""Find which speakers of different parts are the same: a server names them separately in each part."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +25,7 @@ class Speakers:
 def identify_speakers(parts: Sequence[PieceTranscript], alive: Callable[[], None] = lambda: None) -> Speakers:
     """Return the names that the speakers of the parts (in order of time) have in the recording.
 
-    A server names speakers anew in each part. Two names are one speaker's where the server was informed of that speaker
+    A server names the speakers of each part separately. Two names are one speaker's where the server was informed of that speaker
     (`PieceTranscript.known`), or where they speak at the same time in the stretch that two parts share. The others' names get the
     number of their part ("2-A"), unless all speakers come from the same part. `alive` is called before each part.
     """

@@ -65,7 +65,7 @@ class Table:
     columns: tuple[str, ...]
 
 
-# Not since when a source is gone: that is found anew.
+# Without the time since which a source is gone: a scan finds that again.
 TABLES: Final = (
     Table(
         "sources",

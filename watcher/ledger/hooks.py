@@ -71,10 +71,10 @@ class Hooks(LedgerPart):
 
         self._database.change(add)
 
-    def due(self, limit: int, *, heir_of: Collection[str] = ()) -> Sequence[HookCall]:  # noqa: ARG002 - nobody dies here
+    def due(self, limit: int, *, take_over: Collection[str] = ()) -> Sequence[HookCall]:  # noqa: ARG002 - nobody dies here
         """Claim up to `limit` hook calls that are not being run by this process, in order, at most one per recording.
 
-        `heir_of`: kinds of those that are taken over from hosts that died, with the paths of this one.
+        `take_over`: kinds of those that are taken over from hosts that died, with the paths of this one.
 
         A recording's next call is due once its earlier one is done, also if the recording was moved in between
         (`Outcome.moved_to`); the same holds for a path. Calls whose process died are due again, with one more attempt. Calls

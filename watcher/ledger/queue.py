@@ -41,7 +41,7 @@ class Queue(Claims, Suspects, Requeue):
     def put(self, found: Iterable[FoundRecording]) -> list[PutResult]:
         """Queue new and changed files, all in one transaction; return the results in the same order.
 
-        A changed source starts anew (attempts 0, due now), whatever its state was, and its fence is raised; if it had failed, a
+        A changed source starts again (attempts 0, due now), whatever its state was, and its fence is raised; if it had failed, a
         request of `queue_again` is forgotten. A source dropped with an open `again` request is queued as new. If the content is the
         same under a new fingerprint, the worker finds that out, through `Job.content`. An inode of 0, old or new,
         is not compared. Cheap: after power loss, the scan at the next start finds the files again.
@@ -157,7 +157,7 @@ class Queue(Claims, Suspects, Requeue):
 
     def _conclude(
         self,
-        job: Job,  # noqa: ARG002 - where a commit can go unheard, it tells the claim
+        job: Job,  # noqa: ARG002 - used where the answer to a commit can get lost
         make: Callable[[Connection], _T],
         *,
         back: bool = False,  # noqa: ARG002

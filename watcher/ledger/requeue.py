@@ -62,7 +62,7 @@ class Requeue(WorkSignal):
     def _in_one(
         self,
         make: Callable[[Connection, float], list[bytes]],
-        stored: list[bytes] | None,  # noqa: ARG002 - where a commit can go unheard, it tells what is asked for
+        stored: list[bytes] | None,  # noqa: ARG002 - used where the answer to a commit can get lost
     ) -> list[bytes]:
         """Run `make` in a transaction, and return what it returns."""
         return self._database.change(lambda connection: make(connection, self._clock()))

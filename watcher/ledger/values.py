@@ -13,7 +13,7 @@ class PutResult(StrEnum):
 
     #: Not known before: queued.
     QUEUED = "queued"
-    #: Known with another fingerprint: queued anew; a running job on it lost its lease.
+    #: Known with another fingerprint: queued again; a running job on it lost its lease.
     CHANGED = "changed"
     #: Known with this fingerprint: nothing to do.
     KNOWN = "known"

@@ -12,7 +12,7 @@ from watcher.log.journal import WORDS, hooked, in_its_words
 from watcher.log.phrases import phrases, said
 from watcher.text import counted, cut_to, hours, money
 
-#: Said of every piece, request and output: what becomes of them is said of their recording.
+#: Events of single pieces, requests and outputs: the events of their recording say how it went.
 _DETAILS: Final = frozenset(
     {
         *("file.found", "folder.rescanned", "service.tidied"),
@@ -52,7 +52,7 @@ _SPOKEN: Final = frozenset({"event", "level", "timestamp", "job", "path", "messa
 class Console:
     """``14:26:47 done: interview.wav (24 s)``.
 
-    What is said of every piece and request is left out, unless all `details` are wanted.
+    Events of single pieces and requests are left out, unless all `details` are wanted.
     """
 
     def __init__(self, *, colors: bool, details: bool) -> None:

@@ -191,7 +191,7 @@ def _sealed(entry: bytes) -> int:
 
 
 _ABOUT: Final = (("path", " "), ("message", ": "))
-#: Said of a recording that is done once more, and was not transcribed for it.
+#: For a recording that is done again without being transcribed again.
 _UNCHANGED: Final = "was transcribed before"
 #: What each event says.
 WORDS: Final = {

@@ -1,6 +1,6 @@
 """Limit what one recording may cost over all its attempts, so that no server is paid for it again and again.
 
-A server may answer most pieces and then refuse the rest, so that the next attempt cuts the recording anew and buys all pieces
+A server may answer most pieces and then refuse the rest, so that the next attempt cuts the recording afresh and pays for all pieces
 again. So the costs are stored from one attempt to the next, in the ledger's memory, until the job is done or has failed for good.
 """
 

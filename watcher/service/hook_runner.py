@@ -209,7 +209,7 @@ class HookRunner:
         if free <= 0:
             return ()
         # Of dead hosts, take only calls that this host can run.
-        return self._ledger.hooks.due(free, heir_of=[kind for kind in _KINDS if _argv(settings, kind)])
+        return self._ledger.hooks.due(free, take_over=[kind for kind in _KINDS if _argv(settings, kind)])
 
     def _attend(self, call: HookCall) -> None:
         """Run a hook, and delete it from the ledger, or put it back if it is to be run again."""

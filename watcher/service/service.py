@@ -39,7 +39,7 @@ _LATEST: Final = 9.5
 #: Seconds after a second Ctrl-C at which it ends in any case. Documented: 2.
 _LATEST_IN_HASTE: Final = 1.9
 #: The same, from the moment when it is known that the main thread does not handle the signal, which came 1.5 s earlier.
-_LATEST_UNHEARD: Final = _LATEST - 1.5
+_LATEST_UNHANDLED: Final = _LATEST - 1.5
 #: Seconds without a sign of life after which the finder counts as hanging; a scan of a slow disk gives signs of life.
 _FINDER_SILENT: Final = 120.0
 _TAKE_BACK: Final = "take back what was changed last in the settings, and reload again"
@@ -86,7 +86,7 @@ class Service:
         """Work until SIGTERM or SIGINT. Raises WatcherError if it cannot begin, or if a thread crashed."""
         allocator.share_arena()
         with self._signals as signals:
-            threading.Thread(target=self._end_unheard, name="last-resort", daemon=True).start()
+            threading.Thread(target=self._end_unhandled, name="last-resort", daemon=True).start()
             self._say_starting()
             application = Application(
                 self._plan,
@@ -164,13 +164,13 @@ class Service:
                 # The next start queues them.
                 application.ledger_retry.note(busy)
 
-    def _end_unheard(self) -> None:
+    def _end_unhandled(self) -> None:
         """End the process at a signal that the main thread does not handle.
 
         The main thread hangs, for example because the log cannot be written.
         """
-        if self._signals.await_unheard_end():
-            _end_at_last(self._plan.settings.service.drain_seconds + _LATEST_UNHEARD, self._over, lambda: 0)
+        if self._signals.await_unhandled_end():
+            _end_at_last(self._plan.settings.service.drain_seconds + _LATEST_UNHANDLED, self._over, lambda: 0)
 
     @property
     def _interval(self) -> float:

@@ -17,7 +17,7 @@ _END: Final = (signal.SIGTERM, signal.SIGINT)
 _ASKED: Final = (*_END, signal.SIGHUP)
 
 #: Seconds between two checks whether the main thread handles signals.
-_UNHEARD: Final = 1.0
+_UNHANDLED: Final = 1.0
 
 
 class Signals:
@@ -69,7 +69,7 @@ class Signals:
         self._asked_to_end |= any(number in _END for number in taken)
         return taken
 
-    def await_unheard_end(self) -> bool:
+    def await_unhandled_end(self) -> bool:
         """Wait, in another thread, until the main thread does not handle a SIGTERM or SIGINT; return False when the context is left.
 
         Python writes to the descriptor when the kernel delivers a signal, even if the main thread hangs. A main thread that does not
@@ -80,7 +80,7 @@ class Signals:
         poll.register(self._reader, select.POLLIN)
         looks = 0
         while not self._left:
-            poll.poll(_UNHEARD * 1000)
+            poll.poll(_UNHANDLED * 1000)
             try:
                 waiting = self._reader.recv(4096, socket.MSG_PEEK)
             except OSError:
@@ -90,7 +90,7 @@ class Signals:
             if looks > 1:
                 return True
             if waiting:
-                time.sleep(_UNHEARD)
+                time.sleep(_UNHANDLED)
         return False
 
     def wake(self) -> None:

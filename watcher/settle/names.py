@@ -43,7 +43,7 @@ AUDIO_SUFFIXES: Final = frozenset(
     )
 )
 
-#: Suffixes of audio and video that `media` does not decode: such files are reported, so that nobody waits for them in vain.
+#: Suffixes of audio and video that `media` does not decode: such files are reported, so that nobody waits for a transcript.
 _NOT_DECODED: Final = frozenset(
     (
         *(

@@ -16,7 +16,7 @@ from watcher.text import joined, printable
 _LITTLE: Final = 256 * 1024
 
 
-#: What is said of a ledger whose disk is full.
+#: The message for a ledger whose disk is full.
 FULL: Final = "no space is left for the ledger, and nothing can be worked on"
 
 
@@ -69,7 +69,7 @@ def not_in_use(service: Mapping[str, Any], *, broken: bool = False) -> tuple[Map
         now, met, refused = "", "", exc.strerror or str(exc)
     if now == known:
         return ()
-    # What is broken is said of the settings themselves, and not twice.
+    # Broken settings are reported as such: not twice.
     why = f" ({joined(*refused.splitlines())})" if refused and not broken else ""
     message = f"these settings changed and are not in use yet{why}"
     if refused and now != met:

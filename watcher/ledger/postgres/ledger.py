@@ -34,7 +34,7 @@ PATIENCE: Final = 2.0
 #: Seconds after a start of the server in which no lease is taken over: longer than the time between two renewals.
 GRACE: Final = 15.0
 #: Seconds between two queries for hooks of dead hosts.
-_INHERIT: Final = 5.0
+_TAKEOVER_PAUSE: Final = 5.0
 #: Memory keys of which each host has its own value.
 _OWN: Final = frozenset({"history", "pause-notes"})
 _TOLD: Final = "service"
@@ -101,12 +101,12 @@ class PostgresHooks(Hooks):
         super().__init__(context)
         self._takeover = takeover
         #: Monotonic time of the next query for hooks of dead hosts.
-        self._inherits_at = 0.0
+        self._next_takeover = 0.0
 
-    def due(self, limit: int, *, heir_of: Collection[str] = ()) -> Sequence[HookCall]:
-        if heir_of and time.monotonic() >= self._inherits_at:
-            taken = self._takeover.take_hooks(heir_of)
-            self._inherits_at = 0.0 if taken else time.monotonic() + _INHERIT
+    def due(self, limit: int, *, take_over: Collection[str] = ()) -> Sequence[HookCall]:
+        if take_over and time.monotonic() >= self._next_takeover:
+            taken = self._takeover.take_hooks(take_over)
+            self._next_takeover = 0.0 if taken else time.monotonic() + _TAKEOVER_PAUSE
         return super().due(limit)
 
 
