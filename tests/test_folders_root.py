@@ -279,6 +279,66 @@ def test_more_directories_than_can_wait_to_be_looked_into_are_left_out_and_it_is
     assert "left out" in event["hint"]
 
 
+def test_of_too_many_files_some_are_remembered_and_none_is_lost(
+    base: Path, make: Make, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A FUSE server can list names without end, and each that is remembered takes memory."""
+    monkeypatch.setattr("watcher.folders.known.MOST", 5)
+    for number in range(20):
+        put(base / f"{number}.wav")
+    root = make()
+
+    end(root.full())
+    assert len(queued(root, log)) == 20
+    end(root.full())
+    stats = end(root.full())
+
+    assert len(root.known) == 5
+    assert stats.news == 0, "those that are not remembered are no news each time"
+    [event] = log.seen("folder.degraded", reason="too_many")
+    assert "recordings" in event["message"]
+    [obstacle] = root.obstacles(9)
+    assert (obstacle.path, obstacle.why) == (root.path, event["message"])
+
+
+def test_what_was_abandoned_is_no_recording_where_no_more_files_can_be_remembered(
+    base: Path, make: Make, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watcher.folders.known.MOST", 0)
+    empty = base / "a.wav"
+    empty.touch()
+    os.utime(empty, (1, 1))
+    root = make(time=Clock(empty.stat().st_ctime + 10 * 365 * 86_400))
+
+    end(root.full())
+
+    assert len(root.candidates) == 0
+
+
+def test_a_folder_that_lists_names_without_end_is_left_and_named(
+    base: Path, make: Make, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watcher.tree.MOST_NAMES", 5)
+    for number in range(20):
+        put(base / "endless" / f"{number}.wav")
+    put(base / "other" / "a.wav")
+    root = make()
+
+    end(root.full())
+    end(root.full())
+
+    assert len(queued(root, log)) == 5 + 1
+    [event] = log.seen("folder.degraded", reason="too_many")
+    assert f"{base}/endless" in event["message"]
+    [obstacle] = root.obstacles(9)
+    assert obstacle.why == event["message"]
+
+    shutil.rmtree(base / "endless")
+    end(root.full())
+
+    assert root.obstacles(9) == ()
+
+
 def test_placeholders_in_directories_that_come_and_go_are_not_remembered(base: Path, make: Make) -> None:
     root = make()
     end(root.full())

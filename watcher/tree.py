@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from typing import Final
 
 _ROOT: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -167,6 +168,8 @@ class PendingDirectories:
 #: Most bytes of waiting directories: some 600,000 with names of usual length; and bytes of each without its name.
 MOST_PENDING: Final = 100_000_000
 _PENDING: Final = 150
+#: Names that are read of one directory at most: ext4 has room for some 10 million, and a FUSE server can list names without end.
+MOST_NAMES: Final = 20_000_000
 
 
 def walk(
@@ -191,7 +194,7 @@ def walk(
         entered = deepest is None or path.count(b"/") < deepest
         try:
             with directory(top if root is None else root, path) as opened, os.scandir(opened) as entries:
-                for entry in entries:
+                for entry in islice(entries, MOST_NAMES):
                     name = os.fsencode(entry.name)
                     if entry.is_dir(follow_symlinks=False):
                         if entered and pending.push(link, name):

@@ -4,6 +4,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import islice
 from typing import Final
 
 from watcher import container, tree
@@ -26,7 +27,7 @@ def unknown(root: Root, below: bytes) -> Iterator[FoundRecording | None]:
         path = link.path
         with suppress(OSError):
             with tree.directory(root.path, path) as directory, os.scandir(directory) as entries:
-                for count, entry in enumerate(entries, 1):
+                for count, entry in enumerate(islice(entries, tree.MOST_NAMES), 1):
                     if entry.is_dir(follow_symlinks=False):
                         if _is_entered(root, path, entry.name):
                             pending.push(link, os.fsencode(entry.name))

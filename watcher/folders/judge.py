@@ -77,9 +77,10 @@ class Judge:
         site = self._location.site(parent, status.st_dev)
         stamp = fingerprint(status, site)
         key = file_key(directory_key(parent), name)
-        if abandoned(status, self._clock()):
+        is_abandoned = abandoned(status, self._clock())
+        if is_abandoned:
             self.known.put(key, mark_of(stamp))
-        if self.known.get(key) == mark_of(stamp):
+        if is_abandoned or self.known.get(key) == mark_of(stamp):
             self.candidates.forget(path)
             return
         if self._handover.is_pending(path, stamp):

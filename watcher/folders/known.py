@@ -13,6 +13,9 @@ from typing import Final
 
 from watcher.job import Fingerprint
 
+#: Files that a map holds at most, about 160 MB: others can make any number of names. Those that do not fit are looked at by each
+#: scan, and the ledger decides.
+MOST: Final = 5_000_000
 #: Average number of files in a bucket. With more, a search takes longer; with fewer, there are more arrays.
 _FULL: Final = 16
 
@@ -31,6 +34,11 @@ class KnownFiles:
         """Return the number of known files."""
         return self._count
 
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for another file."""
+        return self._count >= MOST
+
     def get(self, key: int) -> int | None:
         """Return the fingerprint's hash; None if the path is not known."""
         bucket = self._bucket(key)
@@ -43,11 +51,13 @@ class KnownFiles:
         return bucket[at + 1] if at >= 0 else None
 
     def put(self, key: int, mark: int) -> None:
-        """Note a path and its fingerprint."""
+        """Note a path and its fingerprint; do nothing where there is no room for another one."""
         bucket = self._bucket(key)
         at = _find(bucket, key)
         if at >= 0:
             bucket[at + 1] = mark
+            return
+        if self.full:
             return
         bucket.extend((key, mark))
         self._count += 1

@@ -10,9 +10,11 @@ from typing import Final
 import structlog
 
 from watcher.folders.directories import MOST
+from watcher.folders.known import MOST as MOST_FILES
 from watcher.folders.root_location import RootLocation, child
 from watcher.folders.unwatched import UnwatchedFiles
 from watcher.settle import DEEPEST, LONGEST, NameRuling, PathTable, Quota, is_audio
+from watcher.text import printable
 
 _log = structlog.get_logger()
 
@@ -30,6 +32,13 @@ CROWDED: Final = (
     f"what the kernel does not tell of is found in the others every ten minutes: {_SPLIT}",
 )
 OVERCROWDED: Final = ("it has more folders than can be looked into", f"some are left out: {_SPLIT}")
+#: And about one with more recordings than are remembered.
+FILLED: Final = (
+    f"it has more recordings than the {MOST_FILES:,} that are remembered",
+    f"each scan looks at the others once more, and takes longer: {_SPLIT}",
+)
+#: From the least to the worst; the worst is a directory that is endless.
+_RANKS: Final = (None, FILLED, CROWDED, OVERCROWDED)
 #: What to do about a directory that cannot be listed.
 CLOSED_HINT: Final = (
     "let the user that Watcher runs as list it: chmod g+rx where the user is in its group, else chmod o+rx"
@@ -53,7 +62,7 @@ class Remarks:
         #: Directories that could not be listed, with the reason.
         self.closed = PathTable[str]()
         self.closed.most = _CLOSED_BYTES
-        #: Why not all directories are remembered or scanned, and what to do about it; None: all are.
+        #: Why not all files and directories are remembered or scanned, and what to do about it; None: all are.
         self.crowded: tuple[str, str] | None = None
         self._ignored: set[int] = set()
         self._quota = Quota(60, per=60.0, monotonic=monotonic)
@@ -111,8 +120,11 @@ class Remarks:
         )
 
     def too_many(self, why: tuple[str, str]) -> None:
-        """Log that there are too many directories (CROWDED, OVERCROWDED); once until there is room."""
-        if self.crowded not in (why, OVERCROWDED):
+        """Log that there are too many files or directories; once until there is room.
+
+        `why`: FILLED, CROWDED, OVERCROWDED, or what `endless` returns; of several, the worst counts.
+        """
+        if _rank(why) > _rank(self.crowded):
             self.crowded = why
             message, hint = why
             _log.warning(
@@ -125,7 +137,7 @@ class Remarks:
             )
 
     def has_room(self) -> None:
-        """Note that all directories are remembered."""
+        """Note that all files and directories are remembered."""
         self.crowded = None
 
     def _first_time(self, relative: str, reason: str) -> bool:
@@ -136,6 +148,18 @@ class Remarks:
             self._ignored.clear()
         self._ignored.add(key)
         return True
+
+
+def endless(path: bytes, names: int) -> tuple[str, str]:
+    """Return the message about a directory with more than so many names, and what to do about it."""
+    return (
+        f"{printable(path)} has more than {names:,} names, and those beyond are left out",
+        "move some of its files into other folders; if it does not have so many, its file system is broken: leave it out (exclude)",
+    )
+
+
+def _rank(why: tuple[str, str] | None) -> int:
+    return _RANKS.index(why) if why in _RANKS else len(_RANKS)
 
 
 def kind_of(mode: int) -> str:

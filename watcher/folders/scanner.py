@@ -8,15 +8,16 @@ a name that is replaced by a symbolic link is not followed.
 import os
 import stat
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from watcher import tree
 from watcher.folders.directories import Directories, ListedDirectory
 from watcher.folders.judge import Judge
 from watcher.folders.known import directory_key, file_key
-from watcher.folders.remarks import CROWDED, OVERCROWDED, Remarks
+from watcher.folders.remarks import CROWDED, FILLED, OVERCROWDED, Remarks, endless
 from watcher.folders.root_location import RootLocation, child
 from watcher.folders.unwatched import Unwatched, UnwatchedFiles
 from watcher.overrides import NAME
@@ -165,7 +166,7 @@ class Scanner:
         prefix = path.rstrip(b"/") + b"/"
         try:
             with tree.directory(self._location.path, path) as directory, os.scandir(directory) as entries:
-                for count, entry in enumerate(entries, 1):
+                for count, entry in enumerate(islice(entries, tree.MOST_NAMES), 1):
                     name = entry.name
                     if self._location.names.interesting(name) and self._judge.known.get(file_key(key, name)) is None:
                         full = prefix + os.fsencode(name)
@@ -223,7 +224,7 @@ class Scanner:
         files = placeholders = 0
         unwatched = UnwatchedFiles()
         with os.scandir(directory) as entries:
-            for count, entry in enumerate(entries, 1):
+            for count, entry in enumerate(self._bounded(path, entries), 1):
                 if count % _ENTRIES == 0:
                     yield walk.stats
                 name = entry.name
@@ -256,6 +257,12 @@ class Scanner:
         walk.stats.directories += 1
         walk.stats.files += files
         walk.stats.new_directories += self._listed(path, status, unwatched, placeholders=placeholders > 0)
+
+    def _bounded(self, path: bytes, entries: "Iterator[os.DirEntry[str]]") -> "Iterator[os.DirEntry[str]]":
+        """Yield the entries of a directory; leave out those beyond what is read of one."""
+        yield from islice(entries, tree.MOST_NAMES)
+        if next(entries, None) is not None:
+            self._leave_out(endless(path, tree.MOST_NAMES))
 
     def _listed(self, path: bytes, status: os.stat_result, unwatched: UnwatchedFiles, *, placeholders: bool) -> bool:
         """Store a directory as listed, if there is room; return whether it was unknown, or was replaced."""
@@ -291,8 +298,11 @@ class Scanner:
         full = path.rstrip(b"/") + b"/" + os.fsencode(name)
         if full in self._judge.candidates or not self._judge.wanted(self._location.relative(full)):
             return
+        if self._judge.known.full:
+            self._leave_out(FILLED)
         if not self._judge.is_foreign(directory, path, name, status):
-            walk.stats.news += 1
+            # What is not remembered is no news each time.
+            walk.stats.news += not self._judge.known.full
             self._judge.decide(directory, path, name, status, arrived=walk.arrived, siblings=True)
 
     def _pass_over(self, parent: bytes, entry: "os.DirEntry[str]", unwatched: UnwatchedFiles) -> None:
