@@ -70,7 +70,7 @@ def test_a_process_that_was_asked_to_end_is_not_killed_by_a_late_reload() -> Non
 
 
 def test_another_thread_learns_of_an_end_that_the_main_thread_does_not_hear(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("watcher.service.signals._UNHEARD", 0.05)
+    monkeypatch.setattr("watcher.service.signals._UNHANDLED", 0.05)
     with Signals() as signals, ThreadPoolExecutor(1) as pool:
         unheard = pool.submit(signals.await_unhandled_end)
         os.kill(os.getpid(), signal.SIGHUP)
@@ -80,7 +80,7 @@ def test_another_thread_learns_of_an_end_that_the_main_thread_does_not_hear(monk
 
 
 def test_a_handled_end_needs_no_other_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("watcher.service.signals._UNHEARD", 0.05)
+    monkeypatch.setattr("watcher.service.signals._UNHANDLED", 0.05)
     with ThreadPoolExecutor(1) as pool:
         with Signals() as signals:
             os.kill(os.getpid(), signal.SIGTERM)
