@@ -3,16 +3,20 @@
 import io
 import os
 import signal
+import socketserver
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 from support import sounds
-from support.waiting import eventually
+from support.waiting import PATIENCE, eventually
 from support.whisper import tiny
 
 from watcher.engine import EngineError, OfflineEngine, WhisperModel
@@ -165,6 +169,68 @@ def test_a_model_that_is_not_here_and_cannot_be_downloaded_is_named_with_the_rem
     recogniser.close()
     assert "offline.model" in raised.value.hint
     assert said == ["downloading the model small (only once)"]
+
+
+@pytest.fixture
+def dripping() -> Iterator[str]:
+    """Run a hub that sends one header after the other, and never an answer; give its address."""
+    ended = threading.Event()
+
+    class Drip(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(1 << 16)
+            self.request.sendall(b"HTTP/1.1 200 OK\r\n")
+            with suppress(OSError):
+                while not ended.wait(0.2):
+                    self.request.sendall(b"X-More: 1\r\n")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Drip) as hub:
+        thread = threading.Thread(target=hub.serve_forever, args=(0.05,))
+        thread.start()
+        yield f"http://127.0.0.1:{hub.server_address[1]}"
+        ended.set()
+        hub.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("command", "number"),
+    [
+        (("engine",), signal.SIGTERM),
+        (("run", "--offline", "--yes"), signal.SIGTERM),
+        (("run", "--offline", "--yes"), signal.SIGINT),
+    ],
+)
+def test_a_signal_ends_a_download_and_its_process(
+    tmp_path: Path, dripping: str, command: tuple[str, ...], number: signal.Signals
+) -> None:
+    tiny()
+    environ = {**os.environ, "HF_HOME": str(tmp_path), "HF_ENDPOINT": dripping, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(
+        [sys.executable, "-m", "watcher", *command], env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as engine:
+        assert engine.stderr is not None
+        assert b"downloading" in engine.stderr.readline()
+        [child] = Path(f"/proc/{engine.pid}/task/{engine.pid}/children").read_text().split()
+
+        engine.send_signal(number)
+
+        assert engine.wait(PATIENCE)
+    eventually(lambda: not Path(f"/proc/{child}").exists())
+
+
+def test_what_breaks_while_one_upload_is_heard_says_nothing_about_the_next(
+    recogniser: WhisperRecogniser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(values: dict[str, Any]) -> Any:
+        raise TypeError(values)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("watcher.engine.whisper.recogniser._segment", broken)
+        with pytest.raises(TypeError):
+            hear(recogniser, DEMO.read_bytes())
+
+    assert [segment.text.strip() for segment in hear(recogniser, SECOND.read_bytes()).segments] == ["Hello there."]
 
 
 def test_a_model_of_no_known_name_is_refused() -> None:

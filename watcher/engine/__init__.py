@@ -85,7 +85,8 @@ class OfflineEngine:
         try:
             recogniser.warm()
             server = EngineServer(self._port, Api(recogniser, key=self._key))
-        except EngineError:
+        except BaseException:
+            # Also Ctrl-C: a download may take an hour, and threads that are left would keep this process from its end.
             recogniser.close()
             raise
         self._recogniser, self._server, self._port = recogniser, server, server.port

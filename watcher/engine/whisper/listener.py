@@ -4,7 +4,9 @@ The first request names the model. Every later one is a piece of sound; a reques
 the piece up.
 """
 
+import os
 import select
+import threading
 from typing import Any, BinaryIO, Final
 
 import faster_whisper
@@ -24,6 +26,7 @@ _SILENCE: Final = 2.0
 
 def main(source: BinaryIO, sink: BinaryIO) -> None:
     """Load the model that the first request names, and answer every later one, until `source` ends."""
+    threading.Thread(target=_end_with_the_engine, args=(source.fileno(),), daemon=True).start()
     request = read_request(source)
     if request is None:
         return
@@ -37,6 +40,15 @@ def main(source: BinaryIO, sink: BinaryIO) -> None:
         head, samples = request
         if "cancel" not in head:
             _answer(model, head, samples, source, sink)
+
+
+def _end_with_the_engine(descriptor: int) -> None:
+    """End the process once the engine is gone, however long a download or a piece of sound would take."""
+    poll = select.poll()
+    # Without an event of its own, it reports nothing but that the other end is closed.
+    poll.register(descriptor, 0)
+    poll.poll()
+    os._exit(0)
 
 
 def _load(wanted: dict[str, Any], sink: BinaryIO) -> faster_whisper.WhisperModel:

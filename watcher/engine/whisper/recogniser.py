@@ -139,6 +139,11 @@ class WhisperRecogniser:
             if not self._stopped or isinstance(error, CancelledError):
                 raise
             raise CancelledError("The engine is stopping.") from error
+        except BaseException:
+            # What the process says next would be taken for the answer about another upload.
+            if self._process is not None:
+                self._forget(self._process)
+            raise
         finally:
             with self._changed:
                 self._busy = False
@@ -187,8 +192,10 @@ class WhisperRecogniser:
                 raise self._failure(answer["error"])
             elif "cancelled" in answer or given_up:
                 raise CancelledError("Nobody waits for the answer any more.")
-            else:
+            elif "done" in answer:
                 return language, found
+            else:
+                raise ValueError(f"the Whisper process said {answer}")
 
     def _loaded(self) -> RecogniserProcess:
         """Return the process, with its model loaded. Only in one's turn."""
