@@ -17,7 +17,7 @@ from watcher.client import Request, fitted, parse
 from watcher.client.classify import classify
 from watcher.client.refusal import refusal_of
 from watcher.client.upload import HttpResponse
-from watcher.cues import CaptionRules, layout
+from watcher.cues import CaptionRules, layout, stretches
 from watcher.cues.lexicon import borders
 from watcher.cues.punctuation import full_width
 from watcher.cues.text import clean, graphemes, is_right_to_left, is_wide_script, scrub, width
@@ -266,6 +266,14 @@ def outputs(said: Transcript) -> None:
         render(kind, Document(said, laid_out, "a.wav", text=TextLayout(wrap=80)))
 
 
+def outputs_in_stretches(said: Transcript) -> None:
+    """Make the outputs of a transcript that is divided into many stretches, and its segments into parts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stretches, "MOST_TOKENS", 40)
+        patch.setattr(stretches, "MOST_CHARACTERS", 20)
+        outputs(said)
+
+
 STAGES: dict[str, Callable[[Transcript], object]] = {
     "guard": lambda said: guard.review(said, loudness=b"\x10" * 1000, prompt="a b c"),
     "sound": lambda said: move_to_sound(said, Loudness(b"\x10\x40\x40\x40" * 5000)),
@@ -278,9 +286,10 @@ STAGES: dict[str, Callable[[Transcript], object]] = {
     ),
     "join without times": lambda said: join([untimed(said, 0.0), untimed(said, 28.0)], duration=SECONDS),
     "outputs": outputs,
+    "outputs in stretches": outputs_in_stretches,
 }
 #: Words; where two parts meet more of them are not compared, and a caption holds at most 84.
-SIZES = {"join": 500, "join at an end": 500, "join without times": 200, "outputs": 120}
+SIZES = {"join": 500, "join at an end": 500, "join without times": 200, "outputs": 120, "outputs in stretches": 120}
 
 
 #: What takes long to count is tried with these each time.
