@@ -171,8 +171,14 @@ def test_undo_takes_away_what_setup_wrote_and_keeps_the_state_and_what_a_person_
     asked = home.setup("--undo", check=False)
     assert (asked.returncode, "api_key" in home.files()) == (2, True)
 
-    home.setup("--undo", "--yes")
+    theirs = home.path / ".config" / "systemd" / "user" / "watcher.service.d" / "mine.conf"
+    theirs.parent.mkdir(parents=True)
+    theirs.touch()
 
+    undone = home.setup("--undo", "--yes").stdout
+
+    assert f"Stays: {theirs}, which setup did not write" in undone
+    assert f"Stays: {home.settings}.1, which setup did not write" in undone
     assert [path.name for path in home.settings.parent.iterdir()] == ["watcher.toml.1"]
     assert (home.path / ".local" / "state" / "watcher").is_dir()
     home.settings.with_name("watcher.toml.1").unlink()

@@ -31,7 +31,8 @@ def undo(target: SetupTarget, *, purge: bool) -> Iterator[str]:
         systemd.systemctl(target, "daemon-reload", check=False)
     removed, stay = settings_file.remove(target)
     yield from (f"Removed: {path}" for path in removed)
-    yield from (f"Stays: {path}, which setup did not write" for path in stay)
+    others = sorted(target.drop_in.parent.iterdir()) if target.drop_in.parent.is_dir() else []
+    yield from (f"Stays: {path}, which setup did not write" for path in (*others, *stay))
     if purge:
         yield from _purge(target)
     elif target.state.exists():
