@@ -552,6 +552,23 @@ def test_a_bomb_does_not_go_off() -> None:
     assert error.reason == "oversized_answer"
 
 
+def test_all_members_of_a_gzip_answer_are_read() -> None:
+    """RFC 1952 allows several, and the first one's text looks like a whole answer."""
+    members = b"".join(map(gzip.compress, (b"Hello", b"", b" world")))
+    cut = members[:-1]
+    in_bytes = b"".join(b"1\r\n%c\r\n" % byte for byte in members) + b"0\r\n\r\n"
+    head = OK + b"Content-Encoding: gzip\r\n"
+
+    assert answer_to(Reply(members, headers=[("Content-Encoding", "gzip")])).body == b"Hello world"
+    assert answer_to(stream(head + b"Transfer-Encoding: chunked\r\n\r\n", in_bytes)).body == b"Hello world"
+    assert answer_to(Reply(members + bytes(9), headers=[("Content-Encoding", "gzip")])).body == b"Hello world"
+    assert told(failure_of(Reply(cut, headers=[("Content-Encoding", "gzip")]))) == (PassingError, "connection")
+    many = gzip.compress(b"") * 2000
+    assert told(failure_of(Reply(many, headers=[("Content-Encoding", "gzip")]))) == (PassingError, "connection")
+    bombs = gzip.compress(bytes(ANSWER_BYTES // 2 + 1), compresslevel=1) * 2
+    assert failure_of(Reply(bombs, headers=[("Content-Encoding", "gzip")]), seconds=60.0).reason == "oversized_answer"
+
+
 def test_what_follows_a_compressed_answer_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
     """All of what followed was copied for each byte more, while no other thread could run."""
     read: list[int] = []
@@ -567,6 +584,10 @@ def test_what_follows_a_compressed_answer_is_not_unpacked(monkeypatch: pytest.Mo
         @property
         def eof(self) -> bool:
             return self._inner.eof
+
+        @property
+        def unused_data(self) -> bytes:
+            return self._inner.unused_data
 
     answer = gzip.compress(b"Hello")
     chunks = b"%x\r\n%s\r\n" % (len(answer), answer) + b"1\r\nx\r\n" * 1000 + b"0\r\n\r\n"

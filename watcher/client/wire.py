@@ -173,27 +173,64 @@ def _body(response: requests.Response) -> bytes:
 
 
 class _Inflater:
-    """A decoder for gzip and zlib that stops after ANSWER_BYTES: it protects against zip bombs."""
+    """A decoder for gzip and zlib that stops after ANSWER_BYTES: it protects against zip bombs.
+
+    A gzip answer may have several members (RFC 1952), one after the other; other bytes after the end are no part of the answer.
+    """
 
     def __init__(self) -> None:
-        self._inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+        self._inflater = _member()
+        self._members = 1
         self._left = ANSWER_BYTES + 1
         self._begun = False
+        #: Bytes after the last member that may begin another one; None: something else follows.
+        self._rest: bytes | None = b""
 
     def inflated(self, chunk: bytes) -> bytes:
         """Decompress the next bytes."""
         self._begun = True
-        if self._inflater.eof:
-            # Bytes after the end are no part of the answer, and zlib would copy all of them for each further chunk.
+        found = bytearray()
+        while chunk and self._left > 0:
+            if self._inflater.eof:
+                chunk = self._next_member(chunk)
+                continue
+            try:
+                part = self._inflater.decompress(chunk, self._left)
+            except zlib.error as exc:
+                raise http.client.HTTPException("the compressed answer is broken") from exc
+            self._left -= len(part)
+            found += part
+            # What follows the end; nothing before that.
+            chunk = self._inflater.unused_data
+        return bytes(found)
+
+    def _next_member(self, chunk: bytes) -> bytes:
+        """Begin another member if one follows; return the bytes that are to be decompressed."""
+        if self._rest is None:
+            # zlib would copy all of them for each further chunk.
             return b""
-        try:
-            part = self._inflater.decompress(chunk, max(self._left, 1))
-        except zlib.error as exc:
-            raise http.client.HTTPException("the compressed answer is broken") from exc
-        self._left -= len(part)
-        return part
+        self._rest += chunk
+        if not self._rest.startswith(_MEMBER):
+            self._rest = self._rest if _MEMBER.startswith(self._rest) else None
+            return b""
+        if self._members == _MEMBERS:
+            raise http.client.HTTPException("the compressed answer has too many members")
+        begun, self._rest = self._rest, b""
+        self._inflater = _member()
+        self._members += 1
+        return begun
 
     @property
     def is_whole(self) -> bool:
         """Whether all of it has come; nothing at all is an empty answer."""
         return self._inflater.eof or not self._begun
+
+
+def _member() -> "zlib._Decompress":
+    return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+
+
+#: The beginning of a gzip member (RFC 1952, 2.3.1).
+_MEMBER: Final = b"\x1f\x8b"
+#: Members that an answer may have: what follows a member in a chunk is copied, which a thousand times takes some 10 ms.
+_MEMBERS: Final = 1000
