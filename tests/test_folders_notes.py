@@ -9,6 +9,8 @@ from support.hostile import put_into, stretched
 from support.ledger_engines import claimed
 
 from watcher.errors import FileError
+from watcher.folders.folder import Folder
+from watcher.folders.monitor_thread import MonitorThread
 from watcher.folders.notes import heed
 from watcher.job import Fingerprint, FoundRecording, Output, State
 from watcher.ledger.sqlite import SqliteLedger
@@ -83,3 +85,25 @@ def test_a_note_outside_all_folders_is_nobodys(base: Path, ledger: SqliteLedger)
     fail(ledger, base, os.fsencode(base / "talk.wav"))
 
     assert heed(ledger, ledger.outputs.notes(), lambda _path: None) == ([], [])
+
+
+def test_mounts_that_come_and_go_below_one_folder_keep_no_note_of_another_one_waiting(
+    tmp_path: Path, base: Path, ledger: SqliteLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thread, other = MonitorThread(ledger), tmp_path / "other"
+    other.mkdir()
+    sources = []
+    for folder in (other, base):
+        (folder / "talk.wav").write_bytes(b"RIFF")
+        sources.append(os.fsencode(folder / "talk.wav"))
+        fail(ledger, folder, sources[-1])
+        thread.add(Folder(folder.name, str(folder), detect="scan"), frozenset(), "start")
+    # As each look at the table of mounts finds it, while somebody mounts and unmounts.
+    monkeypatch.setattr(thread.mounts, "changed", lambda: True)
+    monkeypatch.setattr(thread.monitors[0], "remounted", lambda: True)
+
+    thread.step(0.0)
+    states = {record.path: record.state for record in map(ledger.history.lookup, sources) if record is not None}
+    thread.close()
+
+    assert states == {sources[0]: State.FAILED, sources[1]: State.READY}

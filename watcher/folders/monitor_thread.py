@@ -161,8 +161,7 @@ class MonitorThread:
                 # An arriving event ends it.
                 monitor.scan(self._for(_SLICE, monitor, or_event=True))
                 monitor.root.flush(bulk=monitor.busy)
-        if not self._concerned:
-            self._check_notes()
+        self._check_notes()
 
     def _see_mounts(self) -> None:
         """Note the roots below which something was mounted; the finder may give them separate threads."""
@@ -228,7 +227,7 @@ class MonitorThread:
     ) -> Callable[[], bool]:
         """Return a function that returns True after `seconds`, or soon after an event; each call is a sign of life.
 
-        It also returns True if something was mounted below the monitor's root; without `monitor`, below any root.
+        It also returns True if something was mounted below the monitor's root.
         """
         began = self._monotonic()
 
@@ -236,8 +235,9 @@ class MonitorThread:
             self.beat = self._monotonic()
             self._see_mounts()
             took = self.beat - began
-            mounted = bool(self._concerned) if monitor is None else monitor in self._concerned
-            return mounted or took >= seconds or (or_event and took >= _SURE and not self.inbox.empty())
+            return (
+                monitor in self._concerned or took >= seconds or (or_event and took >= _SURE and not self.inbox.empty())
+            )
 
         return over
 
@@ -278,7 +278,7 @@ class MonitorThread:
     def _check_notes(self) -> None:
         """Put back the sources whose failure note a person deleted, and forget the failures of recordings that are gone.
 
-        If there are many notes, the next steps continue.
+        If there are many notes, the next steps continue. Those below whose root something was mounted are left for the next round.
         """
         if self._notes is None:
             if (now := self._monotonic()) < self._next_notes:
@@ -293,10 +293,10 @@ class MonitorThread:
         self._notes = None
 
     def _heed(self, some: list[OwnedOutput]) -> None:
+        present = [monitor for monitor in self.monitors if monitor.present]
+
         def monitor_of(path: bytes) -> FolderMonitor | None:
-            return next(
-                (monitor for monitor in self.monitors if monitor.present and monitor.root.location.owns(path)), None
-            )
+            return next((one for one in present if one not in self._concerned and one.root.location.owns(path)), None)
 
         def root_of(path: bytes) -> bytes | None:
             monitor = monitor_of(path)
