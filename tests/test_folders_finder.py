@@ -17,6 +17,7 @@ from watcher.container import Completeness
 from watcher.errors import FileError
 from watcher.folders import Finder, Folder, WatchMode
 from watcher.folders.inbox import Event, EventKind, Inbox
+from watcher.folders.monitor import FolderMonitor
 from watcher.folders.mounts import Mounts
 from watcher.job import Outcome, Output, State
 from watcher.ledger import Ledger, open_ledger
@@ -822,3 +823,30 @@ def test_nothing_of_a_state_is_left_open_at_the_end(base: Path, state: Path) -> 
 
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208  likewise
     shutil.rmtree(base)
+
+
+def test_of_a_local_folder_whose_threads_hang_in_mounts_that_came_and_went_no_more_are_started(
+    base: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A watch that still walks a big tree when the mount comes leaves its thread behind when the folder changes threads."""
+    hanging = True
+    monkeypatch.setattr(FolderMonitor, "hangs", property(lambda _: hanging))
+    folder, stop = Folder("a", str(base)), threading.Event()
+    ledger = open_ledger(state)
+    finder = Finder([folder], ledger, stop=stop, tick=0.01)
+    finder.start_watching()
+    for _ in range(3):
+        assert not finder._remote, "it is local"
+        for folders in ([], [folder]):
+            finder.replace(folders)
+            finder.step(0.0)
+
+    assert [remote.started for remote in finder._remote] == [False]
+
+    hanging = False
+    finder.step(0.0)
+    assert [remote.started for remote in finder._remote] == [True]
+
+    stop.set()
+    finder.close()
+    ledger.close()

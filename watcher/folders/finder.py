@@ -15,6 +15,7 @@ from watcher.folders.doubles import DOUBLE_HINT, distinct, inside, report, why_l
 from watcher.folders.folder import Folder
 from watcher.folders.folder_state import FolderState, WatchMode
 from watcher.folders.inbox import Event, EventKind
+from watcher.folders.monitor import FolderMonitor
 from watcher.folders.monitor_thread import TICK, MonitorThread, RemoteMonitorThread
 from watcher.folders.mounts import MountKind, Mounts
 from watcher.folders.remarks import Obstacle
@@ -73,6 +74,8 @@ class Finder:
         self._monitor_thread = self._new_monitor_thread()
         self._remote: list[RemoteMonitorThread] = []
         self._leaving: list[RemoteMonitorThread] = []
+        #: Monitors of this thread that were removed while a thread of theirs hung in a mount.
+        self._hanging: list[FolderMonitor] = []
         self._doubles: tuple[FolderState, ...] = ()
         self._replacements: SimpleQueue[tuple[Folder, ...]] = SimpleQueue()
 
@@ -165,7 +168,9 @@ class Finder:
             if state not in former:
                 report(*pair)
         far = {
-            location: folder for location, folder in locations.items() if _may_hang(mounts, location, folder, locations)
+            location: folder
+            for location, folder in locations.items()
+            if _may_hang(mounts, location, folder, locations) or self._watches_hanging(folder) >= _MOST_HANGING
         }
         near = {location: folder for location, folder in locations.items() if location not in far}
         self._share_near(
@@ -178,6 +183,7 @@ class Finder:
             foreign = wanted.pop(monitor.folder, None)
             if foreign is None:
                 self._monitor_thread.remove(monitor)
+                self._hanging = [one for one in (*self._hanging, monitor) if one.hangs]
             elif foreign != monitor.root.location.foreign:
                 monitor.root.location.foreign = foreign
                 monitor.want_full(why)
@@ -200,8 +206,13 @@ class Finder:
 
     def _start(self, remote: RemoteMonitorThread) -> None:
         """Start a network folder's thread; where too many earlier ones of the folder hang, it is started when one of them ends."""
-        if sum(other.alive for other in self._leaving if other.folder == remote.folder) < _MOST_HANGING:
+        hanging = sum(other.alive for other in self._leaving if other.folder == remote.folder)
+        if hanging + self._watches_hanging(remote.folder) < _MOST_HANGING:
             remote.start()
+
+    def _watches_hanging(self, folder: Folder) -> int:
+        """Count the threads that set watches of a folder when it was local, and hang in a mount that came meanwhile."""
+        return sum(monitor.hangs for monitor in self._hanging if monitor.folder == folder)
 
     def _watch_remote(self) -> None:
         """Raise the error that ended a network folder's thread; log if one does not answer."""
