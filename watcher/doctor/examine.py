@@ -1,4 +1,4 @@
-"""All that `watcher check` looks at, in order."""
+"""Every check of `watcher check`, in order."""
 
 import os
 import shutil
@@ -33,7 +33,7 @@ def examine(
     unit: SystemdUnit | None = None,
     command: Sequence[str] = (),
 ) -> Iterator[Finding]:
-    """Look at everything, one finding at a time; `paid`: also have a one-second clip transcribed.
+    """Run all checks, and yield their findings; `paid`: also have a one-second clip transcribed.
 
     `supervised`: it runs under systemd. `named`: folders that were given to the command. `unit`: it does not, and root asks for the service of this unit; `command` is what
     was asked. Leaves nothing behind.
@@ -100,7 +100,7 @@ def _unit(config: Config, unit: SystemdUnit, command: Sequence[str]) -> Iterator
 
 
 def _is_locked_away(config: Config, unit: SystemdUnit | None) -> bool:
-    """Return whether the key is there for the service alone."""
+    """Return whether only the service can read the key."""
     return unit is not None and unit.encrypted is not None and not config.settings.api.key.get_secret_value()
 
 

@@ -27,7 +27,7 @@ class Finding:
 
     @property
     def exit_code(self) -> int:
-        """Return what it makes the command end with: 3 for settings and folders, 4 for state and endpoint."""
+        """Return the exit code that it leads to: 3 for settings and folders, 4 for state and endpoint."""
         if self.grade is not Grade.FAIL:
             return 0
         return ConfigError.exit_code if self.area in {"settings", "folder", "hooks"} else StateError.exit_code
@@ -41,5 +41,5 @@ def data(findings: list[Finding]) -> dict[str, Any]:
 def text(finding: Finding) -> str:
     """Return a finding for people."""
     line = f"{finding.grade:<4}  {finding.area}: {finding.message}"
-    # What is meant for a shell is on lines of its own.
+    # Commands for a shell are on separate lines.
     return f"{line}\n      -> {finding.hint}" if finding.hint else line

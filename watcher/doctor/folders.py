@@ -20,7 +20,7 @@ _NAME_ONE: Final = 'name one: [[folders]] path = "/srv/recordings"; or have watc
 _GIBIBYTE: Final = 1 << 30
 #: Outputs are small; below this the ledger and the pieces of a long recording may not fit.
 _FREE_BYTES: Final = 1 * _GIBIBYTE
-#: So many files are named.
+#: Files that are named at most.
 _NAMED: Final = 5
 #: Part of the watch limit that one service should not exceed.
 _SHARE: Final = 0.8
@@ -73,7 +73,7 @@ def folder_findings(config: Config, *, named: Collection[str] = ()) -> Iterator[
 
 
 def _standing(path: str) -> tuple[bool, bool]:
-    """Return whether a folder is at a path, and whether nothing does."""
+    """Return whether a folder is at a path, and whether nothing is."""
     return os.path.isdir(path), not os.path.lexists(path)  # noqa: PTH112 - a plain question
 
 

@@ -19,12 +19,12 @@ _CLIP: Final = "second.flac"
 _CERTIFICATE_DAYS: Final = 14.0
 #: Retry times and the day's budget go by the clock; TLS fails long before an hour.
 _CLOCK_SECONDS: Final = 60.0
-#: Statuses from here on are no success.
+#: Statuses from this one on are failures.
 _REFUSED: Final = 300
 
 
 def server_findings(endpoint: Endpoint, *, paid: bool, unused_key: str) -> Iterator[Finding]:
-    """Yield what is found about the server; `unused_key`: what to say of a key that is set and not used."""
+    """Yield what is found about the server; `unused_key`: the message for a key that is set and not used."""
     for warning in endpoint.warnings():
         yield Finding("endpoint", Grade.WARN, warning)
     seen = survey(endpoint)
@@ -58,7 +58,7 @@ def server_findings(endpoint: Endpoint, *, paid: bool, unused_key: str) -> Itera
 
 
 def _listed(endpoint: Endpoint, seen: ServerSurvey, unused_key: str) -> Finding:
-    """Return what the list of the server's models says of address, key and model."""
+    """Check address, key and model by the server's list of models."""
     status, models = seen.status, seen.models
     if status in {401, 403}:
         said = "the key is refused" if endpoint.secret else "it wants a key"
@@ -98,7 +98,7 @@ def _paid(endpoint: Endpoint) -> Iterator[Finding]:
 
 
 def _answer(client: Client, clip: Path) -> Answer:
-    """Return the server's answer about the clip; where it refuses FLAC, about WAV, which is what it would get from the service."""
+    """Return the server's answer about the clip; where it refuses FLAC, about WAV, as the service does."""
     try:
         return _asked(client, clip, "audio.flac", "audio/flac")
     except RemedyError as error:

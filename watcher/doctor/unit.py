@@ -16,7 +16,7 @@ UNIT: Final = "watcher.service"
 KEY: Final = "api_key"
 #: Where systemd shows a running service its credentials (systemd.exec(5)); root can read them.
 _RUNNING: Final = Path("/run/credentials")
-#: What decides who the service is, what it sees and what it may write. The rest of the unit is about when and how long.
+#: Directives that decide the user of the service, what it can read and what it can write.
 _WALLS: Final = (
     *("User", "Group", "SupplementaryGroups", "AmbientCapabilities", "Environment", "StateDirectory"),
     *("LoadCredential", "LoadCredentialEncrypted", "ProtectSystem", "ProtectHome", "PrivateTmp"),
@@ -53,7 +53,7 @@ class SystemdUnit:
         return " \\\n  ".join([*parts, shlex.join(argv)])
 
     def assigned(self) -> list[tuple[str, str]]:
-        """Return what counts: an empty value takes back what was said before (systemd.syntax(7))."""
+        """Return the assignments in force: an empty value resets those before it (systemd.syntax(7))."""
         said: list[tuple[str, str]] = []
         for key, value in self.lines:
             if value:
@@ -63,7 +63,7 @@ class SystemdUnit:
         return said
 
     def by_key(self) -> dict[str, list[str]]:
-        """Return what counts, by the keys."""
+        """Return the assignments in force, by key."""
         found: dict[str, list[str]] = {}
         for key, value in self.assigned():
             found.setdefault(key, []).append(value)

@@ -44,7 +44,7 @@ def _stamp(seconds: float, comma: str) -> str:
 
 
 def _inert(text: str) -> str:
-    """Return text in which no player finds a tag, an override block, a line break or a time line."""
+    """Return the text so that no player finds a tag in it, an override block, a line break or a time line."""
     *parts, last = text.replace("-->", "→").split(">")
     text = "".join(map(_without_tag, parts)) + last
     text = _ESCAPE.sub("/", text.replace("{", "(").replace("}", ")"))
@@ -90,5 +90,5 @@ def _escaped(text: str) -> str:
 
 
 def _turned(line: str, mark: str, pop: str) -> str:
-    """Mark a line that is read from right to left, for players that would set it from the left."""
+    """Mark a right-to-left line, for players that assume left to right."""
     return mark + line + pop if is_right_to_left(line) else line

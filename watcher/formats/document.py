@@ -22,7 +22,7 @@ class TextLayout:
     bom: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
+        """Refuse values out of range."""
         if not 0 < self.paragraph_seconds <= 3600:  # noqa: PLR2004 -- an hour
             raise ValueError(f"paragraph_seconds = {self.paragraph_seconds:g} is out of range: above 0, up to 3600")
         if self.wrap and not 20 <= self.wrap <= 1000:  # noqa: PLR2004 -- narrower than a word, wider than any screen

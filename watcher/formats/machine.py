@@ -119,7 +119,7 @@ def _word(word: Word) -> dict[str, Any]:
 
 
 def _confidence(logprob: float | None) -> float | None:
-    """Return the mean probability of a token, which is what an average log probability says."""
+    """Return the mean probability of a token, from an average log probability."""
     value = _number(logprob)
     return None if value is None else round(math.exp(min(value, 0.0)), 3)
 

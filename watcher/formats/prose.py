@@ -46,7 +46,7 @@ def _speak_several(transcript: Transcript) -> bool:
         ""
     }
     if len(names) > 1:
-        # Not every one has to be heard in what is shown.
+        # Some may only be in segments that are left out.
         names = set()
         for text in _streams(transcript):
             names |= set(text.speaker) - {""}

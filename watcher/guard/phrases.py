@@ -22,7 +22,7 @@ from watcher.text import folded
 
 
 def key(text: str) -> str:
-    """Return what is compared of a text."""
+    """Return the form of a text that is compared."""
     compared = folded(text)
     if not compared.isascii():
         # Vowel signs that are written or left out at will, and the dot that a folded Turkish İ leaves.

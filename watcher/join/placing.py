@@ -45,7 +45,7 @@ def place_segments(part: PieceTranscript, names: Mapping[str, str], duration: fl
 
 
 def _ascending(times: Sequence[float]) -> list[float]:
-    """Return the times without steps back: the fewest that spoil the order are moved between their neighbours."""
+    """Return the times without steps back: as few times as possible are moved, each between its neighbours."""
     # The longest ascending subsequence, by patience sorting: ends[n] is the smallest last time of one of n + 1.
     ends: list[float] = []
     lengths = []

@@ -72,7 +72,7 @@ class _Overlap:
         # Half a word is at its piece's edge, and the other piece has something else there.
         self._halves = {i for i in ours if tail[i].end > edges[1] - _EDGE and tail[i].beside(other_single)}
         self._other_halves = {j for j in theirs if head[j].start < edges[0] + _EDGE and head[j].beside(single)}
-        # Evenly spread times tell nothing of a single word.
+        # Evenly spread times are not exact for a single word.
         exact = all(token.exact for token in (*tail, *head))
         # From which token of `head` on, and up to which of `tail`, others take most of a token's time.
         self._covered = [len(head) - _covering(token, reversed(head)) if exact else -1 for token in tail]

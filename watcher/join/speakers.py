@@ -42,7 +42,7 @@ def identify_speakers(parts: Sequence[PieceTranscript], alive: Callable[[], None
 
 @dataclass(frozen=True, slots=True)
 class _Speaker:
-    """Somebody, by the number of the part (from 1) that was the first to name this speaker, and the name there."""
+    """A speaker: the number of the part (from 1) that named this speaker first, and the name there."""
 
     part: int
     name: str
@@ -80,7 +80,7 @@ def _same_speakers(
 
 
 def _shared_speeches(part: PieceTranscript, low: float, high: float) -> list[tuple[float, float, str]]:
-    """Return who speaks from when to when (seconds of the recording) between two moments, by words where they have names."""
+    """Return who speaks when (seconds of the recording) between two moments, by words where these name their speaker."""
     found = []
     for segment in part.transcript.segments:
         for said in segment.words if any(word.speaker for word in segment.words) else (segment,):

@@ -49,7 +49,7 @@ class TimedToken:
 
 
 def most_shared(seconds: float) -> int:
-    """Return how many words are looked at in so many seconds that two parts share: far more than are said there.
+    """Return how many words are looked at in so many seconds that two parts share: far more than anybody says in that time.
 
     Comparing them takes time with the square of their number.
     """

@@ -27,9 +27,9 @@ _DETAILS: Final = frozenset(
         ),
     }
 )
-#: Why a job goes back to the queue, where no other event says it.
+#: Reasons why a job goes back to the queue that no other event gives.
 _OWN_REASONS: Final = frozenset({"gone", "lease_lost", "stopped"})
-#: Where a sentence begins otherwise than in the journal, or says by itself that something is wrong.
+#: Words that differ from the journal's, or that say by themselves that something is wrong.
 _WORDS: Final = {
     **WORDS,
     "service.starting": "starting",
@@ -45,7 +45,7 @@ _TELLING: Final = frozenset({"job.failed", "job.retry", "gate.held", "folder.los
 _LINE_BREAK: Final = re.compile(r"\\r|\\n")
 _SAID_COLUMNS: Final = 200
 _COLOR: Final = {"debug": "2", "warning": "33", "error": "31", "critical": "31;1"}
-#: What is said in another place of the line, or of no use to a person.
+#: Keys that are elsewhere in the line, or of no use to a person.
 _SPOKEN: Final = frozenset({"event", "level", "timestamp", "job", "path", "message", "hint", "exception", "ok"})
 
 
@@ -76,14 +76,14 @@ class Console:
 
 
 def _is_detail(name: str, event: Mapping[str, Any]) -> bool:
-    # That the server is held was said once; each job that goes back for it says so again.
+    # The hold has been logged once; each job that goes back because of it would repeat it.
     return name in _DETAILS or (name == "job.released" and event.get("reason") not in _OWN_REASONS)
 
 
 def sentence(event: Mapping[str, Any], *, details: bool = False) -> str:
     """Return an event as one sentence: what happened, to what, why, and what to do about it.
 
-    `details`: with all that is known of it; else only with what a person asks first.
+    `details`: with all its keys; else only with the most important ones.
     """
     name = str(event.get("event", ""))
     special = in_its_words(event)
@@ -106,7 +106,7 @@ def _subject(event: Mapping[str, Any]) -> str:
     """Return the recording's name; where something is wrong, or of a folder, the whole path."""
     path, family = str(event.get("path") or ""), str(event.get("event", "")).partition(".")[0]
     if family == "gate" or (family == "api" and in_its_words(event)):
-        # The file that happened to meet it.
+        # This file was only the first to meet it.
         return ""
     if family == "hook":
         return hooked(event)
@@ -122,7 +122,7 @@ _Facts = tuple[str, frozenset[str]]
 
 
 def _done(event: Mapping[str, Any]) -> _Facts:
-    # One that has its outputs already was not heard: nobody knows how long it is.
+    # One that has its outputs already was not decoded: its length is not known.
     parts = [hours(float(event["audio_seconds"]))] if event.get("audio_seconds") else []
     if event.get("unchanged"):
         restored = event.get("restored")
@@ -139,7 +139,7 @@ def _done(event: Mapping[str, Any]) -> _Facts:
 
 
 def _hook(event: Mapping[str, Any]) -> _Facts:
-    # The last line is where programs say why they end.
+    # Programs write on the last line why they end.
     lines = [line for line in re.split(_LINE_BREAK, str(event.get("output") or "")) if line.strip()]
     said_last = [f"it said: {cut_to(lines[-1].strip(), _SAID_COLUMNS)}"] if lines else []
     given_up = ["given up"] if event.get("level") == "error" else []
@@ -191,7 +191,7 @@ def _starting(event: Mapping[str, Any]) -> _Facts:
 
 
 def _keys(*keys: str) -> Callable[[Mapping[str, Any]], _Facts]:
-    """Return what says the values of these keys, without their names."""
+    """Return a function that states the values of these keys, without their names."""
     return lambda event: (", ".join(said(event[key]) for key in keys if event.get(key)), frozenset(keys))
 
 

@@ -43,13 +43,13 @@ class Journal:
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._closed = False
-        #: Entries that a journal which does not read took from us, since one was last taken.
+        #: Entries lost since one was last taken, because the journal did not read.
         self._lost = 0
 
     def send(self, fields: Mapping[str, str]) -> bool:
-        """Hand over an entry; False: there is no journal, or it refuses. One that does not read for too long loses it.
+        """Hand over an entry; False: there is no journal, or it refuses. If it does not read for too long, the entry is lost.
 
-        While it does not read nobody waits for it a second time.
+        Until it reads again, no other entry waits for it.
         """
         with self._lock:
             if self._closed:
@@ -70,7 +70,7 @@ class Journal:
                 self._socket.close()
 
     def _hand_over(self, entry: bytes) -> bool:
-        """Return whether it was taken in time. OSError: there is nobody."""
+        """Return whether it was taken in time. Raises OSError where nobody listens."""
         if self._socket is None:
             self._socket = self._opened()
         try:
@@ -136,7 +136,7 @@ def sentence(event: Mapping[str, object]) -> str:
     name = str(left.pop("event", ""))
     special = in_its_words(event)
     if name.startswith("gate.") or (special and name.startswith("api.")):
-        # The recording that happened to meet it; what is held or paused is all of them.
+        # This recording was only the first to meet it: all are held or paused.
         left.pop("path", None)
     known = special or (_UNCHANGED if left.pop("unchanged", False) else WORDS.get(name, ""))
     if name == "hook.failed":
@@ -147,7 +147,7 @@ def sentence(event: Mapping[str, object]) -> str:
     hint = str(left.pop("hint", ""))
     trace = left.pop("exception", None)
     if special:
-        # Said by these words; the fields have the values.
+        # These words say it; the fields have the values.
         left.clear()
     rest = ", ".join(phrases({**left, "event": name}, left))
     line = joined("".join([f"{name}: {words}" if words else name, *about]), hint) + (f" ({rest})" if rest else "")
@@ -155,7 +155,7 @@ def sentence(event: Mapping[str, object]) -> str:
 
 
 def in_its_words(event: Mapping[str, object]) -> str:
-    """Return what an event says where the words of its name would not tell people what happened; "" elsewhere."""
+    """Return the words for an event whose name does not say what happened; "" for others."""
     match event:
         case {"event": "folder.degraded", "reason": "double"}:
             return "a folder is not watched"

@@ -58,7 +58,7 @@ def configure(
 
     `journal`: stderr is connected to the journal, so ``auto`` means ``journal``, and whatever is for the journal goes to
     `journal_socket` ("": journald's own, if `stream` is what journald hands out, a socket). `colors`: None means: if `stream` is
-    a terminal. `secrets`: strings that are masked in every line; see `masking`. `without`: events that somebody else tells.
+    a terminal. `secrets`: strings that are masked in every line; see `masking`. `without`: events that are not logged, as something else reports them.
     `fold`: breaks lines at a number of columns, for a terminal.
     """
     stream = sys.stderr if stream is None else stream
@@ -108,7 +108,7 @@ def unprinted(text: str) -> tuple[bytes, ...]:
     return tuple(name for name in names if printable(name) == text and name != text.encode("utf-8", "surrogateescape"))
 
 
-#: No halves of characters, and nothing above the last character.
+#: Without surrogates, and without numbers above the last character.
 _ESCAPE: Final = re.compile(r"\\(?:x[0-9a-f]{2}|u(?!d[89a-f])[0-9a-f]{4}|U00(?:0[0-9a-f]|10)[0-9a-f]{4}|[tnr])")
 
 
@@ -163,7 +163,7 @@ def _leave_out(events: Collection[str], _logger: object, _method: str, event: _E
 
 
 def _printable(_logger: object, _method: str, event: _Event) -> _Event:
-    # What every line of a job has comes first, so that lines are easy to read below each other.
+    # The keys that every line of a job has come first, so that lines are easy to compare.
     first = {key: event[key] for key in ("path", "job") if key in event}
     return {key: _safe(value, multiline=key == "exception") for key, value in {**first, **event}.items()}
 
@@ -193,7 +193,7 @@ def _line(_logger: object, _method: str, event: _Event) -> str:
 
 
 def _entry(_logger: object, _method: str, event: _Event) -> tuple[tuple[_Event], dict[str, Any]]:
-    # What it looks like is decided when it is known whether the journal takes it.
+    # It is formatted later, when it is known whether the journal takes it.
     return (event,), {}
 
 
@@ -218,7 +218,7 @@ def _terminal_width(stream: TextIO) -> int:
 
 
 class _LineWriter:
-    """Writes a line in one piece, so that threads never mix; a closed stderr ends the talk, not the work.
+    """Writes a line in one piece, so that threads never mix; a closed stderr ends the log, not the work.
 
     No secret passes, whatever key or exception carried it.
     """
@@ -258,7 +258,7 @@ class _LineWriter:
                 self._stream.write(line + "\n")
                 self._stream.flush()
             except (OSError, ValueError):
-                # The reader of our stderr is gone; there is nobody left to tell.
+                # Nobody reads our stderr any more.
                 return
 
     def debug(self, event: str | _Event) -> None:

@@ -1,4 +1,4 @@
-"""An event's keys as people read them: numbers with their unit, times by the clock on the wall, no word about what is not so."""
+"""An event's keys as people read them: numbers with their unit, times in local time, and nothing for what is not the case."""
 
 import json
 import time
@@ -11,7 +11,7 @@ from watcher.text import counted, hours, money, wall_clock
 
 
 def phrases(event: Mapping[str, object], keys: Iterable[str]) -> list[str]:
-    """Return a phrase for each of the keys that is there and says something, in their order."""
+    """Return a phrase for each of the keys that the event has, in their order, unless the phrase is empty."""
     return [words for key in keys if (words := _phrase(event, key, event.get(key)))]
 
 
@@ -25,9 +25,9 @@ def said(value: object) -> str:
 
 
 def clock_time(stamp: str) -> str:
-    """Return a time that is written in UTC (RFC 3339) as a person's clock has it; with its date where that is not today.
+    """Return a time that is written in UTC (RFC 3339) in local time; with its date where that is not today.
 
-    What is no such time is returned as it is.
+    Other text is returned as it is.
     """
     try:
         return wall_clock(timegm(time.strptime(stamp, "%Y-%m-%dT%H:%M:%SZ")))
@@ -47,7 +47,7 @@ def _phrase(event: Mapping[str, object], key: str, value: object) -> str:
         try:
             return write(value)
         except (TypeError, ValueError, OverflowError):
-            # A value of another kind than the key has elsewhere: as JSON has it.
+            # A value of an unusual type: as JSON has it.
             pass
     return f"{key.replace('_', ' ')} {said(value)}"
 

@@ -65,7 +65,7 @@ def data(report: StatusReport) -> dict[str, Any]:
 
 
 def news(report: StatusReport) -> dict[str, Any]:
-    """Return what is different once something has happened; not what time alone changes, nor how much disk it takes."""
+    """Return the part of the report that only changes when something happens: without times that go on, and disk sizes."""
     told = {key: value for key, value in data(report).items() if key not in {"pace", "state"}}
     return {**told, "hosts": [{**host, "seen": None} for host in told["hosts"]]}
 

@@ -130,7 +130,7 @@ def _fitting(sections: dict[str, list[list[ScreenLine]]], room: int) -> dict[str
 
 
 def _entry(text: str, width: int, style: LineStyle) -> list[ScreenLine]:
-    """Return an entry's lines: what it is about in one, cut where it must be, and below it what there is to say."""
+    """Return an entry's lines: its subject in one, cut to fit, and the details below it."""
     first, *rest = text.split("\n")
     lines = [ScreenLine(_cut(f"  {first}", width), style)]
     for line in rest:
@@ -144,7 +144,7 @@ def _lines(text: str, width: int, style: LineStyle) -> list[ScreenLine]:
 
 
 def _cut(text: str, width: int) -> str:
-    """Cut in the middle, where paths are alike: their ends tell them apart."""
+    """Cut in the middle: paths differ at their ends."""
     if columns(text) <= width:
         return text
     if width < _SHORTEST:
@@ -153,5 +153,5 @@ def _cut(text: str, width: int) -> str:
     return f"{cut_to(text, width - columns(end) - 1)}…{end}"
 
 
-#: Below this there is nothing to be seen anyway.
+#: Shorter text is not worth showing.
 _SHORTEST: Final = 12

@@ -22,7 +22,7 @@ _WAITING: Final = 20
 _FAILURES: Final = 10
 _RUNNING: Final = 16
 _HOUR: Final = 3600.0
-#: Times that a ledger which changes meanwhile is read at most.
+#: Reads at most of a ledger that changes meanwhile.
 _LOOKS: Final = 3
 
 
@@ -71,7 +71,7 @@ def _look(ledger: Ledger, directory: Path, terms: PriceTerms, *, broken: bool) -
     gate = service.get("gate") or _left_gate(ledger, endpoint, terms)
     counts, delayed = dict(ledger.history.counts()), ledger.history.records(State.DELAYED, limit=_WAITING)
     known = ledger.history.records(State.RUNNING, limit=_RUNNING)
-    # Of this host nobody has to guess whether it lives.
+    # Whether this host is alive is known.
     living = [host for host in hosts if host.alive and (pid or not host.myself)]
     works = bool(pid or living)
     at_work = {id_ for host in living for id_ in host.running}
@@ -111,7 +111,7 @@ def _look(ledger: Ledger, directory: Path, terms: PriceTerms, *, broken: bool) -
 
 
 def _service_of(pid: int, ledger: Ledger) -> Mapping[str, Any]:
-    """Return what the running service says of itself; {} where none runs, or a process that was killed has left it."""
+    """Return the running service's report; {} where none runs, or the report is of a process that was killed."""
     service: Mapping[str, Any] = (ledger.memory.remembered("service") or {}) if pid else {}
     return _without_taken(service if service.get("pid") == pid else {}, ledger)
 
@@ -137,9 +137,9 @@ def _left_gate(ledger: Ledger, endpoint: Mapping[str, str], terms: PriceTerms) -
     if state.reason == OWN_LIMIT:
         # It may have been raised since.
         state = replace(state, hint=f"the next start uses the settings, which now say: {terms.limits}")
-    # Nobody asks before the next start, and that asks at once.
+    # Nothing is sent before the next start, which probes at once.
     left = facts(replace(state, next_probe=None) if state.status is GateStatus.HELD else state)
-    # By now the settings may name another one, which nothing holds.
+    # The settings may name another server by now, which is not held.
     return {**left, "endpoint": name}
 
 
@@ -149,7 +149,7 @@ def _left(ledger: Ledger) -> Mapping[str, Any]:
 
 
 def _others(hosts: Sequence[Host]) -> Iterator[Mapping[str, Any]]:
-    """Yield what the daemons of other hosts tell of themselves."""
+    """Yield the reports of the daemons of other hosts."""
     return (host.facts for host in hosts if not host.myself)
 
 
@@ -168,7 +168,7 @@ def _incoming(service: Mapping[str, Any]) -> Iterator[WaitingRecording]:
 
 
 def _without_taken(service: Mapping[str, Any], ledger: Ledger) -> Mapping[str, Any]:
-    """Return what a daemon reports of itself, without the recordings that came in and were queued since it reported.
+    """Return a daemon's report, without the recordings that were queued since then.
 
     It reports every few seconds, and the ledger has them at once: they would be counted twice.
     """
@@ -218,7 +218,7 @@ def _interrupted(record: SourceRecord, living: Sequence[Host]) -> WaitingRecordi
 def _queued(
     records: Sequence[SourceRecord], gate: Mapping[str, Any], running: Sequence[SourceRecord], *, works: bool
 ) -> Iterator[WaitingRecording]:
-    """Yield why each source that is due is not in work."""
+    """Yield for each source that is due why it is not in work."""
     suspect = next((record for record in running if record.alone), None)
     for record in records:
         if not works:

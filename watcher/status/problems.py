@@ -63,7 +63,7 @@ def not_in_use(service: Mapping[str, Any], *, broken: bool = False) -> tuple[Map
     except FileNotFoundError:
         now, met, refused = "", "", "it is not there any more"
     except PermissionError:
-        # Somebody else's, who asks about a service.
+        # The file of another user, who asks about a service.
         return ()
     except OSError as exc:
         now, met, refused = "", "", exc.strerror or str(exc)

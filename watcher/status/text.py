@@ -14,7 +14,7 @@ from watcher.status.values import PriceTerms, StatusReport, WaitingRecording, na
 from watcher.text import hours, money, printable, share
 
 _SHOWN: Final = 5
-#: Fewer seconds are not spoken of.
+#: Fewer seconds are not mentioned.
 _TOLD: Final = 0.5
 
 
@@ -50,7 +50,7 @@ def coming_in(report: StatusReport) -> int:
 
 
 def summary(report: StatusReport) -> list[str]:
-    """Return what is true of all: the folders, the sums, the day, the month."""
+    """Return the lines about everything: the folders, the totals, the day, the month."""
     lines = []
     for folder in report.service.get("folders", ()):
         why = f": {folder['why']}" if folder.get("why") else ""
@@ -164,7 +164,7 @@ def _idle(report: StatusReport) -> str:
 
 
 def is_lost(folder: Mapping[str, Any]) -> bool:
-    """Return whether a folder, as the daemon tells of it, is out of reach."""
+    """Return whether a folder is out of reach, by the daemon's report."""
     return folder.get("how") == "lost" and bool(folder.get("hint"))
 
 
@@ -198,7 +198,7 @@ def running_text(record: SourceRecord, report: StatusReport) -> str:
 
 
 def doing(host: Host) -> str:
-    """Return in one line what a host does."""
+    """Return one line about a host."""
     name = f"{host.name} (this one)" if host.myself else host.name
     if not host.alive:
         return f"{name}  silent for {_span(host.seen)}; others take over what it had to do"
@@ -235,7 +235,7 @@ def result_text(record: SourceRecord, now: float) -> str:
     now_at = printable(outcome.moved_to) if outcome.moved_to else named(record)
     lines = [f"{now_at}  {ago}, {hours(outcome.audio_seconds)}, {names}"]
     lines += [f"  warning: {warning.message}" for warning in outcome.warnings]
-    # Done before, and not to be found when it was to be done once more.
+    # Done before, and gone when it was to be done again.
     lines += [f"  {record.message}", f"  -> {record.hint}"] if record.message else []
     return "\n".join(lines)
 

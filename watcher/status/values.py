@@ -14,7 +14,7 @@ from watcher.text import counted, printable
 
 @dataclass(frozen=True, slots=True)
 class PriceTerms:
-    """Prices and budgets of the settings; 0: no price, no limit, as it is always where the offline engine is asked."""
+    """Prices and budgets of the settings; 0: no price, no limit, as always with the offline engine."""
 
     price_per_minute: float = 0.0
     daily_minutes: float = 0.0
@@ -77,16 +77,16 @@ class StatusReport:
     pid: int
     state_directory: Path
     size: int
-    #: What a dead process had in work counts as queued.
+    #: Jobs of a dead process count as queued.
     counts: Mapping[State, int]
     tally: Tally
     running: tuple[SourceRecord, ...]
     waiting: tuple[WaitingRecording, ...]
     done: tuple[SourceRecord, ...]
     failed: tuple[SourceRecord, ...]
-    #: What the daemon tells about itself; empty when none runs.
+    #: The daemon's report; empty when none runs.
     service: Mapping[str, Any]
-    #: The state of the gate, as a running daemon tells it, or as the last process left it; empty: it is open.
+    #: The state of the gate, as a running daemon reports it, or as the last process left it; empty: it is open.
     gate: Mapping[str, Any]
     #: What a person has to fix before work goes on: path, message, hint.
     problems: tuple[Mapping[str, str], ...]
