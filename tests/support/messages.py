@@ -43,7 +43,7 @@ def messages(source: str) -> Iterator[tuple[int, str, bool]]:
     tree = ast.parse(source)
     seen = {id(node) for inner in ast.walk(tree) for node in _docstring(inner)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and _SAYS.search(ast.unparse(node.func)):
+        if isinstance(node, ast.Call) and _SAYS.search(_name(node.func)):
             parts = [*node.args, *(keyword.value for keyword in node.keywords)]
             texts = [found for part in parts if " " in (found := text(part).strip())]
             if texts:
@@ -54,6 +54,14 @@ def messages(source: str) -> Iterator[tuple[int, str, bool]]:
             seen |= {id(below) for below in ast.walk(node)}
             if " " in (found := text(node).strip()) and not _CODE.search(found):
                 yield node.lineno, found, False
+
+
+def _name(function: ast.expr) -> str:
+    match function:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+        case _:
+            return ""
 
 
 def _docstring(node: ast.AST) -> Iterator[ast.AST]:
