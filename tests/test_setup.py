@@ -14,8 +14,8 @@ from support.scripted import Asked, Reply, Server, serving
 from support.terminal import at_terminal
 
 from watcher.errors import ConfigError
-from watcher.setup import program, settings_file, units
-from watcher.setup.targets import SetupTarget
+from watcher.setup import install, program, settings_file, units
+from watcher.setup.targets import SetupTarget, of_user
 
 KEY = "sk-of-a-person"
 
@@ -186,6 +186,35 @@ def test_undo_takes_away_what_setup_wrote_and_keeps_the_state_and_what_a_person_
     assert not (home.path / ".config" / "watcher").exists()
     assert not (home.path / ".local" / "state" / "watcher").exists()
     assert (recordings / "talk.srt").exists()
+
+
+def test_another_program_of_this_name_keeps_its_unit_and_its_state(home: Home) -> None:
+    target = of_user(home.environ)
+    target.unit.parent.mkdir(parents=True)
+    target.unit.write_text("[Service]\nExecStart=/usr/bin/another\n")
+    target.state.mkdir(parents=True)
+    (target.state / "database").touch()
+
+    with pytest.raises(ConfigError, match="is not Watcher's"):
+        install.require_no_other(target)
+    undone = home.setup("--undo", "--purge", "--yes").stdout
+
+    assert f"Stays: {target.unit}, which setup did not write" in undone
+    assert f"Stays: {target.state}, which is another program's" in undone
+    assert target.unit.exists()
+    assert (target.state / "database").exists()
+
+
+@pytest.mark.parametrize("unit", ["watcher.service", "user/watcher.service"])
+def test_both_units_of_the_package_are_known(home: Home, unit: str) -> None:
+    target = of_user(home.environ)
+    target.unit.parent.mkdir(parents=True)
+    target.unit.write_bytes((units.source() / unit).read_bytes())
+
+    install.require_no_other(target)
+    home.setup("--undo", "--yes")
+
+    assert not target.unit.exists()
 
 
 def test_a_terminal_asks_for_all_of_it_and_does_not_show_the_key(home: Home, strict: Server) -> None:

@@ -67,6 +67,7 @@ def setup(options: SetupOptions) -> int:
     _require_rights(target, service)
     if service:
         systemd.require(target)
+        install.require_no_other(target)
     chosen = _chosen(options, target, person=person)
     loaded = _loaded(target, chosen)
     if not loaded.settings.folders:

@@ -7,10 +7,10 @@ from typing import Final
 
 from watcher.errors import ConfigError
 from watcher.ledger.ledger import Ledger
-from watcher.ledger.lock import holder
+from watcher.ledger.lock import holder, is_state
 from watcher.ledger.sqlite import SqliteLedger
 
-__all__ = ["Ledger", "holder", "open_ledger"]
+__all__ = ["Ledger", "holder", "is_state", "open_ledger"]
 
 _POSTGRES: Final = ("postgresql", "postgres")
 

@@ -83,6 +83,16 @@ class Lock:
         )
 
 
+def is_state(directory: Path) -> bool:
+    """Return whether a directory may be a state directory: a daemon has worked there, or nothing is in it, or it is not there."""
+    try:
+        return (directory / NAME).is_file() or not any(directory.iterdir())
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+
+
 def holder(directory: Path) -> int | None:
     """Return the process id of the daemon that has the lock (0 if the id is not known); None if there is no such daemon."""
     try:

@@ -74,6 +74,18 @@ def write_drop_in(target: SetupTarget, folders: Sequence[str], own: Path | None 
         raise unwritable(exc) from exc
 
 
+def require_no_other(target: SetupTarget) -> None:
+    """Raise ConfigError if the unit's name is taken by another program."""
+    try:
+        if target.unit.is_file() and not units.is_ours(target.unit):
+            raise ConfigError(
+                f"{target.unit} is not Watcher's: it would be replaced",
+                hint="move it away, or leave out --service and have watcher run started in another way",
+            )
+    except OSError as exc:
+        raise unwritable(exc) from exc
+
+
 def start_service(target: SetupTarget, folders: Sequence[str], own: Path, *, say: Callable[[str], None]) -> None:
     """Install the unit and start it. Raises ConfigError and StateError. `own`: as for `write_drop_in`."""
     made = None

@@ -6,8 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from watcher.errors import StateError
-from watcher.ledger import holder
-from watcher.setup import install, program, settings_file, systemd
+from watcher.ledger import holder, is_state
+from watcher.setup import install, program, settings_file, systemd, units
 from watcher.setup.settings_file import unwritable
 from watcher.setup.targets import LINK, PROGRAM, USER, SetupTarget
 
@@ -17,7 +17,7 @@ def undo(target: SetupTarget, *, purge: bool) -> Iterator[str]:
 
     Raises ConfigError and StateError; it can be repeated.
     """
-    if systemd.is_here() and target.unit.is_file():
+    if systemd.is_here() and _is_ours(target.unit):
         systemd.require(target)
         systemd.stop(target)
         yield "Stopped: the service"
@@ -32,6 +32,7 @@ def undo(target: SetupTarget, *, purge: bool) -> Iterator[str]:
     removed, stay = settings_file.remove(target)
     yield from (f"Removed: {path}" for path in removed)
     others = sorted(target.drop_in.parent.iterdir()) if target.drop_in.parent.is_dir() else []
+    others += [target.unit] if target.unit.is_file() else []
     yield from (f"Stays: {path}, which setup did not write" for path in (*others, *stay))
     if purge:
         yield from _purge(target)
@@ -40,10 +41,18 @@ def undo(target: SetupTarget, *, purge: bool) -> Iterator[str]:
     yield "Recordings and outputs stay where they are"
 
 
+def _is_ours(unit: Path) -> bool:
+    """Return whether there is a unit, and it is Watcher's. Raises ConfigError."""
+    try:
+        return unit.is_file() and units.is_ours(unit)
+    except OSError as exc:
+        raise unwritable(exc) from exc
+
+
 def _unit_files(target: SetupTarget) -> Iterator[Path]:
     """Remove the unit and what setup added to it; yield the files. Raises OSError."""
     for path in (target.drop_in, target.unit):
-        if path.is_file():
+        if path.is_file() if path == target.drop_in else _is_ours(path):
             path.unlink()
             yield path
     directories = [target.drop_in.parent]
@@ -69,6 +78,9 @@ def _program_files() -> Iterator[Path]:
 
 
 def _purge(target: SetupTarget) -> Iterator[str]:
+    if not is_state(target.state):
+        yield f"Stays: {target.state}, which is another program's"
+        return
     if target.state.is_dir():
         if (pid := holder(target.state)) is not None:
             raise StateError(f"a daemon works on {target.state} (pid {pid})", hint="stop it, and run this again")

@@ -16,6 +16,16 @@ _HIDDEN: Final = ("/home/", "/root/", "/run/user/")
 _PRIVATE: Final = ("/tmp/", "/var/tmp/")  # noqa: S108 - these are what is refused
 
 
+#: The first words of both units of the package, by which they are known.
+_FIRST: Final = b"# Watcher "
+
+
+def is_ours(unit: Path) -> bool:
+    """Return whether a unit is Watcher's: other programs have this name, too. Raises OSError."""
+    with unit.open("rb") as file:
+        return file.read(len(_FIRST)) == _FIRST
+
+
 def source() -> Path:
     """Return the directory of the units that came with this program. Raises ConfigError."""
     prefixes = [sysconfig.get_path("data"), sysconfig.get_path("data", "posix_user")]
