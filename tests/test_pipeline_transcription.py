@@ -314,6 +314,26 @@ def test_an_answer_about_bytes_that_changed_under_the_request_is_not_kept_for_th
     assert answers == 0
 
 
+def test_reading_a_long_stored_answer_is_announced_by_its_length(tmp_path: Path) -> None:
+    """One at the bound of parts takes longer than a worker may usually be silent, on a small machine."""
+    path = speechlike(tmp_path / "talk.wav", seconds=70)
+    announced: list[float] = []
+
+    class Noting(Heartbeat):
+        def __call__(self, seconds: float = 0.0, /) -> None:
+            announced.append(seconds)
+            super().__call__(seconds)
+
+    long = Reply(b'{"text": "Hi"%s}' % (b" " * 1_000_000))
+    with scene(lambda _: long, tmp_path) as (made, asked):
+        made.transcribe(path)
+        made.beat = Noting(lambda: made.now[0])
+        made.transcribe(Path(shutil.copy(path, tmp_path / "copy.wav")))
+
+    assert len(asked) == 1
+    assert max(announced) > 100
+
+
 @pytest.mark.parametrize("small", [False, True])
 def test_of_a_file_that_was_touched_while_it_was_decoded_no_cuts_are_kept_for_identical_ones(
     tmp_path: Path, *, small: bool

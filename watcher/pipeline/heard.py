@@ -19,10 +19,15 @@ from watcher.pipeline import empty
 from watcher.pipeline.language import resolve
 from watcher.pipeline.question import Question
 from watcher.pipeline.text_budget import TextBudget
-from watcher.pipeline.tools import JobSettings
+from watcher.pipeline.tools import AliveCallback, JobSettings
 from watcher.transcript import PieceTranscript, Transcript
 
 _log = structlog.get_logger()
+
+#: Seconds for reading a stored answer, and bytes of it read per second: a million and more on a PC, a fiftieth of that on a
+#: Raspberry Pi Zero.
+_READING: Final = 60.0
+_READ: Final = 20_000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +47,12 @@ class TranscriptionResult:
     answered: bool = True
 
 
+def _silent(_seconds: float = 0.0, /) -> None:
+    """Do nothing: nobody waits for a sign of life."""
+
+
 def stored(
-    content: Content, ledger: Ledger, request: Request, *, alive: Callable[[], None] = lambda: None
+    content: Content, ledger: Ledger, request: Request, *, alive: AliveCallback = _silent
 ) -> TranscriptionResult | None:
     """Make the result of a known recording from its stored answers to `request`; None if one of them is missing.
 
@@ -54,7 +63,7 @@ def stored(
 
     def answered(cut: Cut, question: Question) -> PieceTranscript | None:
         alive()
-        transcript = recalled(ledger, cut, question)
+        transcript = recalled(ledger, cut, question, alive=alive)
         return None if transcript is None else part_of(cut, transcript, question)
 
     parts: list[PieceTranscript] = []
@@ -90,25 +99,32 @@ def sketch_of(descriptor: int, choice: SoundChoice) -> str:
     return hashlib.sha256(f"{sketch} {choice.track} {choice.channel}".encode()).hexdigest()
 
 
-def recalled(ledger: Ledger, cut: Cut, question: Question) -> Transcript | None:
+def recalled(ledger: Ledger, cut: Cut, question: Question, *, alive: AliveCallback = _silent) -> Transcript | None:
     """Return the stored answer about a piece; None if there is no usable one."""
     body = ledger.answers.recall(cut.digest, question.key)
-    return None if body is None else understood(body, cut.seconds, question)
+    return None if body is None else understood(body, cut.seconds, question, alive=alive)
 
 
 def understood(
-    body: bytes, seconds: float, question: Question, *, measured: Callable[[], float] = lambda: 0.0
+    body: bytes,
+    seconds: float,
+    question: Question,
+    *,
+    measured: Callable[[], float] = lambda: 0.0,
+    alive: AliveCallback = _silent,
 ) -> Transcript | None:
     """Return the transcript of a stored answer about `seconds` of sound; None if the answer is not usable.
 
     An answer that an earlier version accepted, and that is not usable, counts as not stored: a new one replaces it.
     `measured` returns the real seconds of the sound (0: unknown); it is called if the answer has too much text for `seconds`.
+    `alive` is called with the seconds that reading the answer may take.
     """
+    alive(_READING + len(body) / _READ)
     try:
         transcript = parse(body, seconds, question.request)
     except JobError as error:
         if isinstance(error, GarbledError) and error.excess and (heard := measured()) > seconds:
-            return understood(body, heard, question)
+            return understood(body, heard, question, alive=alive)
         _log.warning("answer.unusable", reason=error.reason, message=error.message)
         return None
     return None if question.insistent and empty.is_without_text(transcript) else transcript

@@ -45,11 +45,15 @@ class Submit(Protocol):
         """Return the future of its result."""
 
 
-class HeartbeatCallback(Protocol):
-    """Callback that extends a thread's time until the watchdog counts it as hung; `heartbeat.Heartbeat` is one."""
+class AliveCallback(Protocol):
+    """Callback that extends a thread's time until the watchdog counts it as hung."""
 
     def __call__(self, seconds: float = ..., /) -> None:
         """Note that the thread is alive, and announce the next sign of life within `seconds`."""
+
+
+class HeartbeatCallback(AliveCallback, Protocol):
+    """Callback for signs of life, also of threads that work for this one; `heartbeat.Heartbeat` is one."""
 
     def beside(self) -> AbstractContextManager["HeartbeatCallback"]:
         """Yield a callback with which another thread that works for this one gives signs of life."""

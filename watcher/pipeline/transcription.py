@@ -210,7 +210,9 @@ class Transcription:
             body = self._tools.ledger.answers.recall(digest, self._question.key)
             transcript = None
             if body is not None:
-                transcript = understood(body, upload.seconds, self._question, measured=self._measurement.seconds)
+                transcript = understood(
+                    body, upload.seconds, self._question, measured=self._measurement.seconds, alive=self._beat
+                )
             if body is not None and transcript is not None:
                 return body, transcript, True
             answer = self._asker.ask(upload, self._question, form, self._beat, measurement=self._measurement)
@@ -355,7 +357,7 @@ class Transcription:
                 return None
             form = other
         self._beat()
-        transcript = recalled(self._tools.ledger, cut, question)
+        transcript = recalled(self._tools.ledger, cut, question, alive=self._beat)
         if transcript is None:
             try:
                 transcript = self._asked_again(cut, question, form)
@@ -389,7 +391,7 @@ class Transcription:
     def _ask_piece(self, form: UploadForm, question: Question, upload: Upload, cut: Cut) -> tuple[Transcript, bool]:
         """Return the piece's transcript, and whether it was stored already: another job may have asked for the same piece."""
         with self._beat.beside() as beat, self._tools.sound_locks.take(cut.digest, waiting=beat):
-            known = recalled(self._tools.ledger, cut, question)
+            known = recalled(self._tools.ledger, cut, question, alive=beat)
             if known is not None:
                 return known, True
             answer = self._asker.ask(upload, question, form, beat)
