@@ -267,12 +267,18 @@ def test_folders_are_whole_paths_and_none_is_taken_that_settings_cannot_hold(mon
             settings_file.folders_of([odd])
 
 
-def test_only_what_nobody_but_root_can_change_is_taken_for_the_systems_program(tmp_path: Path) -> None:
-    assert program._is_roots(Path("/usr/bin"))
+def test_only_what_nobody_but_root_can_change_and_services_can_reach_is_taken_for_the_systems_program(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin").chmod(0o777)
 
-    assert not program._is_roots(tmp_path / "bin")
+    assert program._is_fit(Path("/usr/bin"))
+    # Others may not enter the directories of a test's files.
+    assert not program._is_fit(tmp_path)
+    assert not program._is_fit(tmp_path / "bin")
+    assert not program._is_fit(Path("/home/anna/.pyenv/bin/python3"))
+    assert not program._is_fit(Path("/root/.local/bin/python3"))
 
 
 def test_what_is_needed_is_the_package_with_its_extras_and_no_tools_of_development() -> None:

@@ -116,20 +116,22 @@ def _python() -> Path:
     found = [path for path in (own, Path("/usr/bin", version)) if path.exists()]
     for path in found:
         library = Path(sysconfig.get_path("stdlib")) if path == own else path
-        if _is_roots(path.resolve()) and _is_roots(library.resolve()):
+        if _is_fit(path.resolve()) and _is_fit(library.resolve()):
             return path
     raise ConfigError(
-        f"this environment is of {own}, which other users than root may change: a system service must not run it",
+        f"this environment is of {own}, which lies in a home, or can be changed by others than root: a system service must not run it",
         hint="install Watcher with the system's own Python: /usr/bin/python3 -m venv DIR && DIR/bin/pip install .",
     )
 
 
-def _is_roots(path: Path) -> bool:
-    """Return whether nobody but root can change what lies at a path, or put something else there."""
+def _is_fit(path: Path) -> bool:
+    """Return whether a service may run what lies at a path: it can get there, and nobody but root can change anything of it."""
+    if units.is_hidden(str(path)):
+        return False
     for place in (path, *path.parents):
         status = place.stat()
         others = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not status.st_mode & stat.S_ISVTX
-        if status.st_uid != 0 or others:
+        if status.st_uid != 0 or others or not status.st_mode & stat.S_IXOTH:
             return False
     return True
 

@@ -47,8 +47,13 @@ def system_drop_in(folders: Sequence[str]) -> str:
     return "\n".join([about, "[Service]", *lines, ""])
 
 
+def is_hidden(path: str) -> bool:
+    """Return whether a path lies in a home, which the system's service does not see."""
+    return f"{path}/".startswith(_HIDDEN)
+
+
 def _folder_lines(folders: Sequence[str]) -> Iterator[str]:
-    if any(f"{folder}/".startswith(_HIDDEN) for folder in folders):
+    if any(map(is_hidden, folders)):
         # All homes stay hidden but for these folders.
         yield "ProtectHome=tmpfs"
     for folder in folders:
@@ -59,7 +64,7 @@ def _folder_lines(folders: Sequence[str]) -> Iterator[str]:
                 f"{folder}: the service has a /tmp of its own, and does not see this folder",
                 hint="watch a folder elsewhere, such as /srv/recordings",
             )
-        kind = "BindPaths" if f"{folder}/".startswith(_HIDDEN) else "ReadWritePaths"
+        kind = "BindPaths" if is_hidden(folder) else "ReadWritePaths"
         yield f"{kind}={word(f'-{folder}')}"
 
 
