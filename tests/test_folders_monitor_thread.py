@@ -1,10 +1,15 @@
 """One thread's share of events: as many at a time as fit."""
 
+import os
 import sys
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
+from watcher.folders.folder import Folder
 from watcher.folders.inbox import Event, EventKind
 from watcher.folders.monitor_thread import MonitorThread
+from watcher.job import Fingerprint, FoundRecording, State
 from watcher.ledger.sqlite import SqliteLedger
 
 
@@ -20,5 +25,28 @@ def test_of_many_events_of_long_paths_some_are_taken_at_a_time(tmp_path: Path) -
 
     assert sum(taken) == 1_000
     assert max(taken) * sys.getsizeof(path) < 3_000_000
+    thread.close()
+    ledger.close()
+
+
+def test_what_is_known_of_a_folder_is_read_with_signs_of_life(tmp_path: Path) -> None:
+    """A folder that becomes local again is read in the thread that all local folders share."""
+    ledger, seconds = SqliteLedger(tmp_path / "state"), count()
+    root = os.fsencode(tmp_path)
+    ledger.queue.put(
+        [FoundRecording(root, root + b"/%d.wav" % number, Fingerprint(4, 1, 0)) for number in range(1_200)]
+    )
+    thread, beats = MonitorThread(ledger, monotonic=lambda: float(next(seconds))), set[float]()
+    known = ledger.history.known
+
+    def watched(root: bytes) -> Iterator[tuple[bytes, Fingerprint, State]]:
+        for one in known(root):
+            beats.add(thread.beat)
+            yield one
+
+    vars(ledger.history)["known"] = watched
+    thread.add(Folder("a", str(tmp_path), detect="scan"), frozenset(), "start")
+
+    assert len(beats) == 3
     thread.close()
     ledger.close()

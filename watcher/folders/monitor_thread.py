@@ -103,8 +103,12 @@ class MonitorThread:
             quotas=self._quotas,
         )
         monitor.root.location.foreign = foreign
+        monitor.root.alive = self._live
         self.monitors.append(monitor)
         monitor.begin(why)
+
+    def _live(self) -> None:
+        self.beat = self._monotonic()
 
     def remove(self, monitor: FolderMonitor) -> None:
         """Stop watching a folder."""

@@ -80,6 +80,8 @@ class Root:
         self.subtree = self._scanner.subtree
         self.below = self._scanner.below
         self.changed = self._scanner.changed
+        #: Called while `load` reads the ledger, for every few hundred files.
+        self.alive: Callable[[], None] = lambda: None
         #: Number of files that the ledger knew when it was read.
         self._learned = 0
         #: A file may be known that should have been forgotten.
@@ -95,7 +97,7 @@ class Root:
     def load(self, *, first: bool = True) -> None:
         """Read what the ledger knows below this root. `first`: this may be its first start. Raises StateError."""
         for _ in self.learn():
-            pass
+            self.alive()
         self._judge.first = first and all(self._ledger.memory.remembered(key) is None for key in self._memories)
 
     def learn(self) -> Scan:
