@@ -48,9 +48,15 @@ def test_nothing_known_is_no_sign() -> None:
     [
         ({"no_speech_prob": 0.7, "avg_logprob": -0.6}, "no_speech"),
         ({"no_speech_prob": 0.7, "avg_logprob": None}, "no_speech"),
-        ({"no_speech_prob": 0.95}, "no_speech"),
         ({"avg_logprob": -1.1}, "no_speech"),
-        ({"compression_ratio": 2.5}, "ratio"),
+        (
+            {
+                "text": "We went to the market in the morning, and came home by the river. " * 3,
+                "compression_ratio": 2.6,
+                "end": 20.0,
+            },
+            "ratio",
+        ),
         ({"text": "Thank you for watching!"}, "phrase"),
     ],
 )
@@ -62,6 +68,8 @@ def test_one_sign_is_marked_and_kept(change: dict[str, Any], flag: str) -> None:
     "change",
     [
         {"no_speech_prob": 0.7, "avg_logprob": -0.3},
+        {"no_speech_prob": 0.97, "avg_logprob": -0.08},
+        {"compression_ratio": 2.5},
         {"no_speech_prob": 0.5, "avg_logprob": -0.9},
         {"compression_ratio": -1.0},
         {"compression_ratio": 2.4},
@@ -133,6 +141,10 @@ def test_two_signs_of_one_kind_are_one() -> None:
     text = "I am here and " * 8
     assert judged(Segment(text, 0, 9, compression_ratio=3.0)) == [(("ratio", "loop"), False)]
     assert judged(replace(GOOD, no_speech_prob=0.95, avg_logprob=-1.5)) == [(("no_speech",), False)]
+
+
+def test_a_decoding_that_failed_beyond_doubt_is_two_signs_in_itself() -> None:
+    assert judged(replace(GOOD, avg_logprob=-1.6)) == [(("no_speech", "garbled"), True)]
 
 
 def test_a_subtitle_credit_is_two_signs_in_itself() -> None:
@@ -344,6 +356,25 @@ def test_a_review_changes_nothing_but_flags_and_never_raises(
     assert all(s.flags or not s.left_out for s in found.segments)
 
 
+@given(
+    st.lists(st.sampled_from(["we", "go", "home", "now,", "–"]), max_size=6).map(" ".join),
+    st.lists(st.sampled_from(["we", "go", "home", "now,"]), min_size=1, max_size=6).map(" ".join),
+    st.integers(1, 20),
+    st.lists(st.sampled_from(["and", "then", "we", "-"]), max_size=4).map(" ".join),
+)
+def test_repeats_are_divided_without_losing_a_letter_or_a_word(before: str, said: str, times: int, behind: str) -> None:
+    text = " ".join([before, *[said] * times, behind])
+    words = tuple(Word(word, 1.0 + index / 100, 1.0 + index / 100) for index, word in enumerate(text.split()))
+
+    found = review(Transcript((Segment(text, 0.5, 3.0, words),))).segments
+
+    assert "".join(segment.text for segment in found) == text
+    assert tuple(word for segment in found for word in segment.words) == words
+    moments = [moment for segment in found for moment in (segment.start, segment.end)]
+    assert moments == sorted(moments)
+    assert (moments[0], moments[-1]) == (0.5, 3.0)
+
+
 def test_a_review_forgets_an_earlier_one() -> None:
     before = replace(GOOD, flags=("silence", "phrase"), left_out=True)
 
@@ -359,4 +390,4 @@ def test_reviewing_twice_is_reviewing_once() -> None:
 @pytest.mark.parametrize("text", ["word " * 30_000, "字" * 60_000, "a b c d e f g " * 6_000, "amara org " * 9_000])
 def test_a_hostile_amount_of_text_is_judged_in_linear_time(text: str) -> None:
     # No limit on the clock beyond the test's own: what is quadratic would not come back within it.
-    assert len(judged(Segment(text, 0, 9))) == 1
+    assert "".join(segment.text for segment in review(Transcript((Segment(text, 0, 9),))).segments) == text

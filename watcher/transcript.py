@@ -29,7 +29,7 @@ class Segment:
     avg_logprob: float | None = None
     compression_ratio: float | None = None
     no_speech_prob: float | None = None
-    #: Signs of phantom text, by the guard: "silence", "no_speech", "phrase", "loop", "echo", "ratio" …
+    #: Signs of phantom text, by the guard: "silence", "no_speech", "phrase", "loop", "echo", "pace" …
     flags: tuple[str, ...] = ()
     #: The guard's decision: kept in the json, left out of captions and text.
     left_out: bool = False

@@ -87,6 +87,9 @@ COURTESIES: Final = frozenset(
         thank you so much for watching
         thank you very much for watching
         thank you for watching and see you next time
+        thank you for watching this video
+        thanks for watching this video
+        thank you so much for watching this video
         thank you
         thank you very much
         thanks
@@ -99,6 +102,8 @@ COURTESIES: Final = frozenset(
         see you in the next video
         i ll see you next time
         i ll see you in the next video
+        we ll see you next time
+        we ll see you in the next video
         please subscribe
         please subscribe to my channel
         please subscribe to the channel

@@ -15,7 +15,7 @@ from watcher.transcript import PieceTranscript, Transcript
 
 #: Minus dBFS of a tenth of a second that is quieter than any speech, as for the cutting of pieces (`media.levels`) ...
 _INAUDIBLE: Final = 75
-#: ... and from which on it is sound in any case, as for the guard.
+#: ... and from which on it is sound in any case: nothing speaks that is quieter (Vexa-ai/vexa#617: RMS 0.0025).
 _LOUD: Final = 52
 #: Difference between quiet and loud passages (dB) from which on there is speech above the noise, and how far above it speech is;
 #: `media.levels` has 18 for frames of 20 ms, and a tenth of a second averages some of it.
