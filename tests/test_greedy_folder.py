@@ -137,7 +137,7 @@ def lying(path: Path, *, holds: float, says: float, number: int = 0) -> Path:
 
 #: What is said in a recording of the greedy folder, in far more than a second.
 SPEECH = "There was a great deal to say about it, and so they went on. " * 80
-SECONDS = 300.0
+SECONDS = 90.0
 
 
 def honest(received: Received) -> Answer:
@@ -169,7 +169,7 @@ def test_headers_that_say_too_little_buy_no_more_than_a_days_minutes(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     greedy, _ = folders
-    settings = {"api__daily_minutes": 8, "api__concurrency": 1}
+    settings = {"api__daily_minutes": 2.4, "api__concurrency": 1}
     with (
         FaultServer(honest) as server,
         daemon(greedy, *words(server, **settings), state=tmp_path / "state", environ=ENVIRON,
