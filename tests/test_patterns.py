@@ -6,6 +6,7 @@ import pkgutil
 import re
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -31,11 +32,16 @@ MOST = 300
 PACKAGES = [found.name for found in pkgutil.iter_modules([str(ROOT)], "watcher.") if found.name != "watcher.__main__"]
 
 
+#: Modules that import an extra, by what it brings; where that is not installed, they are left out.
+OF_EXTRAS = {"watcher.engine.whisper.listener": "faster_whisper", "watcher.engine.whisper.models": "faster_whisper"}
+
+
 def modules(package: str = "watcher") -> Iterator[ModuleType]:
     """Import a package, or a module, and all below it."""
     yield (module := importlib.import_module(package))
     for found in pkgutil.walk_packages(getattr(module, "__path__", []), f"{package}."):
-        if not found.name.endswith("__main__"):
+        extra = OF_EXTRAS.get(found.name)
+        if not found.name.endswith("__main__") and (extra is None or find_spec(extra)):
             yield importlib.import_module(found.name)
 
 
