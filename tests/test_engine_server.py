@@ -6,14 +6,16 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import BinaryIO
 
 import pytest
 import requests
+from support.waiting import eventually
 
 from watcher.engine.protocol import MAX_REQUEST, Api
 from watcher.engine.recognition import Recognition, RecognitionOptions
-from watcher.engine.server import EngineServer
+from watcher.engine.server import _MOST, EngineServer
 from watcher.engine.sphinx.recogniser import SphinxRecogniser
 
 FORM = (
@@ -216,3 +218,21 @@ def test_a_large_upload_arrives_whole(server: EngineServer, ear: Ear) -> None:
     )
 
     assert answer.json()["usage"]["seconds"] == 5_000_000
+
+
+def test_a_flood_of_connections_neither_grows_nor_keeps_others_out(server: EngineServer, ear: Ear) -> None:
+    """Anybody on the machine may open some; with --offline the descriptors are the daemon's."""
+    address = ("127.0.0.1", server.port)
+    with ExitStack() as stack:
+        asked = stack.enter_context(socket.create_connection(address))
+        asked.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(FORM) + FORM)
+        assert ear.listening.wait(30)
+        for _ in range(5 * _MOST):
+            stack.enter_context(socket.create_connection(address))
+
+        models = requests.get(f"http://127.0.0.1:{server.port}/v1/models", timeout=60)
+        eventually(lambda: len(server._connections) <= _MOST)
+        ear.release.set()
+
+        assert models.status_code == 200
+        assert asked.recv(1 << 16).startswith(b"HTTP/1.1 200 ")

@@ -6,7 +6,8 @@ import select
 import socket
 import socketserver
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler
 from io import BufferedIOBase, RawIOBase
@@ -25,6 +26,8 @@ _SILENCE = 60.0
 #: instead of a reset connection.
 _LINGER_BYTES = 4 * MAX_REQUEST
 _LINGER_SECONDS = 5.0
+#: Connections at the same time: anybody on the machine can open some, and each takes a descriptor and a thread of the process.
+_MOST = 64
 
 
 class EngineServer(socketserver.TCPServer):
@@ -43,13 +46,41 @@ class EngineServer(socketserver.TCPServer):
             ) from error
         self.api = api
         self._lock = threading.Lock()
+        #: From the oldest on; those whose request is admitted; and those that were ended, whose threads follow.
         self._connections: dict[socket.socket, threading.Thread] = {}
+        self._admitted: set[socket.socket] = set()
+        self._ended: set[socket.socket] = set()
         self._numbers = itertools.count(1)
 
     @property
     def port(self) -> int:
         """The port that was bound."""
         return int(self.socket.getsockname()[1])
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002 - the base class's parameters
+        """Return whether there is room for a connection; where there are many, end the oldest without an admitted request."""
+        with self._lock:
+            if len(self._connections) - len(self._ended) < _MOST:
+                return True
+            waiting = (one for one in self._connections if one not in self._admitted and one not in self._ended)
+            oldest = next(waiting, None)
+            if oldest is None or len(self._connections) >= 2 * _MOST:
+                return False
+            self._ended.add(oldest)
+            with suppress(OSError):  # the caller has hung up already
+                oldest.shutdown(socket.SHUT_RDWR)
+        return True
+
+    @contextmanager
+    def admitted(self, request: socket.socket) -> Iterator[None]:
+        """Keep a connection while its request is answered."""
+        with self._lock:
+            self._admitted.add(request)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._admitted.discard(request)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Serve one connection in a thread of its own."""
@@ -79,6 +110,7 @@ class EngineServer(socketserver.TCPServer):
         finally:
             with self._lock:
                 del self._connections[request]
+                self._ended.discard(request)
             self.shutdown_request(request)
 
 
@@ -143,7 +175,8 @@ class RequestHandler(BaseHTTPRequestHandler):
             abandoned=lambda: _hung_up(self.connection),
         )
         try:
-            return server.api.respond(call)
+            with server.admitted(self.connection):
+                return server.api.respond(call)
         except (ConnectionError, TimeoutError):
             raise
         except Exception:  # noqa: BLE001  # the thread's boundary: one request must not take the connection's thread down unanswered
