@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import requests
 from support import sounds
+from support.hub import hub
 from support.waiting import PATIENCE, eventually
 from support.whisper import tiny
 
@@ -264,3 +265,24 @@ def test_openais_fields_come_over_http(recogniser: WhisperRecogniser) -> None:
         "id", "seek", "start", "end", "text", "tokens", "temperature", "avg_logprob", "compression_ratio",
         "no_speech_prob",
     }  # fmt: skip
+
+
+def test_a_model_is_downloaded_once_and_then_used_without_the_hub(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    said: list[str] = []
+    with hub("Systran/faster-whisper-tiny.en", Path(tiny().name)) as running:
+        monkeypatch.setenv("HF_ENDPOINT", running.url)
+        recogniser = WhisperRecogniser(WhisperModel("tiny.en", device="cpu", beam=1), tell=said.append)
+        recogniser.warm()
+        recogniser.close()
+    assert said == ["downloading the model tiny.en (only once)"]
+    assert any("model.bin" in asked for asked in running.asked)
+
+    recogniser = WhisperRecogniser(WhisperModel("tiny.en", device="cpu", beam=1), tell=said.append)
+    heard = hear(recogniser, SECOND.read_bytes())
+
+    recogniser.close()
+    assert [segment.text for segment in heard.segments] == [" Hello there."]
+    assert len(said) == 1
