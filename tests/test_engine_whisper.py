@@ -161,15 +161,15 @@ def test_a_model_that_is_not_here_and_cannot_be_downloaded_is_named_with_the_rem
     tiny()  # skips where faster-whisper is missing
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    said: list[str] = []
-    recogniser = WhisperRecogniser(WhisperModel("small"), tell=said.append)
+    said: list[tuple[str, int, int]] = []
+    recogniser = WhisperRecogniser(WhisperModel("small"), tell=lambda *told: said.append(told))
 
     with pytest.raises(EngineError, match="The model small cannot be loaded") as raised:
         recogniser.warm()
 
     recogniser.close()
     assert "offline.model" in raised.value.hint
-    assert said == ["downloading the model small (only once)"]
+    assert said == [("small", 0, 0)]
 
 
 @pytest.fixture
@@ -271,18 +271,23 @@ def test_a_model_is_downloaded_once_and_then_used_without_the_hub(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("HF_HOME", str(tmp_path))
-    said: list[str] = []
+    said: list[tuple[str, int, int]] = []
     with hub("Systran/faster-whisper-tiny.en", Path(tiny().name)) as running:
         monkeypatch.setenv("HF_ENDPOINT", running.url)
-        recogniser = WhisperRecogniser(WhisperModel("tiny.en", device="cpu", beam=1), tell=said.append)
+        recogniser = WhisperRecogniser(
+            WhisperModel("tiny.en", device="cpu", beam=1), tell=lambda *told: said.append(told)
+        )
         recogniser.warm()
         recogniser.close()
-    assert said == ["downloading the model tiny.en (only once)"]
+    size = sum((Path(tiny().name) / name).stat().st_size for name in ("model.bin", "config.json", "tokenizer.json"))
+    assert said[0] == ("tiny.en", 0, 0)
+    assert said[-1][1] == said[-1][2] >= size
     assert any("model.bin" in asked for asked in running.asked)
+    told = len(said)
 
-    recogniser = WhisperRecogniser(WhisperModel("tiny.en", device="cpu", beam=1), tell=said.append)
+    recogniser = WhisperRecogniser(WhisperModel("tiny.en", device="cpu", beam=1), tell=lambda *told: said.append(told))
     heard = hear(recogniser, SECOND.read_bytes())
 
     recogniser.close()
     assert [segment.text for segment in heard.segments] == [" Hello there."]
-    assert len(said) == 1
+    assert len(said) == told

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from watcher.cli.options import configured
 from watcher.config import OfflineSettings
@@ -14,6 +14,7 @@ from watcher.errors import ConfigError
 
 if TYPE_CHECKING:
     from watcher.engine import WhisperModel
+    from watcher.engine.whisper import TellDownload
 
 #: The value of `offline.model` for the recogniser that needs no download.
 POCKETSPHINX: Final = "pocketsphinx"
@@ -56,7 +57,11 @@ def started_engine(settings: OfflineSettings, *, port: int, key: str) -> Iterato
 
     try:
         engine = OfflineEngine(
-            port=port, key=key, model=_model(settings), unload=settings.unload_minutes * 60, tell=_tell
+            port=port,
+            key=key,
+            model=_model(settings),
+            unload=settings.unload_minutes * 60,
+            tell=_download_teller(sys.stderr),
         )
         engine.start()
     except EngineError as exc:
@@ -82,6 +87,21 @@ def _model(settings: OfflineSettings) -> "WhisperModel | None":
     )
 
 
-def _tell(sentence: str) -> None:
-    sys.stderr.write(f"{sentence}\n")
-    sys.stderr.flush()
+def _download_teller(stream: TextIO) -> "TellDownload":
+    """Return what shows a download: one line that grows at a terminal, elsewhere its beginning and its end."""
+    at_terminal = stream.isatty()
+    shown = ""
+
+    def tell(name: str, count: int, total: int) -> None:
+        nonlocal shown
+        is_whole = 0 < total <= count
+        if shown and not (at_terminal or is_whole):
+            return
+        amount = f": {count / total:.0%} of {total / 1e6:.0f} MB" if total else ""
+        line = f"downloading the model {name} (only once){amount}"
+        if line != shown:
+            shown = line
+            stream.write((f"\r{line}" + ("\n" if is_whole else "")) if at_terminal else f"{line}\n")
+            stream.flush()
+
+    return tell

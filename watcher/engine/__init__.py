@@ -7,13 +7,12 @@ cannot share the client's misreadings of the protocol.
 
 import os
 import threading
-from collections.abc import Callable
 from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from watcher.engine.errors import EngineError, MissingExtraError
-from watcher.engine.whisper import WhisperModel
+from watcher.engine.whisper import TellDownload, WhisperModel
 
 if TYPE_CHECKING:
     from watcher.engine.recognition import Recogniser
@@ -35,8 +34,8 @@ class OfflineEngine:
 
     `port` 0 takes any free one. With a `key`, requests without it get 401. `model` is the Whisper model that hears, and leaves
     the memory after `unload` seconds without a request (0: never); None: pocketsphinx, of which `workers` decoders at most
-    recognise at the same time, shared by all requests; 0 means one per core, at most four. `tell` is called with a
-    sentence when something takes long, such as a download.
+    recognise at the same time, shared by all requests; 0 means one per core, at most four. `tell` is called
+    while a model is downloaded.
     Raises `MissingExtraError` when made, and `EngineError` from `start` when the port is taken or the model cannot be loaded.
     """
 
@@ -48,7 +47,7 @@ class OfflineEngine:
         model: WhisperModel | None = None,
         unload: float = 0.0,
         workers: int = 0,
-        tell: Callable[[str], None] = lambda _: None,
+        tell: TellDownload = lambda _name, _count, _total: None,
     ) -> None:
         require_extra("offline" if model is None else "whisper")
         self._model = model

@@ -1,6 +1,11 @@
 """Recognition by Whisper, through faster-whisper: any of its languages, from a model that is downloaded once."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
+
+#: Called while a model is downloaded, with its name, the bytes that are here, and all of its bytes; 0 while they are not known.
+TellDownload: TypeAlias = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

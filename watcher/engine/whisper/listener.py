@@ -13,7 +13,7 @@ import faster_whisper
 import numpy as np
 
 from watcher.engine.recognition import RATE
-from watcher.engine.whisper.models import is_here
+from watcher.engine.whisper.models import is_here, report_downloads
 from watcher.engine.wire import read_request, write_answer
 
 #: OpenAI's own: at temperature 0, what seems wrong is heard again at a higher one.
@@ -53,7 +53,8 @@ def _end_with_the_engine(descriptor: int) -> None:
 
 def _load(wanted: dict[str, Any], sink: BinaryIO) -> faster_whisper.WhisperModel:
     if not is_here(wanted["name"]):
-        write_answer(sink, {"downloading": wanted["name"]})
+        write_answer(sink, {"bytes": 0, "of": 0})
+        report_downloads(lambda count, total: write_answer(sink, {"bytes": count, "of": total}))
     model = faster_whisper.WhisperModel(
         wanted["name"], device=wanted["device"], compute_type=wanted["compute"], cpu_threads=wanted["threads"]
     )

@@ -24,7 +24,7 @@ from watcher.engine.recognition import (
     Recognition,
     RecognitionOptions,
 )
-from watcher.engine.whisper import WhisperModel
+from watcher.engine.whisper import TellDownload, WhisperModel
 
 _PROGRAM: Final = Path(__file__).with_name("__main__.py")
 
@@ -50,11 +50,11 @@ class WhisperRecogniser:
     """
 
     def __init__(
-        self, model: WhisperModel, *, unload: float = 0.0, tell: Callable[[str], None] = lambda _: None
+        self, model: WhisperModel, *, unload: float = 0.0, tell: TellDownload = lambda _name, _count, _total: None
     ) -> None:
         """`unload`: seconds without a request after which the model leaves the memory; 0: never.
 
-        `tell` is called with a sentence when the model is downloaded, which takes long.
+        `tell` is called again and again while the model is downloaded; see `TellDownload`.
         """
         self._model = model
         self._unload = unload
@@ -215,7 +215,7 @@ class WhisperRecogniser:
             while "ready" not in (answer := self._read(self._process)):
                 if "error" in answer:
                     raise self._failure(answer["error"], loading=True)
-                self._tell(f"downloading the model {model.name} (only once)")
+                self._tell(model.name, answer["bytes"], answer["of"])
         return self._process
 
     def _read(self, process: RecogniserProcess, meanwhile: Callable[[], None] = lambda: None) -> dict[str, Any]:
