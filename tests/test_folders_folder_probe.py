@@ -91,8 +91,8 @@ def test_a_pipe_in_the_place_of_the_probe_file_is_not_waited_for(base: Path, mon
     """Somebody else who may write into the folder exchanges it as soon as it is made."""
     before = os.open
 
-    def exchanged(path: Path, flags: int, *arguments: int) -> int:
-        descriptor = before(path, flags, *arguments)
+    def exchanged(path: Path, flags: int, *arguments: int, dir_fd: int | None = None) -> int:
+        descriptor = before(path, flags, *arguments, dir_fd=dir_fd)
         if flags & os.O_CREAT:
             path.unlink()
             os.mkfifo(path)
