@@ -12,6 +12,7 @@ from support.hostile import status
 from support.pipeline_scene import ANSWER, WANTED, scene
 from support.scripted import Asked, Reply, serving
 
+from watcher.job import TRIAL_MODEL
 from watcher.media import SoundChoice
 
 
@@ -24,6 +25,16 @@ def test_a_small_file_that_is_as_its_header_says_goes_as_it_is(kind: str, tmp_pa
 
     assert [one.file[1] for one in asked] == [path.read_bytes()]
     assert heard.content.warnings == ()
+
+
+@pytest.mark.parametrize("model", [TRIAL_MODEL, "offline-whisper-small"])
+def test_the_offline_engine_gets_only_what_the_confined_decoder_has_made(model: str, tmp_path: Path) -> None:
+    path = sounds.encode(sounds.speech(12.0), tmp_path / "talk", "mp3")
+
+    with scene(lambda _: ANSWER, tmp_path, model=model) as (made, asked):
+        made.transcribe(path, small=True)
+
+    assert [one.file[0]["content-type"] for one in asked] == ["audio/flac"]
 
 
 @pytest.mark.parametrize("kind", ["flac", "mp3", "mp3vbr", "ogg", "opus", "m4a", "wav", "webm"])
