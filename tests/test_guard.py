@@ -177,6 +177,31 @@ def test_the_same_level_far_below_the_speech_of_the_recording_is_silence() -> No
     assert judged(segment, loudness=loud((10, 12), (3, 48))) == [(("silence",), False)]
 
 
+def test_silence_is_told_by_a_recording_s_own_noise_however_loud_that_is() -> None:
+    segment = Segment("We went to the market.", 4.0, 6.0)
+
+    assert judged(segment, loudness=loud((4, 12), (3, 44))) == [(("silence",), False)]
+    assert judged(segment, loudness=loud((4, 12), (3, 44), (9, 60))) == [((), False)]
+
+
+def test_a_quiet_recording_has_speech_where_another_has_noise_and_silence_below_it() -> None:
+    """The loud passages of real speech at -60 dBFS are at -54 to -62, its pauses at -80."""
+    segment = Segment("We went to the market.", 4.0, 6.0)
+
+    assert judged(segment, loudness=loud((4, 56), (3, 66), (3, 80))) == [((), False)]
+    assert judged(segment, loudness=loud((4, 56), (3, 80))) == [(("silence",), False)]
+
+
+def test_without_anything_louder_a_steady_sound_is_no_silence() -> None:
+    assert judged(Segment("We went to the market.", 4.0, 6.0), loudness=loud((9, 60))) == [((), False)]
+
+
+def test_a_few_loud_seconds_tell_the_level_of_an_hour_of_noise() -> None:
+    assert judged(Segment("We went to the market.", 4.0, 6.0), loudness=loud((800, 58), (20, 20))) == [
+        (("silence",), False)
+    ]
+
+
 def test_a_click_does_not_make_a_silence_speech_but_a_word_does() -> None:
     segment = Segment("We went to the market.", 0, 4)
 
@@ -262,6 +287,74 @@ def test_an_empty_segment_has_no_sign() -> None:
     assert judged(*silent, loudness=loud((9, SILENCE))) == [((), False)] * 9
 
 
+def test_a_doubt_that_alone_is_none_counts_beside_a_phrase() -> None:
+    sure = Segment("Thank you.", 0, 1, avg_logprob=-0.3, no_speech_prob=0.7)
+
+    assert judged(sure) == [(("no_speech", "phrase"), True)]
+    assert judged(replace(sure, no_speech_prob=0.5)) == [(("phrase",), False)]
+
+
+def test_fifteen_equal_segments_are_said_once_where_a_second_sign_supports_it() -> None:
+    same = [Segment("I'm going to go.", index, index + 1.0) for index in range(15)]
+    doubted = [*same[:9], replace(same[9], no_speech_prob=0.7, avg_logprob=-0.6), *same[10:]]
+
+    assert [left_out for _, left_out in judged(*same)] == [False] * 15
+    assert [left_out for _, left_out in judged(*doubted)] == [False] + [True] * 14
+
+
+def test_saying_it_twice_in_one_of_the_segments_is_the_same_loop() -> None:
+    texts = ["Hush, hush.", "Hush.", "Hush, hush, hush.", "Hush.", "Hush.", "Hush."]
+
+    assert (
+        judged(*(Segment(text, index, index + 1.0) for index, text in enumerate(texts)))[1:] == [(("loop",), False)] * 5
+    )
+
+
+# Pace
+
+
+FAST = "It was the best of times and the worst of times."
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds", "hurried"),
+    [
+        (FAST, 1.3, True),
+        (FAST, 1.5, False),
+        (FAST, 0.0, True),
+        ("Absolutely marvellous!", 0.1, False),
+        ("我们今天去公园玩天气很好", 0.9, True),
+        ("我们今天去公园玩天气很好", 1.5, False),
+        ("你好", 0.1, False),
+    ],
+)
+def test_a_pace_that_nobody_speaks_is_a_sign(text: str, seconds: float, hurried: bool) -> None:  # noqa: FBT001 -- pytest passes by name
+    assert judged(Segment(text, 5.0, 5.0 + seconds)) == [(("pace",) * hurried, False)]
+    assert judged(Segment(text, 5.0, 5.0 + seconds), timed=False) == [((), False)]
+
+
+@pytest.mark.parametrize(
+    ("doubt", "left_out"),
+    [
+        ({"avg_logprob": -0.6}, True),
+        ({"no_speech_prob": 0.7, "avg_logprob": -0.1}, True),
+        ({"no_speech_prob": 0.5, "avg_logprob": -0.4}, False),
+    ],
+)
+def test_such_a_pace_is_enough_where_the_server_has_doubts(doubt: dict[str, Any], left_out: bool) -> None:  # noqa: FBT001 -- pytest passes by name
+    assert judged(replace(Segment(FAST, 5.0, 6.0), **doubt)) == [(("pace",), left_out)]
+
+
+def test_what_follows_the_repeats_stays() -> None:
+    found = review(Transcript((Segment("We know. " + "I am here. " * 8 + "So we go home.", 0, 1),))).segments
+
+    assert [(segment.text.strip(), segment.left_out) for segment in found] == [
+        ("We know. I am here.", False),
+        ("I am here. " * 6 + "I am here.", True),
+        ("So we go home.", False),
+    ]
+
+
 # Phrases and echoes
 
 
@@ -271,6 +364,7 @@ def test_an_empty_segment_has_no_sign() -> None:
         ("Thank you. Bye.", False),
         (" THANKS FOR WATCHING!!! ", False),
         ("Thank you. Thank you for watching. Bye bye.", False),
+        ("Thank you so much for watching this video and I'll see you in the next video.", False),
         ("ご視聴ありがとうございました。", False),
         ("시청해주셔서 감사합니다!", False),
         ("谢谢观看", False),
@@ -313,6 +407,7 @@ def test_known_phantoms_are_known_however_they_are_written(text: str, credit: bo
         "Translated by Constance Garnett",
         "We built the website amara.org",
         "You know that.",
+        "And and and",
         "The subtitles by this company are the best that I have ever seen in a film, and I have seen many of them.",
         "字幕制作的方法很简单",
         "",
@@ -342,17 +437,20 @@ def test_a_piece_of_the_prompt_is_an_echo(text: str, prompt: str, echo: bool) ->
 
 
 @given(transcripts(), st.binary(max_size=600), st.text(max_size=50))
-def test_a_review_changes_nothing_but_flags_and_never_raises(
-    case: tuple[Transcript, float], loudness: bytes, prompt: str
-) -> None:
+def test_a_review_loses_nothing_and_never_raises(case: tuple[Transcript, float], loudness: bytes, prompt: str) -> None:
     transcript, _ = case
 
     found = review(transcript, loudness=loudness, prompt=prompt)
 
+    before, after = transcript.segments, found.segments
+    assert "".join(segment.text for segment in after) == "".join(segment.text for segment in before)
     # By their text, since a time that is not a number equals nothing.
-    assert repr(replace(found, segments=tuple(replace(s, flags=(), left_out=False) for s in found.segments))) == repr(
-        transcript
-    )
+    assert repr([w for s in after for w in s.words]) == repr([w for s in before for w in s.words])
+    # A segment is divided at its repeats only.
+    whole = [s for s in after if "loop" not in s.flags]
+    unchanged = {repr(segment) for segment in before}
+    assert all(repr(replace(segment, flags=(), left_out=False)) in unchanged for segment in whole)
+    assert repr(replace(found, segments=before)) == repr(transcript)
     assert all(s.flags or not s.left_out for s in found.segments)
 
 
