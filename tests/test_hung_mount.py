@@ -403,6 +403,33 @@ def test_a_mount_that_comes_over_files_that_wait_and_never_answers_stalls_that_f
                 assert running.stop() == 0
 
 
+def test_a_mount_that_comes_between_two_looks_at_the_mounts_stalls_that_folder_alone(
+    tmp_path: Path, local: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may mount below a folder can do so again and again, until the thread that all folders share is about to look there."""
+
+    def shared() -> int:
+        return sum(thread.name == "finder-shared" for thread in threading.enumerate())
+
+    monkeypatch.setattr("watcher.folders.finder._MOST_QUIET", 2)
+    outer = tmp_path / "outer"
+    below = put(outer / "below.wav")
+    with finding(tmp_path / "state", Folder("local", str(local)), Folder("outer", str(outer))) as scene:
+        # As if it had looked at the mounts just before.
+        monkeypatch.setattr(scene.finder._monitor_thread.mounts, "changed", lambda: False)
+        with unanswered(outer):
+            eventually(lambda: scene.finder._apart, what="the thread that all share hangs")
+            scene.wait_until_queued(put(local / "meanwhile.wav"))
+            eventually(lambda: any(state.why == SILENT for state in scene.finder.states()))
+            scene.finder.replace((Folder("local", str(local), quiet_seconds=0.1), Folder("outer", str(outer))))
+            scene.wait_until_queued(put(local / "reloaded.wav"))
+            detach(outer)
+
+        eventually(lambda: shared() == 1, what="the thread that hung ends")
+        below.touch()
+        scene.wait_until_queued(below, put(outer / "late.wav"), put(local / "late.wav"))
+
+
 def test_lint_names_a_file_whose_mount_hangs_and_holds_the_others_against_the_rules(
     local: Path, share: Mount, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

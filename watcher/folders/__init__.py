@@ -1,7 +1,7 @@
 """Find recordings: every complete recording below the folders reaches the ledger, even if events are lost.
 
 An event is a hint to look at a path; a scan finds everything; `settle` decides. All local folders share one thread; each folder
-with a network mount has its own thread.
+with a network mount has its own thread. If the shared thread hangs, each folder gets its own.
 """
 
 from watcher.folders.collection import NotTaken, ScanResult, collect, unknown_recordings

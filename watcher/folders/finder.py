@@ -32,6 +32,9 @@ _SILENT: Final = 30.0
 #: Threads of one folder that hang in mounts that were taken away, at most: each time that a mount that hangs is unmounted
 #: (`umount -l`) and another one comes, one is left behind.
 _MOST_HANGING: Final = 3
+#: Times (TICK apart) that the shared thread is seen without a sign of life in between until it counts as hanging. Seconds are not
+#: compared: a process that was stopped, or a machine that slept, would look like a thread that hangs.
+_MOST_QUIET: Final = 60
 #: Seconds to wait for the threads of network folders to end.
 _JOIN: Final = 2.0
 
@@ -39,8 +42,9 @@ _JOIN: Final = 2.0
 class Finder:
     """Watches folders: call `start_watching`, then `run` in a separate thread, then `close` when that thread has ended.
 
-    Local folders share the finder's thread; a folder that lies on a network mount, or has one below it, gets its own, as the
-    server may never answer.
+    Local folders share a thread; a folder that lies on a network mount, or has one below it, gets its own, as the
+    server may never answer. A mount may come just when the shared thread is about to access that place, and hang it: then each
+    folder gets a thread of its own.
     Other threads may use only `rescan`, `inspect`, `replace`, `states`, `ready` and `beat`.
     """
 
@@ -77,6 +81,10 @@ class Finder:
         #: Monitors of this thread that were removed while a thread of theirs hung in a mount.
         self._hanging: list[FolderMonitor] = []
         self._doubles: tuple[FolderState, ...] = ()
+        #: Whether each folder has its own thread, since the shared one hung.
+        self._apart = False
+        #: The unexpected error that ended the thread that steps.
+        self._failure: BaseException | None = None
         self._replacements: SimpleQueue[tuple[Folder, ...]] = SimpleQueue()
 
     @property
@@ -89,13 +97,24 @@ class Finder:
         self._distribute("start")
 
     def run(self) -> None:
-        """Repeat `step` until stop is set; unexpected exceptions are raised."""
-        while not self._stop.is_set():
-            self.step()
+        """Repeat `step`, in a separate thread, until stop is set; unexpected exceptions are raised."""
+        stepping, beat, quiet = self._begin_steps(), self.beat, 0
+        while not self._stop.wait(TICK) and self._failure is None:
+            quiet = quiet + 1 if self.beat == beat else 0
+            beat = self.beat
+            if quiet > _MOST_QUIET and not self._apart:
+                self._set_apart()
+                stepping, quiet = self._begin_steps(), 0
+        stepping.join()
+        if self._failure is not None:
+            raise self._failure
 
     def step(self, timeout: float = TICK) -> None:
         """Wait at most `timeout` seconds for something to do, and do it."""
-        self._monitor_thread.step(timeout)
+        monitor_thread = self._monitor_thread
+        monitor_thread.step(timeout)
+        if monitor_thread is not self._monitor_thread:  # it hung, and each folder got its own thread
+            return
         while not self._replacements.empty():
             self._folders = self._replacements.get()
             self._distribute("reloaded")
@@ -154,6 +173,29 @@ class Finder:
             quotas=self._quotas,
         )
 
+    def _begin_steps(self) -> threading.Thread:
+        # The exception to "no daemonic threads": it may hang in a mount that came meanwhile.
+        thread = threading.Thread(target=self._steps, args=(self._monitor_thread,), name="finder-shared", daemon=True)
+        thread.start()
+        return thread
+
+    def _steps(self, monitor_thread: MonitorThread) -> None:
+        """Step until stop is set, or until another thread has taken over."""
+        try:
+            while not self._stop.is_set() and monitor_thread is self._monitor_thread:
+                self.step()
+            if monitor_thread is not self._monitor_thread:
+                monitor_thread.close()
+        except BaseException as error:  # noqa: BLE001 - the thread's boundary: `run` raises it
+            if monitor_thread is self._monitor_thread:
+                self._failure = error
+
+    def _set_apart(self) -> None:
+        """Assign each folder to its own thread, as the shared one hangs, and it is not known in which folder."""
+        hanging, self._monitor_thread, self._apart = self._monitor_thread, self._new_monitor_thread(), True
+        hanging.abandon()
+        self._distribute("remounted")
+
     def _monitor_threads(self) -> tuple[MonitorThread, ...]:
         return self._monitor_thread, *(remote.monitor_thread for remote in list(self._remote))
 
@@ -161,7 +203,8 @@ class Finder:
 
     def _distribute(self, why: str) -> None:
         """Assign every folder to a monitor thread, and every path to the innermost root; keep unchanged assignments."""
-        mounts = self._monitor_thread.mounts
+        monitor_thread = self._monitor_thread
+        mounts = monitor_thread.mounts
         locations, doubles = distinct(self._folders, mounts)
         former, self._doubles = self._doubles, tuple(_double(*pair) for pair in doubles)
         for state, pair in zip(self._doubles, doubles, strict=True):
@@ -170,25 +213,31 @@ class Finder:
         far = {
             location: folder
             for location, folder in locations.items()
-            if _may_hang(mounts, location, folder, locations) or self._watches_hanging(folder) >= _MOST_HANGING
+            if self._apart
+            or _may_hang(mounts, location, folder, locations)
+            or self._watches_hanging(folder) >= _MOST_HANGING
         }
         near = {location: folder for location, folder in locations.items() if location not in far}
         self._share_near(
-            {folder: inside(location, folder, locations, mounts) for location, folder in near.items()}, why
+            monitor_thread,
+            {folder: inside(location, folder, locations, mounts) for location, folder in near.items()},
+            why,
         )
+        if monitor_thread is not self._monitor_thread:  # it hung meanwhile, and each folder got its own thread
+            return
         self._share_far({folder: inside(location, folder, locations, mounts) for location, folder in far.items()})
 
-    def _share_near(self, wanted: dict[Folder, frozenset[bytes]], why: str) -> None:
-        for monitor in list(self._monitor_thread.monitors):
+    def _share_near(self, monitor_thread: MonitorThread, wanted: dict[Folder, frozenset[bytes]], why: str) -> None:
+        for monitor in list(monitor_thread.monitors):
             foreign = wanted.pop(monitor.folder, None)
             if foreign is None:
-                self._monitor_thread.remove(monitor)
+                monitor_thread.remove(monitor)
                 self._hanging = [one for one in (*self._hanging, monitor) if one.hangs]
             elif foreign != monitor.root.location.foreign:
                 monitor.root.location.foreign = foreign
                 monitor.want_full(why)
         for folder, foreign in wanted.items():
-            self._monitor_thread.add(folder, foreign, why)
+            monitor_thread.add(folder, foreign, why)
 
     def _share_far(self, wanted: dict[Folder, frozenset[bytes]]) -> None:
         for remote in list(self._remote):

@@ -177,7 +177,7 @@ class FolderMonitor:
         self.schedule.stop()
         self._heard_of.clear()
         self._scan_lease.release()
-        self._drop_watch()
+        self.drop_watch()
 
     def scan(self, enough: Callable[[], bool]) -> None:
         """Scan what is due until `enough`; the first full scan comes first, and waits for the watches."""
@@ -234,7 +234,7 @@ class FolderMonitor:
         return self.root.path.rstrip(b"/") + b"/" + path[len(self.real_prefix) :]
 
     def _choose(self) -> None:
-        self._drop_watch()
+        self.drop_watch()
         mount = self.root.location.mount()
         if self.folder.detect == "scan":
             self._say(WatchMode.SCAN, "asked for")
@@ -302,11 +302,12 @@ class FolderMonitor:
         elif not self._proof.failed:
             self._prove()
         else:
-            self._drop_watch()
+            self.drop_watch()
             self._degraded("no_events", hint='detect = "scan" spares this folder the proof')
             self._say(WatchMode.SCAN, f"{self.root.location.mount().filesystem}: no event arrived")
 
-    def _drop_watch(self) -> None:
+    def drop_watch(self) -> None:
+        """End the watch, if there is one; another thread may do so if that of this monitor hangs."""
         self._proof.begin()
         self._rebuild_at, self._audit_at, self._scan_reason = None, None, None
         watch, self._watch = self._watch, None
@@ -401,7 +402,7 @@ class FolderMonitor:
         held = now - self._built_at > _HELD
         self._rebuild_wait = 0.0 if held else min(longest, max(first, self._rebuild_wait * 2))
         self._degraded(reason, retry_seconds=self._rebuild_wait, **keys)
-        self._drop_watch()
+        self.drop_watch()
         if self._rebuild_wait:
             self._rebuild_at = now + self._rebuild_wait
             self.schedule.deaf = True

@@ -121,6 +121,11 @@ class MonitorThread:
             monitor.close()
         self.mounts.close()
 
+    def abandon(self) -> None:
+        """End the watches of a thread that hangs, for another thread; it may go on one day, and closes the rest itself."""
+        for monitor in self.monitors:
+            monitor.drop_watch()
+
     def again(self, path: bytes) -> None:
         """Request a look at a path as if it were unknown; if too many events wait, request a full scan. Thread-safe."""
         if self.inbox.full:
