@@ -223,6 +223,35 @@ def test_once_with_a_wrong_key_ends_with_4_and_leaves_the_files_queued(
     assert (code, document["errors"][0]["code"], document["data"]["queued"]) == (4, "held", 1)
 
 
+def test_no_file_is_sent_to_a_public_server_without_a_key(
+    as_json: Json, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Relays refused it only after the whole upload."""
+    source = recording(tmp_path / "a.wav")
+    # The proxy stands for the server, which has a public name.
+    with serving(hearing) as relay:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{relay.port}")
+        monkeypatch.setenv("WATCHER_API__URL", "http://relay.example/v1")
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-of-openai")
+
+        watched = invoke("run", tmp_path, check=False)
+        told = {name: as_json(name, tmp_path) for name in ("once", "check")}
+        unasked = list(relay.asked)
+        monkeypatch.setenv("WATCHER_API__KEY", "any")
+        code = as_json("once", source)[0]
+
+    sayings = {name: (code, json.dumps(document)) for name, (code, document) in told.items()}
+    for name, (failed, told_of) in {**sayings, "run": (watched.returncode, watched.stderr)}.items():
+        assert failed == 3, (name, told_of)
+        assert "there is no API key for relay.example" in told_of, (name, told_of)
+        assert "set WATCHER_API__KEY" in told_of, (name, told_of)
+        assert "--offline" in told_of, (name, told_of)
+        assert "if this server wants no key, any word will do" in told_of, (name, told_of)
+        assert "OPENAI_API_KEY is set and not used" in told_of, (name, told_of)
+    assert unasked == []
+    assert (code, len(relay.asked)) == (0, 1)
+
+
 def test_render_makes_other_formats_without_a_request(as_json: Json, server: Server, tmp_path: Path) -> None:
     source = recording(tmp_path / "a.wav")
     as_json("once", source)

@@ -114,6 +114,17 @@ def test_a_key_in_the_clear_is_a_warning(url: str) -> None:
     assert Endpoint(url).warnings() == ()
 
 
+def test_a_host_is_public_unless_its_address_or_name_says_that_it_is_near() -> None:
+    near = (
+        "localhost a.localhost 127.0.0.1 [::1] 192.168.1.5 10.0.0.1 169.254.1.1 100.64.0.9 0.0.0.0 [fd00::1] [fe80::1]"
+    )
+    named = "speaches NAS.local nas.local. host.docker.internal gpu.lan gpu.home.arpa"
+    public = "api.openai.com relay.example 8.8.8.8 [2001:4860:4860::8888] 127.0.0.1.example local.example mylocal.de"
+    hosts = f"{near} {named} {public}".split()
+
+    assert [host for host in hosts if Endpoint(f"http://{host}:8000/v1").public] == public.split()
+
+
 @pytest.mark.parametrize(("model", "size"), [("", 1), (" ", 1), ("a\nb", 1), ("whisper-1", 0)])
 def test_what_no_server_takes_is_refused_at_start(model: str, size: int) -> None:
     with pytest.raises(ConfigError):

@@ -94,7 +94,10 @@ def test_nothing_is_written_where_the_key_is_refused_or_something_is_missing(hom
     cases = {
         "no folder is named": home.setup("--url", strict.url, check=False),
         "no server is named": home.setup(*folder, check=False),
-        "there is no API key": home.setup(*folder, "--url", "https://api.openai.com/v1", check=False),
+        "there is no API key for api.openai.com": home.setup(
+            *folder, "--url", "https://api.openai.com/v1", check=False
+        ),
+        "there is no API key for relay.example": home.setup(*folder, "--url", "https://relay.example/v1", check=False),
         "holds no key": home.setup(*given, "--key-file", empty, check=False),
         "from --url": home.setup(*folder, "--url", "not an address", check=False),
         "--purge goes with --undo": home.setup("--purge", check=False),

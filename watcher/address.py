@@ -4,6 +4,7 @@ The table has the addresses of the OpenAI-compatible servers in use. This module
 requests can check settings.
 """
 
+import ipaddress
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -12,6 +13,8 @@ from urllib.parse import SplitResult, urlsplit
 _TRANSCRIPTIONS: Final = "/audio/transcriptions"
 _TRANSLATIONS: Final = "/audio/translations"
 _INFERENCE: Final = "/inference"
+#: Domains that exist only within a network (RFC 6761, 6762, 8375; ".internal" is reserved by ICANN), and what home routers use.
+_PRIVATE_DOMAINS: Final = (".localhost", ".local", ".internal", ".home.arpa", ".lan", ".home")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,18 @@ def host(given: str) -> str:
         return _split(given.strip()).hostname or ""
     except ValueError:
         return ""
+
+
+def is_private(host: str) -> bool:
+    """Return whether a host can only be on this machine or in a private network, by its address or name alone.
+
+    No name is looked up. A public name may lead into a private network all the same.
+    """
+    host = host.rstrip(".")
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return "." not in host or host.endswith(_PRIVATE_DOMAINS)
 
 
 def _split(url: str) -> SplitResult:

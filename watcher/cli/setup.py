@@ -211,12 +211,8 @@ def _loaded(target: SetupTarget, chosen: ChosenSettings | None) -> Config:
         folders = [{"path": folder} for folder in chosen.folders]
         options = {"api.url": "--url", "api.model": "--model", "folders.path": "--folder"}
         loaded = load({"api": api, "folders": folders}, environ=environ, file=Path(os.devnull), options=options)
-    try:
-        require_key(endpoint_of(loaded.settings), offline=False)
-    except ConfigError as error:
-        raise ConfigError(
-            error.message, hint="give it: --key-file FILE, or --key-file - and the key on stdin"
-        ) from error
+    remedy = "give it: --key-file FILE, or --key-file - and the key on stdin"
+    require_key(endpoint_of(loaded.settings), unused_key=loaded.unused_key, offline=False, remedy=remedy)
     return loaded
 
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from watcher.address import Routes, routes
+from watcher.address import Routes, is_private, routes
 from watcher.errors import ConfigError
 
 #: OpenAI refuses requests above 26,214,400 bytes; the form around the file needs a little of that.
@@ -68,9 +68,19 @@ class Endpoint:
         return self.key.get_secret_value() if isinstance(self.key, SecretStr) else ""
 
     @property
+    def host(self) -> str:
+        """The server's name or address, without its port."""
+        return urlsplit(self.transcriptions).hostname or ""
+
+    @property
+    def public(self) -> bool:
+        """Whether the server is neither on this machine nor, by its name or address, in a private network."""
+        return not is_private(self.host)
+
+    @property
     def loopback(self) -> bool:
         """Whether the server runs on this machine: then no proxy of the environment is used, and http is safe."""
-        return _is_loopback(urlsplit(self.transcriptions).hostname or "")
+        return _is_loopback(self.host)
 
     def warnings(self) -> tuple[str, ...]:
         """Return warnings for the log at the start: a key that is sent unencrypted, an address that had to be guessed."""

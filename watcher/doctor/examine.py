@@ -48,7 +48,7 @@ def examine(
         return
     try:
         endpoint = endpoint_of(config.settings)
-        require_key(endpoint)
+        require_key(endpoint, unused_key=config.unused_key)
     except ConfigError as error:
         yield Finding("settings", Grade.FAIL, error.message, error.hint)
         return

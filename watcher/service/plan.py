@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Final
-from urllib.parse import urlsplit
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -27,14 +26,14 @@ from watcher.media import SoundChoice
 from watcher.overrides import InvalidOverride, Overrides, Sections
 from watcher.pipeline import JobSettings
 from watcher.spelling import forms
-from watcher.text import printable
+from watcher.text import joined, printable
 from watcher.tree import is_below
 
 #: The settings that a folder's own `.watcher.toml` may have.
 OVERRIDABLE: Final = {"transcript": tuple(keys("transcript")), "subtitles": tuple(keys("subtitles"))}
 _RULES: Final = TypeAdapter[CaptionRules](SubtitleRules)
 _MEBIBYTE: Final = 1024 * 1024
-#: A host that refuses requests without a key; private servers may not need one.
+#: The only public server that is known to refuse every request without a key.
 _OPENAI: Final = "api.openai.com"
 
 
@@ -117,20 +116,29 @@ def endpoint_of(settings: Settings) -> Endpoint:
     return Endpoint(url=api.url, model=api.model, key=api.key, max_upload_bytes=int(api.max_upload_mb * _MEBIBYTE))
 
 
-def require_key(endpoint: Endpoint, *, offline: bool = True) -> None:
-    """Raise ConfigError if there is no key for a host that refuses requests without one.
+def require_key(
+    endpoint: Endpoint,
+    *,
+    unused_key: str = "",
+    offline: bool = True,
+    remedy: str = "set WATCHER_API__KEY (or api.key), or have watcher setup ask for it",
+) -> None:
+    """Raise ConfigError if there is no key for a public server: nearly all refuse a file after it has been sent.
 
-    `offline`: whether the command has the option --offline.
+    `unused_key`: the message for a key that is set and not used. `offline`: whether the command has the option --offline.
+    `remedy`: how a key is given here.
     """
-    if not endpoint.secret and urlsplit(endpoint.transcriptions).hostname == _OPENAI:
-        remedy = "set WATCHER_API__KEY (or api.key), or have watcher setup ask for it"
-        if offline:
-            remedy += ", or run with --offline to use the offline engine"
-        raise ConfigError("there is no API key", hint=remedy)
+    if endpoint.secret or not endpoint.public:
+        return
+    if offline:
+        remedy += ", or run with --offline to use the offline engine"
+    if endpoint.host != _OPENAI:
+        remedy += "; if this server wants no key, any word will do"
+    raise ConfigError(f"there is no API key for {endpoint.host}", hint=joined(remedy, unused_key))
 
 
 def plan(config: Config, *, keyless: bool = False, offline: bool = True) -> Plan:
-    """Convert settings. Raises ConfigError for impossible ones: a root that is a file, no key for OpenAI's host.
+    """Convert settings. Raises ConfigError for impossible ones: a root that is a file, no key for a public server.
 
     `keyless`: no request will be made, so a missing key is no error. `offline`: see `require_key`.
     """
@@ -138,7 +146,7 @@ def plan(config: Config, *, keyless: bool = False, offline: bool = True) -> Plan
     api = settings.api
     endpoint = endpoint_of(settings)
     if not keyless:
-        require_key(endpoint, offline=offline)
+        require_key(endpoint, unused_key=config.unused_key, offline=offline)
     roots = [(os.fsencode(folder.path), folder) for folder in settings.folders]
     real = _looked_at([root for root, _ in roots])
     doubles = _doubles(real)
