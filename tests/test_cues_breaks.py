@@ -61,10 +61,30 @@ def test_a_break_costs_what_a_reader_minds(text: str, language: str, expected: i
         ("有20|人", BOUND),
         ("好的 |谢谢", CLAUSE),
         ("我用 |Python", WORD),
+        ("本期节目. |今天", SENTENCE),
+        ("本期节目.|今天", SENTENCE),
+        ("走吧. |iPhone来了", SENTENCE),
+        ("他说(好.) |今天走", SENTENCE),
+        ("他走了? |今天走", SENTENCE),
+        ("他走了! |今天走", SENTENCE),
+        ("他走了。|3个人来了", SENTENCE),
+        ("大家好, |欢迎", CLAUSE),
+        ("他走了;|今天走", CLAUSE),
+        ("他说:|走", CLAUSE),
+        ("报告.|pdf在这里", GLUED),
+        ("用Node.|js写的", GLUED),
+        ("版本３．|１１", GLUED),
     ],
 )
 def test_where_words_have_no_blanks_the_lexicon_and_punctuation_tell(text: str, expected: int) -> None:
     assert price(text, "zh", line=32, wide=True) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "language"), [("行きました. |東京", "ja"), ("네. |갑시다", "ko"), ("東京. |大阪", "ja")]
+)
+def test_one_letter_before_a_full_stop_is_no_initial_where_names_have_none(text: str, language: str) -> None:
+    assert price(text, language, line=32, wide=True) == SENTENCE
 
 
 def test_an_unknown_language_is_guessed_from_its_small_words() -> None:

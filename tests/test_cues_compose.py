@@ -203,3 +203,19 @@ def test_other_rules_are_kept_as_well(setting: dict[str, Any]) -> None:
 
     assert found.broken == ()
     assert_promises(transcript, 0, CaptionRules(**setting), found)
+
+
+def test_half_width_marks_behind_chinese_break_captions_as_those_of_full_width_do() -> None:
+    half = (
+        "大家好,欢迎收听本期节目.",
+        "今天我们聊一聊怎样把录音变成文字,一个程序会看着文件夹,有了新的录音就发给服务器.",
+    )
+
+    def shown(*texts: str) -> list[tuple[str, ...]]:
+        segments = tuple(Segment(text, *times) for text, times in zip(texts, ((0.2, 3.0), (3.2, 9.3)), strict=True))
+        return [cue.lines for cue in layout(Transcript(segments, "zh", 10.0), CaptionRules(), duration=10.0).cues]
+
+    full = shown(*(text.translate(str.maketrans(",.", "，。")) for text in half))
+
+    assert shown(*half)[0] == (half[0],)
+    assert [tuple(line.translate(str.maketrans(",.", "，。")) for line in lines) for lines in shown(*half)] == full

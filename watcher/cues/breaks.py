@@ -6,6 +6,7 @@ article or adjective, a first name from a last name, a verb from its subject pro
 break at natural points. Costs are relative; only their order and approximate distance matter.
 """
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
@@ -13,6 +14,7 @@ from typing import Final
 
 from watcher.cues.language import Grammar, detect, grammar
 from watcher.cues.lexicon import Border, borders
+from watcher.cues.text import HAN, WIDE_LETTER
 
 SENTENCE: Final = 0
 CLAUSE: Final = 10
@@ -90,6 +92,8 @@ def _ends_sentence(before: str, after: str, spoken: Grammar) -> bool:
     if not before.endswith("."):
         return True
     word = _bare(before)
+    if WIDE_LETTER.search(word[-1:]):
+        return True  # such names have no initials, and such letters no case
     if word in spoken.titles or (len(word) == 1 and word.isalpha() and word != "i"):
         return False  # a title, or the initial of a name
     if word.isdigit() and spoken.ordinals and len(word) <= 2:  # noqa: PLR2004 -- days and centuries, not years
@@ -145,17 +149,23 @@ def _inside(groups: Sequence[Sequence[tuple[str, bool]]], begins_word: Sequence[
 
 
 def _unspaced(before: str, after: str, border: Border) -> int:
-    last = before.rstrip(_CLOSERS)[-1:]
-    if last in _STOPS and not after[:1].isdigit():
+    stripped = before.rstrip(_CLOSERS)
+    last = stripped[-1:]
+    if _WITHIN.fullmatch(before[-2:] + after[:1]):
+        return GLUED
+    if last in _STOPS:
         return SENTENCE
     if last in _COMMAS:
         return CLAUSE
-    if after[:1] in _OPENERS or len(before.rstrip(_CLOSERS)) < len(before):
+    if after[:1] in _OPENERS or len(stripped) < len(before):
         return CLAUSE + 8
     if before[-1:].isdigit():
         return BOUND  # a number and its counter word
     return _BORDERS[border]
 
+
+#: A mark within a number, a Latin word or address ("Node.js"), or the name of a file ("报告.pdf"), between its neighbours.
+_WITHIN: Final = re.compile(rf"\d[.,:．]\d|[A-Za-z][.,:][A-Za-z\d/]|[{HAN}]\.[A-Za-z]")
 
 _BORDERS: Final = {Border.NONE: GLUED, Border.MAYBE: WORD + 20, Border.WORD: WORD - 4, Border.CLAUSE: BEFORE_CLAUSE}
 

@@ -75,7 +75,7 @@ def is_wide_script(text: str, language: str = "") -> bool:
     if text.isascii():
         return not _LETTER.search(text) and language in _WIDE_LANGUAGES
     # Counted one by one: a list of all would take a hundred times the memory of the text.
-    wide = sum(1 for _ in _WIDE_LETTER.finditer(text))
+    wide = sum(1 for _ in WIDE_LETTER.finditer(text))
     letters = sum(1 for _ in _LETTER.finditer(text))
     if not letters:
         return language in _WIDE_LANGUAGES
@@ -90,7 +90,8 @@ HAN: Final = (
 _KANA: Final = "\u3041-\u30ff\u31f0-\u31ff\uff66-\uff9f\U0001b000-\U0001b16f"
 HANGUL: Final = "\u1100-\u11ff\u3131-\u318e\ua960-\ua97c\uac00-\ud7fb\uffa0-\uffdc"
 _WIDE_LANGUAGES: Final = frozenset({"zh", "ja", "ko", "yue"})
-_WIDE_LETTER: Final = re.compile(f"[{HAN}{_KANA}{HANGUL}\u3105-\u312f]")
+#: A letter of the three scripts.
+WIDE_LETTER: Final = re.compile(f"[{HAN}{_KANA}{HANGUL}\u3105-\u312f]")
 _LETTER: Final = re.compile(r"[^\W\d_]")
 
 
@@ -193,11 +194,15 @@ def run_on(texts: Iterable[str]) -> str:
 
 
 def joint(before: str, after: str) -> str:
-    """Return the joint of two successive texts: a blank, or "" after Chinese punctuation."""
-    if not before or not after:
+    """Return the joint of two successive texts: a blank, or "" after Chinese punctuation, or after that of half width between Chinese."""
+    if not before or not after or _WIDE_END.search(before, max(0, len(before) - 3)):
         return ""
-    return "" if _WIDE_END.search(before, max(0, len(before) - 3)) else " "
+    return "" if _HALF_END.search(before, max(0, len(before) - 6)) and _HAN_BEGIN.match(after) else " "
 
 
 #: An ellipsis is Chinese or Japanese where such a character precedes it: it is two signs on end there.
 _WIDE_END: Final = re.compile("[、。，．・：；！？」』）】》]\\Z|[\u2e80-\uffef]…{1,2}\\Z")
+_CLOSING: Final = "\"')”’」』）》】〉\\]"
+#: Punctuation of half width behind a Han letter, with a closing sign before or behind it; and a text that begins with such a letter.
+_HALF_END: Final = re.compile(f"[{HAN}][{_CLOSING}]?[,.?!:;]{{1,3}}[{_CLOSING}]?\\Z")
+_HAN_BEGIN: Final = re.compile(f"[\"'(“‘「『（《【〈]?[{HAN}]")
