@@ -450,6 +450,27 @@ class TestAway:
 
         assert scene.knows(path)
 
+    def test_of_mounts_that_come_and_go_under_new_names_few_are_remembered(
+        self, scene: Scene, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whoever may mount something below a folder can do so without end, and each is remembered for years."""
+        monkeypatch.setattr("watcher.service.sweep._MOST_BELOW", 3)
+        path = scene.record("disk/talk.wav")
+        scene.mount("/", scene.root / "disk")
+        scene.begin().step()
+        path.unlink()
+        for number in range(5):
+            (scene.root / f"{number}").mkdir()
+            scene.mount("/", scene.root / f"{number}")
+            scene.begin().step()
+        scene.mount("/")
+        scene.begin()
+
+        scene.pass_days(KEEP + 1)
+
+        assert scene.knows(path), "a disk that was there before"
+        assert len(scene.history._places.written()) == 4, "the folder itself, and three below it"
+
     def test_places_come_back_as_they_were_written(self, tmp_path: Path) -> None:
         places = MountedPlaces(Mounts())
         odd = os.fsencode(tmp_path) + b"/bad\xff"

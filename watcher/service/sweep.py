@@ -55,6 +55,9 @@ _HOUR: Final = 3600.0
 _SLICE: Final = 200
 #: Longest time (seconds) that a sweep assumes since the last one, whatever the clock says.
 _STEP: Final = 7 * DAY
+#: Most file systems below one root that are remembered, also those that are away, and most mount points that are checked: anybody who
+#: may mount something there can do so under new names again and again. Each is remembered for years, and each that hangs takes a thread.
+_MOST_BELOW: Final = 500
 #: Seconds after which a file system that is away counts as gone.
 _AWAY: Final = 365 * DAY
 #: Seconds for which a stop waits for the thread: it may hang in a disk that does not answer.
@@ -88,12 +91,24 @@ class MountedPlaces:
                     self._seen[root, _MountedPlace(b"", own=False)] = now
                 continue
             self._seen[root, place] = now
-            prefix = real.rstrip(b"/") + b"/"
-            for point in self._mounts.points:
-                below = self._place(point) if point.startswith(prefix) and point != prefix else None
-                if below is not None and below.top == point:
-                    self._seen[root.rstrip(b"/") + b"/" + point[len(prefix) :], below] = now
+            self._note_below(root.rstrip(b"/") + b"/", real.rstrip(b"/") + b"/", now)
         return set(self._seen) != before
+
+    def _note_below(self, root: bytes, real: bytes, now: float) -> None:
+        """Note the file systems mounted below a root; leave out new ones if there are too many. Both paths end with a slash."""
+        known = [path for path, _ in self._seen if path.startswith(root)]
+        former, room = frozenset(known), _MOST_BELOW - len(known)
+        points = {root + point[len(real) :]: point for point in self._mounts.points if point.startswith(real)}
+        # Those that are known come first.
+        for path in sorted(points.keys() - {root}, key=lambda path: path not in former)[:_MOST_BELOW]:
+            place = self._place(points[path])
+            if place is None or place.top != points[path]:
+                continue
+            if (path, place) not in self._seen:
+                if room <= 0:
+                    continue
+                room -= 1
+            self._seen[path, place] = now
 
     def away(self, *, now: float) -> tuple[bytes, ...]:
         """Return the paths whose file system is away, so that no file below counts as gone."""
