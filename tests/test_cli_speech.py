@@ -274,7 +274,7 @@ def test_check_names_a_key_that_is_set_and_not_used(
         also = check.said("check", check.folder, "--set", "api.key=sk-wrong-key")[1]
 
     assert code == 4
-    assert "it wants a key (401)" in said
+    assert "this server wants a key, and none is set (401)" in said
     assert "OPENAI_API_KEY is set and not used: it is sent to api.openai.com alone" in said
     assert "OPENAI_API_KEY is set, too, and not used: api.key goes before it" in also
     assert "sk-of-openai" not in said + also

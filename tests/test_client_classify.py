@@ -478,6 +478,13 @@ def test_keys_are_taken_out_of_what_servers_write(text: str, secret: str) -> Non
     assert "topsecret" not in str(judged(401, error(text)).error(secret="topsecret"))
 
 
+def test_a_refusal_says_whether_a_key_was_sent() -> None:
+    refused = judged(401, error("Unauthorized"))
+
+    assert str(refused.error()) == "this server wants a key, and none is set: Unauthorized (HTTP 401)"
+    assert str(refused.error(secret="sk-wrong")) == "the server refuses every file: Unauthorized (HTTP 401)"
+
+
 @pytest.mark.parametrize("key", ["none", "k", "x", "EMPTY", "of", "formats"])
 def test_a_key_that_is_a_short_word_garbles_no_message(key: str) -> None:
     said = str(judged(401, error("none of your formats is known: EMPTY")).error(secret=key))

@@ -33,9 +33,11 @@ class Classification:
     wait: float | None = None
 
     def error(self, *, secret: str = "") -> JobError:
-        """Return the error to raise; `secret` is removed from the server's text."""
+        """Return the error to raise; `secret`: the key, which is removed from the server's text; "" if none was sent."""
         said = scrubbed(self.refusal.message, secret)
-        message = f"{_SENTENCES[self.error_class]}: {said or _NAMES.get(self.refusal.status, 'it gave no reason')}"
+        keyless = self.reason == "key" and not secret
+        sentence = "this server wants a key, and none is set" if keyless else _SENTENCES[self.error_class]
+        message = f"{sentence}: {said or _NAMES.get(self.refusal.status, 'it gave no reason')}"
         if self.refusal.status:
             message += f" (HTTP {self.refusal.status})"
         options = {"reason": self.reason, "hint": self.hint}

@@ -30,7 +30,9 @@ def server_findings(endpoint: Endpoint, *, paid: bool, unused_key: str) -> Itera
     seen = survey(endpoint)
     if seen.unreachable:
         hint = seen.hint or "check api.url, the network, and the proxy variables of the environment"
-        yield Finding("endpoint", Grade.FAIL, f"{endpoint.name}: {seen.unreachable}", hint)
+        named = endpoint.host in seen.unreachable
+        message = seen.unreachable if named else f"{endpoint.name}: {seen.unreachable}"
+        yield Finding("endpoint", Grade.FAIL, message, hint)
         return
     yield Finding("endpoint", Grade.OK, f"{endpoint.name} is reached at {', '.join(seen.addresses)}")
     if seen.certificate_days is not None:
@@ -61,8 +63,12 @@ def _listed(endpoint: Endpoint, seen: ServerSurvey, unused_key: str) -> Finding:
     """Check address, key and model by the server's list of models."""
     status, models = seen.status, seen.models
     if status in {401, 403}:
-        said = "the key is refused" if endpoint.secret else "it wants a key"
-        hint = joined("set the right one: WATCHER_API__KEY, or the credential api_key", unused_key)
+        if endpoint.secret:
+            said, remedy = "the key is refused", "set the right one: WATCHER_API__KEY, or the credential api_key"
+        else:
+            said = "this server wants a key, and none is set"
+            remedy = "set one: WATCHER_API__KEY, api.key, or the credential api_key"
+        hint = joined(remedy, unused_key)
         return Finding("endpoint", Grade.FAIL, f"{said} ({status}): {seen.message}", hint)
     if seen.is_page:
         message = "it gives a web page where a list of models would be: this may be no transcription server"
