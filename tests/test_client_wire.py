@@ -1,5 +1,6 @@
 """On the wire: what a server really receives, and what happens when it, or the network, misbehaves."""
 
+import errno
 import gzip
 import hashlib
 import itertools
@@ -270,7 +271,11 @@ def test_a_ca_of_ones_own_comes_from_the_environment(tls: ssl.SSLContext, truste
 
 def test_an_untrusted_certificate_needs_the_operator(tls: ssl.SSLContext) -> None:
     with serving(sequence(HI), tls=tls) as server:
-        assert told(failure(server.url)) == (AccountError, "certificate")
+        error = failure(server.url)
+
+    assert told(error) == (AccountError, "certificate")
+    assert f"the certificate of 127.0.0.1:{server.port} is not trusted: " in error.message
+    assert "self-signed certificate" in error.message.replace("self signed", "self-signed")
 
 
 def test_https_at_a_plain_port_is_the_operators_matter() -> None:
@@ -288,19 +293,36 @@ def test_a_ca_file_that_is_not_there_is_the_operators_matter(monkeypatch: pytest
 
 
 def test_a_closed_port_is_unreachable() -> None:
-    error = failure(f"http://127.0.0.1:{free_port()}")
+    port = free_port()
+    error = failure(f"http://127.0.0.1:{port}")
 
     assert isinstance(error, PassingError)
     assert (error.reason, error.crowded) == ("unreachable", False)
+    assert error.message == f"127.0.0.1:{port} cannot be reached: connection refused"
+    assert error.hint == "start the server, or correct the port in api.url"
 
 
-def test_a_name_that_does_not_resolve_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
-    def nobody(*_: object, **__: object) -> None:
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+@pytest.mark.parametrize(
+    ("raised", "why", "hint"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "name not found", "the name in api.url"),
+        (socket.gaierror(socket.EAI_AGAIN, "Temporary failure"), "no name server answers", "the name server"),
+        (OSError(errno.ENETUNREACH, "Network is unreachable"), "network is unreachable", "check the network"),
+        (TimeoutError("timed out"), "no answer in time", "firewall"),
+    ],
+)
+def test_the_cause_is_named_why_a_server_is_unreachable(
+    monkeypatch: pytest.MonkeyPatch, raised: OSError, why: str, hint: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise raised
 
-    monkeypatch.setattr(socket, "getaddrinfo", nobody)
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
 
-    assert failure("http://relay.example").reason == "unreachable"
+    error = failure("http://relay.example")
+
+    assert (error.reason, error.message) == ("unreachable", f"relay.example cannot be reached: {why}")
+    assert hint in error.hint
 
 
 def test_a_name_that_cannot_be_one_is_the_operators_matter() -> None:
@@ -309,7 +331,25 @@ def test_a_name_that_cannot_be_one_is_the_operators_matter() -> None:
 
 def test_a_listener_that_never_speaks_tls_is_unreachable() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        assert failure(f"https://127.0.0.1:{listener.getsockname()[1]}", seconds=0.3).reason == "unreachable"
+        error = failure(f"https://127.0.0.1:{listener.getsockname()[1]}", seconds=0.3)
+
+    assert error.reason == "unreachable"
+    assert error.message.endswith(" cannot be reached: no answer in time")
+
+
+def test_a_listener_that_hangs_up_during_tls_is_unreachable() -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+
+        def hang_up() -> None:
+            listener.accept()[0].close()
+
+        hanging_up = threading.Thread(target=hang_up)
+        hanging_up.start()
+        error = failure(f"https://127.0.0.1:{listener.getsockname()[1]}")
+        hanging_up.join()
+
+    assert error.reason == "unreachable"
+    assert error.message.endswith(" cannot be reached: it ends the connection at once")
 
 
 # Answers that break off, never come, or never end.

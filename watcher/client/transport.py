@@ -2,6 +2,7 @@
 
 import errno
 import http.client
+import socket
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
@@ -25,8 +26,11 @@ from watcher.text import quoted_line
 _log = structlog.get_logger()
 
 
-def transport_error(exc: Exception, *, exchange: Exchange, secret: str) -> JobError:
-    """Return our error for one of the transport; specific cases are checked before general ones. `secret` is not quoted."""
+def transport_error(exc: Exception, *, exchange: Exchange, server: str, secret: str) -> JobError:
+    """Return our error for one of the transport; specific cases are checked before general ones.
+
+    `server`: its host, and its port where the address has one. `secret` is not quoted.
+    """
     if exchange.cancelled:
         return StoppedError("the daemon stops", in_flight=True)
     chain = list(_chain(exc))
@@ -36,7 +40,7 @@ def transport_error(exc: Exception, *, exchange: Exchange, secret: str) -> JobEr
     words = " ".join(str(link) for link in chain)
     for mark, reason, message, hint in _OPERATOR:
         if mark in words if isinstance(mark, str) else any(isinstance(link, mark) for link in chain):
-            return AccountError(message, reason=reason, hint=hint)
+            return AccountError(message.format(server=server, why=_distrust(chain)), reason=reason, hint=hint)
     kinds = [
         AnswerTooLongError,
         HeadTooLongError,
@@ -50,8 +54,8 @@ def transport_error(exc: Exception, *, exchange: Exchange, secret: str) -> JobEr
         hint = "check https_proxy and the proxy itself"
         return PassingError("the proxy cannot be reached, or cannot reach the server", reason="unreachable", hint=hint)
     if not exchange.connected:
-        hint = "check the network, the name in api.url and whether the server runs"
-        return PassingError("the server cannot be reached", reason="unreachable", hint=hint)
+        why, hint = _unreached(chain)
+        return PassingError(f"{server} cannot be reached: {why}", reason="unreachable", hint=hint)
     message, reason = _BROKEN.get(kind, ("the connection broke before the answer was complete", "connection"))
     if kind is None and not isinstance(exc, _FORESEEN):
         _log.debug("api.response", exc_info=exc)
@@ -59,6 +63,46 @@ def transport_error(exc: Exception, *, exchange: Exchange, secret: str) -> JobEr
         message = f"the server's answer is not HTTP as it should be ({text})"
     return PassingError(message, reason=reason)
 
+
+def _distrust(chain: Sequence[BaseException]) -> str:
+    """Return why the server's certificate is not trusted, in the words of TLS; "" if it is not about that."""
+    return next((f": {link.verify_message}" for link in chain if isinstance(link, ssl.SSLCertVerificationError)), "")
+
+
+def _unreached(chain: Sequence[BaseException]) -> tuple[str, str]:
+    """Return why there is no connection to the server, and what to do."""
+    for kind, why, hint in _NO_CONNECTION:
+        if any(isinstance(link, kind) for link in chain):
+            return why, hint
+    for link in chain:
+        if isinstance(link, socket.gaierror):
+            return _NO_NAME_SERVER if link.errno == socket.EAI_AGAIN else _NO_NAME
+        if isinstance(link, ssl.SSLError):
+            return (
+                f"TLS failed ({link.reason or link})",
+                "check http or https and the port in api.url, and the server's TLS",
+            )
+        if isinstance(link, OSError) and link.errno and link.strerror:
+            return quoted_line(link.strerror.lower()), "check the network, and the address in api.url"
+    return "no connection", "check the network, the name in api.url and whether the server runs"
+
+
+#: Why there is no connection, by the exception, and what to do.
+_NO_CONNECTION: Final[Sequence[tuple[type[Exception] | tuple[type[Exception], ...], str, str]]] = (
+    (ConnectionRefusedError, "connection refused", "start the server, or correct the port in api.url"),
+    (
+        (ConnectionResetError, ssl.SSLEOFError, ssl.SSLZeroReturnError),
+        "it ends the connection at once",
+        "check http or https and the port in api.url; the server's own log may say why",
+    ),
+    (
+        TimeoutError,
+        "no answer in time",
+        "see whether the server runs, and whether a firewall is between; or correct api.url",
+    ),
+)
+_NO_NAME: Final = ("name not found", "check the network, or the name in api.url")
+_NO_NAME_SERVER: Final = ("no name server answers", "check the network and the name server of this machine")
 
 #: errno values for a lack of descriptors or memory on this machine, which is not the server's fault.
 _NOTHING_LEFT: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
@@ -86,12 +130,12 @@ _BROKEN: Final[Mapping[type[Exception] | None, tuple[str, str]]] = {
     IncompleteRead: ("the answer was cut off", "truncated"),
 }
 
-#: Errors that only the operator can fix, by type or text: all files would fail.
+#: Errors that only the operator can fix, by type or text: all files would fail. Messages may have the fields `server` and `why`.
 _OPERATOR: Final[Sequence[tuple[type[Exception] | str, str, str, str]]] = (
     (
         ssl.SSLCertVerificationError,
         "certificate",
-        "the server's certificate is not trusted",
+        "the certificate of {server} is not trusted{why}",
         "check api.url and the clock; for a CA of your own set REQUESTS_CA_BUNDLE",
     ),
     (requests.exceptions.InvalidProxyURL, "proxy", "the proxy's address is not valid", "check https_proxy"),
@@ -111,7 +155,7 @@ _OPERATOR: Final[Sequence[tuple[type[Exception] | str, str, str, str]]] = (
         "check REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE",
     ),
     ("failed: 407", "proxy", "the proxy asks for a login", "put user and password into https_proxy"),
-    ("WRONG_VERSION_NUMBER", "url", "the server does not speak https at this port", "check http or https in api.url"),
+    ("WRONG_VERSION_NUMBER", "url", "{server} does not speak https at this port", "check http or https in api.url"),
 )
 
 

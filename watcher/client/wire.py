@@ -12,6 +12,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
+from urllib.parse import urlsplit
 
 import requests
 from requests_toolbelt.multipart.encoder import MultipartEncoder
@@ -43,6 +44,7 @@ class Wire:
     def __init__(self, endpoint: Endpoint, *, monotonic: Callable[[], float]) -> None:
         """Read proxy and CA settings of the environment, once; make no connection yet."""
         self._secret = endpoint.secret
+        self._server = urlsplit(endpoint.transcriptions).netloc
         self._masked = answer_masker(endpoint.secret)
         self._monotonic = monotonic
         self._adapter = MeteredAdapter(pool_maxsize=_CONNECTIONS)
@@ -146,7 +148,7 @@ class Wire:
                 if exchange.cancelled:
                     with self._lock:
                         self.given_up += 1
-                raise transport_error(exc, exchange=exchange, secret=self._secret) from exc
+                raise transport_error(exc, exchange=exchange, server=self._server, secret=self._secret) from exc
 
     def _authorise(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         if self._secret:
