@@ -68,6 +68,8 @@ def test_a_break_costs_what_a_reader_minds(text: str, language: str, expected: i
         ("他走了? |今天走", SENTENCE),
         ("他走了! |今天走", SENTENCE),
         ("他走了。|3个人来了", SENTENCE),
+        ('他说"好."|今天走', SENTENCE),
+        ('他说"好".|今天走', SENTENCE),
         ("大家好, |欢迎", CLAUSE),
         ("他走了;|今天走", CLAUSE),
         ("他说:|走", CLAUSE),

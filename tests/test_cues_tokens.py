@@ -50,6 +50,11 @@ def test_chinese_punctuation_stands_neither_first_nor_opening_brackets_last() ->
     assert not any(token[-1] in "“（" for token in found)
 
 
+def test_straight_quotation_marks_stand_neither_first_nor_last_where_they_close_or_open() -> None:
+    assert cut('他说"好.走吧."今天', 32, wide=True) == ["他", "说", '"好.', '走吧."', "今天"]
+    assert cut('他说"OK. 走吧"今天', 32, wide=True) == ["他", "说", '"OK.', '走吧"', "今天"]
+
+
 def test_runs_of_letters_digits_and_katakana_stay_whole() -> None:
     assert "Python3.11" in cut("我用Python3.11写代码", 32, wide=True)
     assert "コンピューター" in cut("新しいコンピューターを買う", 32, wide=True)

@@ -33,9 +33,11 @@ def tokens(text: str, *, line: int, wide: bool) -> list[tuple[str, bool]]:
     `line`: the largest width of a token, in units. Joined with their blanks, the tokens are the text.
     """
     found: list[tuple[str, bool]] = []
+    quoted = False
     for index, chunk in enumerate(_chunks(text)):
         plain = chunk.isascii() or not _UNSPACED.search(chunk)
-        parts = [chunk] if plain else _grouped(_unspaced(chunk), min(_WORD, line // 2), wide=wide)
+        parts = [chunk] if plain else _grouped(_unspaced(chunk, quoted=quoted), min(_WORD, line // 2), wide=wide)
+        quoted ^= chunk.count('"') % 2 == 1
         blank = index > 0
         for part in parts:
             # No character is wider than two units, so a text this short fits.
@@ -91,10 +93,11 @@ def _grouped(parts: list[str], most: int, *, wide: bool) -> list[str]:
 
 
 #: After these a break is always good.
-_ENDS: Final = frozenset("、。，．：；！？」』）】》…,.;:!?)")
+_ENDS: Final = frozenset('、。，．：；！？」』）】》…,.;:!?)"')
 
 
-def _unspaced(chunk: str) -> list[str]:
+def _unspaced(chunk: str, *, quoted: bool) -> list[str]:
+    """Return the parts of a chunk; `quoted`: whether it begins within straight quotation marks, which are the same at both ends."""
     starts: list[int] = []
     place = 0
     held: int | None = None  # start of signs that may not end a line, and so belong to the next character
@@ -106,6 +109,9 @@ def _unspaced(chunk: str) -> list[str]:
             if not starts and held is None:
                 held = here
             continue
+        if first == '"':
+            quoted = not quoted
+            first = "“" if quoted else "”"
         kind = _kind(first)
         joins = (
             bool(starts)
