@@ -191,6 +191,13 @@ def test_undo_takes_away_what_setup_wrote_and_keeps_the_state_and_what_a_person_
     assert (recordings / "talk.srt").exists()
 
 
+def test_undo_where_nothing_is_set_up_says_so_and_asks_nothing(home: Home) -> None:
+    done = home.setup("--undo")
+
+    assert done.stdout == "Nothing here was set up by watcher setup\n"
+    assert done.stderr == ""
+
+
 def test_another_program_of_this_name_keeps_its_unit_and_its_state(home: Home) -> None:
     target = of_user(home.environ)
     target.unit.parent.mkdir(parents=True)

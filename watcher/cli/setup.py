@@ -27,7 +27,7 @@ from watcher.setup import install, settings_file, systemd
 from watcher.setup.fixes import fixes
 from watcher.setup.settings_file import ChosenSettings
 from watcher.setup.targets import PROGRAM, SYSTEM, SetupTarget, of_user
-from watcher.setup.undo import undo
+from watcher.setup.undo import is_anything_here, undo
 
 _MODEL: Final = "whisper-1"
 #: Prefixes of environment variables that the service will not have.
@@ -105,6 +105,11 @@ def undo_setup(service: str, *, purge: bool, yes: bool) -> int:
     is_systems = os.geteuid() == 0 and (SYSTEM.unit.exists() or SYSTEM.settings.exists())
     target = SYSTEM if service == "system" or (not service and is_systems) else _target("user")
     _require_rights(target, "system" if target.system else service)
+    if not is_anything_here(target) and not (purge and target.state.exists()):
+        machine = not target.system and SYSTEM.unit.exists()
+        also = "; the machine's service is undone by: sudo watcher setup --undo --service system" if machine else ""
+        _say(f"Nothing here was set up by watcher setup{also}")
+        return 0
     fate = "is removed, too" if purge else "stays"
     fact = (
         f"this removes the service, and the settings that setup wrote in {target.settings_directory}; "

@@ -12,6 +12,18 @@ from watcher.setup.settings_file import unwritable
 from watcher.setup.targets import LINK, PROGRAM, USER, SetupTarget
 
 
+def is_anything_here(target: SetupTarget) -> bool:
+    """Return whether there is anything that setup may have written. Raises ConfigError."""
+    places = [target.key, target.drop_in.parent, target.unit]
+    if target.system:
+        places += [LINK, PROGRAM, program.new(PROGRAM), program.old(PROGRAM)]
+    try:
+        settings = any(target.settings_directory.glob(f"{target.settings.name}*"))
+        return settings or any(place.exists() for place in places)
+    except OSError as exc:
+        raise unwritable(exc) from exc
+
+
 def undo(target: SetupTarget, *, purge: bool) -> Iterator[str]:
     """Undo a set-up, and yield what was done, and what stays. `purge`: remove the state and the system's user, too.
 
