@@ -246,6 +246,41 @@ def test_a_terminal_asks_for_all_of_it_and_does_not_show_the_key(home: Home, str
     assert "whisper-1" in home.settings.read_text()
 
 
+def test_a_terminal_asks_for_another_key_after_a_wrong_one(home: Home, strict: Server) -> None:
+    """All other answers were lost."""
+    answers = [
+        *((words, "n") for words in (["service"] if Path("/run/systemd/system").is_dir() else [])),
+        ("Which folder", str(home.path / "Rec")),
+        ("Which server", strict.url),
+        ("Which model", ""),
+        ("API key", ""),
+        ("The server wants a key. Type it", "sk-wrong"),
+        ("The key is refused. Another one", "two words"),
+        ("Another one", KEY),
+    ]
+
+    code, shown = at_terminal([sys.executable, "-m", "watcher", "setup"], answers, environ=home.environ)
+
+    assert code == 0, shown
+    assert home.key.read_text() == f"{KEY}\n"
+    assert "all the same" not in shown
+
+
+def test_a_terminal_asks_for_another_key_three_times_at_most(home: Home, strict: Server) -> None:
+    given = ("--folder", str(home.path / "in"), "--url", strict.url)
+    wrong = [("API key", "sk-wrong"), *[("Another one", "sk-wrong")] * 3, ("all the same", "n")]
+    services = [(words, "n") for words in (["service"] if Path("/run/systemd/system").is_dir() else [])]
+
+    code, shown = at_terminal(
+        [sys.executable, "-m", "watcher", "setup", *given],
+        [*services, ("Which model", ""), *wrong],
+        environ=home.environ,
+    )
+
+    assert (code, shown.count("Another one")) == (4, 3), shown
+    assert home.files() == {}
+
+
 def test_without_a_terminal_it_asks_nobody_and_waits_for_nothing(home: Home) -> None:
     done = watcher("setup", environ=home.environ, check=False)
 

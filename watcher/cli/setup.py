@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +16,7 @@ from watcher.cli.asking import agreed, is_person
 from watcher.cli.called import called
 from watcher.cli.options import INTERRUPTED, surroundings, write
 from watcher.config import Config, load
-from watcher.doctor.findings import Finding, Grade, text
+from watcher.doctor.findings import Finding, Grade, KeyFinding, text
 from watcher.doctor.folders import folder_findings
 from watcher.doctor.server import server_findings
 from watcher.doctor.unit import installed
@@ -32,6 +32,8 @@ from watcher.setup.undo import is_anything_here, undo
 _MODEL: Final = "whisper-1"
 #: Prefixes of environment variables that the service will not have.
 _OURS: Final = ("WATCHER_", "OPENAI_")
+#: How often another key is asked for, after a wrong one.
+_OTHER_KEYS: Final = 3
 #: Most seconds for the check as the service; checks of folders and server have their own deadlines.
 _LONGEST: Final = 300.0
 
@@ -80,7 +82,7 @@ def setup(options: SetupOptions) -> int:
         install.make_user()
     folders = [folder.path for folder in loaded.settings.folders]
     _make_folders(target, folders)
-    failed = _failed(loaded, target) if options.check else []
+    chosen, failed = _tried(loaded, target, chosen, person=person) if options.check else (chosen, [])
     if failed and not (person and agreed("Something failed, see above. Set it up all the same?")):
         write(sys.stderr, "watcher: nothing was written, as something failed: see above")
         write(sys.stderr, "  -> correct it, and run setup again; --no-check sets it up without trying")
@@ -91,6 +93,29 @@ def setup(options: SetupOptions) -> int:
         install.start_service(target, folders, _own_program(), say=_say)
     _say(_closing(target, service, folders))
     return _tried_as_service(folders) if target.system and options.check else 0
+
+
+def _tried(
+    loaded: Config, target: SetupTarget, chosen: ChosenSettings | None, *, person: bool
+) -> tuple[ChosenSettings | None, list[Finding]]:
+    """Try the settings, and print what is found; return what failed, and the settings with the last key.
+
+    While the server refuses the key, a person is asked for another one, a few times.
+    """
+    failed = _failed(loaded, target)
+    for _ in range(_OTHER_KEYS if person else 0):
+        if chosen is None or not any(isinstance(finding, KeyFinding) for finding in failed):
+            break
+        try:
+            key = questions.another_key(refused=bool(chosen.key))
+        except UsageError as error:
+            write(sys.stderr, f"{error.message}: {error.hint}")
+            continue
+        if not key:
+            break
+        chosen = replace(chosen, key=key)
+        failed = _failed(_loaded(target, chosen), target)
+    return chosen, failed
 
 
 def _write(target: SetupTarget, chosen: ChosenSettings) -> None:

@@ -55,6 +55,12 @@ def key(server_name: str) -> str:
     return _word(getpass.getpass(prompt, stream=sys.stderr), "the key") if server_name else ""
 
 
+def another_key(*, refused: bool) -> str:
+    """Return the key that a person types after the server refused one, or wanted one (`refused` is False); "": none."""
+    prompt = "The key is refused. Another one" if refused else "The server wants a key. Type it"
+    return _word(getpass.getpass(f"{prompt} (it is not shown; Enter: none): ", stream=sys.stderr), "the key")
+
+
 def key_of(file: str) -> str:
     """Return the key in a file, or from stdin for ``-``. Raises ConfigError and UsageError."""
     if file != "-":

@@ -33,6 +33,11 @@ class Finding:
         return ConfigError.exit_code if self.area in {"settings", "folder", "hooks"} else StateError.exit_code
 
 
+@dataclass(frozen=True, slots=True)
+class KeyFinding(Finding):
+    """The server refuses the key, or wants one and none is set."""
+
+
 def data(findings: list[Finding]) -> dict[str, Any]:
     """Return the findings for scripts."""
     return {"findings": [{**asdict(finding), "grade": str(finding.grade)} for finding in findings]}

@@ -10,7 +10,7 @@ from typing import Final
 
 from watcher.client import Answer, Client, Endpoint, Request, Upload
 from watcher.client.server_survey import ServerSurvey, survey
-from watcher.doctor.findings import Finding, Grade
+from watcher.doctor.findings import Finding, Grade, KeyFinding
 from watcher.errors import JobError, Remedy, RemedyError
 from watcher.text import counted, joined
 
@@ -69,7 +69,7 @@ def _listed(endpoint: Endpoint, seen: ServerSurvey, unused_key: str) -> Finding:
             said = "this server wants a key, and none is set"
             remedy = "set one: WATCHER_API__KEY, api.key, or the credential api_key"
         hint = joined(remedy, unused_key)
-        return Finding("endpoint", Grade.FAIL, f"{said} ({status}): {seen.message}", hint)
+        return KeyFinding("endpoint", Grade.FAIL, f"{said} ({status}): {seen.message}", hint)
     if seen.is_page:
         message = "it gives a web page where a list of models would be: this may be no transcription server"
         return Finding("endpoint", Grade.WARN, message, "check api.url: most servers' ends in /v1")
