@@ -164,11 +164,13 @@ def test_a_model_that_is_not_here_and_cannot_be_downloaded_is_named_with_the_rem
     said: list[tuple[str, int, int]] = []
     recogniser = WhisperRecogniser(WhisperModel("small"), tell=lambda *told: said.append(told))
 
-    with pytest.raises(EngineError, match="The model small cannot be loaded") as raised:
+    with pytest.raises(
+        EngineError, match=r"^The model small cannot be downloaded: 127\.0\.0\.1:9 cannot be reached$"
+    ) as raised:
         recogniser.warm()
 
     recogniser.close()
-    assert "offline.model" in raised.value.hint
+    assert raised.value.hint.startswith("Connect this machine to the network once, or set offline.model to a folder")
     assert said == [("small", 0, 0)]
 
 
@@ -238,10 +240,28 @@ def test_a_model_of_no_known_name_is_refused() -> None:
     tiny()
     recogniser = WhisperRecogniser(WhisperModel("enormous"))
 
-    with pytest.raises(EngineError, match="enormous"):
+    with pytest.raises(EngineError, match="There is no model enormous, ") as raised:
         recogniser.warm()
 
     recogniser.close()
+    assert "such as small" in raised.value.hint
+
+
+def test_a_model_that_the_hub_does_not_have_is_unknown_and_one_that_is_spoilt_is_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    tiny()
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    spoilt = tmp_path / "spoilt"
+    spoilt.mkdir()
+    (spoilt / "model.bin").write_bytes(b"no model")
+    with hub("owner/other", spoilt) as running:
+        monkeypatch.setenv("HF_ENDPOINT", running.url)
+        for name, words in (("owner/name", "There is no model owner/name"), (str(spoilt), "cannot be loaded: ")):
+            recogniser = WhisperRecogniser(WhisperModel(name))
+            with pytest.raises(EngineError, match=words):
+                recogniser.warm()
+            recogniser.close()
 
 
 def test_openais_fields_come_over_http(recogniser: WhisperRecogniser) -> None:

@@ -40,7 +40,8 @@ def hub(repository: str, folder: Path) -> Iterator[Hub]:
                 data = (folder / name).read_bytes()
                 self._answer(data, {"ETag": f'"{hashlib.sha256(data).hexdigest()}"', "X-Repo-Commit": COMMIT})
             else:
-                self._answer(b"{}", {"X-Error-Code": "EntryNotFound"}, status=404)
+                missing = "Entry" if path.startswith((f"/{repository}/", f"/api/models/{repository}/")) else "Repo"
+                self._answer(b"{}", {"X-Error-Code": f"{missing}NotFound"}, status=404)
 
         do_HEAD = do_GET  # noqa: N815  # http.server's names
 

@@ -13,7 +13,7 @@ import faster_whisper
 import numpy as np
 
 from watcher.engine.recognition import RATE
-from watcher.engine.whisper.models import is_here, report_downloads
+from watcher.engine.whisper.models import hub, is_here, kind_of, report_downloads
 from watcher.engine.wire import read_request, write_answer
 
 #: OpenAI's own: at temperature 0, what seems wrong is heard again at a higher one.
@@ -33,7 +33,8 @@ def main(source: BinaryIO, sink: BinaryIO) -> None:
     try:
         model = _load(request[0], sink)
     except Exception as error:  # noqa: BLE001  # hub, network, disk and CTranslate2 raise what they like: the engine names the remedy
-        write_answer(sink, {"error": f"{type(error).__name__}: {error}"})
+        kind = kind_of(error, request[0]["name"])
+        write_answer(sink, {"error": f"{type(error).__name__}: {error}", "kind": kind, "hub": hub()})
         return
     write_answer(sink, {"ready": True})
     while (request := read_request(source)) is not None:

@@ -1,10 +1,17 @@
-"""Models of faster-whisper: whether one is here, and how far its download from the Hugging Face hub is."""
+"""Models of faster-whisper: whether one is here, how far its download from the Hugging Face hub is, and why it failed."""
 
-from collections.abc import Callable
+import errno
+import socket
+import ssl
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
 
 import faster_whisper.utils
-from faster_whisper.utils import download_model
+from faster_whisper.utils import available_models, download_model
+from huggingface_hub import constants
+from huggingface_hub.errors import RepositoryNotFoundError
 from tqdm import tqdm
 
 
@@ -33,3 +40,35 @@ def report_downloads(report: Callable[[int, int], None]) -> None:
                 report(int(self.n), int(self.total))
 
     faster_whisper.utils.disabled_tqdm = Bar
+
+
+#: errno values for a network that leads nowhere.
+_NO_WAY: Final = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH})
+
+
+def hub() -> str:
+    """Return the host from which models are downloaded."""
+    return urlsplit(constants.ENDPOINT).netloc
+
+
+def kind_of(error: Exception, name: str) -> str:
+    """Return why a model cannot be loaded: "unreachable" (the hub), "unknown" (the name), or "" for any other reason."""
+    if "/" not in name and name not in available_models() and not Path(name).is_dir():
+        return "unknown"
+    chain = list(_chain(error))
+    if any(isinstance(link, RepositoryNotFoundError) for link in chain):
+        return "unknown"
+    return "unreachable" if any(map(_is_of_network, chain)) else ""
+
+
+def _is_of_network(error: BaseException) -> bool:
+    kinds = (ConnectionError, TimeoutError, socket.gaierror, ssl.SSLError)
+    return isinstance(error, kinds) or (isinstance(error, OSError) and error.errno in _NO_WAY)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and those that led to it."""
+    link: BaseException | None = error
+    while link is not None:
+        yield link
+        link = link.__cause__ or link.__context__

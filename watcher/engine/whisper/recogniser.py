@@ -33,6 +33,13 @@ _PASSED_ON: Final = ("HOME", "PATH", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "SSL_C
 _PASSED_ON_PREFIXES: Final = ("HF_", "XDG_", "CUDA_", "NVIDIA_", "CT2_", "OMP_")
 _PROXIES: Final = frozenset({"http_proxy", "https_proxy", "all_proxy", "no_proxy"})
 
+#: What to do about a model that cannot be loaded.
+_CONNECT: Final = "Connect this machine to the network once"
+_NAME: Final = "Set offline.model to one of Whisper's models, such as small, medium or large-v3"
+_WITHOUT_HUB: Final = (
+    "or set offline.model to a folder that holds a model in CTranslate2's form, or to pocketsphinx for trying out."
+)
+
 #: Seconds of sound that are heard at once. It bounds the memory, and how long a short upload waits behind a long one.
 _BLOCK: Final = 600
 #: Seconds between two looks at whether anybody still waits for a turn.
@@ -214,7 +221,7 @@ class WhisperRecogniser:
             )
             while "ready" not in (answer := self._read(self._process)):
                 if "error" in answer:
-                    raise self._failure(answer["error"], loading=True)
+                    raise self._not_loaded(answer)
                 self._tell(model.name, answer["bytes"], answer["of"])
         return self._process
 
@@ -226,21 +233,30 @@ class WhisperRecogniser:
             raise
         return answer
 
-    def _failure(self, text: str, *, loading: bool = False) -> EngineError:
-        """Make an error of what the process said went wrong; while loading, it has ended."""
-        if loading and self._process is not None:
-            self._forget(self._process)
+    def _failure(self, text: str) -> EngineError:
+        """Make an error of what the process said went wrong."""
         if "could not create a primitive" in text:
             return EngineError(
                 "Whisper may not make code while it runs, as the service's unit has it.",
                 hint="Use the drop-in whisper.conf of the service.",
             )
-        if not loading:
-            return EngineError(f"Whisper failed on this sound: {text}")
-        return EngineError(
-            f"The model {self._model.name} cannot be loaded: {text}",
-            hint="Connect this machine to the network once, or set offline.model to a folder that holds the model.",
-        )
+        return EngineError(f"Whisper failed on this sound: {text}")
+
+    def _not_loaded(self, answer: dict[str, Any]) -> EngineError:
+        """Make an error of what the process said of a model that it cannot load; it has ended."""
+        if self._process is not None:
+            self._forget(self._process)
+        name, hub, text = self._model.name, answer["hub"], answer["error"]
+        if "could not create a primitive" in text:
+            return self._failure(text)
+        match answer["kind"]:
+            case "unreachable":
+                message, remedy = f"The model {name} cannot be downloaded: {hub} cannot be reached", _CONNECT
+            case "unknown":
+                message, remedy = f"There is no model {name}, neither by this name nor at {hub}", _NAME
+            case _:
+                message, remedy = f"The model {name} cannot be loaded: {text}", _NAME
+        return EngineError(message, hint=f"{remedy}, {_WITHOUT_HUB}")
 
     def _forget(self, process: RecogniserProcess) -> None:
         with self._changed:
