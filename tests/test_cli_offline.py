@@ -1,10 +1,13 @@
-"""What a person sees of a model's download."""
+"""What a person sees of a model's download, and of a folder that holds none."""
 
 import io
+from pathlib import Path
 
 import pytest
 
-from watcher.cli.offline import _download_teller
+from watcher.cli.offline import _download_teller, started_engine
+from watcher.config import OfflineSettings
+from watcher.errors import ConfigError
 
 
 class Terminal(io.StringIO):
@@ -37,3 +40,21 @@ def test_a_download_is_a_growing_line_at_a_terminal_and_two_lines_in_a_log(strea
         tell("small", count, total)
 
     assert stream.getvalue() == shown
+
+
+def test_a_folder_without_a_model_is_refused_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "empty").mkdir()
+    cases = {
+        "/nowhere/model": "there is no folder /nowhere/model (offline.model)",
+        "./nowhere": "there is no folder nowhere (offline.model)",
+        "~/nowhere": f"there is no folder {tmp_path}/nowhere (offline.model)",
+        "~/empty": f"{tmp_path}/empty holds no model in CTranslate2's form (model.bin, config.json, tokenizer.json) (offline.model)",
+    }
+
+    for model, message in cases.items():
+        with pytest.raises(ConfigError) as raised, started_engine(OfflineSettings(model=model), port=0, key=""):
+            pass
+        assert (model, raised.value.message) == (model, message)

@@ -246,6 +246,30 @@ def test_the_state_directory_follows_systemd_then_xdg(
     assert load(environ=environ, file=file).state_directory == Path(directory)
 
 
+def test_a_home_may_be_written_as_a_shell_knows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "key").write_text("sk-in-file")
+    file = tmp_path / "watcher.toml"
+    file.write_text(
+        '[api]\nkey_file = "~/key"\n[state]\ndir = "~/state"\n[offline]\nmodel = "~/model"\n'
+        '[[folders]]\npath = "~/Recordings"\n[[folders]]\npath = "/srv/~/in"\n'
+    )
+
+    config = load(environ={}, file=file)
+
+    assert [folder.path for folder in config.settings.folders] == [f"{tmp_path}/Recordings", "/srv/~/in"]
+    assert config.settings.api.key_file == f"{tmp_path}/key"
+    assert config.settings.api.key.get_secret_value() == "sk-in-file"
+    assert config.settings.offline.model == f"{tmp_path}/model"
+    assert config.state_directory == tmp_path / "state"
+    with pytest.raises(ConfigError, match="NUL"):
+        load({"api": {"key_file": "~\0"}}, environ={})
+    for path, home in (("~/in", ""), ("~nobody-is-called-so/in", str(tmp_path))):
+        monkeypatch.setenv("HOME", home)
+        with pytest.raises(ConfigError, match="it has to be a whole path, beginning with /"):
+            load({"folders": [{"path": path}]}, environ={})
+
+
 def test_state_dir_wins_over_the_surroundings() -> None:
     config = load({"state": {"dir": "/x"}}, environ={"STATE_DIRECTORY": "/y"})
 

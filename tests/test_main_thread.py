@@ -68,6 +68,7 @@ ALLOWED = {
     ("cli/setup.py", "_own_program"): NOT_WATCHED,
     ("cli/setup.py", "_require_rights"): NOT_WATCHED,
     ("cli/setup.py", "_kept_key"): NOT_WATCHED,
+    ("cli/offline.py", "_require_model"): NOT_WATCHED,
     ("cli/options.py", "silence"): NOT_WATCHED,
     ("cli/options.py", "write"): NOT_WATCHED,
     ("config/environment.py", "config_file"): NOT_WATCHED,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 from watcher.cli.options import configured
 from watcher.config import OfflineSettings
 from watcher.errors import ConfigError
+from watcher.text import printable
 
 if TYPE_CHECKING:
     from watcher.engine import WhisperModel
@@ -76,7 +77,11 @@ def _model(settings: OfflineSettings) -> "WhisperModel | None":
     """Return the Whisper model to run; None: pocketsphinx, because the settings say so or Whisper is not installed."""
     from watcher.engine import WhisperModel  # noqa: PLC0415 - only for those who use it
 
-    if settings.model == POCKETSPHINX or find_spec("faster_whisper") is None:
+    if settings.model == POCKETSPHINX:
+        return None
+    if settings.model.startswith(("/", "~", ".")):
+        _require_model(Path(settings.model))
+    if find_spec("faster_whisper") is None:
         return None
     return WhisperModel(
         name=settings.model,
@@ -85,6 +90,17 @@ def _model(settings: OfflineSettings) -> "WhisperModel | None":
         threads=settings.threads,
         beam=settings.beam,
     )
+
+
+def _require_model(folder: Path) -> None:
+    """Raise ConfigError if this is no folder with a model."""
+    hint = "set offline.model to a folder that holds a model, or to one of Whisper's models, such as small"
+    if not folder.is_dir():
+        raise ConfigError(f"there is no folder {printable(str(folder))} (offline.model)", hint=hint)
+    if not (folder / "model.bin").is_file():
+        files = "model.bin, config.json, tokenizer.json"
+        message = f"{printable(str(folder))} holds no model in CTranslate2's form ({files}) (offline.model)"
+        raise ConfigError(message, hint=hint)
 
 
 def _download_teller(stream: TextIO) -> "TellDownload":

@@ -17,6 +17,7 @@ from watcher.config import environment, files
 from watcher.config.descriptions import keys, sections
 from watcher.config.kinds import sentences, shown, table, takes
 from watcher.config.settings import FolderSettings, Settings
+from watcher.config.values import at_home
 from watcher.errors import ConfigError
 from watcher.text import printable
 
@@ -260,8 +261,8 @@ def _read_key_files(layers: Mapping[str, dict[str, Any]], sources: _SettingPlace
     for origin, layer in layers.items():
         api = layer.get("api", {})
         path = api.get("key_file")
-        if isinstance(path, str) and path.startswith("/") and not api.get("key"):
-            api["key"] = environment.key_in(Path(path), source=sources.words(origin, "api.key_file"))
+        if isinstance(path, str) and (whole := at_home(path)).startswith("/") and not api.get("key"):
+            api["key"] = environment.key_in(Path(whole), source=sources.words(origin, "api.key_file"))
 
 
 def _openai(layers: Mapping[str, dict[str, Any]], environ: Mapping[str, str]) -> str:

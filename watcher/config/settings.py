@@ -27,6 +27,7 @@ from watcher.config.values import (
     Temperature,
     Track,
     Wrap,
+    at_home,
     check_absolute,
     check_plain,
     plain_values,
@@ -63,7 +64,7 @@ class ApiSettings(_Section):
     key: SecretStr = Field(
         SecretStr(""), description="the API key; better given as WATCHER_API__KEY or a systemd credential"
     )
-    key_file: str = Field("", description="a file that holds the key, an absolute path; for containers' secrets")
+    key_file: str = Field("", description="a file that holds the key, a whole path; for containers' secrets")
     model: str = Field("whisper-1", description="the model asked for")
     concurrency: int = Field(4, ge=1, le=256, description="requests in flight, at most; adapts downwards by itself")
     fleet_concurrency: int = Field(
@@ -145,7 +146,7 @@ class TranscriptSettings(_Section):
 class FolderSettings(_Section):
     """[[folders]]: a watched folder; keys of [transcript] that are here count for it alone."""
 
-    path: str = Field(description="the folder, an absolute path")
+    path: str = Field(description="the folder, a whole path; ~ is the home")
     name: str = Field("", description="its name in status and log; default: the last part of path")
     recursive: bool = Field(default=True, description="watch what lies below it, too")
     include: tuple[str, ...] = Field((), description="globs of further files, beside the audio suffixes")
@@ -288,6 +289,11 @@ class OfflineSettings(_Section):
     unload_minutes: float = Field(
         10.0, ge=0, le=525_600, description="minutes without work after which the model leaves the memory; 0: never"
     )
+
+    @field_validator("model")
+    @classmethod
+    def _model_at_home(cls, value: str) -> str:
+        return at_home(value)
 
 
 class Settings(_Model):

@@ -1,7 +1,9 @@
 """The kinds of single values in the settings, each with its check and what to write instead."""
 
 import math
+import os
 import re
+from contextlib import suppress
 from dataclasses import fields as dataclass_fields
 from typing import Annotated, Final, Literal, TypeAlias
 
@@ -149,8 +151,19 @@ Wrap: TypeAlias = Annotated[int, AfterValidator(_wrap)]
 Argv: TypeAlias = Annotated[tuple[str, ...], AfterValidator(_argv)]
 
 
+def at_home(value: str) -> str:
+    """Return a path with a home in place of its leading ~, as a shell does; any other path, and one of an unknown home, as it is."""
+    # Without HOME, the home would be that of the user database, which for a service is no place that anybody meant.
+    if not value.startswith("~") or not os.environ.get("HOME"):
+        return value
+    with suppress(ValueError):  # no name of a user, but a NUL or half a character
+        return os.path.expanduser(value)  # noqa: PTH111 - Path raises for an unknown user
+    return value
+
+
 def check_absolute(value: str) -> str:
-    """Return a path that begins with /. Raises ValueError for any other."""
+    """Return a path that begins with /, maybe after `at_home`. Raises ValueError for any other."""
+    value = at_home(value)
     if not value.startswith("/"):
         message = "it has to be a whole path, beginning with /, for example /srv/recordings"
         raise ValueError(message)
