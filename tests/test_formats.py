@@ -114,7 +114,8 @@ def test_text_and_json_hold_every_word(case: tuple[Transcript, float]) -> None:
     data = json.loads(render("json", made))
 
     assert re.sub(r"\s+", "", prose) == re.sub(r"\s+", "", "".join(told))
-    assert len(data["segments"]) == len(transcript.segments)
+    # The guard may divide a segment that repeats itself.
+    assert len(data["segments"]) == len(made.transcript.segments) >= len(transcript.segments)
 
 
 @given(transcripts())

@@ -136,7 +136,7 @@ def lying(path: Path, *, holds: float, says: float, number: int = 0) -> Path:
 
 
 #: What is said in a recording of the greedy folder, in far more than a second.
-SPEECH = "There was a great deal to say about it, and so they went on. " * 80
+SPEECH = "".join(f"There were {number} things to say about it, and so they went on. " for number in range(10, 60))
 SECONDS = 90.0
 
 

@@ -19,7 +19,7 @@ from watcher.pipeline.question import Question
 
 SECONDS = 120.0
 #: Far more than can be said in a second, but not in two minutes.
-LONG = "There was a great deal to say about it, and so they went on. " * 80
+LONG = "".join(f"There were {number} things to say about it, and so they went on. " for number in range(10, 60))
 
 
 def answer(text: str = LONG, *, seconds: float = SECONDS) -> Reply:
