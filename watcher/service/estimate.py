@@ -57,7 +57,8 @@ def estimate(made: Plan, ledger: Ledger, places: SearchPlaces) -> Estimate:
     # Of an archive of many thousands of files each would be read at 16 places, for nothing where no answer is stored.
     looked = found if ledger.history.tally().answers else []
     stored = {one.path for one in looked if one.path not in adopted and _is_stored(one, made, ledger, wanted_of)}
-    rest = [one for one in found if one.path not in adopted | stored]
+    free = adopted | stored
+    rest = [one for one in found if one.path not in free]
     trials = _trials(made, ledger, places, scope)
     lengths = [*((one.seconds, one.fingerprint.size) for one in chain(rest, _queued(ledger))), *trials]
     return Estimate(
