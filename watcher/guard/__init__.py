@@ -24,7 +24,6 @@ labels of sounds or of silence ("[BLANK_AUDIO]", "(applause)").
 A metric that the server did not give, and loudness that was not measured, is no sign either way.
 """
 
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -176,13 +175,13 @@ def _is_echo(said: str, asked: str) -> bool:
 
 
 def _is_hurried(segment: Segment, said: str) -> bool:
-    start, end = span(segment)
-    if not (math.isfinite(start) and math.isfinite(end)) or not 0 <= start <= end:
+    spoken = span(segment)
+    if spoken is None:
         return False
     unspaced = len(_UNSPACED.findall(said))
     if len(said.split()) < _PACE_WORDS and unspaced < 2 * _PACE_WORDS:
         return False
-    return len(said) + unspaced * (_PACE_UNSPACED - 1) > _PACE * (end - start)
+    return len(said) + unspaced * (_PACE_UNSPACED - 1) > _PACE * (spoken[1] - spoken[0])
 
 
 _UNSPACED: Final = re.compile(f"[{UNSPACED}]")

@@ -42,9 +42,10 @@ def limit(loudness: bytes) -> int:
 
 def is_silent(segment: Segment, loudness: bytes, quiet: int) -> bool:
     """Return whether a segment lies where nothing was heard; `quiet` is the recording's `limit`. What was not measured is not silent."""
-    start, end = span(segment)
-    if not (math.isfinite(start) and math.isfinite(end)) or not 0 <= start <= end:
+    spoken = span(segment)
+    if spoken is None:
         return False
+    start, end = spoken
     first, last = int(start * 10), math.ceil(end * 10)
     if last - first > 5 * _MARGIN_TENTHS:
         first, last = first + _MARGIN_TENTHS, last - _MARGIN_TENTHS
@@ -56,9 +57,13 @@ def is_silent(segment: Segment, loudness: bytes, quiet: int) -> bool:
     return louder <= (_CLICKS if len(tenths) > 5 * _CLICKS else 0)
 
 
-def span(segment: Segment) -> tuple[float, float]:
-    """Return when a segment is spoken: servers stretch it over the silence behind it, and its words are closer."""
+def span(segment: Segment) -> tuple[float, float] | None:
+    """Return when a segment is spoken: servers stretch it over the silence behind it, and its words are closer.
+
+    None where its times are no numbers, negative or in the wrong order.
+    """
+    start, end = segment.start, segment.end
     spoken = [word for word in segment.words if math.isfinite(word.start) and math.isfinite(word.end)]
-    if not spoken:
-        return segment.start, segment.end
-    return max(segment.start, spoken[0].start), min(segment.end, spoken[-1].end)
+    if spoken:
+        start, end = max(start, spoken[0].start), min(end, spoken[-1].end)
+    return (start, end) if math.isfinite(start) and math.isfinite(end) and 0 <= start <= end else None
