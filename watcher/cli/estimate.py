@@ -32,7 +32,7 @@ _UNCOUNTED: Final = f"What is there could not be counted within {hours(_PATIENCE
 def estimated(loaded: Config, paths: Sequence[Path]) -> Result:
     """Return the estimate for `once`. Raises ConfigError and StateError."""
     made = plan(loaded, keyless=True)
-    found = _counted(loaded, made, search_places(made, _absolute(paths)))
+    found = _counted(loaded, made, search_places(made, absolute(paths)))
     if found is None:
         raise StateError(f"what is there could not be counted within {hours(_PATIENCE)}", hint="name fewer folders")
     return Result("once", data=_data(found, made), text=_text(found, made))
@@ -51,7 +51,7 @@ def may_send(loaded: Config, paths: Sequence[Path] = (), *, watched: bool = Fals
         if watched:
             places = SearchPlaces(tuple(folder for folder in made.folders if folder.backlog))
         else:
-            places = search_places(made, _absolute(paths))
+            places = search_places(made, absolute(paths))
         if made.is_free:
             return True
         found = _counted(loaded, made, places)
@@ -74,7 +74,8 @@ def nothing_sent() -> int:
     return INTERRUPTED
 
 
-def _absolute(paths: Sequence[Path]) -> list[str]:
+def absolute(paths: Sequence[Path]) -> list[str]:
+    """Return paths that a person named as absolute ones; links stay."""
     return [os.path.abspath(path) for path in paths]  # noqa: PTH100 - resolve() would follow links
 
 

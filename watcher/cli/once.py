@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from watcher.cli.estimate import estimated, may_send, nothing_sent
+from watcher.cli.estimate import absolute, estimated, may_send, nothing_sent
 from watcher.cli.offline import engine_settings
 from watcher.cli.options import INTERRUPTED, configured, show, surroundings
 from watcher.config import Config, Settings
@@ -69,7 +69,7 @@ def run_and_show(
     have their best names.
     """
     with _shown(loaded) as display:
-        batch = run_batch(loaded, _absolute(paths), show=display, surroundings=surroundings(), again=again)
+        batch = run_batch(loaded, absolute(paths), show=display, surroundings=surroundings(), again=again)
     written = {output.path for _, outcome in batch.done for output in outcome.outputs}
     batch.displaced = [one for one in displaced if one.output in written]
     code = show(_result(command, batch, loaded.settings, problems, model=model), as_json=as_json)
@@ -82,10 +82,6 @@ def run_and_show(
 
 #: Events that are not logged, because the summary has the same sentences.
 _TOLD_AT_THE_END: Final = ("job.failed", "gate.held")
-
-
-def _absolute(paths: Sequence[Path]) -> list[str]:
-    return [os.path.abspath(path) for path in paths]  # noqa: PTH100 - resolve() would follow links
 
 
 @contextmanager

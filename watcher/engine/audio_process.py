@@ -8,7 +8,6 @@ import os
 import select
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
@@ -18,7 +17,8 @@ from typing import IO, BinaryIO, Final, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from watcher.engine.errors import AudioError, EngineError
+from watcher.engine.errors import AudioError
+from watcher.engine.process import POLL, started
 
 #: Exit code of an upload that is no audio; the reason is on stderr.
 REFUSED: Final = 3
@@ -28,8 +28,6 @@ _PROGRAM: Final = Path(__file__).with_name("audio_child.py")
 _ENVIRONMENT: Final = {"LC_ALL": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
 #: Bytes that are read at once: two seconds of sound.
 _PART: Final = 1 << 16
-#: Milliseconds between two looks at whether anybody still waits, while nothing comes.
-_POLL: Final = 500
 #: Seconds for the process to end after its last sample.
 _FAREWELL: Final = 5.0
 
@@ -44,17 +42,8 @@ def decoded(file: BinaryIO, *, check: Callable[[], None]) -> Iterator[Iterator[N
     with tempfile.TemporaryFile() as upload, tempfile.TemporaryFile() as complaint:
         shutil.copyfileobj(file, upload)
         upload.seek(0)
-        try:
-            process = subprocess.Popen(
-                [sys.executable, "-I", "-S", _PROGRAM, *sys.path],
-                stdin=upload,
-                stdout=subprocess.PIPE,
-                stderr=complaint,
-                env=_ENVIRONMENT,
-                process_group=0,
-            )
-        except OSError as error:
-            raise EngineError(f"The process that decodes uploads cannot be started: {error}.") from error
+        name = "The process that decodes uploads"
+        process = started(_PROGRAM, _ENVIRONMENT, stdin=upload, stderr=complaint, name=name)
         try:
             with closing(_blocks(process, complaint, check)) as blocks:
                 yield blocks
@@ -73,7 +62,7 @@ def _blocks(
     rest = b""
     while True:
         check()
-        if not poll.poll(_POLL):
+        if not poll.poll(POLL):
             continue
         part = os.read(pipe, _PART)
         if not part:

@@ -13,39 +13,49 @@ import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, BinaryIO, cast
+from typing import IO, Any, BinaryIO, Final, cast
 
 from watcher.engine.errors import EngineError
 from watcher.engine.wire import write_request
 
 #: Milliseconds between two looks at whether anybody still waits for an answer.
-_POLL = 500
+POLL: Final = 500
+
+
+def started(
+    program: Path, environment: Mapping[str, str], *, stdin: int | IO[bytes], stderr: IO[bytes], name: str
+) -> "subprocess.Popen[bytes]":
+    """Start a Python that runs `program`, with our own import path as its arguments and a pipe from its stdout.
+
+    `name` is what errors call it, with an article. Raises `EngineError` where it cannot be started.
+    """
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", program, *sys.path],
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            env=dict(environment),
+            process_group=0,
+        )
+    except OSError as error:
+        raise EngineError(f"{name} cannot be started: {error}.") from error
 
 
 class RecogniserProcess:
     """A process and the pipes to it; one thread at a time talks to it, any thread may `kill` it."""
 
     def __init__(self, program: Path, environment: Mapping[str, str], *, name: str) -> None:
-        """Start `program` with our own import path as its arguments; `name` is what errors call it, with an article.
-
-        Raises `EngineError` where it cannot be started.
-        """
+        """Start it; see `started`."""
         self._name = name
         self._rest = b""
         # What it has to say before it can speak: an import that fails, an assertion of the C library.
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the process; closed by `end`
         try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", program, *sys.path],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._complaints,
-                env=dict(environment),
-                process_group=0,
-            )
-        except OSError as error:
+            self._process = started(program, environment, stdin=subprocess.PIPE, stderr=self._complaints, name=name)
+        except EngineError:
             self._complaints.close()
-            raise EngineError(f"{name} cannot be started: {error}.") from error
+            raise
 
     @property
     def pid(self) -> int:
@@ -63,7 +73,7 @@ class RecogniserProcess:
         poll = select.poll()
         poll.register(pipe, select.POLLIN)
         while b"\n" not in self._rest:
-            if not poll.poll(_POLL):
+            if not poll.poll(POLL):
                 meanwhile()
             elif part := os.read(pipe, 1 << 16):
                 self._rest += part

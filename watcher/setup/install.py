@@ -12,7 +12,7 @@ from typing import Final
 from watcher.errors import ConfigError
 from watcher.setup import program, systemd, units
 from watcher.setup.settings_file import unwritable
-from watcher.setup.targets import LINK, PROGRAM, USER, SetupTarget
+from watcher.setup.targets import LINK, PROGRAM, SYSTEM, USER, SetupTarget
 
 #: New folders of the system's service: its group may write, and what is made in them belongs to it.
 _SHARED: Final = 0o2775
@@ -128,5 +128,5 @@ def is_systems_user(name: str) -> bool:
     """Return whether the service's user is there, and is the one that `make_user` makes: no person's."""
     with suppress(KeyError):
         found = pwd.getpwnam(name)
-        return found.pw_dir == "/var/lib/watcher" and found.pw_uid != 0
+        return found.pw_dir == str(SYSTEM.state) and found.pw_uid != 0
     return False

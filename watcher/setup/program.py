@@ -21,6 +21,7 @@ import watcher
 from watcher.errors import ConfigError
 from watcher.setup import units
 from watcher.setup.settings_file import unwritable
+from watcher.setup.targets import AGAIN
 
 _PACKAGE: Final = "transcription-watcher"
 #: The extra of those who develop it; the others come along where they are installed.
@@ -208,7 +209,4 @@ def _called(*argv: str) -> None:
     """
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
-        raise ConfigError(f"{' '.join(argv)}: {done.stderr.strip() or done.stdout.strip()}", hint=_AGAIN)
-
-
-_AGAIN: Final = "correct that, and run setup again: it goes on"
+        raise ConfigError(f"{' '.join(argv)}: {done.stderr.strip() or done.stdout.strip()}", hint=AGAIN)

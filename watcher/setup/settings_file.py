@@ -9,7 +9,7 @@ from typing import Final
 
 from watcher.config.example import toml
 from watcher.errors import ConfigError
-from watcher.setup.targets import SetupTarget
+from watcher.setup.targets import AGAIN, SetupTarget
 
 #: The first line of each file that setup wrote, by which `--undo` knows it.
 MARK: Final = "# Written by `watcher setup`"
@@ -100,7 +100,7 @@ def is_ours(path: Path) -> bool:
 def unwritable(exc: OSError) -> ConfigError:
     """Return the error of a file that could not be written or removed."""
     what = f"{exc.filename} cannot be changed" if exc.filename else "a file cannot be changed"
-    return ConfigError(f"{what}: {exc.strerror or exc}", hint="correct that, and run setup again: it goes on")
+    return ConfigError(f"{what}: {exc.strerror or exc}", hint=AGAIN)
 
 
 def _key_text(chosen: ChosenSettings) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from watcher.errors import ConfigError, StateError
-from watcher.setup.targets import UNIT, SetupTarget
+from watcher.setup.targets import AGAIN, UNIT, SetupTarget
 
 #: Seconds: the unit allows ten minutes for a start, and two for a stop.
 _LONGEST: Final = 720.0
@@ -42,7 +42,7 @@ def start(target: SetupTarget) -> None:
     except StateError as error:
         scope = () if target.system else ("--user",)
         said = _run("journalctl", *scope, f"--unit={UNIT}", "--lines", str(_LINES), "--output=cat", "--quiet").stdout
-        raise StateError(f"the service does not start:\n{said.strip() or error.message}", hint=_AGAIN) from error
+        raise StateError(f"the service does not start:\n{said.strip() or error.message}", hint=AGAIN) from error
 
 
 def stop(target: SetupTarget) -> None:
@@ -55,18 +55,15 @@ def systemctl(target: SetupTarget, *arguments: str, check: bool = True) -> "subp
     """Run systemctl for this service's systemd; with `check`, a refusal raises StateError."""
     done = _run("systemctl", *(() if target.system else ("--user",)), *arguments)
     if check and done.returncode:
-        raise StateError(f"systemctl {arguments[0]}: {done.stderr.strip()}", hint=_AGAIN)
+        raise StateError(f"systemctl {arguments[0]}: {done.stderr.strip()}", hint=AGAIN)
     return done
-
-
-_AGAIN: Final = "correct that, and run setup again: it goes on"
 
 
 def make_user(definition: Path) -> None:
     """Make the service's user and group, if they are not there. Raises StateError."""
     done = _run("systemd-sysusers", str(definition))
     if done.returncode:
-        raise StateError(f"the user watcher cannot be made: {done.stderr.strip()}", hint=_AGAIN)
+        raise StateError(f"the user watcher cannot be made: {done.stderr.strip()}", hint=AGAIN)
 
 
 def remove_user(name: str) -> None:
@@ -75,7 +72,7 @@ def remove_user(name: str) -> None:
         done = _run(*command)
         # 6: there is none; userdel removes an empty group as well.
         if done.returncode not in {0, 6}:
-            raise StateError(f"{' '.join(command)}: {done.stderr.strip()}", hint=_AGAIN)
+            raise StateError(f"{' '.join(command)}: {done.stderr.strip()}", hint=AGAIN)
 
 
 def _run(*argv: str) -> "subprocess.CompletedProcess[str]":
@@ -92,4 +89,4 @@ def _run(*argv: str) -> "subprocess.CompletedProcess[str]":
     except FileNotFoundError as exc:
         raise StateError(f"there is no program {argv[0]}", hint="install it, and run setup again: it goes on") from exc
     except subprocess.TimeoutExpired as exc:
-        raise StateError(f"{' '.join(argv)} did not end within {_LONGEST:.0f} s", hint=_AGAIN) from exc
+        raise StateError(f"{' '.join(argv)} did not end within {_LONGEST:.0f} s", hint=AGAIN) from exc

@@ -8,6 +8,8 @@ from typing import Final
 #: The user and group of the system service, and the unit of both services.
 USER: Final = "watcher"
 UNIT: Final = "watcher.service"
+#: What to do about a step that failed.
+AGAIN: Final = "correct that, and run setup again: it goes on"
 #: The program of the system service, and what leads PATH to it.
 PROGRAM: Final = Path("/opt/watcher")
 LINK: Final = Path("/usr/local/bin/watcher")
