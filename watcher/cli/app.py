@@ -59,8 +59,8 @@ def run(
 ) -> int:
     """Watch folders and transcribe what arrives.
 
-    SIGTERM or Ctrl-C: requests in flight may finish, then it ends with exit 0; Ctrl-C again ends it now. SIGHUP: the settings
-    are read anew. A terminal asks before more than an hour of audio is sent at the start.
+    On SIGTERM or Ctrl-C it lets requests in flight finish, and ends with exit 0. A second Ctrl-C ends it at once. On SIGHUP
+    it reads the settings again. At a terminal it asks before it sends more than an hour of audio at the start.
     """
     from watcher.cli.run import run as verb  # noqa: PLC0415 - see the module's docstring
 
@@ -280,10 +280,10 @@ def forget(
 ) -> int:
     """Remove what is stored of recordings: answers and history.
 
-    Removed: the server's answers, also where a copy of the recording shares them, and the record of what was done and of which
-    files are its outputs. A note about a failure goes, too. The recording and its transcripts stay; Watcher takes these
-    for yours then, and never changes them. A recording in a watched folder that lacks one of them is transcribed anew at the next
-    start, for what that costs.
+    It removes the server's answers, also if a copy of the recording shares them. It removes the record of what was done, and of
+    which files are outputs, and a note about a failure. The recording and its transcripts stay: from then on, the transcripts
+    count as your files, and Watcher never changes them. If one of them is missing, a recording in a watched folder is
+    transcribed again at the next start, for what that costs.
     """
     from watcher.cli.forget import forget as verb  # noqa: PLC0415 - see the module's docstring
 
