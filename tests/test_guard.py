@@ -9,7 +9,7 @@ from support.transcripts import transcripts
 
 from watcher.cues import CaptionRules, layout
 from watcher.formats import Document, render
-from watcher.guard import review
+from watcher.guard import leave_out_wordless, review
 from watcher.lint import lint
 from watcher.transcript import Segment, Transcript, Word
 
@@ -111,6 +111,35 @@ def test_labels_of_sounds_and_of_silence_are_left_out(text: str) -> None:
 )
 def test_what_says_something_beside_a_label_stays(text: str) -> None:
     assert judged(Segment(text, 0, 3)) == [((), False)]
+
+
+@pytest.mark.parametrize(
+    ("text", "out", "out_with_music"),
+    [
+        ("♪", True, False),
+        (" ♪♫ … ♪ ", True, False),
+        (".", True, True),
+        ("[Music]", True, True),
+        ("♪ (upbeat music) ♪", True, True),
+        ("♪ We are the champions ♪", False, False),
+        ("Thank you for watching!", False, False),
+        ("", False, False),
+    ],
+)
+def test_marks_of_music_stay_where_they_are_wanted_with_the_guard_and_without(
+    text: str,
+    out: bool,  # noqa: FBT001 -- pytest passes by name
+    out_with_music: bool,  # noqa: FBT001
+) -> None:
+    said = Transcript((Segment(text, 0, 3), GOOD))
+    found = [
+        one.segments[0].left_out
+        for music in (False, True)
+        for one in (review(said, music=music), leave_out_wordless(said, music=music))
+    ]
+
+    assert found == [out, out, out_with_music, out_with_music]
+    assert leave_out_wordless(said).segments[1] == GOOD
 
 
 def test_without_speech_nothing_is_written_and_our_own_report_finds_nothing() -> None:

@@ -15,6 +15,13 @@ def test_the_last_tenth_may_have_fewer_frames() -> None:
     assert Loudness().tenths == b""
 
 
+def test_the_tenths_are_computed_once() -> None:
+    loudness = Loudness(bytes([20, 40] * 50))
+
+    assert loudness.tenths is loudness.tenths
+    assert loudness == Loudness(loudness.levels)
+
+
 @given(st.binary())
 def test_what_was_measured_by_tenths_stays_as_it_is(levels: bytes) -> None:
     assert Loudness(levels, COARSE_RATE).tenths == levels

@@ -1,6 +1,7 @@
 """The whole line, with a share under it that goes away, or is slow."""
 
 import hashlib
+import json
 import os
 import shutil
 import stat
@@ -18,7 +19,7 @@ from support.sounds import encode, silence, speech, speechlike
 
 from watcher import media, pipeline
 from watcher.client import Request, parse
-from watcher.cues import Layout, layout
+from watcher.cues import CaptionRules, Layout, layout
 from watcher.errors import GarbledError, GoneError, OutputError, SourceError
 from watcher.job import AgainRequest, Cut, Job
 from watcher.ledger.values import Content, unreadable
@@ -93,6 +94,26 @@ def test_the_log_shows_little_of_doubtful_segments(tmp_path: Path, count: int, s
 
     assert [len(log["text"]) for log in logs if log["event"] == "output.doubtful"] == shown
     assert outcome.flagged + outcome.left_out > count / 2
+
+
+def test_without_the_guard_text_without_a_word_is_no_caption_either_and_stays_in_the_json(tmp_path: Path) -> None:
+    texts = ["Thank you for watching!", ".", "♪", "[Woo!]"]
+    segments = [{"start": number, "end": number + 1, "text": text} for number, text in enumerate(texts)]
+    rules = CaptionRules(guard=False)
+    shown = {}
+    with scene(lambda _: Reply({"text": " ".join(texts), "segments": segments}), tmp_path) as (run, _):
+        path = speechlike(tmp_path / "talk.wav", seconds=5)
+        job = run.job(path, small=True)
+        outcome = pipeline.run(job, run.tools, run.beat)
+        for music in (False, True):
+            wanted = replace(WANTED, formats=("txt", "json"), rules=replace(rules, music_marks=music))
+            pipeline.render(job, outcome.content, wanted, run.ledger, model="whisper-1")
+            kept = json.loads((tmp_path / "talk.json").read_text())["segments"]
+            shown[music] = (tmp_path / "talk.txt").read_text().split()[4:]
+
+            assert [one["text"] for one in kept] == texts
+
+    assert shown == {False: [], True: ["♪"]}
 
 
 @pytest.mark.parametrize("kind", ["folder", "link"])

@@ -87,6 +87,7 @@ AT_ONCE: dict[str, tuple[object, Probe, object]] = {
     "subtitles.max_seconds": (6, lambda h: wanted(h).rules.max_seconds, 6),
     "subtitles.gap_seconds": (0.1, lambda h: wanted(h).rules.gap_seconds, 0.1),
     "subtitles.guard": (False, lambda h: wanted(h).rules.guard, False),
+    "subtitles.music_marks": (True, lambda h: wanted(h).rules.music_marks, True),
     "subtitles.punctuation": ("full", lambda h: wanted(h).rules.punctuation, "full"),
     "folders.path": ("/srv/other", lambda h: folder(h).path, "/srv/other"),
     "folders.name": ("other", lambda h: folder(h).name, "other"),

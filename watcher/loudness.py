@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 #: Frames in a second: of 20 ms, as long as a sound of speech takes to begin.
@@ -12,7 +13,7 @@ COARSE_RATE: Final = 10
 DIGITAL_SILENCE: Final = 255
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Loudness:
     """The loudness of a recording; without levels it was not measured."""
 
@@ -21,9 +22,9 @@ class Loudness:
     #: Frames in a second: `RATE` or `COARSE_RATE`.
     rate: int = RATE
 
-    @property
+    @cached_property
     def tenths(self) -> bytes:
-        """Return one byte for each tenth of a second, as `levels` has one for each frame."""
+        """One byte for each tenth of a second, as `levels` has one for each frame."""
         if self.rate != RATE:
             return self.levels
         size = RATE // COARSE_RATE

@@ -29,6 +29,7 @@ _OF_DATACLASSES: Final = {
         "max_seconds": "longest time a cue is shown",
         "gap_seconds": "pause between two cues (2 frames)",
         "guard": "leave out phantom text (two signs), flag doubtful text (one)",
+        "music_marks": "show ♪ where nothing else is written; other text without a word is no caption",
         "punctuation": "keep: as the server wrote it; full: of full width beside Chinese",
     },
     "media": {

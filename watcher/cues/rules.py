@@ -70,6 +70,8 @@ class CaptionRules:
     gap_seconds: float = _GAP_SECONDS
     #: Leave out phantom text (two signs), flag doubtful text (one): see `watcher.guard`.
     guard: bool = True
+    #: Show "♪" where the server writes nothing else; otherwise what has no word is no caption.
+    music_marks: bool = False
     #: "full": punctuation of full width beside Chinese, see `watcher.cues.punctuation`; "keep": as the server wrote it.
     punctuation: Literal["keep", "full"] = "keep"
 

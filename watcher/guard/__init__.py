@@ -53,19 +53,21 @@ _ECHO_WORDS: Final = 3
 _ECHO_CHARACTERS: Final = 6
 
 
-def review(transcript: Transcript, *, loudness: bytes = b"", prompt: str = "") -> Transcript:
+def review(transcript: Transcript, *, loudness: bytes = b"", prompt: str = "", music: bool = False) -> Transcript:
     """Return the transcript with `flags` and `left_out` of its segments set; all else is as it was.
 
     A segment of which only the repeats are left out becomes two or three, with the same text in all. `loudness` has one byte
     per tenth of a second of the recording: minus dBFS, 0 the loudest, 255 digital silence; empty if it was not measured.
     `prompt` is what was sent along with the request. Times of an untimed transcript, and times that are no numbers, are no
-    sign.
+    sign. With `music`, marks of music without words stay.
     """
     keys = [key(segment.text) for segment in transcript.segments]
     quiet = limit(loudness)
     asked = f" {key(prompt)} "
     signs = [
         _signs(segment, said, loudness if transcript.timed else None, quiet, asked)
+        if (empty := _nothing_said(segment.text, said, music=music)) is None
+        else empty
         for segment, said in zip(transcript.segments, keys, strict=True)
     ]
     supported: set[int] = set()
@@ -81,12 +83,27 @@ def review(transcript: Transcript, *, loudness: bytes = b"", prompt: str = "") -
     return replace(transcript, segments=tuple(judged))
 
 
-def _signs(segment: Segment, said: str, loudness: bytes | None, quiet: int, asked: str) -> set[str]:
-    """Return the signs of one segment by itself; `loudness` is None where times say nothing."""
+def leave_out_wordless(transcript: Transcript, *, music: bool = False) -> Transcript:
+    """Return the transcript with those segments flagged and left out that say nothing; with `music`, marks of music stay."""
+    judged = []
+    for segment in transcript.segments:
+        signs = _nothing_said(segment.text, key(segment.text), music=music) or set()
+        judged.append(replace(segment, flags=_ordered(signs), left_out=bool(signs)))
+    return replace(transcript, segments=tuple(judged))
+
+
+def _nothing_said(text: str, said: str, *, music: bool) -> set[str] | None:
+    """Return the sign of a text that says nothing, an empty set if that is no fault of it; None if it says something."""
     if not said:
-        return {"wordless"} if segment.text.strip() else set()
-    if not key(_SOUND.sub(" ", segment.text)):
-        return {"sound"}
+        return {"wordless"} if text.strip() and not (music and _MUSIC.search(text)) else set()
+    return None if key(_SOUND.sub(" ", text)) else {"sound"}
+
+
+_MUSIC: Final = re.compile("[\N{QUARTER NOTE}-\N{BEAMED SIXTEENTH NOTES}]")
+
+
+def _signs(segment: Segment, said: str, loudness: bytes | None, quiet: int, asked: str) -> set[str]:
+    """Return the signs of a segment that says something, by itself; `loudness` is None where times say nothing."""
     found = _doubts(segment) | _phrase(said)
     if loudness is not None and is_silent(segment, loudness, quiet):
         found.add("silence")

@@ -313,9 +313,12 @@ def _written(
 
 def _reviewed(heard: TranscriptionResult, wanted: JobSettings) -> Transcript:
     if not wanted.rules.guard:
-        return heard.transcript
+        return guard.leave_out_wordless(heard.transcript, music=wanted.rules.music_marks)
     reviewed = guard.review(
-        heard.transcript, loudness=heard.content.loudness.tenths, prompt=fitted(wanted.request.prompt)
+        heard.transcript,
+        loudness=heard.content.loudness.tenths,
+        prompt=fitted(wanted.request.prompt),
+        music=wanted.rules.music_marks,
     )
     for segment in islice((segment for segment in reviewed.segments if segment.flags), _MOST_DOUBTFUL):
         _log.info(
