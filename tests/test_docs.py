@@ -50,10 +50,13 @@ _EVENT = re.compile(r"(service|folder|file|job|media|api|gate|output|answer|hook
 def settings_table() -> str:
     lines = []
     for section in sections():
-        name = "[[folders]]" if section == "folders" else f"[{section}]"
+        name = {"folders": "[[folders]]", "endpoints": "[endpoints.NAME]"}.get(section, f"[{section}]")
         lines += ["", f"**`{name}`**", "", "| key | default | |", "| --- | --- | --- |"]
         lines += [f"| `{key}` | `{toml(value)}` | {about(section, key)} |" for key, value in keys(section).items()]
-    lines += ["", "A folder takes any key of `[transcript]`, too."]
+    lines += [
+        "",
+        "A folder takes any key of `[transcript]`, too, and an endpoint any key of `[api]` that is about one server.",
+    ]
     return "\n".join(lines).strip()
 
 

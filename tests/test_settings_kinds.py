@@ -5,6 +5,7 @@ import json
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,15 @@ def refusal(call: Callable[[], object]) -> str:
     return ""
 
 
+def dotted(section: str, key: str) -> str:
+    """Return how a sentence names a key; one of a folder has only its section's name."""
+    return {"folders": section, "endpoints": f"endpoints.studio.{key}"}.get(section, f"{section}.{key}")
+
+
 def as_file(section: str, key: str, value: Any) -> str:
+    if section == "endpoints":
+        url = "" if key == "url" else 'url = "http://studio:8000"\n'
+        return f"[endpoints.studio]\n{url}{key} = {written(value)}\n"
     if section != "folders":
         return f"[{section}]\n{key} = {written(value)}\n"
     path = "" if key == "path" else 'path = "/srv/a"\n'
@@ -123,9 +132,13 @@ def as_file(section: str, key: str, value: Any) -> str:
 def require_fit(config: Config) -> Plan:
     """Do with accepted settings what every command does: show them, and work by them."""
     for section in sections():
-        for table in config.settings.folders if section == "folders" else [getattr(config.settings, section)]:
+        found = getattr(config.settings, section)
+        tables = {"folders": found, "endpoints": config.settings.servers.values()}.get(section, [found])
+        for table in tables:
             for key in keys(section):
                 toml(getattr(table, key))
+    if config.settings.endpoints:
+        config = replace(config, settings=config.settings.model_copy(update={"endpoints": {}}))
     made = plan(config, keyless=True)
     for root in [b"/srv/a", b"/srv/b", b"/elsewhere"]:
         made.wanted(job(root))
@@ -165,7 +178,7 @@ def test_any_value_in_the_file_is_fit_for_work_or_refused_in_plain_words(key: tu
 
     message = refusal(lambda: require_fit(load(environ={"HOME": str(directory)}, file=file)))
 
-    require_plain(message, section if section == "folders" else f"{section}.{name}")
+    require_plain(message, dotted(section, name))
     assert not message or str(file) in message or name in {"key", "dir"}
 
 
@@ -175,13 +188,12 @@ def test_any_value_in_the_file_is_fit_for_work_or_refused_in_plain_words(key: tu
 )
 def test_any_text_in_the_environment_is_fit_for_work_or_refused_in_plain_words(key: tuple[str, str], text: str) -> None:
     section, name = key
-    numbered = "__0" if section == "folders" else ""
+    numbered = {"folders": "__0", "endpoints": "__STUDIO"}.get(section, "")
     path = {"WATCHER_FOLDERS__0__PATH": "/srv/a"} if section == "folders" else {}
+    path |= {"WATCHER_ENDPOINTS__STUDIO__URL": "http://studio:8000"} if section == "endpoints" else {}
     environ = {"HOME": "/h", **path, f"WATCHER_{section}{numbered}__{name}".upper(): text}
 
-    require_plain(
-        refusal(lambda: require_fit(load(environ=environ))), section if section == "folders" else f"{section}.{name}"
-    )
+    require_plain(refusal(lambda: require_fit(load(environ=environ))), dotted(section, name))
 
 
 @given(st.sampled_from([key for key in KEYS if key[0] != "folders"]), VALUES.map(written) | TEXTS)
@@ -189,7 +201,7 @@ def test_any_setting_of_the_command_line_gives_one_document_and_exit_0_or_3(key:
     out = Path(os.environ["PYTEST_SETTINGS"]) / "out"
     with out.open("w", encoding="utf-8") as stream, pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.stdout", stream)
-        code = run(["config", "--json", "--set", f"{'.'.join(key)}={text}"])
+        code = run(["config", "--json", "--set", f"{dotted(*key)}={text}"])
 
     document = json.loads(out.read_text(encoding="utf-8"))
     assert code == document["exit_code"]

@@ -1,6 +1,6 @@
 """`watcher config`: the effective settings with their origin, or the example file."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,9 @@ def _rows(loaded: Config) -> "list[tuple[str, Any, str]]":
     settings = loaded.settings
     rows: list[tuple[str, Any, str]] = []
     for section in sections():
-        if section != "folders":
+        if section == "endpoints":
+            rows += _endpoint_rows(loaded)
+        elif section != "folders":
             values = getattr(settings, section)
             for key in keys(section):
                 name = f"{section}.{key}"
@@ -45,18 +47,29 @@ def _rows(loaded: Config) -> "list[tuple[str, Any, str]]":
                 # The password in the ledger's address is a secret, too.
                 shown = without_passwords(value) if name == "state.url" else value
                 rows.append((name, shown, loaded.origin(name)))
-            continue
-        for folder in settings.folders:
-            own = {
-                key: value
-                for key, value in folder
-                if value is not None and (key == "path" or key in folder.model_fields_set)
-            }
-            rows += [(f"folders.{folder.name}.{key}", value, loaded.origin("folders")) for key, value in own.items()]
+        else:
+            rows += _folder_rows(loaded)
     return rows
+
+
+def _endpoint_rows(loaded: Config) -> "Iterator[tuple[str, Any, str]]":
+    for name, endpoint in loaded.settings.endpoints.items():
+        for key, value in endpoint:
+            if key in endpoint.model_fields_set:
+                dotted = f"endpoints.{name}.{key}"
+                yield dotted, value, loaded.origin(dotted)
+
+
+def _folder_rows(loaded: Config) -> "Iterator[tuple[str, Any, str]]":
+    for folder in loaded.settings.folders:
+        for key, value in folder:
+            if value is not None and (key == "path" or key in folder.model_fields_set):
+                yield f"folders.{folder.name}.{key}", value, loaded.origin("folders")
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, SecretStr):
         return "**********" if value.get_secret_value() else ""
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
     return list(value) if isinstance(value, tuple) else value

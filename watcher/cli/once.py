@@ -44,7 +44,7 @@ def once(
 ) -> int:
     """Run the batch and print its result; `estimate`: only print what it would send. `yes`: ask no question."""
     with engine_settings(config, given, offline=offline) as extra:
-        loaded = configured(config, given, extra=extra)
+        loaded = configured(config, given, extra=extra, alone=offline)
         if estimate:
             return show(estimated(loaded, paths), as_json=as_json)
         if not (yes or as_json or may_send(loaded, paths)):

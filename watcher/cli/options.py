@@ -93,10 +93,11 @@ def configured(
     extra: dict[str, Any] | None = None,
     options: Mapping[str, str] | None = None,
     credential: Path | None = None,
+    alone: bool = False,
 ) -> Config:
     """Load the settings, with those of the command line on top; `credential`: the file of the key, if it is elsewhere.
 
-    `extra`: settings by section from other options; `options`: the option for each dotted key of them.
+    `extra`: settings by section from other options; `options`: the option for each dotted key of them; `alone`: see `load`.
     """
     return _as_spelled(
         load(
@@ -106,6 +107,7 @@ def configured(
             folders=[os.path.abspath(folder) for folder in folders],  # noqa: PTH100 - links stay
             credential=credential,
             options=options,
+            alone=alone,
         )
     )
 
@@ -128,8 +130,11 @@ def _assigned(given: Sequence[str] | None, extra: dict[str, Any] | None = None) 
         if not dot:
             # `--set api=...` is invalid; let the settings report it.
             layer[section] = _value(text.strip())
-        elif isinstance(keys := layer.setdefault(section, {}), dict):
-            keys[name] = _value(text.strip())
+            continue
+        place = layer
+        for part in (section, *(name.split(".")[:-1] if section == "endpoints" else ())):
+            place = below if isinstance(below := place.setdefault(part, {}), dict) else {}
+        place[name.rpartition(".")[2] if section == "endpoints" else name] = _value(text.strip())
     return layer
 
 

@@ -35,7 +35,7 @@ def run(
     with engine_settings(config, given, offline=offline) as extra:
 
         def load() -> Config:
-            return configured(config, given, folders=folders, extra=extra)
+            return configured(config, given, folders=folders, extra=extra, alone=offline)
 
         loaded = load()
         if not yes and watch and work and not may_send(loaded, watched=True):

@@ -64,7 +64,7 @@ def another_key(*, refused: bool) -> str:
 def key_of(file: str) -> str:
     """Return the key in a file, or from stdin for ``-``. Raises ConfigError and UsageError."""
     if file != "-":
-        return _word(key_in(Path(file), source="from --key-file"), f"--key-file {file}")
+        return _word(key_in(Path(file), name="api.key_file", source="from --key-file"), f"--key-file {file}")
     if sys.stdin.isatty():
         return _word(getpass.getpass("The API key (it is not shown): ", stream=sys.stderr), "the key")
     found = _word(sys.stdin.read(LARGEST_KEY), "stdin")

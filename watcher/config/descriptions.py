@@ -7,7 +7,9 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from watcher.config.settings import (
+    OWN_KEYS,
     ApiSettings,
+    EndpointSettings,
     FolderSettings,
     HookSettings,
     OfflineSettings,
@@ -46,9 +48,10 @@ _OF_DATACLASSES: Final = {
 
 
 def sections() -> dict[str, type]:
-    """Return every section's class by its name, in the order of the example file; "folders" means one folder."""
+    """Return every section's class by its name, in the order of the example file; "folders" means one folder, "endpoints" one endpoint."""
     return {
         "api": ApiSettings,
+        "endpoints": EndpointSettings,
         "transcript": TranscriptSettings,
         "subtitles": CaptionRules,
         "folders": FolderSettings,
@@ -62,7 +65,10 @@ def sections() -> dict[str, type]:
 
 
 def keys(section: str) -> dict[str, Any]:
-    """Return a section's keys with their defaults (folders: `path` has none, and comes as "")."""
+    """Return a section's own keys with their defaults; "" for those that have none: a folder's `path`, an endpoint's `url`.
+
+    Keys that a folder has from [transcript], or an endpoint from [api], are not among them: see `all_keys`.
+    """
     kind = sections()[section]
     if is_dataclass(kind):
         return {field.name: field.default for field in dataclass_fields(kind)}
@@ -71,8 +77,15 @@ def keys(section: str) -> dict[str, Any]:
     return {
         name: "" if field.is_required() else field.default
         for name, field in kind.model_fields.items()
-        if section != "folders" or name not in TranscriptSettings.model_fields
+        if (section != "folders" or name not in TranscriptSettings.model_fields)
+        and (section != "endpoints" or name in OWN_KEYS)
     }
+
+
+def all_keys(section: str) -> list[str]:
+    """Return the keys that a section takes, those of another section included."""
+    kind = sections()[section]
+    return [*kind.model_fields] if issubclass(kind, BaseModel) else [*keys(section)]
 
 
 def about(section: str, key: str) -> str:

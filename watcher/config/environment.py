@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -102,6 +102,8 @@ def example(section: str) -> str:
     """Return how a section is given in the environment."""
     if section == "folders":
         return "WATCHER_FOLDERS__0__PATH=/srv/recordings, and so on for each key and each folder"
+    if section == "endpoints":
+        return "WATCHER_ENDPOINTS__STUDIO__URL=http://192.168.1.5:8000, and so on for each key and each endpoint"
     return f"one variable for each key: {PREFIX}{section.upper()}{_DELIMITER}…"
 
 
@@ -117,29 +119,39 @@ def _by_number(folders: Mapping[str, Any]) -> list[Any]:
     return [folders[number] for number in sorted(folders, key=int)]
 
 
-def from_credential(environ: Mapping[str, str]) -> dict[str, Any]:
-    """Return the key that systemd handed over (LoadCredential=api_key:…), if it did. Raises ConfigError."""
+def from_credential(environ: Mapping[str, str], endpoints: Collection[str] = ()) -> dict[str, Any]:
+    """Return the keys that systemd handed over (LoadCredential=api_key:…, api_key.NAME:… for an endpoint). Raises ConfigError."""
     directory = environ.get("CREDENTIALS_DIRECTORY", "")
-    return from_credential_file(Path(directory) / _CREDENTIAL if directory else None)
+    return from_credential_file(Path(directory) / _CREDENTIAL if directory else None, endpoints)
 
 
-def from_credential_file(path: Path | None) -> dict[str, Any]:
-    """Return the key that is in a credential's file, if there is one. Raises ConfigError."""
+def from_credential_file(path: Path | None, endpoints: Collection[str] = ()) -> dict[str, Any]:
+    """Return the keys in a credential's file, and in those of the endpoints beside it, as far as they exist. Raises ConfigError."""
     if path is None:
         return {}
+    found: dict[str, Any] = {"api": {"key": key}} if (key := _credential(path)) else {}
+    keys = {name: _credential(path.with_name(f"{path.name}.{name}")) for name in endpoints}
+    if tables := {name: {"key": key} for name, key in keys.items() if key}:
+        found["endpoints"] = tables
+    return found
+
+
+def _credential(path: Path) -> str:
+    """Return the key in a credential's file; "" if there is none. Raises ConfigError."""
     try:
         key = _read_key(path)
     except FileNotFoundError:
-        return {}
+        return ""
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigError(
-            f"the credential {path} cannot be read: {_reason(exc)}", hint="check LoadCredential=api_key:… in the unit"
+            f"the credential {path} cannot be read: {_reason(exc)}",
+            hint=f"check LoadCredential={path.name}:… in the unit",
         ) from exc
-    return {"api": {"key": key}} if key.strip() else {}
+    return key if key.strip() else ""
 
 
-def key_in(path: Path, *, source: str) -> str:
-    """Return the key in the file that ``api.key_file`` names. Raises ConfigError, also for an empty one.
+def key_in(path: Path, *, name: str, source: str) -> str:
+    """Return the key in the file that the setting `name` gives, ``api.key_file``. Raises ConfigError, also for an empty one.
 
     `source`: where the file was named, for the message: ``from the variable WATCHER_API__KEY_FILE``.
     """
@@ -147,16 +159,14 @@ def key_in(path: Path, *, source: str) -> str:
         key = _read_key(path)
     except (OSError, ValueError) as exc:
         raise ConfigError(
-            f"api.key_file = {printable(str(path))} cannot be read: {_reason(exc)} ({source})",
+            f"{name} = {printable(str(path))} cannot be read: {_reason(exc)} ({source})",
             hint="name a file that holds the key and nothing else, and that this user may read",
         ) from exc
     if not key.strip():
-        raise ConfigError(
-            f"api.key_file = {printable(str(path))} holds no key ({source})", hint="put the key into that file"
-        )
+        raise ConfigError(f"{name} = {printable(str(path))} holds no key ({source})", hint="put the key into that file")
     word = key.strip().lower().removeprefix("bearer").strip()
     if not word.isascii() or not word.isprintable() or " " in word:
-        message = f"api.key_file = {printable(str(path))} holds more than a key ({source})"
+        message = f"{name} = {printable(str(path))} holds more than a key ({source})"
         raise ConfigError(message, hint="a key is one word of letters, digits and signs, without anything beside it")
     return key
 

@@ -1,8 +1,9 @@
 """The example file: every key with its default and what it means, made from the settings themselves."""
 
 import json
+import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from pydantic import SecretStr
@@ -17,12 +18,28 @@ _HEAD: Final = """\
 """
 #: A line of the file, in a commented section two characters more, fits a terminal.
 _COLUMNS: Final = 78
-_SAMPLE: Final = {"path": "/srv/recordings", "name": "recordings"}
+#: Sections of which there may be several tables: how one is headed, what it says there, and which keys it also takes.
+_REPEATED: Final[Mapping[str, tuple[str, Mapping[str, str], str]]] = {
+    "folders": (
+        "[[folders]]",
+        {"path": "/srv/recordings", "name": "recordings"},
+        "… and any key of [transcript], for this folder alone",
+    ),
+    "endpoints": (
+        "[endpoints.studio]",
+        {"url": "http://192.168.1.5:8000"},
+        "… and any key of [api] that is about one server, such as model",
+    ),
+}
 
 
 def example() -> str:
     """Return the commented file; loading it yields the defaults."""
     return _HEAD + "\n" + "\n".join(_section(name) for name in sections())
+
+
+#: A key that TOML takes without quotes.
+_BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def toml(value: Any) -> str:
@@ -31,6 +48,9 @@ def toml(value: Any) -> str:
         return '"**********"' if value.get_secret_value() else '""'
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, Mapping):
+        pairs = (f"{key if _BARE.fullmatch(key) else json.dumps(key)} = {toml(one)}" for key, one in value.items())
+        return "{" + ", ".join(pairs) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(toml(item) for item in value) + "]"
     if isinstance(value, int | float):
@@ -39,24 +59,18 @@ def toml(value: Any) -> str:
 
 
 def _section(name: str) -> str:
-    if name == "folders":
-        # Commented out as a whole: the defaults watch no folder.
-        lines = _lines({**keys(name), **_SAMPLE}, name)
-        return "\n".join(
-            [
-                "# [[folders]]",
-                *(f"# {line}" for line in lines),
-                "# … and any key of [transcript], for this folder alone",
-                "",
-            ]
-        )
+    if name in _REPEATED:
+        # Commented out as a whole: the defaults watch no folder, and have one endpoint, which is [api].
+        head, sample, more = _REPEATED[name]
+        lines = _lines({**keys(name), **sample}, name)
+        return "\n".join([f"# {head}", *(f"# {line}" for line in lines), f"# {more}", ""])
     return "\n".join([f"[{name}]", *_lines(keys(name), name), ""])
 
 
 def _lines(values: dict[str, Any], section: str) -> Iterable[str]:
     assignments = {
         # A key in a file is a risk; the line only shows where it would stand.
-        key: '# key = "sk-…"' if (section, key) == ("api", "key") else f"{key} = {toml(value)}"
+        key: '# key = "sk-…"' if key == "key" else f"{key} = {toml(value)}"
         for key, value in values.items()
     }
     lines: list[str] = []

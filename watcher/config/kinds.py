@@ -19,8 +19,9 @@ _LONGEST: Final = 60
 _DEEPEST: Final = 3
 
 _Item = TypeVar("_Item")
-#: Keys whose value is shown to nobody; a table that holds one is not shown, either.
-_SECRET: Final = frozenset({"api", "api.key"})
+#: Sections with secrets, and keys there whose value is shown to nobody; a table that holds one is not shown, either.
+_SECTIONS: Final = ("api", "endpoints")
+_SECRET: Final = frozenset({"key", "headers"})
 
 
 def wanted(kind: type, key: str) -> str:
@@ -62,6 +63,8 @@ def _words(annotation: Any, metadata: Sequence[object]) -> str:
         return _words(next(part for part in parts if part is not type(None)), metadata)
     if origin is Literal:
         return f"one of {_listed(parts)}"
+    if origin is dict:
+        return 'a table of texts, such as {name = "value"}'
     if origin is tuple:
         choice = get_args(parts[0])
         some, example = (f"one or more of {_listed(choice)}", choice[:1]) if choice else ("texts", ("a", "b"))
@@ -100,10 +103,17 @@ def _range(metadata: Sequence[object]) -> str:
 
 def shown(name: str, value: Any) -> str:
     """Return ``name = value`` on one line of bounded length, in TOML's notation, and no secret in it."""
-    if name in _SECRET:
+    if _is_secret(name):
         return name
     text = without_passwords(printable(_notation(value, 0)))
     return f"{name} = {text if len(text) <= _LONGEST else text[: _LONGEST - 1] + '…'}"
+
+
+def _is_secret(name: str) -> bool:
+    section, *below = name.split(".")
+    if section not in _SECTIONS:
+        return False
+    return len(below) < _SECTIONS.index(section) + 1 or not _SECRET.isdisjoint(below)
 
 
 def _notation(value: Any, depth: int) -> str:
@@ -148,7 +158,7 @@ def sentences(
         loc: tuple[Any, ...] = (section, *problem["loc"]) if section else problem["loc"]
         own_words = str(problem["ctx"]["error"]) if problem["type"] == "value_error" else ""
         index = loc[1] if len(loc) > 1 and isinstance(loc[1], int) else None
-        place = loc[: 2 if index is None else 3]
+        place = loc[: 3 if index is not None or loc[0] == "endpoints" else 2]
         if place in told:
             continue
         told.add(place)
@@ -170,7 +180,7 @@ def _sentence(
             value = value[part] if isinstance(value, list | tuple) else None
         else:
             value = value.get(part, _MISSING) if isinstance(value, Mapping) else None
-    key = rest[-1] if rest and isinstance(rest[-1], str) else ""
+    key = rest[-1] if rest and isinstance(rest[-1], str) and not (name == "endpoints" and len(rest) == 1) else ""
     if not key:
         if own_words and is_dataclass(sections[name]):
             # A section's own class names key, value and range by itself.
@@ -190,4 +200,6 @@ def table(name: str) -> str:
     """Return how a section is written."""
     if name == "folders":
         return "one table for each folder: [[folders]], in two pairs of brackets, and below it the folder's keys"
+    if name == "endpoints":
+        return "one table for each endpoint: [endpoints.NAME], and below it the endpoint's keys"
     return f"a table: [{name}], and below it its keys"

@@ -7,21 +7,19 @@ from dataclasses import dataclass
 from hashlib import sha256
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from watcher.address import host
-from watcher.config import environment, files
-from watcher.config.descriptions import keys, sections
+from watcher.config import endpoint_keys, environment, files
+from watcher.config.descriptions import all_keys, keys, sections
 from watcher.config.kinds import sentences, shown, table, takes
-from watcher.config.settings import FolderSettings, Settings
-from watcher.config.values import at_home
+from watcher.config.settings import FolderSettings, ServerSettings, Settings
 from watcher.errors import ConfigError
 from watcher.text import printable
 
-_DEFAULT_URL: Final = Settings().api.url
+_Server = TypeVar("_Server", bound=ServerSettings)
 #: Characters of an unknown key that are shown, and compared with the known ones.
 _LONGEST_NAME: Final = 80
 
@@ -43,7 +41,10 @@ class _SettingPlaces:
             names = (name for known, name in self.variables.items() if known == key or known.startswith(f"{key}."))
             name = self.variables.get(key) or next(names, "")
             return f"from the variable {name}" if name else "from the environment"
-        return "from the credential api_key" if origin == "credential" else f"in {origin}"
+        if origin == "credential":
+            _, *endpoint, _ = key.split(".")
+            return f"from the credential {'.'.join(('api_key', *endpoint))}"
+        return f"in {origin}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,30 +78,36 @@ def load(
     folders: Sequence[str] = (),
     credential: Path | None = None,
     options: Mapping[str, str] | None = None,
+    alone: bool = False,
 ) -> Config:
     """Read all sources and hold them against each other.
 
     `given`: settings of the command line, nested; `folders`: absolute paths added to the configured ones; `credential`: the
     file of the key, for who looks at a service from outside; `options`: the option that gave a dotted key of `given`, where
-    that was not ``--set``. Raises one
-    ConfigError that names everything that is wrong, with the nearest valid key for an unknown one.
+    that was not ``--set``; `alone`: [api] is the only endpoint, whatever [endpoints] says. Raises one ConfigError that names everything that is wrong, with the nearest valid key for an unknown one.
     """
     path = environment.config_file(file, environ)
     sources = _SettingPlaces(options or {}, environment.variables(environ))
     content = _content(path)
-    layers = {
+    layers: dict[str, dict[str, Any]] = {
         "command line": {name: _from_texts(name, section) for name, section in (given or {}).items()},
         "environment": {
             name: _from_texts(name, section) for name, section in environment.from_environment(environ).items()
         },
-        "credential": environment.from_credential(environ) or environment.from_credential_file(credential),
+        "credential": {},
         str(path): _parsed(content, path),
     }
+    if alone:
+        endpoint_keys.leave_out(layers)
     problems = [problem for origin, layer in layers.items() for problem in _unknown(layer, origin, sources)]
     if problems:
         raise ConfigError("\n".join(problems), hint="watcher config --example shows every key")
-    _read_key_files(layers, sources)
-    unused = _openai(layers, environ)
+    names = endpoint_keys.names_of(layers)
+    layers["credential"].update(
+        environment.from_credential(environ, names) or environment.from_credential_file(credential, names)
+    )
+    endpoint_keys.read_files(layers, sources.words)
+    unused = endpoint_keys.take_openai(layers, environ)
     settings = _validated(layers, folders, sources)
     origins = {key: origin for origin, layer in reversed(layers.items()) for key in _flat(layer)}
     return Config(
@@ -238,15 +245,13 @@ def _from_texts(name: str, section: Any) -> Any:
         return [_from_texts(name, one) for one in section]
     if not isinstance(section, Mapping) or name not in sections():
         return section
+    if name == "endpoints" and any(isinstance(one, Mapping) for one in section.values()):
+        return {endpoint: _from_texts(name, one) for endpoint, one in section.items()}
     kind = sections()[name]
-    read = [key for key in _keys(name) if not takes(kind, key, str) and not takes(kind, key, SecretStr)]
+    read = [key for key in all_keys(name) if not takes(kind, key, str) and not takes(kind, key, SecretStr)]
     return {
         key: _from_toml(value) if key in read and isinstance(value, str) else value for key, value in section.items()
     }
-
-
-def _keys(name: str) -> list[str]:
-    return [*keys(name), *(keys("transcript") if name == "folders" else ())]
 
 
 def _from_toml(text: str) -> Any:
@@ -254,40 +259,6 @@ def _from_toml(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except (ValueError, RecursionError):
         return text
-
-
-def _read_key_files(layers: Mapping[str, dict[str, Any]], sources: _SettingPlaces) -> None:
-    """Take the key out of the file that a source names, where it names no key itself."""
-    for origin, layer in layers.items():
-        api = layer.get("api", {})
-        path = api.get("key_file")
-        if isinstance(path, str) and (whole := at_home(path)).startswith("/") and not api.get("key"):
-            api["key"] = environment.key_in(Path(whole), source=sources.words(origin, "api.key_file"))
-
-
-def _openai(layers: Mapping[str, dict[str, Any]], environ: Mapping[str, str]) -> str:
-    """Take OPENAI_BASE_URL and OPENAI_API_KEY where that is safe: a key never goes to a host it was not meant for.
-
-    Return why that key is not taken; "" where it is, or there is none.
-    """
-    urls = [url for layer in layers.values() if (url := layer.get("api", {}).get("url"))]
-    base = environ.get("OPENAI_BASE_URL", "")
-    ambient = layers["environment"]
-    if not urls and base:
-        ambient.setdefault("api", {})["url"] = base
-    url = urls[0] if urls else base or _DEFAULT_URL
-    has_key = any(layer.get("api", {}).get("key") for layer in layers.values())
-    # What is no text names no host; it is refused like any other value of a wrong kind.
-    meant = (not urls and base) or (isinstance(url, str) and host(url) == host(_DEFAULT_URL))
-    ambient_key = environ.get("OPENAI_API_KEY", "")
-    if not ambient_key:
-        return ""
-    if has_key:
-        return "OPENAI_API_KEY is set, too, and not used: api.key goes before it"
-    if not meant:
-        return f"OPENAI_API_KEY is set and not used: it is sent to {host(_DEFAULT_URL)} alone"
-    ambient.setdefault("api", {})["key"] = ambient_key
-    return ""
 
 
 class _Sources(BaseSettings):
@@ -313,6 +284,9 @@ class _Sources(BaseSettings):
 
 def _validated(layers: Mapping[str, Mapping[str, Any]], folders: Sequence[str], sources: _SettingPlaces) -> Settings:
     merged = dict(_Sources(layers=list(layers.values())).model_extra or {})
+    if names := endpoint_keys.names_of(layers):
+        # Merging puts those first that the environment names.
+        merged["endpoints"] = {name: merged["endpoints"][name] for name in names}
     try:
         settings = Settings.model_validate(merged)
         known = {folder.path for folder in settings.folders}
@@ -320,10 +294,14 @@ def _validated(layers: Mapping[str, Mapping[str, Any]], folders: Sequence[str], 
             settings = Settings.model_validate({**dict(settings), "folders": [*settings.folders, *added]})
     except ValidationError as exc:
         raise ConfigError("\n".join(_sentences(exc, merged, layers, sources)), hint=_HINT) from exc
-    key = settings.api.key.get_secret_value()
-    if key != (clean := key.strip().removeprefix("Bearer ").strip()):
-        settings = settings.model_copy(update={"api": settings.api.model_copy(update={"key": SecretStr(clean)})})
-    return settings
+    endpoints = {name: _with_clean_key(endpoint) for name, endpoint in settings.endpoints.items()}
+    return settings.model_copy(update={"api": _with_clean_key(settings.api), "endpoints": endpoints})
+
+
+def _with_clean_key(server: _Server) -> _Server:
+    key = server.key.get_secret_value()
+    clean = key.strip().removeprefix("Bearer ").strip()
+    return server if clean == key else server.model_copy(update={"key": SecretStr(clean)})
 
 
 _HINT: Final = "watcher config --example shows every key with its default"
@@ -334,18 +312,35 @@ def _unknown(layer: Mapping[str, Any], origin: str, sources: _SettingPlaces) -> 
         if name not in sections():
             yield _nearest(name, [*sections()], sources.words(origin, name), what="section")
             continue
+        if name == "endpoints" and isinstance(section, Mapping):
+            yield from _unknown_of_endpoints(section, origin, sources)
+            continue
         tables = section if isinstance(section, list) and name == "folders" else [section]
-        valid = _keys(name)
+        valid = all_keys(name)
         for number, one in enumerate(tables):
             which = f" (folder {number + 1})" if section is not one and len(tables) > 1 else ""
             place = f"{name}.{number}" if section is not one else name
-            if not isinstance(one, Mapping) or (name == "folders" and section is one):
+            if not isinstance(one, Mapping) or (name in {"folders", "endpoints"} and section is one):
                 yield f"{shown(name, one)}{which} is wrong: {_right(name, origin)} ({sources.words(origin, place)})"
                 continue
             for key in one:
                 if key not in valid:
                     near = [f"{name}.{k}" for k in valid]
                     yield _nearest(f"{name}.{key}", near, sources.words(origin, f"{place}.{key}"), which, what="key")
+
+
+def _unknown_of_endpoints(tables: Mapping[str, Any], origin: str, sources: _SettingPlaces) -> Iterator[str]:
+    valid = all_keys("endpoints")
+    for name, one in tables.items():
+        place = f"endpoints.{name}"
+        if not isinstance(one, Mapping):
+            label = printable(place[:_LONGEST_NAME])
+            yield f"{label} is wrong: {_right('endpoints', origin)} ({sources.words(origin, place)})"
+            continue
+        for key in one:
+            if key not in valid:
+                near = [f"{place}.{known}" for known in valid]
+                yield _nearest(f"{place}.{key}", near, sources.words(origin, f"{place}.{key}"), what="key")
 
 
 def _right(section: str, origin: str) -> str:
@@ -355,6 +350,8 @@ def _right(section: str, origin: str) -> str:
     if origin == "command line":
         if section == "folders":
             return "folders go behind the command, as in watcher run /srv/recordings, or in the settings file"
+        if section == "endpoints":
+            return "write --set endpoints.NAME.KEY=VALUE"
         return f"write --set {section}.KEY=VALUE"
     return f"it has to be {table(section)}"
 
@@ -389,7 +386,9 @@ def _sentences(
 
 def _flat(layer: Mapping[str, Any]) -> Iterator[str]:
     for name, section in layer.items():
-        if isinstance(section, Mapping):
+        if name == "endpoints" and isinstance(section, Mapping):
+            yield from (f"{name}.{endpoint}.{key}" for endpoint, table in section.items() for key in table)
+        elif isinstance(section, Mapping):
             yield from (f"{name}.{key}" for key in section)
         else:
             yield name

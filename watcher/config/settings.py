@@ -4,6 +4,7 @@ Sections that belong to one package alone are that package's own option class; t
 is the only place where it is described: `watcher config --example` and the table in docs/configuration.md are made from it.
 """
 
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Annotated, Final, Literal, TypeAlias
 
@@ -17,6 +18,7 @@ from pydantic import (
 )
 
 from watcher.address import routes
+from watcher.config.servers import Headers, Query, check_names, check_order
 from watcher.config.values import (
     Argv,
     Channel,
@@ -57,8 +59,8 @@ class _Section(_Model):
 SubtitleRules: TypeAlias = Annotated[CaptionRules, plain_values(CaptionRules)]
 
 
-class ApiSettings(_Section):
-    """[api]: the server that transcribes."""
+class ServerSettings(_Section):
+    """The settings of one endpoint, in [api] or in a table of [endpoints]."""
 
     url: str = Field(_HOST_OF_OPENAI, description="the server: host, host/v1 or the full path")
     key: SecretStr = Field(
@@ -69,9 +71,6 @@ class ApiSettings(_Section):
     concurrency: int = Field(4, ge=1, le=256, description="requests in flight, at most; adapts downwards by itself")
     fleet_concurrency: int = Field(
         0, ge=0, le=65_536, description="requests in flight of all hosts on one PostgreSQL ledger; 0: no limit"
-    )
-    attempts: int = Field(
-        10, ge=1, le=1000, description="attempts per file and span, waiting 1, 2, 4 … 300 s between them"
     )
     requests_per_minute: int = Field(0, ge=0, le=1_000_000, description="pace of requests; 0: no limit")
     max_upload_mb: float = Field(24.0, gt=0, le=2048, description="largest upload in MiB; larger files are cut")
@@ -95,6 +94,19 @@ class ApiSettings(_Section):
         le=1_000_000,
         description="what an audio minute costs, for the day's cost in status; 0: minutes alone",
     )
+    deadline_factor: float = Field(
+        6.0,
+        ge=1,
+        le=100,
+        description="an answer may take this many times the length of its sound, and 10 minutes in any case; more for a slow server",
+    )
+    headers: Headers = Field(
+        {}, description='further HTTP headers, such as {api-key = "…"}; their values are masked like a key'
+    )
+    query: Query = Field({}, description='parameters of the address, such as {api-version = "2024-10-21"}')
+    ca_file: str = Field(
+        "", description="certificates to trust at this server (PEM), a whole path; empty: the usual ones"
+    )
 
     @field_validator("url")
     @classmethod
@@ -114,10 +126,50 @@ class ApiSettings(_Section):
             raise ValueError(message)
         return value
 
-    @field_validator("key_file")
+    @field_validator("key_file", "ca_file")
     @classmethod
-    def _absolute_key(cls, value: str) -> str:
+    def _absolute_file(cls, value: str) -> str:
         return check_absolute(value) if value else ""
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What is shown to nobody."""
+        return tuple(secret.get_secret_value() for secret in (self.key, *self.headers.values()))
+
+
+class ApiSettings(ServerSettings):
+    """[api]: the server that transcribes; or, if there are [endpoints], what they have in common."""
+
+    attempts: int = Field(
+        10, ge=1, le=1000, description="attempts per file and span, waiting 1, 2, 4 … 300 s between them"
+    )
+    spread: bool = Field(
+        default=False,
+        description="true: use the places of all endpoints at once; false: the next one only while the first cannot be used",
+    )
+    failover_seconds: float = Field(
+        30.0,
+        ge=1,
+        le=3600,
+        description="if an endpoint takes nothing for longer than this, files go to the next one",
+    )
+
+
+#: Keys of an endpoint that are never taken from [api]: where its requests go, and what proves who asks.
+OWN_KEYS: Final = ("url", "key", "key_file", "headers", "query", "ca_file")
+#: The name of the only endpoint where the settings have no [endpoints].
+API: Final = "api"
+
+
+class EndpointSettings(ServerSettings):
+    """[endpoints.NAME]: one of several servers; what it does not say is taken from [api], but for `OWN_KEYS`."""
+
+    url: str = Field(description="the server: host, host/v1 or the full path")
+
+    def completed(self, api: ApiSettings) -> "EndpointSettings":
+        """Return these settings with those of [api] where a key is not given."""
+        keys = ServerSettings.model_fields.keys() - self.model_fields_set - set(OWN_KEYS)
+        return self.model_copy(update={key: getattr(api, key) for key in keys})
 
 
 class TranscriptSettings(_Section):
@@ -160,6 +212,9 @@ class FolderSettings(_Section):
     )
     after: str = Field("keep", description='"keep", or "move:done/": source and outputs together, never overwriting')
     detect: Literal["auto", "events", "scan"] = Field("auto", description="auto, events or scan")
+    endpoints: tuple[str, ...] = Field(
+        (), description="the endpoints that may get its recordings, the preferred first; empty: all, in their order"
+    )
     task: Task | None = None
     language: Language | None = None
     prompt: str | None = None
@@ -300,6 +355,7 @@ class Settings(_Model):
     """All settings."""
 
     api: ApiSettings = ApiSettings()
+    endpoints: dict[str, EndpointSettings] = {}
     transcript: TranscriptSettings = TranscriptSettings()
     subtitles: SubtitleRules = CaptionRules()
     folders: tuple[FolderSettings, ...] = ()
@@ -311,9 +367,34 @@ class Settings(_Model):
     offline: OfflineSettings = OfflineSettings()
 
     @property
+    def servers(self) -> Mapping[str, ServerSettings]:
+        """The endpoints by name, in order of preference; `[api]` alone is one, called "api"."""
+        if not self.endpoints:
+            return {API: self.api}
+        return {name: endpoint.completed(self.api) for name, endpoint in self.endpoints.items()}
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The keys, and other values that are shown to nobody."""
+        return tuple(secret for server in (self.api, *self.endpoints.values()) for secret in server.secrets)
+
+    @property
     def roots(self) -> dict[str, str]:
         """Path of every folder by its name: a shared ledger knows sources by that and the path below it."""
         return {folder.name: folder.path for folder in self.folders}
+
+    @field_validator("endpoints")
+    @classmethod
+    def _plain_names(cls, value: dict[str, EndpointSettings]) -> dict[str, EndpointSettings]:
+        check_names(value)
+        return value
+
+    @field_validator("folders")
+    @classmethod
+    def _known_endpoints(cls, value: tuple[FolderSettings, ...], info: ValidationInfo) -> tuple[FolderSettings, ...]:
+        for folder in value:
+            check_order(folder.endpoints, info.data.get("endpoints") or (API,))
+        return value
 
     @field_validator("folders")
     @classmethod

@@ -143,6 +143,8 @@ def plan(config: Config, *, keyless: bool = False, offline: bool = True) -> Plan
     `keyless`: no request will be made, so a missing key is no error. `offline`: see `require_key`.
     """
     settings = config.settings
+    if settings.endpoints:
+        raise ConfigError("[endpoints] cannot be used yet", hint="give one server, in [api]")
     api = settings.api
     endpoint = endpoint_of(settings)
     if not keyless:

@@ -364,7 +364,7 @@ def set_up_log(
         options or config.settings.log,
         journal=surroundings.journal,
         colors=False if surroundings.no_color else None,
-        secrets=[config.settings.api.key.get_secret_value(), *passwords(config.settings.state.url)],
+        secrets=[*config.settings.secrets, *passwords(config.settings.state.url)],
         without=without,
         fold=fold,
     )
