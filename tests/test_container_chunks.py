@@ -2,13 +2,14 @@
 
 import os
 import struct
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from support.containers import details, judge, lost, real, too_long
+from support.containers import descriptor_of, details, judge, lost, real, too_long
 
-from watcher.container import Completeness, Inspection, inspect
+from watcher.container import Completeness, Inspection, has_timecode, inspect
 
 COMPLETE, INCOMPLETE, TRAILING = Completeness.COMPLETE, Completeness.INCOMPLETE, Completeness.TRAILING
 UNFILLED = 0xFFFFFFFF
@@ -196,6 +197,26 @@ def test_the_duration_of_a_wav_follows_from_its_codec(chunks: list[bytes], secon
 
 
 W64 = bytearray(real("w64"))
+
+
+@pytest.mark.parametrize(("channels", "rate", "bits"), [(1, 20_000_000, 8), (2, 16_000, 4), (2, 16_000, 12)])
+def test_a_sound_that_no_recorder_makes_is_not_searched_for_timecode(channels: int, rate: int, bits: int) -> None:
+    """A rate of 100 MHz made the look at 24 MB of changing signs take 816 MB, and half a minute."""
+    frame = channels * bits // 8
+    head = chunk(b"fmt ", struct.pack("<HHIIHH", 1, channels, rate, rate * frame, frame, bits))
+    data = wav(head, sound=b"\x00\xff" * (2 << 20))
+
+    assert details(data).completeness is COMPLETE
+    with descriptor_of(data) as descriptor:
+        tracemalloc.start()
+        try:
+            found = has_timecode(descriptor, len(data), "wav")
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert not found
+    assert peak < 1 << 20
 
 
 def w64(size: int, *, at: int = 16) -> bytes:

@@ -85,7 +85,7 @@ def timecode(source: Source) -> bool:
     if not _walk_wave(wave, source, big=False) or not wave.fmt:
         return False
     tag, channels, rate, _, frame, bits = wave.fmt
-    if tag not in _PLAIN or not rate or frame != channels * bits // 8:
+    if tag not in _PLAIN or bits not in _DEPTHS or not 0 < rate <= _HIGHEST_RATE or frame != channels * bits // 8:
         return False
     count = round(_LOOK_SECONDS * rate) * frame
     left = min(wave.data_size, source.size - wave.data) - count
@@ -96,6 +96,9 @@ def timecode(source: Source) -> bool:
     )
 
 
+#: Bits of a sample, and frames per second of the quickest recorders: a look has the more bytes the higher the rate is.
+_DEPTHS: Final = (8, 16, 24, 32, 64)
+_HIGHEST_RATE: Final = 768_000
 #: Three frames of timecode, and where they are looked for, in quarters of the sound.
 _LOOK_SECONDS: Final = 0.15
 _LOOKS: Final = (1, 2, 3)
