@@ -9,7 +9,8 @@ from support.transcripts import transcripts
 
 from watcher.cues import CaptionRules, layout
 from watcher.formats import Document, render
-from watcher.guard import leave_out_wordless, review
+from watcher.guard import leave_out_wordless, repetition, review
+from watcher.guard.repetition import repeats
 from watcher.lint import lint
 from watcher.transcript import Segment, Transcript, Word
 
@@ -518,3 +519,32 @@ def test_reviewing_twice_is_reviewing_once() -> None:
 def test_a_hostile_amount_of_text_is_judged_in_linear_time(text: str) -> None:
     # No limit on the clock beyond the test's own: what is quadratic would not come back within it.
     assert "".join(segment.text for segment in review(Transcript((Segment(text, 0, 9),))).segments) == text
+
+
+@pytest.mark.parametrize("border", [0, 9_950, 10_000, 10_099, 19_999])
+@pytest.mark.parametrize("said", ["字幕组", "啊"])
+def test_repeats_are_found_wherever_they_begin(said: str, border: int) -> None:
+    before = "".join(chr(0x4E00 + index % 5000) for index in range(border))
+    text = before + said * 100_000
+
+    found = repeats(text)
+
+    plain = repetition._REPEATED.search(text)
+    assert found is not None
+    assert plain is not None
+    assert (found.begin, found.end) == (plain.start() + len(plain[1] or plain[2]), plain.end())
+
+
+def test_no_search_holds_up_other_threads_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pattern is searched for without letting other threads run: two seconds in this text, before it was searched in parts."""
+    searched: list[int] = []
+
+    class Counting:
+        def search(self, text: str, start: int = 0, end: int | None = None) -> None:
+            searched.append(len(text[start:end]))
+
+    monkeypatch.setattr(repetition, "_REPEATED", Counting())
+
+    assert repeats("".join("ab" * 4 + chr(0x4E00 + index % 5000) for index in range(20_000))) is None
+    assert sum(searched) >= 180_000
+    assert max(searched) < 20_000

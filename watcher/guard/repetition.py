@@ -76,7 +76,7 @@ def repeats(text: str) -> Repeats | None:
     tokens = [match for match in _TOKENS.finditer(text) if key(match[0])]
     if len(tokens) < _REPEATS:
         # Without blanks: by characters.
-        found = _REPEATED.search(text)
+        found = _repeated(text)
         if found is None or len(found[0]) < _MOST * len(text.strip()):
             return None
         return Repeats(found.start() + len(found[1] or found[2]), found.end())
@@ -92,6 +92,17 @@ def repeats(text: str) -> Repeats | None:
 
 _TOKENS: Final = re.compile(r"\S+")
 _REPEATED: Final = re.compile(r"(.{2,20}?)\1{4,}|(.)\2{11,}")
+#: The most characters that the shortest match of `_REPEATED` has; and that are searched at once.
+_SHORTEST_MATCH: Final = 100
+_SEARCHED: Final = 10_000
+
+
+def _repeated(text: str) -> re.Match[str] | None:
+    """Return the first match of `_REPEATED`. In parts, as no other thread runs while a pattern is searched for."""
+    for start in range(0, len(text), _SEARCHED):
+        if found := _REPEATED.search(text, start, start + _SEARCHED + _SHORTEST_MATCH):
+            return _REPEATED.match(text, found.start())
+    return None
 
 
 def _longest_run(words: Sequence[str], size: int) -> tuple[int, int, int]:
