@@ -1,9 +1,13 @@
 """Uploads are decoded in a process of their own: what is wrong with one ends that process, and nothing else."""
 
+import errno
 import io
 import os
+import platform
 import resource
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +17,7 @@ from support import sounds
 from watcher.engine.audio_process import decoded
 from watcher.engine.errors import AudioError, CancelledError
 from watcher.engine.recognition import RATE
+from watcher.sandbox import landlock_version
 
 #: One frame of 65,535 equal samples: at 16 kHz by the file's header, and at 1 Hz by its own, which makes 18 hours of it.
 BOMB = bytes.fromhex(
@@ -56,6 +61,53 @@ def test_an_upload_that_asks_for_gigabytes_takes_none_of_ours() -> None:
         next(blocks)
 
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 256 * 1024
+
+
+@pytest.mark.skipif(
+    platform.machine() not in {"x86_64", "aarch64"}, reason="system calls are filtered on x86-64 and aarch64"
+)
+def test_the_process_is_confined_as_the_daemon_s_decoder_is(tmp_path: Path) -> None:
+    """Whoever has taken that one over sends us what took it over."""
+    before = children()
+    content = sounds.tone(tmp_path / "a.wav", 60.0).read_bytes()
+
+    with decoded(io.BytesIO(content), check=never) as blocks:
+        next(blocks)
+        [child] = children() - before
+        status = Path(f"/proc/{child}/status").read_text()
+
+    assert "NoNewPrivs:\t1\n" in status
+    assert "Seccomp:\t2\n" in status
+
+
+@pytest.mark.skipif(landlock_version() == 0, reason="this kernel has no Landlock, or it is not allowed")
+def test_a_decoder_that_was_taken_over_reaches_no_file_and_no_server() -> None:
+    """Decoding is replaced here by what an attacker may do in its place."""
+    program = """
+import socket, sys
+from watcher.engine import audio, audio_child
+
+def taken_over(upload):
+    for attempt in (lambda: open("/etc/passwd"), lambda: open("/tmp/left", "w"), socket.socket):
+        try:
+            attempt()
+        except OSError as error:
+            sys.stderr.write(f"{error.errno} ")
+    yield from ()
+
+audio.decode = taken_over
+audio_child.main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert done.stderr == f"{errno.EACCES} {errno.EACCES} {errno.EPERM} "
 
 
 def test_what_a_process_that_crashed_had_decoded_is_not_taken_for_all(tmp_path: Path) -> None:

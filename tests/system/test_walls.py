@@ -18,7 +18,7 @@ def test_leases_are_granted_on_files_of_others_and_landlock_is_at_hand(service: 
     service.record("talk.wav")
     said = service.confined(
         "import json, os\n"
-        "from watcher.media.confine import landlock_version\n"
+        "from watcher.sandbox import landlock_version\n"
         "from watcher.settle.lease import writer\n"
         f"file = os.open('{FOLDER}/talk.wav', os.O_RDONLY)\n"
         "print(json.dumps([str(writer(file)), os.fstat(file).st_uid, os.getuid() != 0, landlock_version()]))\n"
@@ -168,7 +168,7 @@ def test_a_folder_the_unit_does_not_name_is_reported_with_the_line_to_add(servic
     assert service.machine.path("/srv/elsewhere/talk.txt").read_text().strip() == said_of(source)
 
 
-_LANDLOCK = "from watcher.media.confine import landlock_version; print(landlock_version())"
+_LANDLOCK = "from watcher.sandbox import landlock_version; print(landlock_version())"
 _ESCAPE = """
 import contextlib, ctypes, errno, json, mmap, os, socket
 

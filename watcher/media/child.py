@@ -19,7 +19,6 @@ import numpy as np
 import watcher
 from watcher.errors import JobError, OutputError
 from watcher.job import SAMPLE_RATE, ResultWarning
-from watcher.media.confine import allow_cpu, confine
 from watcher.media.decode import RecordingDecoder
 from watcher.media.encode import encode
 from watcher.media.excerpts import Excerpts
@@ -31,6 +30,7 @@ from watcher.media.protocol import encode as write_message
 from watcher.media.sentences import SILENT, TOO_MUCH_MEMORY, UNFORESEEN, UPLOADS_TOO_SMALL
 from watcher.media.source import SourceReader
 from watcher.media.values import SoundChoice
+from watcher.sandbox import allow_cpu, confine
 
 #: Seconds between signs of life.
 _BEAT: Final = 1.0

@@ -22,7 +22,6 @@ from watcher.errors import FileError, JobError, PassingError, StoppedError
 from watcher.job import SAMPLE_RATE, Cut
 from watcher.loudness import RATE, Loudness
 from watcher.media.childprocess import ChildProcess
-from watcher.media.confine import FILE_SIZE
 from watcher.media.failures import failure_of, invalid_message, unwritable, warnings_of
 from watcher.media.protocol import (
     Ended,
@@ -37,6 +36,7 @@ from watcher.media.protocol import (
     Replanned,
 )
 from watcher.media.values import FORMS, OVERLAP, ChildLimits, MediaOptions, Opening, Piece, SoundChoice, Summary
+from watcher.sandbox import FILE_SIZE
 
 _log = structlog.get_logger()
 

@@ -10,11 +10,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from watcher.media.seccomp import filter_calls
+from watcher.sandbox.seccomp import filter_calls
 
 #: linux/prctl.h
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NO_NEW_PRIVS: Final = 38
+#: linux/capability.h: the version of the structures; CAP_DAC_READ_SEARCH.
+_CAPABILITIES: Final = 0x20080522
+_READ_OTHERS: Final = 1 << 2
 #: asm-generic/unistd.h; the same on every architecture.
 _LANDLOCK_CREATE_RULESET: Final = 444
 _LANDLOCK_ADD_RULE: Final = 445
@@ -40,13 +43,13 @@ _OOM_SCORE: Final = 500
 _DESCRIPTORS: Final = 64
 
 
-def confine(parent: int, *, memory: int, spool: Path, code: Iterable[Path]) -> None:
+def confine(parent: int, *, memory: int, code: Iterable[Path], spool: Path | None = None) -> None:
     """Confine this process: it ends with its parent, has `memory` bytes of address space, and writes only below `spool`.
 
     If the machine runs out of memory, the kernel ends it first. It has no core dumps, no new privileges, no other process or thread,
-    no large file and few files; only the system calls of `seccomp`, so no socket, no program and no signal to others. With Landlock
-    (Linux 5.13) it opens files only below `spool` and, for reading, below the directories `code`, from which modules are
-    imported. Open descriptors stay usable. Call it before any thread starts. Raises ProcessLookupError if the parent has ended already,
+    no large file and few files; only the system calls of `seccomp`, so no socket, no program and no signal to others; of root's
+    capabilities only that of reading what others own. With Landlock (Linux 5.13) it opens files only below `spool` (None: nowhere)
+    and, for reading, below the directories `code`, from which modules are imported. Open descriptors stay usable. Call it before any thread starts. Raises ProcessLookupError if the parent has ended already,
     and OSError if the kernel has Landlock or seccomp and refuses to use it.
     """
     libc = ctypes.CDLL(None, use_errno=True)
@@ -61,6 +64,7 @@ def confine(parent: int, *, memory: int, spool: Path, code: Iterable[Path]) -> N
     _limit(resource.RLIMIT_FSIZE, FILE_SIZE)
     _limit(resource.RLIMIT_NOFILE, _DESCRIPTORS)
     _limit(resource.RLIMIT_AS, memory)
+    _drop_capabilities(libc)
     # This comes last: it forbids the calls that set the limits.
     filter_calls(libc)
 
@@ -79,7 +83,7 @@ def landlock_version(libc: ctypes.CDLL | None = None) -> int:
     return max(0, int(libc.syscall(_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION_FLAG)))
 
 
-def _landlock(libc: ctypes.CDLL, spool: Path, code: Iterable[Path]) -> None:
+def _landlock(libc: ctypes.CDLL, spool: Path | None, code: Iterable[Path]) -> None:
     version = landlock_version(libc)
     if not version:
         # A kernel without Landlock is no reason to refuse work: the other limits apply.
@@ -91,13 +95,28 @@ def _landlock(libc: ctypes.CDLL, spool: Path, code: Iterable[Path]) -> None:
     if version >= _SCOPE_VERSION:
         rules += struct.pack("=Q", _SOCKETS_AND_SIGNALS)
     ruleset = libc.syscall(_LANDLOCK_CREATE_RULESET, rules, ctypes.c_size_t(len(rules)), 0)
-    for directory, rights in [(spool, _READ | _WRITE), *((place, _READ) for place in code)]:
+    rights_by_directory = [(spool, _READ | _WRITE)] if spool is not None else []
+    for directory, rights in [*rights_by_directory, *((place, _READ) for place in code)]:
         descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         rule = struct.pack("=Qi", rights & files, descriptor)
         _checked(libc.syscall(_LANDLOCK_ADD_RULE, ruleset, _PATH_BENEATH, rule, 0))
         os.close(descriptor)
     _checked(libc.syscall(_LANDLOCK_RESTRICT_SELF, ruleset, 0))
     os.close(ruleset)
+
+
+def _drop_capabilities(libc: ctypes.CDLL) -> None:
+    """Keep of root's capabilities only the one to read what others own: modules may lie in somebody's home.
+
+    With others, root raises its own limits again, or takes memory away from the whole machine (MADV_HWPOISON).
+    """
+    header = struct.pack("=Ii", _CAPABILITIES, 0)
+    held = ctypes.create_string_buffer(24)
+    _checked(libc.capget(header, held))
+    # Of capabilities 0 to 31 those that are effective, permitted and inheritable; then the same of 32 to 63.
+    effective, permitted, *_ = struct.unpack("=6I", held.raw)
+    kept = struct.pack("=6I", effective & _READ_OTHERS, permitted & _READ_OTHERS, 0, 0, 0, 0)
+    _checked(libc.capset(header, kept))
 
 
 def _raise_oom_score() -> None:

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from support.tools import attempt
 
-from watcher.media import confine as module
-from watcher.media.confine import allow_cpu, confine, landlock_version
+from watcher.sandbox import allow_cpu, confine, landlock_version
+from watcher.sandbox import confinement as module
 
 ROOT = Path(__file__).parent.parent
 
@@ -30,7 +30,7 @@ def confined(
     program = (
         f"import os, sys, socket, subprocess, resource, time; sys.path.insert(0, {str(ROOT)!r})\n"
         "from pathlib import Path\n"
-        "from watcher.media.confine import confine, allow_cpu\n"
+        "from watcher.sandbox import confine, allow_cpu\n"
         f"{scene}"
         f"confine({os.getpid() if parent is None else parent}, memory={memory}, spool=Path({str(spool)!r}),"
         " code=[Path(os.__file__).parent])\n"
@@ -135,7 +135,7 @@ def test_no_system_call_reaches_beyond_the_process(tmp_path: Path) -> None:
     with subprocess.Popen(["sleep", "60"], stdin=subprocess.DEVNULL) as victim:
         scene = (
             f"{SCENE}LINK = socket.socketpair()[0]\nVICTIM, FILE = {victim.pid}, {str(file)!r}\n"
-            "from watcher.media import confine as module; module.landlock_version = lambda _: 0\n"
+            "from watcher.sandbox import confinement as module; module.landlock_version = lambda _: 0\n"
         )
         done = confined(TRY_ALL, spool, scene=scene)
         alive = victim.poll() is None
@@ -214,6 +214,30 @@ def test_files_are_limited_and_no_core_is_left(tmp_path: Path) -> None:
     assert confined(code, tmp_path).stdout == "CORE 0 0\nFSIZE 268435456 268435456\nNOFILE 64 64\n"
 
 
+def test_root_keeps_no_capability_but_that_of_reading(tmp_path: Path) -> None:
+    """With them it would raise its limits again, or poison the machine's memory."""
+    scene = "STATUS = open('/proc/self/status')\n"
+    done = confined("print([line.split()[1] for line in STATUS if line.startswith('Cap')])", tmp_path, scene=scene)
+
+    assert done.stderr == ""
+    inherited, permitted, effective, _bounding, ambient = json.loads(done.stdout.replace("'", '"'))
+    assert int(inherited, 16) == int(ambient, 16) == 0
+    assert {int(permitted, 16), int(effective, 16)} <= {0, 1 << 2}
+
+
+@needs_landlock
+def test_without_a_spool_nothing_is_written(tmp_path: Path) -> None:
+    code = (
+        f"from watcher.sandbox import confine; confine({os.getpid()}, memory=1 << 30, code=[])\n"
+        f"open({str(tmp_path / 'file')!r}, 'w')"
+    )
+    program = f"import os, sys; sys.path.insert(0, {str(ROOT)!r})\n{code}"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
+
+    assert "PermissionError" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_too_much_cpu_time_ends_the_process(tmp_path: Path) -> None:
     code = "allow_cpu(0.2, most=10)\nwhile True: pass"
 
@@ -241,7 +265,7 @@ def test_it_dies_with_its_parent(tmp_path: Path) -> None:
     child = (
         f"import os, sys, time; sys.path.insert(0, {str(ROOT)!r})\n"
         "from pathlib import Path\n"
-        "from watcher.media.confine import confine\n"
+        "from watcher.sandbox import confine\n"
         f"confine(os.getppid(), memory=1 << 30, spool=Path({str(tmp_path)!r}), code=[])\n"
         "print(os.getpid(), flush=True)\n"
         "time.sleep(60)\n"
