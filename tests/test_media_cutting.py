@@ -241,6 +241,17 @@ def test_planned_cuts_are_made_again(talk: Path, spool: Path) -> None:
     assert anew == cuts
 
 
+def test_no_plan_is_longer_than_the_line_that_brings_it(talk: Path, spool: Path) -> None:
+    """A child that was taken over can have pieces of a second stored as the plan of a day, also for a file that looks the same."""
+    seconds = [Cut(index, RATE * index, RATE * (index + 1), "0" * 64) for index in range(86_400)]
+
+    with cutting(talk, spool, SHORT, planned=seconds) as running:
+        pieces = all_pieces(running)
+
+    assert running.replanned == 0
+    assert pieces[-1].cut.end_seconds > 50
+
+
 def test_no_piece_is_longer_or_larger_than_the_server_takes(talk: Path, spool: Path) -> None:
     with cutting(talk, spool, max_seconds=10.0, max_bytes=100_000) as running:
         pieces = all_pieces(running)
@@ -717,6 +728,28 @@ def test_a_child_that_fills_the_spool_is_ended(write: str, talk: Path, spool: Pa
     assert not list(spool.iterdir())
 
 
+def test_a_directory_that_a_child_fills_without_end_is_not_read_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some file systems list what was made meanwhile: whoever makes files as quickly as they are listed is never at the end."""
+    monkeypatch.setattr(cutting_module, "_MOST_FILES", 20)
+    listed = os.scandir
+
+    @contextmanager
+    def growing(directory: Path) -> Iterator[Iterator[os.DirEntry[str]]]:
+        def entries() -> Iterator[os.DirEntry[str]]:
+            for number in itertools.count():
+                (directory / str(number)).touch()
+                with listed(directory) as found:
+                    yield next(entry for entry in found if entry.name == str(number))
+
+        yield entries()
+
+    monkeypatch.setattr(os, "scandir", growing)
+
+    assert cutting_module._sizes(tmp_path) == [0] * 20
+
+
 def test_a_child_that_said_all_does_nothing_more(talk: Path, spool: Path) -> None:
     with cutting(talk, spool) as running:
         for piece in running:
@@ -733,6 +766,8 @@ def test_a_child_that_falls_silent_and_stays_is_ended(
 
     with cutting(talk, spool) as running, pytest.raises(PassingError, match="fell silent and did not end") as caught:
         all_pieces(running)
+
+    assert running._child.process.returncode == -signal.SIGKILL
 
     # Watcher ended it itself: nobody is to look for a lack of memory.
     assert caught.value.reason == "killed"

@@ -104,8 +104,8 @@ class ChildProcess:
         try:
             code = self.process.wait(_FAREWELL)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+            # `close` waits for it, with signs of life: it may hang in a read from a disk that does not answer.
+            self.kill()
             return PassingError(
                 "The process that decodes the recording fell silent and did not end.",
                 hint="Check the disk or the network share it lies on.",

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -56,6 +57,10 @@ _MESSAGES: Final = 8 << 20
 _MESSAGES_A_SECOND: Final = 2 << 10
 #: Bytes per second from the slowest disk or share; some of them are read twice if the decoder seeks.
 _READ_A_SECOND: Final = 25_000
+#: Most planned cuts that are passed on, each with 130 bytes: a day of the shortest pieces has fewer.
+_MOST_PLANNED: Final = 20_000
+#: Most files that are looked at in a job's directory: more than there are requests in flight (`api.concurrency`).
+_MOST_FILES: Final = 1000
 #: The unit of `st_blocks`, on every file system.
 _SECTOR: Final = 512
 
@@ -277,7 +282,7 @@ class Cutting:
             limit_cpu_most=limits.cpu_most,
             track=self._choice.track,
             channel=self._choice.channel,
-            planned=self._planned,
+            planned=self._planned[:_MOST_PLANNED],
             excerpts=self._excerpts,
             measure=not self._pieces,
         )
@@ -408,10 +413,13 @@ class Cutting:
 
 
 def _sizes(directory: Path) -> list[int]:
-    """Return the sizes of the files in a directory, without files that are gone meanwhile."""
+    """Return the sizes of the files in a directory, without files that are gone meanwhile; of too many, only the first ones.
+
+    If others are made as quickly as they are looked at, a directory has no end.
+    """
     sizes = []
     with os.scandir(directory) as entries:
-        for entry in entries:
+        for entry in islice(entries, _MOST_FILES):
             with contextlib.suppress(FileNotFoundError):
                 sizes.append(entry.stat(follow_symlinks=False).st_size)
     return sizes
