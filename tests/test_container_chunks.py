@@ -199,7 +199,9 @@ def test_the_duration_of_a_wav_follows_from_its_codec(chunks: list[bytes], secon
 W64 = bytearray(real("w64"))
 
 
-@pytest.mark.parametrize(("channels", "rate", "bits"), [(1, 20_000_000, 8), (2, 16_000, 4), (2, 16_000, 12)])
+@pytest.mark.parametrize(
+    ("channels", "rate", "bits"), [(1, 20_000_000, 8), (2, 16_000, 4), (2, 16_000, 12), (0, 16_000, 16)]
+)
 def test_a_sound_that_no_recorder_makes_is_not_searched_for_timecode(channels: int, rate: int, bits: int) -> None:
     """A rate of 100 MHz made the look at 24 MB of changing signs take 816 MB, and half a minute."""
     frame = channels * bits // 8

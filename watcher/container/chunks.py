@@ -85,7 +85,9 @@ def timecode(source: Source) -> bool:
     if not _walk_wave(wave, source, big=False) or not wave.fmt:
         return False
     tag, channels, rate, _, frame, bits = wave.fmt
-    if tag not in _PLAIN or bits not in _DEPTHS or not 0 < rate <= _HIGHEST_RATE or frame != channels * bits // 8:
+    if tag not in _PLAIN or bits not in _DEPTHS or not channels or not 0 < rate <= _HIGHEST_RATE:
+        return False
+    if frame != channels * bits // 8:
         return False
     count = round(_LOOK_SECONDS * rate) * frame
     left = min(wave.data_size, source.size - wave.data) - count
