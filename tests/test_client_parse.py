@@ -829,9 +829,14 @@ def test_an_error_in_an_event_stream_is_an_error(body: str) -> None:
     assert "engine died" in json.dumps(caught.value.error)
 
 
-def test_an_event_stream_that_breaks_off_is_no_answer() -> None:
+@pytest.mark.parametrize(
+    "event",
+    [delta("Hello"), {"type": "transcript.text.segment", "start": 0, "end": 1, "text": "Hello.", "speaker": "A"}],
+)
+def test_an_event_stream_that_breaks_off_is_no_answer(event: dict[str, Any]) -> None:
+    """A proxy may end the answer in proper form when its server is gone: nothing but the missing end tells."""
     with pytest.raises(NoTranscriptError, match="broke off"):
-        read(events(delta("Hello"), delta(" there"), end=False))
+        read(events(event, event, end=False))
 
 
 # Markup of known servers.

@@ -191,7 +191,7 @@ def _of_events(events: Sequence[tuple[str, Any]], inner: ReadText) -> AnswerPart
             ended = ended or choice[1]
         else:
             parts.append(found_in(payload, inner))
-    if deltas and not (ended or final):
+    if (deltas or segments) and not (ended or final):
         raise NoTranscriptError("the answer broke off before its end")
     whole = final if final and final.text else inner("".join(deltas))
     return joined([replace(whole, segments=(*segments, *whole.segments)), *parts])
