@@ -288,6 +288,27 @@ def test_a_new_recording_under_the_old_name_is_not_taken_along(
     assert sidecar.resume_move(new, here.ledger) is None
 
 
+@pytest.mark.parametrize("at", [b"talk.txt", b"talk.wav"], ids=["while an output moves", "at the last moment"])
+def test_a_recording_that_takes_the_name_during_the_move_is_not_taken_along(
+    here: Scene, monkeypatch: pytest.MonkeyPatch, at: bytes
+) -> None:
+    """Nobody looks for recordings in the target, so this one would never be transcribed."""
+    job, new = transcribed(here), here.root / "new.wav"
+    new.write_bytes(b"a new recording")
+
+    def replace_source(_source: int, old: bytes, *_: object) -> None:
+        if old == at and new.exists():
+            new.replace(here.root / "talk.wav")
+
+    with monkeypatch.context() as patch:
+        right_before(patch, disk, "put_new", replace_source)
+        with pytest.raises(ChangedError):
+            move(here, job)
+
+    assert here.files() == {"done/talk.txt": b"text\n", "talk.srt": b"1\n", "talk.wav": b"a new recording"}
+    assert sidecar.resume_move(job, here.ledger) is None
+
+
 def test_a_file_that_a_person_put_where_an_output_was_is_not_taken_along(
     here: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:

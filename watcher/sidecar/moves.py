@@ -66,7 +66,7 @@ def move_done(
             goal, job.fingerprint.size, job.fingerprint.mtime_ns, move.name_together(files), dict(memo or {})
         )
         if not move.is_possible(plan):
-            raise ChangedError("the recording changed, or is gone, before it could be moved")
+            raise _changed()
         return move.carry_out(plan)
 
 
@@ -192,6 +192,9 @@ class _OpenMove:
         try:
             for file in plan.files:
                 plan = self._carry(plan, file)
+        except ChangedError:
+            self._ledger.memory.forget(_key(self._job))
+            raise
         except (OSError, OutputError):
             if all(disk.look(self._here, file.name) is not None for file in plan.files):
                 # Nothing has moved, so forget the plan: the operator may choose another target.
@@ -245,6 +248,10 @@ class _OpenMove:
         finally:
             if not taken and file.kind != _SOURCE:
                 self._ledger.outputs.disown(path)
+        if taken and file.kind == _SOURCE and not self._source_is(self._there, new_name, plan):
+            # Somebody has just put another recording in its place. Nobody would find that one in the target.
+            disk.put_new(self._there, new_name, self._here, file.name)
+            raise _changed()
         return taken
 
     def _source_is(self, folder: int, name: bytes, plan: _MovePlan) -> bool:
@@ -260,6 +267,10 @@ class _OpenMove:
             hint="move some of the files there away",
             reason="no_free_name",
         )
+
+
+def _changed() -> ChangedError:
+    return ChangedError("the recording changed, or is gone, before it could be moved")
 
 
 def _numbered(name: bytes, stem: bytes, number: int, limit: int) -> bytes:
