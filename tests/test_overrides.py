@@ -160,7 +160,7 @@ def test_what_is_given_cannot_be_changed(folders: Folders) -> None:
         ('"\\u001b[31m" = 1\n', "'\\x1b[31m' can't be set in a folder"),
         (f"{'x' * 100} = 1\n", f"{'x' * 40}… can't be set in a folder"),
         ("x" * 70_000, "it is longer than 64 KiB"),
-        ("prompt = " + "[" * 30_000, "it is nested too deeply"),
+        ("prompt = " + "[" * 3_000, "it is nested too deeply"),
         (".".join("a" * 30_000) + " = 1", "more than 1000 dots"),
         ("[" + ".".join("a" * 1_000) + "]\n" + "".join(f"{n} = 1\n" for n in range(6_000)), "more lines and dots"),
     ],
@@ -198,12 +198,12 @@ def test_everything_that_is_refused_is_named_and_what_may_stand_there_too(folder
 
 
 def test_of_thousands_of_refusals_ten_are_named(folders: Folders) -> None:
-    folders.write("".join(f"key{number} = 1\n" for number in range(4_500)))
+    folders.write("".join(f"key{number} = 1\n" for number in range(900)))
 
     folders.effective()
 
     (message,) = folders.messages()
-    assert "key9 can't be set in a folder; and 4490 more. A folder may set" in message
+    assert "key9 can't be set in a folder; and 890 more. A folder may set" in message
     assert "key10 " not in message
 
 
@@ -368,9 +368,22 @@ def test_a_folder_outside_the_root_is_refused(folders: Folders) -> None:
         folders.overrides.effective(os.fsencode(folders.root), os.fsencode(folders.root.parent))
 
 
-def test_hostile_nesting_costs_little(folders: Folders) -> None:
-    """Tomllib alone takes seconds for such a file (the time is measured in calls, for the clock depends on the machine)."""
-    folders.write("\n".join(".".join("a" * 100) + f".k{number} = 1" for number in range(9)))
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\n".join(".".join("a" * 100) + f".k{number} = 1" for number in range(9)),
+        f"a = [{'{b=1},' * 10_000}]",
+        "[[a]]\nb = 1\n" * 5_000,
+        "[a.b.c]\n" + "".join(f"k{number} = 1\n" for number in range(6_000)),
+        f"a = [{'1,' * 32_000}]",
+        f'a = "{chr(92)}n{(chr(92) + "n") * 32_000}"',
+        "#\n" * 32_000,
+    ],
+    ids=["dotted keys", "tables in a list", "tables", "keys", "items", "escapes", "comments"],
+)
+def test_a_hostile_file_costs_little(folders: Folders, text: str) -> None:
+    """Tomllib alone takes up to seconds for such a file (the time is measured in calls, for the clock depends on the machine)."""
+    folders.write(text)
     calls = 0
 
     def count(_frame: object, _event: str, _arg: object) -> None:
@@ -383,8 +396,8 @@ def test_hostile_nesting_costs_little(folders: Folders) -> None:
     finally:
         sys.setprofile(None)
 
-    assert calls < 500_000
-    assert folders.messages()[0].startswith("a can't be set in a folder")
+    assert calls < 200_000
+    assert len(folders.messages()) == 1
 
 
 # Many.
@@ -413,6 +426,22 @@ def test_in_nested_folders_each_file_is_validated_once(folders: Folders) -> None
     assert folders.transcript(levels[9]) == {"prompt": "9"}
     assert folders.transcript(levels[19]) == {"language": "de", "prompt": "19"}
     assert validated[20:] == ["new", *(str(depth) for depth in range(11, 20))]
+
+
+def test_of_files_in_nested_folders_so_many_count_and_the_others_are_not_read(folders: Folders) -> None:
+    """With one in each of 200 folders, a recording took a minute, and the watchdog ended the service."""
+    levels = ["/".join("a" * depth) for depth in range(22)]
+    for depth, level in enumerate(levels):
+        folders.write(f'prompt = "{depth}"' if depth < 20 else "language = ", level)
+
+    assert folders.transcript(levels[21]) == {"prompt": "19"}
+    assert folders.messages() == ["the folders above have 20 such files already, and no more count"] * 2
+    assert folders.transcript(levels[21]) == {"prompt": "19"}
+    assert len(folders.problems) == 2
+
+    (folders.root / ".watcher.toml").unlink()
+    folders.write('language = "de"', levels[20])
+    assert folders.transcript(levels[21]) == {"prompt": "19", "language": "de"}
 
 
 @pytest.mark.parametrize("slow", ["validate", "report"])

@@ -33,6 +33,13 @@ _MOST_DOTS: Final = 1000
 #: Most dots times lines. tomllib walks a table's dotted name again for each key below it: 3 s for 1,000 dots and 11,000 lines,
 #: 0.03 s for this product.
 _MOST_DOTS_BY_LINES: Final = 100_000
+#: Characters between the parts of a file, and how many of them it may have: of 64 KiB of empty tables, tomllib needed 0.3 s, of so
+#: many 0.05 s. A useful file has some hundred.
+_BETWEEN_PARTS: Final = "\n,=[\\"
+_MOST_PARTS: Final = 4000
+#: Most files above a folder that count, from the watched one down: with one in each of 200 nested folders, a recording took a minute.
+_MOST_ABOVE: Final = 20
+_SURPLUS: Final = f"the folders above have {_MOST_ABOVE} such files already, and no more count"
 #: Most items of a list: validating 15,000 wrong ones took 70 ms, and there may be many files above a folder.
 _MOST_ITEMS: Final = 100
 #: Most characters of all texts of a file together; the longest useful one, a prompt, has some 1,000. Python may need four
@@ -88,10 +95,12 @@ class Overrides:
         A folder that cannot be opened is ignored: opening the files in it will fail, too. Raises ValueError
         if `directory` is not below `root`.
         """
-        files = []
+        files: list[_OverrideFile] = []
         with suppress(OSError):
             for path, descriptor in tree.levels(root, directory):
-                if (file := self._look(root, os.path.join(path, NAME), descriptor)) is not None:  # noqa: PTH118 - bytes
+                surplus = len(files) == _MOST_ABOVE
+                file = self._look(root, os.path.join(path, NAME), descriptor, surplus=surplus)  # noqa: PTH118 - bytes
+                if file is not None and not surplus:
                     files.append(file)
         merged = self._nothing
         for file in files:
@@ -130,8 +139,8 @@ class Overrides:
         """Return the last state of a file, for each root above it; call it with the lock held."""
         return [file for files in self._files.values() if (file := files.get(path)) is not None]
 
-    def _look(self, root: bytes, path: bytes, descriptor: int) -> "_OverrideFile | None":
-        """Return the file in an open directory, read again if it changed; None if there is none."""
+    def _look(self, root: bytes, path: bytes, descriptor: int, *, surplus: bool) -> "_OverrideFile | None":
+        """Return the file in an open directory, read again if it changed; None if there is none. `surplus`: it does not count."""
         try:
             found = os.stat(NAME, dir_fd=descriptor, follow_symlinks=False)
         except OSError:
@@ -141,17 +150,17 @@ class Overrides:
         identity = _identity(found)
         with self._lock:
             known = self._files[root].get(path)
-        if known is not None and known.identity == identity:
+        if known is not None and known.is_at(identity, surplus=surplus):
             return known
         file = _OverrideFile(path, identity)
-        problem = ""
+        problem = _SURPLUS if surplus else ""
         try:
-            file.wanted = self._parse(_read(descriptor, found))
+            file.wanted = None if surplus else self._parse(_read(descriptor, found))
         except _UnusableError as exc:
             problem = str(exc)
         with self._lock:
             known = self._files[root].get(path)
-            if known is not None and known.identity == identity:
+            if known is not None and known.is_at(identity, surplus=surplus):
                 return known
             file.good = known.good if known is not None else self._inherited.get(root, {}).pop(path, {})
             file.problem = problem
@@ -161,16 +170,7 @@ class Overrides:
 
     def _parse(self, text: str) -> dict[str, dict[str, object]]:
         """Return a file's values, by section. Keys may be in their section's table, or at the top without one."""
-        if text.count(".") > _MOST_DOTS:
-            raise _UnusableError(f"it has more than {_MOST_DOTS} dots, which no such file needs")
-        if text.count(".") * text.count("\n") > _MOST_DOTS_BY_LINES:
-            raise _UnusableError("it has more lines and dots than any such file needs")
-        try:
-            document = tomllib.loads(text)
-        except RecursionError:
-            raise _UnusableError("it is nested too deeply") from None
-        except Exception as exc:  # any error of the parser about untrusted text is that text's problem
-            raise _UnusableError(f"it is not TOML: {_brief(exc)}") from exc
+        document = _document(text)
         said: dict[str, dict[str, object]] = {section: {} for section in self._keys}
         refused: list[tuple[str, str, object]] = []
         for name, value in document.items():
@@ -273,6 +273,10 @@ class _OverrideFile:
     above: Sections | None = None
     merged: Sections = field(default_factory=dict)
 
+    def is_at(self, identity: _Identity, *, surplus: bool) -> bool:
+        """Return whether this is the file's state now."""
+        return self.identity == identity and (self.problem == _SURPLUS) is surplus
+
 
 class _RecentlyUsed:
     """The most recently used files of a root, up to a number."""
@@ -332,6 +336,22 @@ def _read(directory: int, found: os.stat_result) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         raise _UnusableError("it is not UTF-8 text") from exc
+
+
+def _document(text: str) -> dict[str, object]:
+    """Parse a file. Raises _UnusableError, also for one that would take long."""
+    if text.count(".") > _MOST_DOTS:
+        raise _UnusableError(f"it has more than {_MOST_DOTS} dots, which no such file needs")
+    if text.count(".") * text.count("\n") > _MOST_DOTS_BY_LINES:
+        raise _UnusableError("it has more lines and dots than any such file needs")
+    if sum(map(text.count, _BETWEEN_PARTS)) > _MOST_PARTS:
+        raise _UnusableError("it has more lines, keys and items than any such file needs")
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise _UnusableError("it is nested too deeply") from None
+    except Exception as exc:  # any error of the parser about untrusted text is that text's problem
+        raise _UnusableError(f"it is not TOML: {_brief(exc)}") from exc
 
 
 def _identity_at(path: bytes) -> "_Identity | None":
