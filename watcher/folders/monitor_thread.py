@@ -147,8 +147,9 @@ class MonitorThread:
         # Events about directories come first: a scan of a directory finds the files below it.
         for kind in (EventKind.DIRECTORY, EventKind.FILE):
             self._meet(kind, [event for event in events if event.kind is kind])
+        enough = self._for(_LOOKING)
         for event in events:
-            self._handle(event)
+            self._handle(event, enough)
         if self._missed:
             self._missed = False
             for monitor in self.monitors:
@@ -211,12 +212,12 @@ class MonitorThread:
                 if path is not None:
                     want(path)
 
-    def _handle(self, event: Event) -> None:
+    def _handle(self, event: Event, enough: Callable[[], bool]) -> None:
         match event.kind:
             case EventKind.FILE:
                 self._maybe_settings(event.path)
             case EventKind.GONE:
-                self._maybe_note(event.path)
+                self._maybe_note(event.path, enough)
                 self._maybe_settings(event.path)
             case EventKind.TROUBLE | EventKind.WATCHED:
                 self._next_tick = 0.0
@@ -272,9 +273,11 @@ class MonitorThread:
 
     # Failure notes.
 
-    def _maybe_note(self, path: str) -> None:
-        """Check the notes soon if a note, or a recording with a note, is gone."""
-        if self._concerned or path.endswith(NOTE_SUFFIX) or self._has_note(os.fsencode(path)):
+    def _maybe_note(self, path: str, enough: Callable[[], bool]) -> None:
+        """Check the notes soon if a note, or a recording with a note, is gone; or if that is not known when it is `enough`."""
+        if not self._next_notes:
+            return
+        if self._concerned or path.endswith(NOTE_SUFFIX) or enough() or self._has_note(os.fsencode(path)):
             self._next_notes = 0.0
 
     def _has_note(self, path: bytes) -> bool:
