@@ -1,5 +1,7 @@
 """Several real daemons on one share and one queue in PostgreSQL."""
 
+import random
+import string
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
@@ -61,6 +63,24 @@ def test_killed_hosts_and_a_restarted_database_lose_nothing(share: Share, cluste
     assert len(asked) == 60
     assert sum(asked.values()) <= 60 + 4
     assert len(list(share.folder.iterdir())) == 180
+
+
+def test_a_long_path_of_names_like_no_others_stops_no_host(share: Share) -> None:
+    """PostgreSQL refused to index it: each host ended, and again at each start, as its scan found the recording again."""
+    chance, folder = random.Random(1), share.folder
+    for _ in range(13):
+        folder /= "".join(chance.choices(string.ascii_letters + string.digits, k=230))
+    folder.mkdir(parents=True)
+    recording(folder / "far.wav")
+    with postgres.cluster().schema() as url, serving(hearing) as server:
+        with host(share.place("one"), server, url) as running:
+            told = running.await_event("folder.degraded", reason="too_deep")
+            recording(share.folder / "near.wav")
+            running.await_event("job.done")
+            code = running.stop()
+
+    assert code == 0
+    assert "2,048 bytes" in told["hint"]
 
 
 def test_one_host_finds_and_another_one_works(share: Share) -> None:

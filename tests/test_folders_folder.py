@@ -25,16 +25,17 @@ def test_a_folder_gives_the_names_of_its_globs() -> None:
 @pytest.mark.parametrize(
     ("root", "prune"), [("/a", ()), ("/" + "a" * 250, ()), ("/a/", ("done", "été/fini")), ("/", ())]
 )
+@pytest.mark.parametrize("longest", [LONGEST, 2048])
 def test_every_name_of_255_bytes_can_be_named_where_recordings_are_looked_for(
-    root: str, prune: tuple[str, ...]
+    root: str, prune: tuple[str, ...], longest: int
 ) -> None:
-    names = Folder("a", root, prune=prune).names()
+    names = Folder("a", root, prune=prune, longest_path=longest).names()
     relative = "/".join(["d" * 200] * 20)[: names.longest]
 
     assert names.enters(relative)
     assert not names.enters(relative + "d")
     paths = [f"{root.rstrip('/')}/{moved}{relative}/{'n' * 255}" for moved in ("", *(f"{name}/" for name in prune))]
-    assert max(len(os.fsencode(path)) for path in paths) == LONGEST
+    assert max(len(os.fsencode(path)) for path in paths) == longest
     assert not Folder("a", "/" + "a" * 5000).names().enters("d")
 
 

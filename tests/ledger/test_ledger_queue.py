@@ -3,6 +3,7 @@
 import itertools
 import math
 import os
+import random
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ from support.ledger_engines import LEASE, ROOT, WRITES, Engine, claimed, crowded
 
 from watcher.errors import FileError, LeaseLostError, OutputError, PassingError, StateError
 from watcher.job import Fingerprint, Outcome, Output, ResultWarning, State
+from watcher.ledger import LONGEST_IN_POSTGRES
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.rows import LONGEST, outcome_from, outcome_text
 from watcher.ledger.values import RETRIED, PutResult
@@ -157,6 +159,17 @@ class TestPut:
 
         assert claimed(ledger).fingerprint.inode == inode
         assert ledger.queue.put([found(inode=inode)]) == [PutResult.KNOWN]
+
+    def test_the_longest_path_is_stored_whatever_its_bytes(self, ledger: Ledger) -> None:
+        chance = random.Random(1)
+        long = bytes(chance.choices([byte for byte in range(1, 256) if byte != ord("/")], k=LONGEST_IN_POSTGRES))
+        far = replace(found(), path=(ROOT + b"/" + long)[:LONGEST_IN_POSTGRES])
+
+        assert ledger.queue.put([far]) == [PutResult.QUEUED]
+        job = claimed(ledger)
+        ledger.outputs.enter_temporary(job.path)
+        assert ledger.outputs.enter(job, Output("txt", job.path, DIGEST))
+        assert job.path == far.path
 
     @pytest.mark.parametrize("mtime_ns", [*BEYOND, 2**63 - 1, -(2**63)])
     def test_a_file_of_any_date_is_queued_and_known_again(self, ledger: Ledger, mtime_ns: int) -> None:

@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 
-from watcher.settle import LONGEST_DIRECTORY, Names, SettleRules
+from watcher.settle import LONGEST, ROOM_FOR_A_NAME, Names, SettleRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,8 @@ class Folder:
     #: Directories that are never entered, as paths below this one: finished sources are moved to them.
     prune: tuple[str, ...] = ()
     incomplete_after: float = 600.0
+    #: Bytes of the longest path that is taken, with the folder's own.
+    longest_path: int = LONGEST
     #: Price of a minute of audio, for the log; 0: not known, or free.
     price_per_minute: float = 0.0
 
@@ -35,7 +37,7 @@ class Folder:
         above = os.fsencode(os.path.abspath(self.path)).rstrip(b"/")  # noqa: PTH100  keeps symbolic links
         # `after = "move:done/"` makes paths longer by a directory: subtract its length.
         moved = max((len(os.fsencode(path)) + 1 for path in self.prune), default=0)
-        longest = max(0, LONGEST_DIRECTORY - len(above) - 1 - moved)
+        longest = max(0, self.longest_path - ROOM_FOR_A_NAME - len(above) - 1 - moved)
         return Names(include=self.include, exclude=self.exclude, prune=self.prune, longest=longest)
 
     def rules(self) -> SettleRules:

@@ -13,7 +13,7 @@ from watcher.folders.directories import MOST
 from watcher.folders.known import MOST as MOST_FILES
 from watcher.folders.root_location import RootLocation, child
 from watcher.folders.unwatched import UnwatchedFiles
-from watcher.settle import DEEPEST, LONGEST, NameRuling, PathTable, Quota, is_audio
+from watcher.settle import DEEPEST, NameRuling, PathTable, Quota, is_audio
 from watcher.text import printable
 
 _log = structlog.get_logger()
@@ -116,7 +116,7 @@ class Remarks:
             path=os.fsdecode(path),
             reason="too_deep",
             hint=f"recordings are looked for in {DEEPEST} levels of folders, and where no path, that of an output or a note "
-            f"included, can have more than {LONGEST:,} bytes: move what lies deeper up, or give its folders shorter names",
+            f"included, can have more than {self._location.folder.longest_path:,} bytes: move what lies deeper up, or give its folders shorter names",
         )
 
     def too_many(self, why: tuple[str, str]) -> None:

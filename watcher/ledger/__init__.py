@@ -10,8 +10,11 @@ from watcher.ledger.ledger import Ledger
 from watcher.ledger.lock import holder, is_state
 from watcher.ledger.sqlite import SqliteLedger
 
-__all__ = ["Ledger", "holder", "is_state", "open_ledger"]
+__all__ = ["LONGEST_IN_POSTGRES", "Ledger", "holder", "is_state", "open_ledger"]
 
+#: Bytes of the longest path that a ledger on PostgreSQL takes: an entry of an index has at most 2,704 bytes, and the name of
+#: the path's folder is part of it.
+LONGEST_IN_POSTGRES: Final = 2048
 _POSTGRES: Final = ("postgresql", "postgres")
 
 

@@ -21,10 +21,12 @@ from watcher.folders import Folder, Mounts
 from watcher.formats import TextLayout
 from watcher.gate import GateOptions
 from watcher.job import Job, is_offline
+from watcher.ledger import LONGEST_IN_POSTGRES
 from watcher.log import quoted
 from watcher.media import SoundChoice
 from watcher.overrides import InvalidOverride, Overrides, Sections
 from watcher.pipeline import JobSettings
+from watcher.settle import LONGEST
 from watcher.spelling import forms
 from watcher.text import joined, printable
 from watcher.tree import is_below
@@ -253,6 +255,7 @@ def folder_for(settings: Settings, folder: FolderSettings) -> Folder:
         max_upload_bytes=int(settings.api.max_upload_mb * _MEBIBYTE),
         piece_seconds=settings.media.piece_seconds,
         prune=(done,) if done else (),
+        longest_path=LONGEST_IN_POSTGRES if settings.state.url else LONGEST,
         price_per_minute=0.0 if is_offline(settings.api.model) else settings.api.price_per_minute,
     )
 

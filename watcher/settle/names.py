@@ -148,9 +148,9 @@ DEEPEST: Final = 200
 _REMEMBERED: Final = 1000
 #: Bytes of the longest path that a program can use (PATH_MAX of Linux, without the zero at its end).
 LONGEST: Final = 4095
-#: Bytes of the longest path of a directory, with the root's, that is scanned: so every file in it with a name of up to 255 bytes has a
-#: usable path, also outputs, notes and temporaries. Otherwise an existing note would count as deleted.
-LONGEST_DIRECTORY: Final = LONGEST - 256
+#: Bytes to leave below the longest path for a name of up to 255 bytes: so every file in a directory that is scanned has a usable path,
+#: also outputs, notes and temporaries. Otherwise an existing note would count as deleted.
+ROOM_FOR_A_NAME: Final = 256
 
 
 def is_placeholder(name: str) -> bool:
@@ -185,7 +185,7 @@ class Names:
     #: Directories that are never entered, as paths below the root: the destination of ``after = "move:done/"``.
     prune: tuple[str, ...] = ()
     #: Bytes of the longest path below the root of a directory that is looked into.
-    longest: int = LONGEST_DIRECTORY
+    longest: int = LONGEST - ROOM_FOR_A_NAME
     _include: "Globs" = field(init=False, repr=False, compare=False)
     _exclude: "Globs" = field(init=False, repr=False, compare=False)
     _prune: frozenset[str] = field(init=False, repr=False, compare=False)
