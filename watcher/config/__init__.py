@@ -1,4 +1,4 @@
-"""Settings: the one frozen value that says how this daemon is to work, and the only reader of the environment.
+"""Settings: one frozen value with all options of the daemon; this package alone reads the environment.
 
 Order: command line > environment > systemd credential > TOML file > defaults. `load` gives a `Config`, in which every
 value's origin is known; an unknown key, a wrong value or an unreadable file is one ConfigError that names them all.

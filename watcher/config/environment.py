@@ -187,7 +187,7 @@ def config_file(given: Path | None, environ: Mapping[str, str]) -> Path | None:
         return Path(named)
     home = Path(environ.get("HOME") or "/")
     user = Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "watcher" / "watcher.toml"
-    # HOME may be somebody else's, after sudo -u for example: what cannot be looked for there is not there for this user.
+    # HOME may be another user's, after sudo -u for example: a file there that cannot be looked up does not exist for this user.
     return next((path for path in (user, Path("/etc/watcher/watcher.toml")) if os.path.exists(path)), None)  # noqa: PTH110
 
 

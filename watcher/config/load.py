@@ -80,11 +80,12 @@ def load(
     options: Mapping[str, str] | None = None,
     alone: bool = False,
 ) -> Config:
-    """Read all sources and hold them against each other.
+    """Read all sources and merge them.
 
     `given`: settings of the command line, nested; `folders`: absolute paths added to the configured ones; `credential`: the
-    file of the key, for who looks at a service from outside; `options`: the option that gave a dotted key of `given`, where
-    that was not ``--set``; `alone`: [api] is the only endpoint, whatever [endpoints] says. Raises one ConfigError that names everything that is wrong, with the nearest valid key for an unknown one.
+    file of the key, for commands that inspect a service from outside; `options`: the option that gave a dotted key of `given`,
+    where that was not ``--set``; `alone`: [api] is the only endpoint, whatever [endpoints] says. Raises one ConfigError that
+    names everything that is wrong, with the nearest valid key for an unknown one.
     """
     path = environment.config_file(file, environ)
     sources = _SettingPlaces(options or {}, environment.variables(environ))
@@ -157,7 +158,7 @@ def _state_alone(content: bytes) -> dict[str, Any]:
 
 
 def _first(layers: Sequence[Mapping[str, Any]], key: str) -> str:
-    """Return what the first layer that has a key of [state] says. Raises ValueError for what is no text."""
+    """Return the value of a key of [state] in the first layer that has it. Raises ValueError for what is no text."""
     sections = [section for layer in layers if (section := layer.get("state")) is not None]
     if not all(isinstance(section, Mapping) for section in sections):
         raise ValueError("state is no table")
@@ -189,7 +190,7 @@ def digest(content: bytes) -> str:
 
 def _expanded(directory: str) -> Path | None:
     try:
-        # Said as a whole path wherever it is named: where it leads depends on the directory that a command is run in.
+        # Made absolute here: a relative path would lead elsewhere in each directory that a command is run in.
         return Path(directory).expanduser().absolute() if directory else None
     except RuntimeError as exc:
         message = f"{shown('state.dir', directory)} is wrong: there is no such user, or no home of that user"

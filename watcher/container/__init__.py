@@ -1,11 +1,11 @@
 """Inspect a file: what its container proves about its end, by its first and last few KiB.
 
-A container is known by its magic, never by its name. Every number in a file is taken for a claim: nothing is allocated
-by it, no walk is longer than its bound, and a claim that cannot hold means INCOMPLETE. The rules and their sources are
+A container is recognised by its first bytes, never by its name. Every number in a file is a claim: no memory is allocated by
+it, no walk is longer than its bound, and a claim that cannot be true means INCOMPLETE. The rules and their sources are
 beside each family of containers.
 
-This proves nothing about writers: a recorder that rewrites a valid header at each flush is COMPLETE for moments while
-it records. The caller combines the result with a lease and a quiet time.
+This proves nothing about writers: the file of a recorder that rewrites a valid header at each flush is COMPLETE for
+moments during the recording. The caller combines the result with a lease and a quiet time.
 """
 
 from watcher.container.inspection import Completeness, Inspection

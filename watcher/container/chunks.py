@@ -54,12 +54,12 @@ def wav(source: Source) -> Inspection:
             wave.data_size = wave.long_data_size
     data_end = wave.data + wave.data_size
     if wave.data_size in (0, _UNFILLED) or wave.riff_size in (0, _UNFILLED):
-        # The sound's size alone is what was there at some moment of the recording.
+        # A size of the sound alone was written at some moment of the recording.
         known = wave.data_size not in (0, _UNFILLED) and data_end <= source.size
         end = _chunks_end(source, data_end, big=big) if known else None
         return unfilled(form, end=end)
     lost = _lost_bytes(wave, source)
-    # Of the two, the sound's size overflows a moment later.
+    # The sound's size overflows a moment later than the file's.
     wave.data_size += lost if wave.data + wave.data_size + lost <= source.size else max(0, lost - _OVERFLOW)
     data_end = wave.data + wave.data_size
     if data_end > source.size:
@@ -80,7 +80,7 @@ def wav(source: Source) -> Inspection:
 
 
 def timecode(source: Source) -> bool:
-    """Return whether a channel of a RIFF/WAVE in PCM carries timecode, by looks at three places. Raises EOFError."""
+    """Return whether a channel of a RIFF/WAVE in PCM carries timecode, judged at three places. Raises EOFError."""
     wave = _Wave(riff_size=0)
     if not _walk_wave(wave, source, big=False) or not wave.fmt:
         return False
@@ -101,7 +101,7 @@ def timecode(source: Source) -> bool:
 #: Bits of a sample, and frames per second of the quickest recorders: a look has the more bytes the higher the rate is.
 _DEPTHS: Final = (8, 16, 24, 32, 64)
 _HIGHEST_RATE: Final = 768_000
-#: Three frames of timecode, and where they are looked for, in quarters of the sound.
+#: Length of three frames of timecode, and the places where they are looked for, in quarters of the sound.
 _LOOK_SECONDS: Final = 0.15
 _LOOKS: Final = (1, 2, 3)
 
@@ -113,7 +113,7 @@ class _Wave:
     data: int = 0
     data_size: int = 0
     fmt: tuple[int, ...] = ()
-    #: The fact chunk's count of samples, for codecs whose bytes do not tell.
+    #: The fact chunk's count of samples, for codecs in which the count of bytes does not tell it.
     samples: int = 0
     #: Of the ds64 chunk.
     long_riff_size: int = 0
@@ -141,7 +141,7 @@ def _walk_wave(wave: _Wave, source: Source, *, big: bool) -> bool:
 
 
 def _lost_bytes(wave: _Wave, source: Source) -> int:
-    """Return what the sizes lost by overflowing, a multiple of 4 GiB: then one of them names the file's end but for that."""
+    """Return how many bytes the sizes lost by overflowing: the multiple of 4 GiB by which one of them misses the file's end; else 0."""
     for end in (_CHUNK_BYTES + wave.riff_size, wave.data + wave.data_size):
         whole = (source.size - end + 1) // _OVERFLOW * _OVERFLOW
         if whole > 0 and abs(source.size - end - whole) <= 1:
@@ -150,9 +150,9 @@ def _lost_bytes(wave: _Wave, source: Source) -> int:
 
 
 def _chunks_end(source: Source, position: int, *, big: bool) -> int:
-    """Return where the chunks behind the sound end, whatever the header says of them: tags may have come later.
+    """Return where the chunks behind the sound end, whatever the header says about them: tags may have been added later.
 
-    Bytes that are no chunk, and another recording, are not passed.
+    Stops before bytes that are no chunk, and before another recording.
     """
     layout = _BIG if big else _LITTLE
     for _ in range(_MOST_CHUNKS):
@@ -173,7 +173,7 @@ def _chunks_end(source: Source, position: int, *, big: bool) -> int:
 
 
 def _promised(size: int, seconds: float | None) -> float | None:
-    """Return the seconds that a sound of `size` bytes promises, 0 where its writer did not know its length."""
+    """Return the seconds that a declared size of the sound promises; 0 for sizes of writers who did not know the length."""
     return 0.0 if any(abs(size - placeholder) < _NEAR for placeholder in _PLACEHOLDERS) else seconds
 
 
@@ -200,7 +200,7 @@ def w64(source: Source) -> Inspection:
 
 
 def _w64_promised(source: Source) -> float | None:
-    """Return the seconds that the header of a W64 promises that is too short."""
+    """Return the seconds that the header of a W64 promises which is shorter than it says."""
     with suppress(EOFError):
         return _w64_sound(source).promised
     return None

@@ -17,7 +17,7 @@ _NO_MD5: Final = bytes(16)
 #: (65,535 samples of 8 channels at 32 bits).
 _USUAL_FRAME: Final = 1 << 16
 _LARGEST_FRAME: Final = 1 << 21
-#: What may be between the last frame and the end of the file, beside an ID3v1 tag: nothing. Room for its header.
+#: Nothing but an ID3v1 tag may be between the last frame and the end of the file; this leaves room for the frame's header.
 _SLACK: Final = 64
 _ID3V1_BYTES: Final = 128
 
@@ -44,7 +44,7 @@ def flac(source: Source, start: int = 0) -> Inspection:
     """Inspect the stream whose "fLaC" is at `start`."""
     _, largest_block, _, frame, packed, md5 = source.unpack(_STREAM_INFO, start + 8)
     total = packed & ((1 << 36) - 1)
-    # Also what an encoder leaves that writes into a pipe: it cannot come back to fill them in.
+    # An encoder that writes into a pipe leaves this too: it cannot go back to fill them in.
     if not total or md5 == _NO_MD5:
         return unfilled("flac")
     largest_frame = int.from_bytes(frame) or _USUAL_FRAME
@@ -62,7 +62,7 @@ def flac(source: Source, start: int = 0) -> Inspection:
 
 
 def _last_sample(tail: bytes, total: int, block: int) -> int:
-    """Return the number of the sample that the sound frame with which `tail` ends ends with; 0: `total` is not reached."""
+    """Return the number of the last sample of the frame that ends `tail`; 0: no valid frame there reaches `total`."""
     syncs = merge(*(_backwards(tail, sync) for sync in _SYNCS), reverse=True)
     frames = (
         (last, start)
@@ -102,7 +102,7 @@ def _samples_at_end(header: bytes, block: int) -> int:
 
 
 def _coded_number(header: bytes) -> tuple[int, int]:
-    """Decode the frame's or sample's number, coded as UTF-8 codes characters; also say where it ends (0: broken)."""
+    """Decode the frame's or sample's number, coded as UTF-8 codes characters; return it and where it ends (0: broken)."""
     lead = header[4]
     extra = 7 - (~lead & 0xFF).bit_length()  # leading ones, less the one of the lead itself
     if extra < 0:
@@ -138,7 +138,7 @@ _DEGREE: Final = 15
 
 
 def _crc16_is_right(frame: bytes) -> bool:
-    """Hold a whole frame against its last two bytes, in some 30 operations on large integers.
+    """Check a whole frame against the CRC in its last two bytes, in some 30 operations on large integers.
 
     A frame with its CRC-16 is, as a polynomial over GF(2), divisible by x^16 + x^15 + x^2 + 1, which is
     (x + 1)(x^15 + x + 1). The first factor divides what has an even number of ones. For the second,

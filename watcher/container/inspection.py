@@ -1,4 +1,4 @@
-"""The result of an inspection, and the two conclusions every family of containers draws in the same way."""
+"""The result of an inspection, and the checks that all families of containers share."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,7 +6,7 @@ from typing import Final
 
 #: A header that claims more (some 115 days) is not believed.
 _LONGEST_SECONDS: Final = 1e7
-#: The reason of a header that was never completed.
+#: The reason for a header that was never completed.
 _UNFILLED: Final = "its length was never filled in"
 NO_BEGINNING: Final = "too short to hold any sound, and it begins as no recording does"
 UNWRITTEN: Final = "its header is not written yet"
@@ -15,7 +15,7 @@ NO_SOUND: Final = "no data chunk"
 NO_LAST_PAGE: Final = "its last page is missing"
 NO_SEGMENT: Final = "no segment"
 NO_PROPERTIES: Final = "its header says nothing about the file"
-#: Reasons of which nothing says that more bytes are to come: what ended early or by a crash leaves them for good.
+#: Reasons that promise no further bytes: a recorder that crashed or was stopped leaves its file like this for good.
 _LASTING: Final = frozenset(
     {_UNFILLED, NO_BEGINNING, UNWRITTEN, NO_INDEX, NO_SOUND, NO_LAST_PAGE, NO_SEGMENT, NO_PROPERTIES}
 )
@@ -49,20 +49,20 @@ class Inspection:
     seconds: float | None = None
     #: Plain words for INCOMPLETE and TRAILING.
     reason: str = ""
-    #: A moving picture goes along. Known for COMPLETE and UNKNOWN mp4, m4a, mov, 3gp, matroska, webm, ogg, opus, ogx
+    #: There is a moving picture. Known for COMPLETE and UNKNOWN mp4, m4a, mov, 3gp, matroska, webm, ogg, opus, ogx
     #: and asf; else False.
     has_video: bool = False
     #: Audio tracks, known for mp4, m4a, mov, 3gp, matroska, webm and Ogg; 0 elsewhere.
     tracks: int = 0
     #: Channels, known for wav, rifx, rf64, w64 and flac; 0 elsewhere.
     channels: int = 0
-    #: Offset behind what the container declares, known for TRAILING where another recording may begin there, and
-    #: of a wav or rf64 that was never finished, but tells how much sound there is.
+    #: Offset at which what the container declares ends. Known for TRAILING, where another recording may begin there, and for
+    #: a wav or rf64 that was never finished, where its header says how much sound there is.
     end: int | None = None
-    #: Offsets of the sound, and behind it, of a wav or rf64 of more than 4 GiB whose sizes are modulo 4 GiB; else None.
+    #: Where the sound begins and ends in a wav or rf64 of more than 4 GiB whose sizes are modulo 4 GiB; else None.
     sound: tuple[int, int] | None = None
-    #: Seconds that the header promises of an INCOMPLETE wav, rifx, rf64, w64, aiff, caf, asf, or mp3 with a tag, of which fewer
-    #: are there; 0: nothing, as what it tells is what writers put there who do not know the length. Else None.
+    #: Seconds that the header of an INCOMPLETE wav, rifx, rf64, w64, aiff, caf, asf, or mp3 with a tag promises, while fewer
+    #: are there. 0: it promises nothing, because its length is one that writers use who do not know the length. Else None.
     promised: float | None = None
 
     @property
@@ -70,7 +70,7 @@ class Inspection:
         """Whether it is INCOMPLETE in a way in which files stay: a length that was never filled in, an index that never came.
 
         A writer that cannot go back in the file, or has ended too early, leaves it like this for good, and nothing in the file
-        tells it from one that is still written. False where the header tells of bytes that are not there yet.
+        shows whether it is still being written. False where the header declares bytes that are not there yet.
         """
         return self.reason in _LASTING
 
@@ -93,7 +93,7 @@ def misfit(form: str, size: int, want: int, *, pad: int = 0, promised: float | N
 
 
 def duration(units: float, per_second: float) -> float | None:
-    """Divide, or say None where the quotient is no believable duration in seconds."""
+    """Return `units / per_second` in seconds, or None where that is no believable duration."""
     if not (units > 0 and per_second > 0):
         return None
     seconds = units / per_second

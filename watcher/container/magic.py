@@ -15,7 +15,7 @@ from watcher.container.ogg import ogg
 from watcher.container.source import Source
 from watcher.container.tags import skip_id3
 
-#: Shorter than any header: nothing can be said, but that more must come.
+#: Shorter than any header: all that can be said is that more must come.
 _SHORTEST: Final = 12
 #: Packets of a transport stream; with a time stamp before each, as cameras write them.
 _TS_PACKET: Final = 188
@@ -51,7 +51,7 @@ def _too_short(head: bytes) -> str:
     return "too short to hold any sound" if begins else NO_BEGINNING
 
 
-#: First bytes of all families but mp4, whose first box begins with its length.
+#: First bytes of all families except mp4, whose first box begins with its length.
 _MAGICS: Final = (
     *(b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM", b"caff", b"OggS", b"fLaC", b"ID3", b"\xff", b"#!AMR", b"\0\0\1\xba"),
     *(b"\x1aE\xdf\xa3", ASF_MAGIC, W64_MAGIC, _TS_SYNC),

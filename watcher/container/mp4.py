@@ -13,9 +13,9 @@ FIRST_BOXES: Final = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"s
 
 #: Boxes of a file. A fragment is two of them, so that this is some ten hours of the usual ones, walked in 0.2 to 0.4 s.
 _MOST_BOXES: Final = 400_000
-#: The same for one look of many, walked in a few milliseconds: the first half hour of fragments, or more.
+#: The same for a quick inspection, in a few milliseconds: the first half hour of fragments, or more.
 _QUICK_BOXES: Final = 4_000
-#: Boxes inside a movie, at all levels in all. A track has a dozen, and a movie rarely more than a handful of tracks.
+#: Boxes inside a movie, all levels together. A track has a dozen, and a movie rarely more than a handful of tracks.
 _MOST_CHILDREN: Final = 4_096
 #: Where the last fragment is looked for, in bytes from the end: two seconds of a film at 4 Mbit/s, a minute of sound.
 _TAIL_BYTES: Final = 1 << 20
@@ -41,9 +41,9 @@ _OFFSET: Final = Struct(">I4sII")
 
 
 def mp4(source: Source) -> Inspection:
-    """Walk the boxes, and look into the movie box when it comes by.
+    """Walk the boxes, and read the movie box on the way.
 
-    Of a quick look at hours of fragments, only the first ones and the last one are walked.
+    A quick inspection of hours of fragments walks only the first ones and the last one.
     """
     walk = _Walk(source, _form(source))
     found = walk.along(_QUICK_BOXES if source.quick else _MOST_BOXES)
@@ -95,7 +95,7 @@ class _Walk:
         return None
 
     def conclusion(self) -> Inspection:
-        """Return the verdict on a file of which no box alone tells."""
+        """Return the verdict where no single box proves one."""
         if not self.ended:
             return Inspection(Completeness.INCOMPLETE, self.form, None, "too many boxes")
         if self.movie is None:
@@ -106,7 +106,7 @@ class _Walk:
 
 
 def _last_fragment(source: Source) -> int:
-    """Return where the index of the fragments (mfra) begins that ends the file, or the last fragment; -1: not found."""
+    """Return where the index of fragments (mfra) at the file's end begins, else where the last fragment begins; -1: neither found."""
     tail = source.tail(_TAIL_BYTES)
     name: bytes
     length: int

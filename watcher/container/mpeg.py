@@ -1,5 +1,5 @@
 # ruff: noqa: PLR2004 - the numbers are codes and masks of two published frame headers, each used once, where it is read
-"""MPEG audio (MP2, MP3) and AAC in ADTS: frames without a container, now and then with a tag in front.
+"""MPEG audio (MP2, MP3) and AAC in ADTS: frames without a container, sometimes with a tag before them.
 
 Frame headers: ISO/IEC 11172-3 and 13818-3 (MPEG-1 and MPEG-2 audio), 13818-7 (ADTS). Xing/Info: the layout of LAME's tag;
 VBRI: Fraunhofer's.
@@ -26,7 +26,7 @@ def mpeg_audio(source: Source, start: int = 0) -> Inspection:
         return Inspection(Completeness.UNKNOWN, "")
     stream = _FrameStream(source, start, head, frame)
     tag = _tag(stream)
-    if tag is None and not stream.has_sister_at(start + frame.length):
+    if tag is None and not stream.has_same_kind_at(start + frame.length):
         return Inspection(Completeness.UNKNOWN, "")
     if tag is None or tag.bytes is None:
         return _untagged(stream, tag)
@@ -89,7 +89,7 @@ class _FrameStream:
     head: bytes
     frame: _Frame
 
-    def has_sister_at(self, position: int) -> bool:
+    def has_same_kind_at(self, position: int) -> bool:
         """Return whether a frame of the same version, layer and rate begins at `position`."""
         if position + _HEADER_BYTES > self.source.size:
             return False
@@ -113,7 +113,7 @@ _VBRI: Final = Struct(">4sHHHII")
 
 @dataclass(frozen=True, slots=True)
 class _Tag:
-    """Tag that an encoder wrote into the first frame. `bytes` is None where it noted none, 0 where it has not come back."""
+    """Tag that an encoder wrote into the first frame. `bytes`: None where it has no such field, 0 where it was never filled in."""
 
     frames: int
     bytes: int | None
@@ -142,7 +142,7 @@ def _tag(stream: _FrameStream) -> _Tag | None:
 
 
 _ID3V1: Final = b"TAG"
-#: Bytes: 320 kbit/s at 32 kHz, layer III; what is shorter behind the end is no frame.
+#: Bytes, at 320 kbit/s and 32 kHz in layer III; fewer bytes after the end are not taken for another recording.
 _LARGEST_FRAME: Final = 1441
 
 
@@ -178,7 +178,7 @@ _LOOK_BYTES: Final = 3 * 1441
 
 
 def _untagged(stream: _FrameStream, tag: _Tag | None) -> Inspection:
-    """Nothing can be proved but a cut; the duration follows from the size when all frames are equally fast."""
+    """Judge frames without a tag: only a cut can be proved, and the size gives the duration where the bit rate is constant."""
     source, frame = stream.source, stream.frame
     tail, end = _tail(source, stream.start)
     frames, missing = _chain(tail, stream.head[:2], _HEADER_BYTES, _frame_length)
@@ -194,13 +194,13 @@ def _untagged(stream: _FrameStream, tag: _Tag | None) -> Inspection:
 
 
 def _is_constant(stream: _FrameStream, end: int) -> bool:
-    """Return whether the frames have one bit rate, as far as looks at their beginning and at even distances tell."""
+    """Return whether all frames have one bit rate, judged by samples of them at even distances."""
     rate = stream.head[2] >> 4
     for look in range(_LOOKS):
         at = stream.start + max(0, end - stream.start - _LOOK_BYTES) * look // (_LOOKS - 1)
         data = stream.source.read(at, min(_LOOK_BYTES, end - at))
         begin = data.find(stream.head[:2])
-        while begin >= 0 and not _has_sister(data, begin):
+        while begin >= 0 and not _has_next_frame(data, begin):
             begin = data.find(stream.head[:2], begin + 1)
         codes = set()
         while 0 <= begin <= len(data) - _HEADER_BYTES and (length := _frame_length(data, begin)):
@@ -211,7 +211,7 @@ def _is_constant(stream: _FrameStream, end: int) -> bool:
     return True
 
 
-def _has_sister(data: bytes, at: int) -> bool:
+def _has_next_frame(data: bytes, at: int) -> bool:
     """Return whether a frame begins at `at`, and another one of its kind behind it."""
     following = at + (_frame_length(data, at) or len(data))
     return data[following : following + 2] == data[at : at + 2] and bool(_frame_length(data, following))
@@ -254,7 +254,7 @@ def _tail(source: Source, start: int) -> tuple[bytes, int]:
 def _chain(tail: bytes, sync: bytes, header: int, length_of: Callable[[bytes, int], int]) -> tuple[list[int], int]:
     """Find four or more frames in a row up to the end: where they begin, and how many bytes the last one lacks.
 
-    One pass: each frame found hands its count on to where the next one must begin.
+    One pass: the length of the run up to each frame is kept at the place where the next frame must begin.
     """
     before: dict[int, int] = {}
     count: dict[int, int] = {}

@@ -21,8 +21,8 @@ _LONGEST_MARK: Final = 8
 
 #: Formats of `inspect` that are Ogg.
 _OGG: Final = frozenset({"ogg", "opus", "ogx"})
-#: How a stream begins in formats whose streams go on without a word in between: of FLAC its marker and the header of
-#: the block that must come first (RFC 9639), of Ogg any page, as its flags tell (RFC 3533).
+#: How a stream begins in formats that mark no border between two streams: FLAC by its marker and the header of the
+#: block that must come first (RFC 9639), Ogg by a page whose flags say so (RFC 3533).
 _FLAC_BEGINS: Final = re.compile(rb"fLaC[\0\x80]\0\0\x22")
 _OGG_PAGE: Final = re.compile(rb"OggS\0[\0-\x07]")
 #: Flag of a page that begins a stream, in the byte behind the pattern and the version.
@@ -47,11 +47,11 @@ class FilePart:
 def parts(descriptor: int, size: int, tick: Callable[[], object] = lambda: None) -> tuple[FilePart, ...]:
     """Return the recordings that lie end to end in a file of `size` bytes: one as a rule, never none.
 
-    Where the last one ends before `size`, nothing is known of what follows. Reads a whole Ogg, or a FLAC that does not end
+    Where the last one ends before `size`, nothing is known about the bytes after it. Reads a whole Ogg, or a FLAC that does not end
     as its header says, and calls `tick` at each read of it, and at each part. Raises OSError when reading fails.
     """
     found = inspect(descriptor, size)
-    # Two FLAC of the same length, to the sample, end as the first header says: these are heard as one.
+    # Two FLAC streams of exactly the same length end as the first header says, and are taken for one.
     if found.format in _OGG or (found.format == "flac" and found.completeness is not Completeness.COMPLETE):
         return tuple(_streams(descriptor, size, found.format, tick))
     return tuple(_parts(descriptor, size, tick))
@@ -68,14 +68,14 @@ def _parts(descriptor: int, size: int, tick: Callable[[], object]) -> Iterator[F
             return
         end = size if found.end is None else start + found.end
         yield FilePart(start, end, found.seconds, promised=found.promised)
-        # Only what begins as the same kind of file does is the next part; anything may follow by chance.
+        # Only what begins as the same kind of file is the next part; other bytes may follow by chance.
         if end >= size or inspect(descriptor, size - end, end).format != found.format:
             return
         start = end
 
 
 def _streams(descriptor: int, size: int, form: str, tick: Callable[[], object]) -> Iterator[FilePart]:
-    """Yield the recordings of a FLAC or Ogg; what begins as another kind of file belongs to the one before."""
+    """Yield the recordings of a FLAC or Ogg; bytes that begin as another kind of file belong to the recording before them."""
     begins = (
         begin
         for begin in islice(_beginnings(descriptor, size, form, tick), _MOST_BEGINNINGS)
@@ -96,7 +96,7 @@ def is_chained(descriptor: int, size: int, form: str) -> bool:
 
 
 def _beginnings(descriptor: int, size: int, form: str, tick: Callable[[], object]) -> Iterator[int]:
-    """Yield where each recording of a FLAC or Ogg begins, but for the first."""
+    """Yield where each recording of a FLAC or Ogg but the first begins."""
     if form == "flac":
         yield from islice((start for start, _ in _marks(descriptor, size, _FLAC_BEGINS, tick)), 1, None)
     elif form in _OGG:
@@ -123,7 +123,7 @@ def has_timecode(descriptor: int, size: int, form: str) -> bool:
 def _marks(
     descriptor: int, size: int, pattern: re.Pattern[bytes], tick: Callable[[], object]
 ) -> Iterator[tuple[int, bytes]]:
-    """Yield where the pattern, of at most `_LONGEST_MARK` bytes, is met, and the bytes that are met."""
+    """Yield each place where the pattern, of at most `_LONGEST_MARK` bytes, matches, and the bytes that match."""
     met = -1
     for start in range(0, size, _CHUNK):
         tick()

@@ -11,9 +11,9 @@ _WINDOW_BYTES: Final = 512
 
 
 class Source:
-    """A file's bytes by offset, or those behind its first `start`: then as if nothing came before.
+    """Reads a file's bytes by offset; offset 0 is the file's byte `start`, and what is before that byte cannot be read.
 
-    Never moves the descriptor's own offset and never looks beyond `size`, which counts from `start`.
+    Never moves the descriptor's own offset and never reads beyond `size`, which counts from `start`.
 
     Every method raises EOFError when what is asked for does not lie wholly within the file.
     """
@@ -21,7 +21,7 @@ class Source:
     __slots__ = ("_base", "_descriptor", "_start", "_window", "quick", "size")
 
     def __init__(self, descriptor: int, size: int, start: int = 0, *, quick: bool = False) -> None:
-        #: As of `inspect`.
+        #: As in `inspect`.
         self.quick = quick
         self._descriptor = descriptor
         self._base = start
@@ -54,7 +54,7 @@ class Source:
             raise EOFError
         self._window = os.pread(self._descriptor, min(max(count, _WINDOW_BYTES), room), self._base + offset)
         self._start = offset
-        # A file that shrank since its size was taken gives less than it has.
+        # The file may have become shorter since its size was read.
         if len(self._window) < count:
             raise EOFError
         return 0

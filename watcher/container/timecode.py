@@ -1,7 +1,7 @@
-"""Linear timecode (LTC, SMPTE ST 12-1): a channel that carries it is no speech, however loud.
+"""Linear timecode (LTC, SMPTE ST 12-1): a channel that carries it holds no speech, however loud it is.
 
 LTC is a square wave that changes its sign at each border of a bit, and once more in the middle of a 1: 80 bits a frame,
-24 to 30 frames a second, each frame ended by the same 16 bits. Nobody says that.
+24 to 30 frames a second, each frame ended by the same 16 bits. No speech looks like this.
 """
 
 import re
@@ -19,13 +19,13 @@ _FRAME_BITS: Final = 80
 #: The last 16 bits of each frame.
 _SYNC: Final = "0011111111111101"
 
-#: The upper bit of a sample, which is its sign, or in unsigned bytes as good as one.
+#: The upper bit of a sample: its sign, or in unsigned samples the side of the middle on which it is.
 _SIGNS: Final = bytes(byte >> 7 for byte in range(256))
 _RUN: Final = re.compile(rb"\0+|\x01+")
 
 
 def has_frames(halves: Sequence[bool]) -> bool:
-    """Return whether intervals between changes of sign, of which these are halves of bits, hold two frames in a row."""
+    """Return whether intervals between changes of sign hold two frames in a row; each is True if it is half a bit."""
     bits = _bits(halves)
     first = bits.find(_SYNC)
     while first >= 0:
@@ -36,7 +36,7 @@ def has_frames(halves: Sequence[bool]) -> bool:
 
 
 def signs_are_timecode(upper: bytes, rate: int) -> bool:
-    """Return whether the samples of a channel, of which these are the upper bytes, are timecode; 0.12 s of it suffice."""
+    """Return whether a channel is timecode, by the upper bytes of its samples; 0.12 s of them suffice."""
     runs = [len(run.group()) / rate for run in _RUN.finditer(upper.translate(_SIGNS))][1:-1]
     if sum(SHORTEST < seconds < LONGEST for seconds in runs) < max(1, REGULAR * len(runs)):
         return False

@@ -1,4 +1,4 @@
-"""Under which name a container goes to a server, if a server takes it as it is."""
+"""The name under which a container is sent to a server, if servers take it as it is."""
 
 from typing import Final
 

@@ -12,7 +12,7 @@ class EngineError(Exception):
 
 
 class MissingExtraError(EngineError):
-    """The packages of the extra ``offline`` are not installed; `hint` is the command that installs them."""
+    """The packages of an extra (``offline``, ``whisper``) are not installed; `hint` is the command that installs them."""
 
 
 class AudioError(EngineError):

@@ -49,7 +49,7 @@ class RecogniserProcess:
         """Start it; see `started`."""
         self._name = name
         self._rest = b""
-        # What it has to say before it can speak: an import that fails, an assertion of the C library.
+        # What it prints on stderr when it cannot answer: an import that fails, an assertion of the C library.
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the process; closed by `end`
         try:
             self._process = started(program, environment, stdin=subprocess.PIPE, stderr=self._complaints, name=name)
@@ -63,12 +63,12 @@ class RecogniserProcess:
         return self._process.pid
 
     def send(self, head: Mapping[str, Any], samples: bytes = b"") -> None:
-        """Send a request; where the process is gone, reading tells the reason."""
+        """Send a request. Where the process is gone, `read` raises the reason."""
         with suppress(BrokenPipeError):
             write_request(cast("BinaryIO", self._process.stdin), head, samples)
 
     def read(self, *, meanwhile: Callable[[], None] = lambda: None) -> Any:
-        """Wait for the next answer, and call `meanwhile` twice a second; raises `EngineError` when the process is gone."""
+        """Wait for the next answer, calling `meanwhile` twice a second. Raises `EngineError` when the process is gone."""
         pipe = cast("IO[bytes]", self._process.stdout).fileno()
         poll = select.poll()
         poll.register(pipe, select.POLLIN)

@@ -1,7 +1,7 @@
 """OpenAI's audio protocol: a request -> an answer, no sockets.
 
-Read from the vendor's OpenAPI document (openai/openai-openapi, `CreateTranscriptionRequest`, `CreateTranslationRequest`,
-`Error`) and from the error texts its servers are reported to send. Whatever name `model` has is accepted: there is one
+After the vendor's OpenAPI document (openai/openai-openapi, `CreateTranscriptionRequest`, `CreateTranslationRequest`,
+`Error`) and the error texts that its servers are reported to send. Whatever name `model` has is accepted: there is one
 recogniser behind, and a caller's configuration names the model of another server.
 """
 
@@ -105,10 +105,10 @@ class Api:
     def _listen(self, call: ApiRequest, task: str, known: frozenset[str]) -> ApiResponse:
         form, files = _parse(call)
         try:
-            wish = _read(form, files, known, task=task, languages=self._recogniser.languages)
+            wanted = _read(form, files, known, task=task, languages=self._recogniser.languages)
             try:
                 recording = self._recogniser.hear(
-                    cast("BinaryIO", wish.file.stream), wish.options, abandoned=call.abandoned
+                    cast("BinaryIO", wanted.file.stream), wanted.options, abandoned=call.abandoned
                 )
             except TooShortError as error:
                 raise ApiError(400, error.message, param="file", code="audio_too_short") from error
@@ -119,7 +119,7 @@ class Api:
                 ) from error  # fmt: skip
             except CancelledError as error:
                 raise ApiError(503, error.message, kind="server_error") from error
-            return _answer(recording, wish)
+            return _answer(recording, wanted)
         finally:
             for file in files.values():
                 file.close()
@@ -133,7 +133,7 @@ def refusal(error: ApiError) -> ApiResponse:
 
 @dataclass(frozen=True, slots=True)
 class _CheckedForm:
-    """The checked form."""
+    """The fields of a valid form."""
 
     file: FileStorage
     response_format: str
@@ -248,8 +248,8 @@ def _missing(name: str) -> ApiError:
     return ApiError(400, f"Missing required parameter: '{name}'.", param=name, code="missing_required_parameter")
 
 
-def _answer(recording: Recognition, wish: _CheckedForm) -> ApiResponse:
-    match wish.response_format:
+def _answer(recording: Recognition, wanted: _CheckedForm) -> ApiResponse:
+    match wanted.response_format:
         case "text":
             return ApiResponse(200, (text.as_text(recording) + "\n").encode(), _TEXT)
         case "srt":
@@ -257,7 +257,7 @@ def _answer(recording: Recognition, wish: _CheckedForm) -> ApiResponse:
         case "vtt":
             return ApiResponse(200, text.as_vtt(recording).encode(), _TEXT)
         case "verbose_json":
-            verbose = text.as_verbose_json(recording, task=wish.options.task, granularities=wish.granularities)
+            verbose = text.as_verbose_json(recording, task=wanted.options.task, granularities=wanted.granularities)
             return ApiResponse(200, _dump(verbose))
         case _:
             return ApiResponse(200, _dump(text.as_json(recording)))
