@@ -189,6 +189,17 @@ def _crowded(place: Place) -> None:
     place.name(f".{suffix}").write_bytes(data)
 
 
+def _declared(place: Place) -> None:
+    """Write a WAV that is whole, in a format that nobody records in."""
+    chance = place.chance
+    channels, bits = chance.choice((0, 1, 2, 65_535)), chance.choice((0, 1, 4, 8, 12, 16, 24, 64, 65_535))
+    rate, frame = chance.choice((0, 1, 16_000, 20_000_000, (1 << 32) - 1)), channels * bits // 8 & 0xFFFF
+    sound = chance.choice((b"\x00\xff", b"\x00\x00\xff\xff", b"\0")) * chance.choice((100, 1 << 20))
+    fmt = struct.pack("<HHIIHH", chance.choice((1, 3, 0xFFFE, 85)), channels, rate, rate, frame, bits)
+    body = b"WAVEfmt " + struct.pack("<I", len(fmt)) + fmt + b"data" + struct.pack("<I", len(sound)) + sound
+    place.name(".wav").write_bytes(b"RIFF" + struct.pack("<I", len(body)) + body)
+
+
 def _huge(place: Place) -> None:
     path = place.name(place.chance.choice((".wav", ".m4a", ".mp3", ".mka", ".flac")))
     kind = {".m4a": "m4a", ".mp3": "mp3", ".mka": "mka", ".flac": "flac"}.get(path.suffix, "rf64")
@@ -394,7 +405,7 @@ def _batch(place: Place) -> None:
 DEEDS: Final[Mapping[str, tuple[Callable[[Place], None], ...]]] = {
     "plain": (_batch, _copies),
     "settings": (*[_toml] * 12, *[_good] * 4, *[_copies] * 4, _many_settings),
-    "containers": (*[_mutated] * 8, *[_crowded] * 2, _huge, _copies),
+    "containers": (*[_mutated] * 8, *[_crowded] * 2, *[_declared] * 2, _huge, _copies),
     "names": (_names, _names, _long_path, _links, _specials, _outputs, _copies, _good),
     "trees": (_deep, _hard_links, _renames, _wide, _flood, _links, _specials, _outputs, _names),
 }
