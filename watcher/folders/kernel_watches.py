@@ -12,7 +12,7 @@ from watchdog.observers.inotify_c import InotifyConstants, inotify_add_watch, in
 from watcher import tree
 
 #: Inode and device of a watch, in a line of fdinfo.
-_WATCHED: Final = re.compile(rb"^inotify wd:\w+ ino:(\w+) sdev:(\w+)", re.MULTILINE)
+_WATCHED: Final = re.compile(rb"^inotify wd:\w+ ino:(\w+) sdev:(\w+)")
 
 
 def watched() -> frozenset[tuple[int, int]]:
@@ -24,8 +24,8 @@ def watched() -> frozenset[tuple[int, int]]:
             if os.readlink(f"/proc/self/fd/{number}") != "anon_inode:inotify":  # noqa: PTH115
                 continue
             with open(f"/proc/self/fdinfo/{number}", "rb") as told:  # noqa: PTH123
-                found = _WATCHED.findall(told.read())
-            pairs.update((int(device, 16), int(inode, 16)) for inode, device in found)
+                # Line by line, so that other threads run meanwhile.
+                pairs.update((int(found[2], 16), int(found[1], 16)) for found in map(_WATCHED.match, told) if found)
     return frozenset(pairs)
 
 

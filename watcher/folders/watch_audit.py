@@ -1,11 +1,19 @@
 """Audit a watch: find the directories of a root that have no watch of the kernel."""
 
+import threading
+from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final, TypeAlias
 
 from watcher.folders.directories import ListedDirectory
 from watcher.folders.kernel_watches import diagnose, kernel_device, watched
 from watcher.folders.root import Root
+
+#: Device and inode of each directory on which this process has a watch of the kernel.
+_Watched: TypeAlias = frozenset[tuple[int, int]]
+#: Seconds to wait for the kernel's list of watches; a longer one is looked at a moment later.
+_LIST: Final = 0.05
 
 
 class AuditVerdict(StrEnum):
@@ -41,10 +49,21 @@ class WatchAudit:
         self._suspects: frozenset[ListedDirectory] = frozenset()
         #: Building the watch again did not help.
         self._rebuild_useless = False
+        #: The kernel's list of watches that is being read.
+        self._listing: Future[_Watched] | None = None
 
     def look(self, root: Root) -> AuditFinding:
-        """Compare the kernel's watches with the directories."""
-        missing = _missing(root)
+        """Compare the kernel's watches with the directories; UNSURE also while the list of watches is being read."""
+        listing, self._listing = self._listing or _begin_listing(), None
+        try:
+            pairs = listing.result(_LIST)
+        except TimeoutError:
+            self._listing = listing
+            return AuditFinding(AuditVerdict.UNSURE, frozenset(), news=False, refusal=0)
+        return self._compare(root, pairs)
+
+    def _compare(self, root: Root, pairs: _Watched) -> AuditFinding:
+        missing = _missing(root, pairs)
         confirmed = missing & self._suspects
         self._suspects = missing
         if missing and not confirmed:
@@ -59,8 +78,22 @@ class WatchAudit:
         return AuditFinding(AuditVerdict.SETTLED, confirmed, news=news, refusal=refusal)
 
 
-def _missing(root: Root) -> frozenset[ListedDirectory]:
-    pairs = watched()
+def _begin_listing() -> Future[_Watched]:
+    """Read the list of watches in a thread: for a million of them, which others can cause, it takes many seconds."""
+    listing = Future[_Watched]()
+
+    def read() -> None:
+        try:
+            listing.set_result(watched())
+        except BaseException as error:  # noqa: BLE001 - the thread's boundary: `look` raises it
+            listing.set_exception(error)
+
+    # The exception to "no daemonic threads": a stop need not wait for it.
+    threading.Thread(target=read, name="watch-list", daemon=True).start()
+    return listing
+
+
+def _missing(root: Root, pairs: _Watched) -> frozenset[ListedDirectory]:
     # btrfs shows different devices in stat and fdinfo, so only inode numbers are compared there.
     inodes = {inode for _, inode in pairs} if root.location.mount().filesystem == "btrfs" else frozenset()
     return frozenset(
