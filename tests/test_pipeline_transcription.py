@@ -24,7 +24,7 @@ from support.scripted import Asked, Reply, Script
 from support.sounds import decode, encode, speech, speechlike
 from support.waiting import eventually
 
-from watcher import pipeline
+from watcher import media, pipeline
 from watcher.client import Request, Upload
 from watcher.errors import ChangedError, FileError, JobError, PassingError
 from watcher.heartbeat import Heartbeat
@@ -312,6 +312,47 @@ def test_an_answer_about_bytes_that_changed_under_the_request_is_not_kept_for_th
         answers = made.ledger.history.tally().answers
 
     assert answers == 0
+
+
+def test_what_is_sent_of_a_large_file_is_compared_with_its_digest_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only files of up to 256 MiB were: another recording with the bytes of before could get the answer about others."""
+    path = small_wave(tmp_path / "talk.wav", b"\1\1")
+    before = path.stat()
+
+    digest = media.digest
+
+    def changed_after(*arguments: Any) -> str:
+        found = digest(*arguments)
+        small_wave(path, b"\2\2")
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        return found
+
+    monkeypatch.setattr("watcher.media.source.LONG_HOLE", 1000)
+    monkeypatch.setattr(media, "digest", changed_after)
+    with scene(lambda _: ANSWER, tmp_path) as (made, _):
+        with pytest.raises(ChangedError):
+            made.transcribe(path, small=True)
+        answers = made.ledger.history.tally().answers
+
+    assert answers == 0
+
+
+def test_a_file_that_ends_with_a_long_hole_is_not_sent_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its digest is not that of its bytes, so what is sent could not be compared with it."""
+    path = small_wave(tmp_path / "talk.wav", b"\1\1" * 200)
+    size = path.stat().st_size
+    os.truncate(path, 1 << 16)
+    os.truncate(path, size)
+    monkeypatch.setattr("watcher.media.source.LONG_HOLE", 1 << 20)
+    with scene(lambda _: ANSWER, tmp_path) as (made, asked):
+        made.transcribe(path, small=True)
+
+    assert asked
+    assert all(one.file[1].startswith(b"fLaC") for one in asked)
 
 
 def test_reading_a_long_stored_answer_is_announced_by_its_length(tmp_path: Path) -> None:

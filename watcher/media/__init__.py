@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from watcher.media.source import LONG_HOLE, digest, sketch
+from watcher.media.source import digest, has_long_hole, sketch
 from watcher.media.values import (
     CODECS,
     LONGEST_SECONDS,
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = [
     "CODECS",
     "LONGEST_SECONDS",
-    "LONG_HOLE",
     "SHORT_LIMITS",
     "ChildLimits",
     "Cutting",
@@ -33,6 +32,7 @@ __all__ = [
     "Summary",
     "clear_spool",
     "digest",
+    "has_long_hole",
     "invalid_message",
     "measure",
     "sketch",

@@ -57,6 +57,11 @@ def digest(descriptor: int, stop: threading.Event, waiting: Callable[[], object]
     return SourceReader(descriptor, tick=tick).content()
 
 
+def has_long_hole(descriptor: int, size: int) -> bool:
+    """Return whether a file of `size` bytes ends with a hole that is not read, so that its `digest` is not that of its bytes."""
+    return _data_end(descriptor, size) < size
+
+
 class _Seekable:
     """The position of a seekable binary file of `size` bytes."""
 

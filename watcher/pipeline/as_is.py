@@ -6,7 +6,7 @@ from watcher import container
 from watcher.client import RequestLimits
 from watcher.errors import SourceError
 from watcher.job import Job
-from watcher.media import SoundChoice
+from watcher.media import SoundChoice, has_long_hole
 
 #: Most channels of an ordinary recording; more are the inputs of a recorder, and one of them may be timecode.
 _STEREO: Final = 2
@@ -27,6 +27,9 @@ def upload_form(job: Job, descriptor: int, choice: SoundChoice, limits: RequestL
         if size > limits.max_bytes or seconds > (limits.max_seconds or seconds):
             return None
         if name[0].rpartition(".")[2] in limits.refused:
+            return None
+        # What is sent has to be compared with its digest.
+        if has_long_hole(descriptor, size):
             return None
         if _is_sound_in_doubt(inspection, choice) or _is_sound_mixed(descriptor, size, inspection.format):
             return None

@@ -167,8 +167,7 @@ class Transcription:
         digest = media.digest(self._descriptor, self._tools.stop, self._beat)
         size = self._job.fingerprint.size
         self._spending.reach(seconds)
-        exact = size <= media.LONG_HOLE
-        upload = Upload(self._descriptor, size, seconds, name, mime, digest=digest, compared=exact)
+        upload = Upload(self._descriptor, size, seconds, name, mime, digest=digest, compared=True)
         body, transcript, cached = self._answered_whole(upload, digest, form)
         # If more is said than fits the header's seconds, the answer is read by the measured seconds instead.
         answer = Weighed(transcript, transcript.duration, transcript.duration)
