@@ -16,8 +16,8 @@ with such captions the fewest possible are counted by a search of its own, over 
 captions that come as early and as late as ours may. Exits 1 when ours are more, when a word is lost, or when laying out an
 hour of speech at a normal pace takes more than half a second of processor time.
 
-With ``--speech`` and ``--state``, only the starts of captions are held against the sound of a real recording: see
-`benchmarks.onsets`.
+With ``--speech`` and ``--state``, real recordings are looked at instead: whether captions start with the sound (`benchmarks.onsets`),
+and where they break (`benchmarks.breaks`).
 """
 
 import argparse
@@ -40,7 +40,8 @@ from typing import Final
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks import onsets, report
+from benchmarks import breaks, onsets, report
+from benchmarks.breaks import server_cues, timed_words
 from watcher.client import parse
 from watcher.cues import CaptionLimits, CaptionRules, Cue, Layout, layout
 from watcher.cues.optimum import PAUSE_BREAK
@@ -71,11 +72,12 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write the figures there too")
     parser.add_argument("--speech", type=Path, help="a folder with a recording whose onsets are known")
     parser.add_argument("--state", type=Path, help="the state directory with a server's answers about it")
+    parser.add_argument("--stable-ts", type=Path, help="an interpreter that has stable-ts, for comparing breaks")
     given = parser.parse_args()
     if given.speech:
         if not given.state:
             parser.error("--speech needs --state")
-        return in_step(given.speech, given.state, given.json)
+        return real(given.speech, given.state, given.stable_ts, given.json)
     minutes = 3 if given.quick else 20
     rows = [
         measured(Reading.spoken(language, pace, minutes))
@@ -96,9 +98,9 @@ def main() -> int:
     return 1 if failures else 0
 
 
-def in_step(speech: Path, state: Path, figures: Path | None) -> int:
-    """Print how well starts agree with the sound; give 1 when a target is missed."""
-    rows = onsets.measure(speech, state)
+def real(speech: Path, state: Path, stable_ts: Path | None, figures: Path | None) -> int:
+    """Print how well starts agree with the sound, and where captions break; give 1 when a target is missed."""
+    rows = onsets.measure(speech, state) + breaks.measure(speech, state, stable_ts)
     print("\n" + "\n".join(map(str, rows)))
     if figures:
         report.write(figures, rows, {})
@@ -261,11 +263,6 @@ def measured(reading: Reading) -> Row:
     return Row(reading, reports, ours, limits, re.sub(r"\s", "", told) != re.sub(r"\s", "", shown))
 
 
-def server_cues(transcript: Transcript) -> list[Cue]:
-    """Show each segment as the server does."""
-    return [Cue(segment.start, segment.end, (clean(segment.text),)) for segment in transcript.segments]
-
-
 def greedy_cues(transcript: Transcript, limits: CaptionLimits) -> list[Cue]:
     """Fill lines word by word."""
     cues: list[Cue] = []
@@ -286,20 +283,6 @@ def greedy_cues(transcript: Transcript, limits: CaptionLimits) -> list[Cue]:
     if lines:
         cues.append(Cue(start, end, tuple(line.strip() for line in lines)))
     return cues
-
-
-def timed_words(transcript: Transcript) -> Iterator[tuple[str, float, float]]:
-    """Yield the words with their punctuation and the blank before, each with its times."""
-    for segment in transcript.segments:
-        rest = segment.text
-        for index, word in enumerate(segment.words):
-            at = rest.find(word.text)
-            following = segment.words[index + 1].text if index + 1 < len(segment.words) else ""
-            until = rest.find(following, at + len(word.text)) if following else len(rest)
-            behind = rest[at + len(word.text) : until]
-            end = at + len(word.text) + len(behind) - len(behind.lstrip("".join(set(behind) - {" "})))
-            yield rest[:end], word.start, word.end
-            rest = rest[end:]
 
 
 def fewest(row: Row) -> int:  # noqa: C901 -- one search, told from start to end

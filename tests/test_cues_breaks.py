@@ -1,6 +1,19 @@
 import pytest
 
-from watcher.cues.breaks import BEFORE_CLAUSE, BEFORE_PHRASE, BOUND, CLAUSE, GLUED, SENTENCE, WORD, costs, grammar_of
+from watcher.cues.breaks import (
+    BEFORE_CLAUSE,
+    BEFORE_PHRASE,
+    BOUND,
+    CLAUSE,
+    EXPRESSION,
+    GLUED,
+    LAST,
+    SENTENCE,
+    TIED,
+    WORD,
+    costs,
+    grammar_of,
+)
 from watcher.cues.language import grammar
 from watcher.cues.tokens import tokens
 
@@ -43,6 +56,31 @@ def price(text: str, language: str = "en", *, line: int = 42, wide: bool = False
         ("he left (quickly) | yesterday", "en", CLAUSE + 8),
         ("he left | (quickly)", "en", CLAUSE + 8),
         ("Hola | ¿qué tal?", "es", CLAUSE + 8),
+        ("a set | of sample sounds", "en", TIED),
+        ("the sounds | by my friend", "en", BEFORE_PHRASE),
+        ("une page | du livre", "fr", TIED),
+        ("un verre | d'eau", "fr", TIED),
+        ("in front | of Sherburn's palings", "en", EXPRESSION),
+        ("your password followed | by the pound key", "en", EXPRESSION),
+        ("one | by one", "en", EXPRESSION),
+        ("one by | one", "en", EXPRESSION),
+        ("jour | après jour", "fr", EXPRESSION),
+        ("one, | by one", "en", CLAUSE),
+        ("crowds assailed | him at once", "en", BOUND),
+        ("assailed him | at once", "en", BEFORE_PHRASE),
+        ("they gave him | bread", "en", WORD - 6),
+        ("to guide | you through this", "en", BOUND),
+        ("to guide you | through this", "en", BEFORE_PHRASE),
+        ("I think | you will", "en", WORD),
+        ("I think you | will", "en", BOUND),
+        ("because | you and I", "en", BOUND),
+        ("it guides you | through.", "en", LAST),
+        ("Then put the light | on.", "en", LAST),
+        ("Est-ce | que tu viens", "fr", BOUND),
+        ("Est-ce | qu'il vient", "fr", BOUND),
+        ("Je pense | qu'il vient", "fr", BEFORE_CLAUSE),
+        ("Moi non | plus je ne viens", "fr", EXPRESSION),
+        ("Jag såg | honom där", "sv", BOUND),
     ],
 )
 def test_a_break_costs_what_a_reader_minds(text: str, language: str, expected: int) -> None:
@@ -111,12 +149,30 @@ def test_words_that_are_single_characters_tell_nothing() -> None:
     assert costs([group], [True] * 4, grammar("zh"))[1] == WORD + 20
 
 
-def test_the_border_of_segments_parts_phrases_where_punctuation_is_missing() -> None:
-    left, right = (tokens(text, line=32, wide=True) for text in ("今天天气很好", "我们出去走走"))
+@pytest.mark.parametrize(
+    ("left", "right", "language", "expected"),
+    [
+        ("今天天气很好", "我们出去走走", "zh", WORD - 4),
+        ("我们要不", "断努力", "zh", GLUED),
+        ("我們要不", "斷努力", "zh", GLUED),
+        ("提高自己的能", "力和水平", "zh", GLUED),
+        ("我们出去走走", "吧", "zh", GLUED),
+        ("他昨天没有", "说话", "zh", BOUND),
+        ("今天天气很好。", "我们出去走走", "zh", SENTENCE),
+        ("行きました", "あちらへ", "ja", WORD - 4),
+        ("он пришёл", "утром", "ru", WORD),
+        ("they came", "early", "en", WORD),
+        ("they saw the", "house", "en", BOUND),
+    ],
+)
+def test_the_border_of_two_segments_is_no_better_than_that_of_two_words(
+    left: str, right: str, language: str, expected: int
+) -> None:
+    groups = [tokens(text, line=32, wide=True) for text in (left, right)]
 
-    found = costs([left, right], [False] * (len(left) + len(right)), grammar("zh"))
+    found = costs(groups, [False] * sum(map(len, groups)), grammar(language))
 
-    assert found[len(left)] < WORD - 4
+    assert found[len(groups[0])] == expected
 
 
 def test_nothing_costs_nothing() -> None:

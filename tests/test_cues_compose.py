@@ -208,7 +208,7 @@ def test_other_rules_are_kept_as_well(setting: dict[str, Any]) -> None:
 def test_half_width_marks_behind_chinese_break_captions_as_those_of_full_width_do() -> None:
     half = (
         "大家好,欢迎收听本期节目.",
-        "今天我们聊一聊怎样把录音变成文字,一个程序会看着文件夹,有了新的录音就发给服务器.",
+        "今天我们来聊一聊怎样把录音变成文字,一个程序会看着文件夹,有了新的录音就发给服务器.",
     )
 
     def shown(*texts: str) -> list[tuple[str, ...]]:

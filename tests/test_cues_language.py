@@ -36,3 +36,11 @@ def test_german_writes_every_noun_with_a_capital_and_days_with_a_full_stop() -> 
     assert grammar("de").nouns_capitalised
     assert grammar("de").ordinals
     assert not grammar("en").ordinals
+
+
+@pytest.mark.parametrize("code", ["en", "fr", "de", "es", "it", "pt", "nl", "ru"])
+def test_no_expression_is_listed_that_stays_together_anyway(code: str) -> None:
+    known = grammar(code)
+
+    assert known.pairs
+    assert not {left for left, _ in known.pairs} & (known.binds | known.clause | known.phrase | known.ties)

@@ -5,7 +5,7 @@ from watcher.cues.lexicon import Border, borders
 
 def starts(text: str) -> str:
     """Show the text with a bar where a word begins, a double one where a clause does."""
-    bars = {Border.NONE: "", Border.MAYBE: "·", Border.WORD: "|", Border.CLAUSE: "‖"}
+    bars = {Border.NONE: "", Border.MAYBE: "·", Border.WORD: "|", Border.CLAUSE: "‖", Border.BOUND: "-"}
     found = borders(list(text))
     return text[0] + "".join(bars[border] + letter for border, letter in zip(found[1:], text[1:], strict=True))
 
@@ -13,8 +13,13 @@ def starts(text: str) -> str:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("我们今天因为下雨", "我们|今天‖因为下|雨"),
-        ("這個問題很複雜", "這個|問題|很|複雜"),
+        ("我们今天因为下雨", "我们|今天‖因为|下雨"),
+        ("這個問題很複雜", "這個-問題|很-複雜"),
+        ("他们不断提高自己的能力", "他们|不断|提高|自己的|能力"),
+        ("他們不斷提高自己的能力", "他們|不斷|提高|自己的|能力"),
+        ("微信的公众号", "微信的|公众号"),
+        ("热热的水", "热热的|水"),
+        ("鼗鼛响", "鼗·鼛·响"),
         ("他的朋友", "他的|朋友"),
         ("明日は雨が降る", "明日は|雨が|降る"),
         ("寒いので家にいる", "寒いので‖家にいる"),

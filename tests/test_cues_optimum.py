@@ -64,6 +64,39 @@ def test_captions_end_with_sentences() -> None:
     assert borders(cut(steady([20] * 5, [0, 30, 0, 30, 30]), LIMITS, 0)) == [(0, 2), (2, 3, 5)]
 
 
+def test_a_caption_that_one_hardly_sees_is_joined_to_the_next_one() -> None:
+    # "The same creator | who names the stars | ...": the first of these would be gone after 0.9 s.
+    text = stream(
+        (27, 0, 1760, 0), (16, 1960, 2870, 0), (19, 2920, 4000, 15), (21, 4000, 5200, 32), (25, 5200, 6700, 20)
+    )
+
+    assert 2 not in [caption.end for caption in cut(text, LIMITS, 8000)]
+
+
+def test_a_short_word_between_two_pauses_is_no_caption() -> None:
+    text = stream((24, 0, 1600, 0), (8, 2800, 3300, 32), (24, 4500, 6100, 32))
+
+    assert borders(cut(text, LIMITS, 9000)) == [(0, 2), (2, 3)]
+
+
+def test_a_short_word_that_is_a_sentence_may_be_one() -> None:
+    text = stream((24, 0, 1600, 0), (4, 3400, 3700, 0), (24, 5500, 7100, 0))
+
+    assert borders(cut(text, LIMITS, 8000)) == [(0, 1), (1, 2), (2, 3)]
+
+
+def test_a_pause_hardly_helps_between_words_that_belong_together() -> None:
+    text = stream((30, 0, 2000, 0), (12, 2000, 2800, 20), (12, 3700, 4500, 62), (24, 4500, 6100, 20))
+
+    assert 2 not in [caption.end for caption in cut(text, LIMITS, 9000)]
+
+
+def test_no_line_has_one_short_word_if_another_break_is_nearly_as_good() -> None:
+    ((_, at, _),) = borders(cut(steady([4, 9, 9, 9, 9], [0, 15, 32, 32, 32]), LIMITS, 0))
+
+    assert at > 1
+
+
 def test_no_caption_reaches_over_a_long_silence() -> None:
     found = cut(stream((5, 0, 500, 0), (5, 3100, 3600, 90)), LIMITS, 0)
 

@@ -54,6 +54,12 @@ def test_a_caption_comes_with_its_words_and_lingers_half_a_second() -> None:
     assert place([(1000, 3000), (9000, 10_000)], [20, 20], LIMITS, 20_000) == [(1000, 3500), (9000, 10_500)]
 
 
+def test_a_caption_of_a_short_word_lasts_a_second_if_no_other_needs_the_time() -> None:
+    placed = place([(1000, 1200), (5000, 5200), (5800, 7000)], [4, 4, 20], LIMITS, 20_000)
+
+    assert placed[:2] == [(1000, 2000), (5000, 5833)]
+
+
 def test_a_short_gap_is_closed_to_the_smallest_allowed() -> None:
     assert place([(1000, 3000), (3900, 5000)], [20, 20], LIMITS, 20_000)[0] == (1000, 3817)
 

@@ -13,21 +13,26 @@ from itertools import pairwise
 from typing import Final
 
 from watcher.cues.language import Grammar, detect, grammar
-from watcher.cues.lexicon import Border, borders
+from watcher.cues.lexicon import Border, border, borders
 from watcher.cues.text import HAN, WIDE_LETTER
+from watcher.text import UNSPACED
 
 SENTENCE: Final = 0
 CLAUSE: Final = 10
 #: Before a conjunction, before a preposition.
 BEFORE_CLAUSE: Final = 15
 BEFORE_PHRASE: Final = 20
+#: Before a preposition that ties a noun to the one before it: "a set | of samples".
+TIED: Final = 28
 WORD: Final = 32
+#: Before a small word that ends a clause: "put it | on."
+LAST: Final = 46
 #: Between words that belong together: "the | dog", "has | gone", "20 | dollars".
 BOUND: Final = 62
+#: Within an expression: "followed | by".
+EXPRESSION: Final = 80
 #: Almost never to be separated: "Dr. | Watson", the inside of a word.
 GLUED: Final = 95
-#: The border of two segments of the server, in a script without blanks, which has no other sign.
-_SEGMENT: Final = 12
 
 
 def grammar_of(texts: Sequence[str], language: str) -> Grammar:
@@ -47,6 +52,7 @@ def costs(groups: Sequence[Sequence[tuple[str, bool]]], begins_word: Sequence[bo
     for index, (before, after) in enumerate(pairwise(texts), 1):
         if blanks[index]:
             found[index] = _between(before, after, spoken)
+    _by_neighbours(texts, found, spoken)
     _inside(groups, begins_word, found)
     return found
 
@@ -59,21 +65,43 @@ def _between(before: str, after: str, spoken: Grammar) -> int:  # noqa: PLR0911 
     left, right = _bare(before), _bare(after)
     if left in spoken.titles and before.endswith("."):
         return GLUED  # "Dr. | Watson"
+    if (left, right) in spoken.pairs:
+        return EXPRESSION
     if left in spoken.binds or right in spoken.clings:
         return BOUND
     if before[-1:].isdigit() or left.isdigit():
         return GLUED if after[:1].isdigit() else BOUND  # "5 | 000", "20 | dollars"
     if right[:1].isdigit():
         return BOUND - 12  # "June | 2007", "page | 12"
-    if left in spoken.clause or left in spoken.phrase:
+    if left in spoken.clause or left in spoken.phrase or left in spoken.ties:
         return BOUND
     if _capital(before) and _capital(after) and not spoken.nouns_capitalised:
         return BOUND - 8  # probably a name
-    if right in spoken.clause:
-        return BEFORE_CLAUSE
-    if right in spoken.phrase:
-        return BEFORE_PHRASE
+    return _before(after, right, left, spoken)
+
+
+def _before(after: str, right: str, left: str, spoken: Grammar) -> int:
+    """Return the cost of a break before a word that begins a clause or a phrase, or before any other."""
+    head = right[: right.find("'") + 1] if "'" in right else right  # "qu'il", "d'eau"
+    for words, cost in ((spoken.ties, TIED), (spoken.clause, BEFORE_CLAUSE), (spoken.phrase, BEFORE_PHRASE)):
+        if right in words or head in words:
+            # Nothing begins with a word that ends something: "put it | on."
+            return LAST if after[-1:] in _STOPS | _COMMAS else cost
     return WORD - 6 if left in spoken.clings else WORD
+
+
+def _by_neighbours(texts: Sequence[str], found: list[int], spoken: Grammar) -> None:
+    """Correct costs that depend on three words: "one by one" is one expression, and "you" an object in "guide you | through"."""
+    small = spoken.clause | spoken.phrase | spoken.ties
+    for index in range(1, len(texts) - 1):
+        word = _bare(texts[index])
+        if word not in small and word not in spoken.either:
+            continue
+        left, right = _bare(texts[index - 1]), _bare(texts[index + 1])
+        if left == right and word in small and min(found[index : index + 2]) >= BEFORE_CLAUSE:
+            found[index] = found[index + 1] = EXPRESSION
+        elif word in spoken.either and right in small and found[index] == WORD and found[index + 1] == BOUND:
+            found[index], found[index + 1] = BOUND, _before(texts[index + 1], right, "", spoken)
 
 
 def _by_punctuation(before: str, after: str, spoken: Grammar) -> int | None:
@@ -129,26 +157,31 @@ def _inside(groups: Sequence[Sequence[tuple[str, bool]]], begins_word: Sequence[
     told = _tells_words(groups, begins_word)
     for group in groups:
         texts = [text for text, _ in group]
-        if any(not blank for _, blank in group[1:]):
-            known = borders(texts)
-            for index in range(1, len(group)):
-                if not group[index][1]:
-                    border = known[index]
-                    if told and border is not Border.CLAUSE:
-                        border = Border.WORD if begins_word[offset + index] else Border.NONE
-                    found[offset + index] = _unspaced(texts[index - 1], texts[index], border)
-                elif not texts[index - 1][-1].isascii() and not texts[index][0].isascii():
-                    # In scripts without blanks between words, a blank separates phrases; beside a foreign word it means nothing.
-                    found[offset + index] = min(found[offset + index], CLAUSE)
+        known = borders(texts) if any(not blank for _, blank in group[1:]) else []
+        for index in range(1, len(group)):
+            if not group[index][1]:
+                kind = known[index]
+                if told and kind is not Border.CLAUSE:
+                    kind = Border.WORD if begins_word[offset + index] else Border.NONE
+                found[offset + index] = _unspaced(texts[index - 1], texts[index], kind)
+            elif _meet(texts[index - 1], texts[index]):
+                # In scripts without blanks between words, a blank separates phrases; beside a foreign word it means nothing.
+                found[offset + index] = min(found[offset + index], CLAUSE)
         offset += len(group)
     offset = 0
     for before, group in pairwise(groups):
         offset += len(before)
-        if before[-1:] and group and not before[-1][0].isascii():
-            found[offset] = min(found[offset], _SEGMENT)
+        if before and group and _meet(before[-1][0], group[0][0]):
+            # A segment may end anywhere, and even within a word.
+            found[offset] = _unspaced(before[-1][0], group[0][0], border(before[-1][0], group[0][0]))
 
 
-def _unspaced(before: str, after: str, border: Border) -> int:
+def _meet(before: str, after: str) -> bool:
+    """Return whether letters of scripts without blanks between words meet at a border."""
+    return not after[0].isascii() and bool(_UNSPACED.match(before[-1]) and _UNSPACED.match(after))
+
+
+def _unspaced(before: str, after: str, kind: Border) -> int:
     stripped = before.rstrip(_CLOSERS)
     last = stripped[-1:]
     if _WITHIN.fullmatch(before[-2:] + after[:1]):
@@ -161,13 +194,20 @@ def _unspaced(before: str, after: str, border: Border) -> int:
         return CLAUSE + 8
     if before[-1:].isdigit():
         return BOUND  # a number and its counter word
-    return _BORDERS[border]
+    return _BORDERS[kind]
 
 
 #: A mark within a number, a Latin word or address ("Node.js"), or the name of a file ("报告.pdf"), between its neighbours.
 _WITHIN: Final = re.compile(rf"\d[.,:．]\d|[A-Za-z][.,:][A-Za-z\d/]|[{HAN}]\.[A-Za-z]")
 
-_BORDERS: Final = {Border.NONE: GLUED, Border.MAYBE: WORD + 20, Border.WORD: WORD - 4, Border.CLAUSE: BEFORE_CLAUSE}
+_UNSPACED: Final = re.compile(f"[{UNSPACED}]")
+_BORDERS: Final = {
+    Border.NONE: GLUED,
+    Border.BOUND: BOUND,
+    Border.MAYBE: WORD + 20,
+    Border.WORD: WORD - 4,
+    Border.CLAUSE: BEFORE_CLAUSE,
+}
 
 
 def _tells_words(groups: Sequence[Sequence[tuple[str, bool]]], begins_word: Sequence[bool]) -> bool:

@@ -1,8 +1,8 @@
 """Find the best cuts of a stream of tokens into captions of one or more lines: dynamic programming over all cuts.
 
 Every caption has a cost: for the break at its end, the breaks between its lines and their balance, missing reading
-time, silences and sentence ends within it, and a base cost, so that few full captions are preferred to many short
-ones. The lowest sum over the whole recording is found. Only text that comes too quickly to be read, however it is cut, is cut
+time, silences and sentence ends within it, for being short in letters, in time or of one word, and a base cost, so that few full
+captions are preferred to many short ones. The lowest sum over the whole recording is found. Only text that comes too quickly to be read, however it is cut, is cut
 greedily. Costs have the units of `watcher.cues.breaks`.
 """
 
@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from watcher.cues.breaks import SENTENCE
+from watcher.cues.breaks import LAST, SENTENCE
 from watcher.cues.rules import CaptionLimits
 from watcher.cues.stream import Stream
-from watcher.cues.timing import EARLY, LATE
+from watcher.cues.timing import EARLY, LATE, stays_until
 
 #: No caption spans a silence of this length (milliseconds): it would show words much too early.
 PAUSE_BREAK: Final = 2500
@@ -25,6 +25,11 @@ DASH: Final = 2
 _CUE: Final = 18.0
 #: Cost of an almost empty caption; 0 from a third of a line on.
 _SHORT: Final = 20.0
+#: A caption that is gone before one has well seen it: from this many milliseconds on it is free, and the cost per second less.
+_SEEN: Final = 1500
+_FLICKER: Final = 40.0
+#: A caption of one short word that is no sentence.
+_ALONE: Final = 30.0
 #: A caption that can be read only if it comes a little before its words or stays a little longer: fixed, and per second.
 _SHIFTED: Final = 8.0
 _SHIFT: Final = 30.0
@@ -35,9 +40,10 @@ _LACK: Final = 60.0
 #: Silence within a caption: free up to this (milliseconds), and the cost per second beyond.
 _PAUSE_FREE: Final = 500
 _PAUSE: Final = 60.0
-#: Reduction of a break's cost by a pause: per second, and at most.
+#: Reduction of a break's cost by a pause: per second, and at most; and the share of it between words that belong together.
 _PAUSE_BONUS: Final = 40.0
 _PAUSE_BONUS_MOST: Final = 28.0
+_PAUSE_BONUS_BOUND: Final = 0.25
 #: A sentence that ends within a caption, and one that begins there and is not finished (BBC 3.2: a caption should
 #: be one sentence).
 _STOP_INSIDE: Final = 5.0
@@ -57,11 +63,14 @@ _DENSE: Final = 50.0
 _MOST_TOKENS: Final = 160
 #: Tokens after which a sign of life is given.
 _ALIVE: Final = 4096
-#: Lines: the share of a break's cost, and the cost of full imbalance; a wider upper line costs a little more (TTSG, BBC 3.1:
+#: Lines: the share of a break's cost, also between words that belong together, and the cost of full imbalance; a wider upper line costs a little more (TTSG, BBC 3.1:
 #: with the wider line below, the eye moves less).
 _LINE: Final = 0.6
+_LINE_BOUND: Final = 0.85
 _BALANCE: Final = 14.0
 _TOP_HEAVY: Final = 2.0
+#: A line of one short word.
+_LONELY: Final = 16.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +111,8 @@ def _worthwhile(found: list[_Way]) -> list[_Way]:
 
 def _break(cost: int, pause: int) -> float:
     """Return the cost for the end of a caption before a token, after a pause (milliseconds)."""
-    return _CUE + cost - min(pause * _PAUSE_BONUS / 1000, _PAUSE_BONUS_MOST)
+    bonus = min(pause * _PAUSE_BONUS / 1000, _PAUSE_BONUS_MOST)
+    return _CUE + cost - (bonus if cost < LAST else bonus * _PAUSE_BONUS_BOUND)
 
 
 def cut(
@@ -132,13 +142,19 @@ class _Search:
         self.turns: list[int] = []
         self.stops: list[int] = []
         self.pauses: list[float] = []
-        #: Cost for the end of a caption, at each border.
+        #: Cost for the end of a caption, and of a line, at each border; and whether a sentence begins there, or the text ends.
         self.breaks: list[float] = []
+        self.line_breaks = [cost * (_LINE if cost < LAST else _LINE_BOUND) for cost in stream.cost]
+        self.whole = bytearray()
         self._sum_up()
         #: Earliest start of the words after each border.
         horizon = audio_end or stream.end[-1] + limits.longest
         behind = stream.next_token.start if stream.next_token else max(horizon, stream.end[-1]) + limits.gap
         self.follow = [*stream.start[1:], behind]
+        #: Until when a caption that ends at each border stays.
+        self.stays = [
+            stays_until(end, following - limits.gap) for end, following in zip(stream.end, self.follow, strict=True)
+        ]
         #: For a line that begins with each token, the index after the last token that fits.
         self.fits = self._fits()
 
@@ -170,9 +186,11 @@ class _Search:
             self.stops.append(stops)
             self.pauses.append(pauses)
             self.breaks.append(_break(stream.cost[index], pause))
+            self.whole.append(stop or index == 0)
         behind = stream.next_token
         # The end of the text ends a sentence.
-        self.stops.append(stops + (behind is None or behind.cost == SENTENCE))
+        self.whole.append(behind is None or behind.cost == SENTENCE)
+        self.stops.append(stops + self.whole[-1])
         self.breaks.append(_break(behind.cost, behind.start - stream.end[-1]) if behind else _CUE)
 
     def _fits(self) -> list[int]:
@@ -236,7 +254,7 @@ class _Search:
     def _search(self, free: int, alive: Callable[[], None]) -> "_Way":  # noqa: C901, PLR0912, PLR0915 -- the innermost loop: a call per pair would double its time
         widths, turns, stops, pauses, breaks = self.widths, self.turns, self.stops, self.pauses, self.breaks
         blank, starts, ends = self.stream.blank, self.stream.start, self.stream.end
-        limits, follow = self.limits, self.follow
+        limits, follow, whole = self.limits, self.follow, self.whole
         line, gap, longest = limits.line, limits.gap, limits.longest
         needed = [limits.needed(units) for units in range(limits.lines * (line + DASH) + 1)]
         third = line / 3
@@ -244,6 +262,8 @@ class _Search:
         #: The ways to each border: the cheapest, then more expensive ones that leave more time for the next captions.
         ways: list[list[_Way]] = [[_Way(0.0, free, 0, (), None)]]
         none: list[_Way] = []
+        #: The cost of the cheapest way to each border.
+        leasts = [0.0]
         for end in range(1, self.count + 1):
             if not end % _ALIVE:
                 alive()
@@ -251,9 +271,11 @@ class _Search:
             ways[first[end - 1] : first[end]] = [none] * (first[end] - first[end - 1])
             if closed[end]:
                 ways.append(none)
+                leasts.append(math.inf)
                 continue
             last = end - 1
-            base = breaks[end] + pauses[last]
+            base, stays = breaks[end] + pauses[last], self.stays[last]
+            alone = 0.0 if whole[last] and whole[end] else _ALONE
             latest = follow[last] - gap
             bound = latest + (
                 LATE if end < self.count or self.stream.next_token else 0
@@ -272,7 +294,9 @@ class _Search:
                 if spoken_end - start > longest and begin < last:
                     break
                 fixed = base - pauses[begin]
-                if closed[begin] or ways[begin][0].cost + fixed >= best:
+                if stays - start < _SEEN:
+                    fixed += (_SEEN - stays + start) * _FLICKER / 1000
+                if leasts[begin] + fixed >= best:
                     continue
                 units = widths[end] - widths[begin] - blank[begin]
                 spoken_turns = turns[last] - turns[begin]
@@ -289,15 +313,17 @@ class _Search:
                     fixed += _STOP_INSIDE * inside + fragment
                 if units < third:
                     fixed += _SHORT * (third - units) / third
-                least = ways[begin][0].cost + fixed
+                    if begin == last:
+                        fixed += alone
                 early = start - EARLY
                 if not lines and units > line:
-                    extra, lines = self._lines(begin, end, best - least)
+                    extra, lines = self._lines(begin, end, best - leasts[begin] - fixed)
                     fixed += extra
                 for at in lines:
                     units -= blank[at]
                 need = needed[units]
-                lack = need - min(latest - start, longest)
+                room = latest - start
+                lack = need - (room if room < longest else longest)  # noqa: FURB136 -- min() takes thrice the time
                 for way in ways[begin]:
                     cost = way.cost + fixed
                     if cost >= best:
@@ -321,9 +347,11 @@ class _Search:
                         cheapest, cheapest_free = cost, free
                     if free <= early_enough:
                         free = early_enough
-                        best = min(best, cost)
+                        if cost < best:  # noqa: PLR1730 -- the same
+                            best = cost
                     found.append(_Way(cost, free, end, lines, way))
             ways.append(_worthwhile(found))
+            leasts.append(ways[end][0].cost)
         return ways[-1][0]
 
     def _turn_lines(self, begin: int, end: int) -> tuple[int, ...]:
@@ -339,8 +367,8 @@ class _Search:
 
         A caption of more than two lines is broken only once it has been chosen: then a fixed cost and no position are returned.
         """
-        widths, blank, costs, fits = self.widths, self.stream.blank, self.stream.cost, self.fits
-        line = self.limits.line
+        widths, blank, costs, fits = self.widths, self.stream.blank, self.line_breaks, self.fits
+        line, third = self.limits.line, self.limits.line / 3
         if self.limits.lines > 2 and fits[fits[begin]] < end:  # noqa: PLR2004
             return _MORE_LINES, ()
         best, place = budget, 0
@@ -349,14 +377,18 @@ class _Search:
             if fits[at] < end:
                 break
             heavy = 2 * widths[at] - widths[begin] - blank[begin] - widths[end] + blank[at]
-            cost = costs[at] * _LINE + (heavy * _BALANCE / line + _TOP_HEAVY if heavy > 0 else -heavy * _BALANCE / line)
+            cost = costs[at] + (heavy * _BALANCE / line + _TOP_HEAVY if heavy > 0 else -heavy * _BALANCE / line)
+            if (at == begin + 1 and widths[at] - widths[begin] < third) or (
+                at == end - 1 and widths[end] - widths[at] < third
+            ):
+                cost += _LONELY
             if cost < best:
                 best, place = cost, at
         return (best, (place,)) if place else (math.inf, ())
 
     def _more_lines(self, begin: int, end: int) -> tuple[int, ...]:
         """Break a caption into as few lines as possible, each as close to the mean length as the breaks allow."""
-        widths, blank, costs, fits = self.widths, self.stream.blank, self.stream.cost, self.fits
+        widths, blank, costs, fits = self.widths, self.stream.blank, self.line_breaks, self.fits
         fewest = 1
         at = fits[begin]
         while at < end:
@@ -369,7 +401,9 @@ class _Search:
             for at, (cost, places) in ways.items():
                 for until in range(at + 1, min(fits[at], end) + 1 if at < end else 0):
                     off = abs(widths[until] - widths[at] - blank[at] - mean) * _BALANCE / self.limits.line
-                    total = cost + off + (costs[until] * _LINE if until < end else 0.0)
+                    if until == at + 1 and widths[until] - widths[at] < self.limits.line / 3:
+                        off += _LONELY
+                    total = cost + off + (costs[until] if until < end else 0.0)
                     if until not in further or total < further[until][0]:
                         further[until] = (total, (*places, until))
             ways = further

@@ -1,4 +1,4 @@
-"""Times of captions: at their words, long enough to be read, and with a gap to the next one.
+"""Times of captions: at their words, long enough to be seen and read, and with a gap to the next one.
 
 TTSG, timing: a caption begins with the sound, may stay half a second after it, has a gap of two frames to the next one, and
 gaps shorter than half a second are reduced to two frames. BBC 5.2: it should not come or stay more than 1.5 s before or
@@ -15,6 +15,8 @@ EARLY: Final = 500
 LATE: Final = 250
 #: It stays this long after its words if there is room.
 _LINGER: Final = 500
+#: It lasts this long at least if there is room.
+_SEEN: Final = 1000
 #: Shorter gaps are reduced to the smallest one allowed.
 _CLOSE: Final = 500
 
@@ -41,14 +43,18 @@ def place(
     for index, (said, said_end) in enumerate(spoken):
         start = max(free, min(said, latest[index]))
         following = spoken[index + 1][0] - gap if index + 1 < count else horizon
-        wish = said_end + _LINGER
-        if following - wish < _CLOSE:
-            wish = following
+        wish = max(stays_until(said_end, following), min(start + _SEEN, following))
         bound = min(latest[index + 1] - gap, start + limits.longest, horizon)
         end = min(max(wish, start + needed[index]), max(following, start + needed[index]), bound)
         placed.append((start, end))
         free = max(free, end + gap)
     return _untangle(placed, horizon)
+
+
+def stays_until(said_end: int, following: int) -> int:
+    """Return when a caption should go whose words end at one time, if the next one begins a gap after another."""
+    wish = said_end + _LINGER
+    return following if following - wish < _CLOSE else wish
 
 
 def _granted(spoken: Sequence[tuple[int, int]], units: Sequence[int], limits: CaptionLimits, horizon: int) -> list[int]:
