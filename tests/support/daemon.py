@@ -10,13 +10,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
 
+from support.forking import ForkedProcess, forked, forks
 from support.waiting import PATIENCE
 from watcher.cli.main import run
 
@@ -27,7 +28,7 @@ Done = subprocess.CompletedProcess[str]
 class Daemon:
     """A `watcher` process whose stderr is JSON lines; every line it wrote is in `events`."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+    def __init__(self, process: "subprocess.Popen[bytes] | ForkedProcess") -> None:
         self.process = process
         self.events: list[dict[str, Any]] = []
         #: Lines that were no JSON: a traceback, a usage error.
@@ -117,23 +118,31 @@ def command(
     *arguments: str | Path, environ: dict[str, str] | None = None, prefix: Sequence[str] = ()
 ) -> Iterator[Daemon]:
     """Run any command that logs; `prefix`: a program that replaces itself with it, such as setpriv."""
-    process = subprocess.Popen(
-        [*prefix, sys.executable, "-m", "watcher", *map(str, arguments), "--set", "log.format=json"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "WATCHER_CONFIG": os.devnull, **(environ or {})},
-        process_group=0,
+    words = [*map(str, arguments), "--set", "log.format=json"]
+    environment = {**os.environ, "WATCHER_CONFIG": os.devnull, **(environ or {})}
+    running = Daemon(
+        forked(words, environment) if forks(environment) and not prefix else _started(words, environment, prefix)
     )
-    running = Daemon(process)
     try:
         yield running
     finally:
-        if process.poll() is None:
+        if running.process.poll() is None:
             # A stopped one would not take the kill's effect in time for its pipes to close.
-            os.killpg(process.pid, signal.SIGCONT)
-            process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(running.process.pid, signal.SIGCONT)
+            running.process.kill()
         running.wait()
+
+
+def _started(words: Sequence[str], environment: dict[str, str], prefix: Sequence[str]) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        [*prefix, sys.executable, "-m", "watcher", *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=environment,
+        process_group=0,
+    )
 
 
 def watcher(
