@@ -970,11 +970,12 @@ print("ok")
 def test_a_path_named_for_once_is_judged_for_what_it_is(base: Path, make: Make) -> None:
     path = put(base / "a.wav")
     os.mkfifo(base / "fifo.wav")
+    (base / "below").mkdir()
     root = make()
 
     oddities = [
         root.oddity(os.fsencode(where))
-        for where in (path, base / "fifo.wav", base / "none", base.parent, "/etc/passwd")
+        for where in (path, base / "fifo.wav", base / "none", base / "below", "/etc/passwd")
     ]
 
     assert oddities == ["", "fifo", "No such file or directory", "directory", "outside its folder"]

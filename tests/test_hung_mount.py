@@ -17,13 +17,11 @@ from support.fuse import detach
 from support.heard import digest_of, hearing, recording, said
 from support.mounts import Mount, mounted, needs_fuse, unanswered
 from support.scripted import Asked, Reply, Server, serving
-from support.waiting import PATIENCE, eventually
+from support.waiting import eventually
 
 from watcher import reach
 from watcher.cli.lint import lint
-from watcher.folders import Folder, Mounts
-from watcher.folders.root import Root
-from watcher.ledger import Ledger
+from watcher.folders import Folder
 
 pytestmark = [needs_fuse, pytest.mark.timeout(120)]
 
@@ -297,33 +295,6 @@ def test_a_mount_that_hangs_below_a_local_folder_stalls_that_folder_alone(tmp_pa
         assert running.stop() == 0
 
 
-def test_a_link_to_a_mount_that_hangs_in_the_place_of_a_folder_with_notes_delays_nothing_else(
-    tmp_path: Path, local: Path
-) -> None:
-    """Whoever may write into a folder makes such a link, and not only to mounts that lie in watched folders."""
-    (local / "sub").mkdir()
-    (local / "sub" / "bad.mp3").write_text("This is no sound." * 100)
-    (tmp_path / "away").mkdir()
-    with (
-        serving(hearing) as server,
-        daemon(local, "--set", f"api.url={server.url}", state=tmp_path / "state") as running,
-        unanswered(tmp_path / "away"),
-    ):
-        running.await_event("job.failed", path=str(local / "sub" / "bad.mp3"))
-        eventually((local / "sub" / "bad.mp3.transcription-failed.txt").exists)
-        (local / "sub").rename(tmp_path / "former")
-        (local / "sub").symlink_to(tmp_path / "away")
-        # Notes are looked at when one is gone.
-        other = local / "other.wav.transcription-failed.txt"
-        other.touch()
-        other.unlink()
-
-        await_transcript(running, recording(local / "meanwhile.wav"))
-        recording(local / "gone.wav").unlink()
-        await_transcript(running, recording(local / "later.wav"))
-        assert running.stop() == 0
-
-
 @pytest.mark.slow
 def test_mounts_that_hang_and_are_taken_away_leave_few_threads_behind(tmp_path: Path, local: Path) -> None:
     """Whoever may mount below a folder can do so again and again, and threads and descriptors would run out."""
@@ -357,29 +328,6 @@ def hangs(thread: threading.Thread) -> bool:
         return Path(f"/proc/self/task/{thread.native_id}/stat").read_text().rpartition(") ")[2][0] == "D"
     except OSError:  # it has not begun, or has ended
         return False
-
-
-def test_a_link_to_a_mount_that_hangs_in_the_place_of_a_folder_stalls_no_scan(
-    tmp_path: Path, local: Path, ledger: Ledger
-) -> None:
-    (tmp_path / "away").mkdir()
-    (local / "sub" / "below").mkdir(parents=True)
-    root = Root(Folder("test", str(local)), ledger, Mounts())
-    for _ in root.full():
-        pass
-    directories = list(root.directories)
-    (local / "sub").rename(tmp_path / "former")
-    (local / "sub").symlink_to(tmp_path / "away")
-    scan = threading.Thread(target=lambda: list(root.changed(reversed(directories))))
-
-    with unanswered(tmp_path / "away"):
-        scan.start()
-        scan.join(PATIENCE)
-        stalled = scan.is_alive()
-
-    scan.join()
-    assert not stalled
-    assert list(root.directories) == directories[:1]
 
 
 @pytest.mark.parametrize("reported", [False, pytest.param(True, marks=pytest.mark.slow)])

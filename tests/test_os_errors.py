@@ -37,7 +37,7 @@ OS = {
 }
 OS_PATH = {"getmtime", "getsize", "realpath", "samefile"}
 ENTRY = {"is_dir", "is_file", "stat"}
-TREE = {"directory", "directory_in", "levels", "made_directory", "open_file", "open_below"}
+TREE = {"directory", "directory_in", "levels", "made_directory", "open_file", "open_below", "status"}
 
 A_JOB = "its callers: `reporting`, which makes a JobError of it"
 LOOKS = "its callers: a look at a file, and a scan of a directory"
@@ -76,6 +76,7 @@ CAUGHT = {
     ("tree.py", "levels"): TREE_ITSELF,
     ("tree.py", "made_directory"): TREE_ITSELF,
     ("tree.py", "open_below"): TREE_ITSELF,
+    ("tree.py", "status"): TREE_ITSELF,
     ("tree.py", "_descend"): TREE_ITSELF,
     ("tree.py", "_make"): TREE_ITSELF,
     ("container/parts.py", "_marks"): LOOKS,
@@ -109,13 +110,17 @@ def _raises(node: ast.Attribute) -> str:
     return f"{owner}.{node.attr}" if node.attr in known else ""
 
 
+#: Contexts that catch OSError.
+_CATCHING = ("suppress(OSError", "disk.reporting(", "disk.open_folder(", "reporting(")
+
+
 def _catches(node: ast.AST) -> bool:
     if isinstance(node, ast.Try):
         kinds = ["" if handler.type is None else ast.unparse(handler.type) for handler in node.handlers]
         return any(not kind or "OSError" in kind or "Exception" in kind for kind in kinds)
     if isinstance(node, ast.With):
         contexts = [ast.unparse(item.context_expr) for item in node.items]
-        return any(context.startswith(("suppress(OSError", "disk.reporting(", "reporting(")) for context in contexts)
+        return any(context.startswith(_CATCHING) for context in contexts)
     return False
 
 
@@ -153,7 +158,7 @@ def test_a_call_that_nothing_catches_is_seen(source: str) -> None:
     [
         "def f(path):\n    try:\n        os.stat(path)\n    except (OSError, ValueError):\n        pass",
         "def f(path):\n    with suppress(OSError):\n        os.stat(path)",
-        "def f(path):\n    with disk.reporting(path), tree.directory(path, path):\n        os.stat(path)",
+        "def f(path):\n    with disk.reporting(path, path), tree.directory(path, path):\n        os.stat(path)",
         "def f(path): os.path.lexists(path)",
     ],
 )

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pytest
 from support.command_scene import Commands
 from support.daemon import daemon
 from support.heard import recording, said
@@ -53,11 +54,15 @@ def test_outputs_follow_and_one_that_a_person_edited_stays_and_is_said(watcher: 
     assert len(watcher.server.asked) == 1
 
 
-def test_outputs_that_came_along_with_their_folder_are_still_ours(watcher: Commands) -> None:
+@pytest.mark.parametrize("link", ["", "tuesday", "elsewhere"])
+def test_outputs_that_came_along_with_their_folder_are_still_ours(watcher: Commands, link: str) -> None:
+    """No link is followed, so one that has the folder's former name changes nothing, wherever it leads."""
     (watcher.folder / "monday").mkdir()
     path = recording(watcher.folder / "monday" / "a.wav")
     watcher("once", watcher.folder)
     path.parent.rename(watcher.folder / "tuesday")
+    if link:
+        path.parent.symlink_to(link)
     moved = watcher.folder / "tuesday" / "a.wav"
 
     _, document = watcher("once", watcher.folder)

@@ -249,7 +249,7 @@ def test_the_limit_of_names_is_the_file_systems_or_the_usual_one(
     ],
 )
 def test_an_error_says_what_to_do(number: int, kind: type[JobError], reason: str, hint: str) -> None:
-    with pytest.raises(kind) as caught, disk.reporting(b"/srv/in\n\xff"):
+    with pytest.raises(kind) as caught, disk.reporting(b"/srv", b"/srv/in\n\xff"):
         raise OSError(number, os.strerror(number))
 
     assert caught.value.reason == reason

@@ -116,13 +116,13 @@ class Overrides:
     def is_current(self, problem: InvalidOverride) -> bool:
         """Return whether the file is unchanged since it could not be used: neither fixed nor removed."""
         with self._lock:
-            identities = [file.identity for file in self._known(problem.path) if file.problem == problem.message]
-        return _identity_at(problem.path) in identities
+            known = {root: file.identity for root, file in self._known(problem.path) if file.problem == problem.message}
+        return any(_identity_at(root, problem.path) == identity for root, identity in known.items())
 
     def problem(self, path: bytes) -> InvalidOverride | None:
         """Return why a file could not be used when it was last needed; None if it could, or did not exist."""
         with self._lock:
-            problem = next((file.problem for file in self._known(path) if file.problem), "")
+            problem = next((file.problem for _, file in self._known(path) if file.problem), "")
         return InvalidOverride(path, problem) if problem else None
 
     def last_good_files(self) -> dict[bytes, dict[bytes, Sections]]:
@@ -135,9 +135,9 @@ class Overrides:
                 found[root] = dict(islice(reversed(all_of_them.items()), _REMEMBERED))
         return found
 
-    def _known(self, path: bytes) -> "list[_OverrideFile]":
-        """Return the last state of a file, for each root above it; call it with the lock held."""
-        return [file for files in self._files.values() if (file := files.get(path)) is not None]
+    def _known(self, path: bytes) -> "list[tuple[bytes, _OverrideFile]]":
+        """Return each root above a file, with the file's last state there; call it with the lock held."""
+        return [(root, file) for root, files in self._files.items() if (file := files.get(path)) is not None]
 
     def _look(self, root: bytes, path: bytes, descriptor: int, *, surplus: bool) -> "_OverrideFile | None":
         """Return the file in an open directory, read again if it changed; None if there is none. `surplus`: it does not count."""
@@ -354,9 +354,9 @@ def _document(text: str) -> dict[str, object]:
         raise _UnusableError(f"it is not TOML: {_brief(exc)}") from exc
 
 
-def _identity_at(path: bytes) -> "_Identity | None":
+def _identity_at(root: bytes, path: bytes) -> "_Identity | None":
     try:
-        return _identity(os.lstat(path))
+        return _identity(tree.status(root, path))
     except OSError:
         return None
 

@@ -101,11 +101,21 @@ def open_below(descriptor: int, name: bytes) -> int:
     return os.open(name, FILE, dir_fd=descriptor)
 
 
+def status(root: bytes, path: bytes) -> os.stat_result:
+    """Return the stat of what is at a path below a root. Raises OSError (ELOOP or ENOTDIR behind a link) and ValueError.
+
+    Unlike `os.lstat`, it looks at the name in its open folder: a path may be longer than PATH_MAX, or lead through a link to
+    a mount that hangs.
+    """
+    parent, name = os.path.split(path)
+    with directory(root, parent) as folder:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+
+
 def stands(root: bytes, path: bytes) -> bool | None:
     """Return whether a path below a root exists; None if that cannot be known, because its folder cannot be opened.
 
-    It checks the name in its open folder: a path may be longer than PATH_MAX, or lead through a link to
-    a mount that hangs.
+    It looks at the name in its open folder, as `status` does.
     """
     parent, name = os.path.split(path)
     try:

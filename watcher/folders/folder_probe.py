@@ -159,8 +159,9 @@ class _EventProbe:
             watch.close()
 
     def _touch(self, path: Path) -> None:
+        root = os.fsencode(self._path)
         try:
-            with reporting(os.fsencode(self._path)):
+            with reporting(root, root):
                 descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except JobError as error:
             self.refusal = error
@@ -252,13 +253,14 @@ def _looked_through(folder: Folder, path: bytes) -> _Seen:
         count += 1
         directory = link.path
         try:
-            with os.scandir(directory) as entries:
+            with tree.directory(path, directory) as opened, os.scandir(opened) as entries:
                 for entry in entries:
-                    relative = os.fsdecode(entry.path[len(prefix) :])
+                    found = os.path.join(directory, os.fsencode(entry.name))  # noqa: PTH118 - bytes
+                    relative = os.fsdecode(found[len(prefix) :])
                     if not entry.is_dir(follow_symlinks=False):
-                        _look_at(entry, relative, names, seen)
+                        _look_at(opened, entry, found, names, seen, relative=relative)
                     elif folder.recursive and names.enters(relative):
-                        pending.push(link, entry.name)
+                        pending.push(link, os.fsencode(entry.name))
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
@@ -266,16 +268,17 @@ def _looked_through(folder: Folder, path: bytes) -> _Seen:
     return seen
 
 
-def _look_at(entry: os.DirEntry[bytes], relative: str, names: Names, seen: _Seen) -> None:
-    path = entry.path
-    if entry.name == NAME:
+def _look_at(directory: int, entry: os.DirEntry[str], path: bytes, names: Names, seen: _Seen, *, relative: str) -> None:
+    if os.fsencode(entry.name) == NAME:
         seen.settings.add(path)
     elif entry.is_symlink():
         if is_audio(relative) and names.file(relative) is NameRuling.TAKE:
             _count(seen.unwatched, "symlink", path)
     elif names.passes_over(relative):
         _count(seen.unwatched, "suffix", path)
-    elif names.file(relative) is NameRuling.TAKE and not os.access(path, os.R_OK, effective_ids=True):
+    elif names.file(relative) is NameRuling.TAKE and not os.access(
+        entry.name, os.R_OK, dir_fd=directory, effective_ids=True
+    ):
         _count(seen.obstacles, (os.strerror(errno.EACCES), UNREADABLE_HINT), path)
 
 

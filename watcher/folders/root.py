@@ -36,6 +36,8 @@ _STRAY: Final = 10_000
 _ENTRIES: Final = 500
 #: The path is gone, or leads through a symbolic link, which is not followed.
 _NOT_THERE: Final = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ELOOP))
+#: The oddity of a path that belongs to no folder, or to another one.
+_OUTSIDE: Final = "outside its folder"
 
 
 class Root:
@@ -197,12 +199,14 @@ class Root:
     def oddity(self, path: bytes) -> str:
         """Return why a path cannot be a recording of this root (the kind of thing that it is), or ""."""
         try:
-            mode = os.lstat(path).st_mode
+            mode = tree.status(self.path, path).st_mode
         except OSError as error:
             return error.strerror or str(error)
+        except ValueError:
+            return _OUTSIDE
         if not stat.S_ISREG(mode):
             return kind_of(mode)
-        return "" if self.location.owns(path) else "outside its folder"
+        return "" if self.location.owns(path) else _OUTSIDE
 
     def unlearn(self, path: bytes) -> None:
         """Forget a path, so that the next scan that finds it counts it as new."""

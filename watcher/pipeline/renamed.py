@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from watcher import media, reach, sidecar
+from watcher import media, reach, sidecar, tree
 from watcher.job import Job, Outcome, ResultWarning
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.values import OwnedOutput, SourceRecord
@@ -85,8 +85,9 @@ def _is_gone(record: SourceRecord, status: os.stat_result) -> bool:
         if os.stat(record.root).st_dev != status.st_dev:  # noqa: PTH116 - bytes
             return False
         try:
-            return os.lstat(record.path).st_ino != status.st_ino
+            return tree.status(record.root, record.path).st_ino != status.st_ino
         except (FileNotFoundError, NotADirectoryError):
+            # The second one, too, if a link is in the place of its folder.
             return True
 
     try:

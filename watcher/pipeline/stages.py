@@ -12,7 +12,7 @@ from typing import Final
 
 import structlog
 
-from watcher import guard, media, sidecar, tree
+from watcher import guard, media, sidecar
 from watcher.client import fitted
 from watcher.cues import Layout, layout
 from watcher.cues.punctuation import punctuated
@@ -175,7 +175,7 @@ def _permissions(job: Job) -> os.stat_result:
     If it is gone, or something else has its name, return the stat of its folder.
     """
     parent, name = os.path.split(job.path)
-    with sidecar.reporting(parent), tree.directory(job.root, parent) as folder:
+    with sidecar.open_folder(job.root, parent) as folder:
         with suppress(OSError):
             source = os.stat(name, dir_fd=folder, follow_symlinks=False)
             if stat.S_ISREG(source.st_mode):

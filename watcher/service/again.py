@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from itertools import chain
@@ -35,7 +35,7 @@ def ask_again(ledger: Ledger, records: Iterable[SourceRecord], wish: AgainReques
     paths = []
     for record in records:
         place = place_of(record)
-        status = reach.ask(record.root, partial(os.lstat, place))
+        status = reach.ask(record.root, partial(tree.status, record.root, place))
         if place != record.path or not record.fingerprint.matches(status):
             # Its size and time in the queue must be right, since otherwise a worker would take it for another file, and drop it.
             stamp = Fingerprint(status.st_size, status.st_mtime_ns)
@@ -107,7 +107,7 @@ def announce_trials_at(ledger: Ledger, made: Plan, places: SearchPlaces) -> list
     """
     if made.endpoint.model == TRIAL_MODEL:
         return []
-    files = {os.fsencode(path) for _, path in places.files}
+    files = {os.fsencode(path): os.fsencode(folder.path) for folder, path in places.files}
     around = {os.path.dirname(path) for path in files}  # noqa: PTH120 - bytes
     found = [trial for folder in places.below for trial in ledger.history.trials(folder)]
     found += [trial for folder in around for trial in ledger.history.trials(folder) if trial[0] in files]
@@ -120,12 +120,12 @@ def announce_trials_at(ledger: Ledger, made: Plan, places: SearchPlaces) -> list
 
 
 def _renamed_trials(
-    ledger: Ledger, roots: Collection[bytes], *, folders: Iterable[bytes], files: Iterable[bytes]
+    ledger: Ledger, roots: Collection[bytes], *, folders: Iterable[bytes], files: Mapping[bytes, bytes]
 ) -> list[tuple[bytes, float]]:
     """Find recordings, below folders or among files, that only the trial engine has transcribed and that were renamed since.
 
-    Return their paths and seconds of audio. `roots`: the watched folders. Folders in which a recording is gone are listed,
-    and recordings are recognised by inode, size and time.
+    Return their paths and seconds of audio. `roots`: the watched folders; `files`: each with the watched folder above it.
+    Folders in which a recording is gone are listed, and recordings are recognised by inode, size and time.
     """
     gone: dict[int, tuple[Fingerprint, float]] = {}
     trials = [trial for root in roots for trial in ledger.history.trials(root)]
@@ -135,19 +135,19 @@ def _renamed_trials(
         if record is not None and record.fingerprint.inode:
             gone[record.fingerprint.inode] = (record.fingerprint, seconds)
     found = []
-    for path in chain(files, *map(_files_below, folders)) if gone else ():
+    for path, root in chain(files.items(), *map(_files_below, folders)) if gone else ():
         with suppress(OSError):
-            status = os.lstat(path)
+            status = tree.status(root, path)
             stamp, seconds = gone.get(status.st_ino, (None, 0.0))
             if stamp is not None and stamp.matches(status):
                 found.append((path, seconds))
     return found
 
 
-def _files_below(folder: bytes) -> Iterator[bytes]:
-    """Yield the files below a folder; do not follow links, and skip directories that cannot be listed."""
+def _files_below(folder: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the files below a folder, each with the folder; do not follow links, and skip directories that cannot be listed."""
     for parent, _, names in tree.walk(folder):
-        yield from (os.path.join(parent, name) for name in names)  # noqa: PTH118 - bytes
+        yield from ((os.path.join(parent, name), folder) for name in names)  # noqa: PTH118 - bytes
 
 
 def _way_to_stop() -> str:

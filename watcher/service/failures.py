@@ -68,10 +68,8 @@ def stands(root: bytes, path: bytes) -> bool | None:
 
     May hang where something is mounted below the root.
     """
-    parent, name = os.path.split(path)
     try:
-        with tree.directory(root, parent) as folder:
-            os.stat(name, dir_fd=folder, follow_symlinks=False)
+        tree.status(root, path)
     except OSError as error:
         return False if error.errno in _GONE else None
     except ValueError:  # not below the root, or no plain path

@@ -1,7 +1,6 @@
 """Run jobs, and find workers that are blocked by a mount that hangs."""
 
 import contextvars
-import os
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -10,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-from watcher import pipeline, reach
+from watcher import pipeline, reach, tree
 from watcher.client import Client
 from watcher.errors import OutputError
 from watcher.folders import MountKind, Mounts
@@ -118,7 +117,7 @@ class JobRunner:
         late = self._monotonic() - _LATE
         for job, since in list(self._at_work.values()):
             if since < late:
-                reach.poke(job.root, partial(os.path.lexists, job.path))
+                reach.poke(job.root, partial(tree.stands, job.root, job.path))
 
     def _submit(self, call: Callable[[], _Result]) -> "Future[_Result]":
         # The pool's threads are older than the job: pass its name and path along, for the log.
@@ -133,6 +132,6 @@ def lost(job: Job) -> OutputError:
 def _require_answer(job: Job) -> None:
     """Raise OutputError if the source's mount hangs, since the worker would hang, too."""
     try:
-        reach.ask(job.root, partial(os.path.lexists, job.path))
+        reach.ask(job.root, partial(tree.stands, job.root, job.path))
     except reach.SilentError as exc:
         raise lost(job) from exc

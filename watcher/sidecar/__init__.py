@@ -4,7 +4,7 @@
 writes what went wrong for people, `moves` moves finished recordings away together with their outputs.
 """
 
-from watcher.sidecar.disk import reporting
+from watcher.sidecar.disk import open_folder, reporting
 from watcher.sidecar.follow import remove_former, take_over, unchanged
 from watcher.sidecar.moves import Moved, forget_move, move_done, resume_move, target_directory
 from watcher.sidecar.names import check_template, needs_language
@@ -42,6 +42,7 @@ __all__ = [
     "move_done",
     "needs_language",
     "note_temporaries",
+    "open_folder",
     "place",
     "remove_former",
     "remove_note",

@@ -21,6 +21,8 @@ _WRITE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOE
 _CHUNK: Final = 1 << 20
 #: Bytes of the largest output there can be: the .json of a day of fast speech, with a time for every word, has 50 MB.
 LARGEST: Final = 256 << 20
+#: Reason of the error for a folder behind a symbolic link.
+LINKED: Final = "linked"
 # linux/fs.h
 _RENAME_NOREPLACE: Final = 1
 # errno values of file systems that lack a call: EINVAL for a flag of renameat2 (NFS, most of FUSE), EPERM for links
@@ -35,15 +37,22 @@ _GROUP_FOLDER: Final = stat.S_ISGID | stat.S_IWGRP
 
 
 @contextmanager
-def reporting(folder: bytes, *, home: bytes = b"") -> Iterator[None]:
-    """Convert an OSError in the block, about writing into `folder`, to OutputError with a remedy, or to GoneError.
+def open_folder(root: bytes, path: bytes) -> Iterator[int]:
+    """Yield a descriptor of a folder, which is `root` or lies below it, to write into it; errors are those of `reporting`."""
+    with reporting(root, path), tree.directory(root, path) as folder:
+        yield folder
+
+
+@contextmanager
+def reporting(root: bytes, folder: bytes, *, home: bytes = b"") -> Iterator[None]:
+    """Convert an OSError in the block, about writing into `folder` below `root`, to OutputError with a remedy, or to GoneError.
 
     `home`: the recording's folder, if it is another one.
     """
     try:
         yield
     except OSError as exc:
-        raise _translate(exc, folder, home or folder) from exc
+        raise _translate(exc, root, folder, home or folder) from exc
 
 
 def write_new(folder: int, name: bytes, body: bytes, like: os.stat_result) -> None:
@@ -258,12 +267,12 @@ def _load_renameat2() -> "ctypes._NamedFuncPointer | None":
 _renameat2 = _load_renameat2()
 
 
-def _translate(exc: OSError, folder: bytes, home: bytes) -> JobError:
+def _translate(exc: OSError, root: bytes, folder: bytes, home: bytes) -> JobError:
     where = printable(folder)
     if exc.errno == errno.ENOENT:
         # The folder went, and the recording with it: that is no failure. But where it is still there, another try at once
         # would meet the same again.
-        if not os.path.lexists(home):
+        if _is_gone(root, home):
             return GoneError(f"the folder {printable(home)} is not there any more")
         return OutputError(
             f"what was written into {where} disappeared before it could be renamed",
@@ -278,6 +287,16 @@ def _translate(exc: OSError, folder: bytes, home: bytes) -> JobError:
         f"{where} does not take the outputs: {exc.strerror or exc}",
         hint="check the disk or the mount (dmesg tells more); it goes on by itself",
     )
+
+
+def _is_gone(root: bytes, folder: bytes) -> bool:
+    try:
+        with tree.directory(root, folder):
+            return False
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
 
 
 # errno: reason, message, hint.
@@ -318,7 +337,7 @@ _REMEDIES: Final[dict[int, tuple[str, str, str]]] = {
     **dict.fromkeys(
         (errno.ELOOP, errno.ENOTDIR),
         (
-            "linked",
+            LINKED,
             "{} is reached through a symbolic link inside the watched folder, which is not followed",
             "put a real folder in its place, or watch the link's target as a folder of its own",
         ),

@@ -4,8 +4,7 @@ import os
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 
-from watcher import tree
-from watcher.errors import GoneError
+from watcher.errors import GoneError, OutputError
 from watcher.job import Job, Output
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.values import OwnedOutput
@@ -21,7 +20,7 @@ def take_over(job: Job, rows: Iterable[OwnedOutput], ledger: Ledger) -> tuple[Ou
     """
     parent = os.path.dirname(job.path)  # noqa: PTH120 - bytes
     taken: list[Output] = []
-    with disk.reporting(parent), tree.directory(job.root, parent) as folder:
+    with disk.open_folder(job.root, parent) as folder:
         for row in rows:
             name = os.path.basename(row.path)  # noqa: PTH119 - bytes
             path = os.path.join(parent, name)  # noqa: PTH118 - bytes
@@ -52,7 +51,7 @@ def remove_former(
         if row.path in keep or row.kind == NOTE:
             continue
         digest = _digest(root, row.path)
-        if digest in {row.digest, row.former}:
+        if digest and digest in {row.digest, row.former}:
             _remove(root, row.path)
         elif digest:
             edited.append(row.path)
@@ -62,15 +61,21 @@ def remove_former(
 
 
 def _digest(root: bytes, path: bytes) -> str:
-    """Return the digest of a file; "" if it or its folder does not exist."""
+    """Return the digest of a file; "" if it does not exist, nor its folder, or a link is in the place of that."""
     parent, name = os.path.split(path)
-    with suppress(GoneError), disk.reporting(parent), tree.directory(root, parent) as folder:
-        return disk.digest(folder, name)
-    return ""
+    try:
+        with disk.open_folder(root, parent) as folder:
+            return disk.digest(folder, name)
+    except GoneError:
+        return ""
+    except OutputError as error:
+        if error.reason != disk.LINKED:
+            raise
+        return ""
 
 
 def _remove(root: bytes, path: bytes) -> None:
     parent, name = os.path.split(path)
-    with suppress(GoneError), disk.reporting(parent), tree.directory(root, parent) as folder:
+    with suppress(GoneError), disk.open_folder(root, parent) as folder:
         disk.remove(folder, name)
         disk.sync(folder)

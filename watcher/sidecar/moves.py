@@ -149,7 +149,7 @@ def _file(output: Output) -> _MovedFile:
 def _moving(job: Job, goal: bytes, ledger: Ledger) -> Iterator["_OpenMove"]:
     parent = os.path.dirname(job.path)  # noqa: PTH120 - bytes
     with (
-        disk.reporting(goal, home=parent),
+        disk.reporting(job.root, goal, home=parent),
         tree.directory(job.root, parent) as here,
         tree.made_directory(job.root, goal) as there,
     ):

@@ -10,7 +10,6 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from watcher import tree
 from watcher.errors import GoneError
 from watcher.job import FAILED_NOTE, PAUSE_NOTE, WARNING_NOTE, Job, Output, ResultWarning
 from watcher.ledger.ledger import Ledger
@@ -59,7 +58,7 @@ def write_warning_note(
 def _put_beside(job: Job, mark: bytes, text: str, ledger: Ledger, *, when: float) -> Output | None:
     """Write a note beside a recording; `when` becomes its time of modification, which shows whether it was changed."""
     parent, name = os.path.split(job.path)
-    with disk.reporting(parent), tree.directory(job.root, parent) as folder:
+    with disk.open_folder(job.root, parent) as folder:
         source = disk.look(folder, name)
         if source is None:
             return None
@@ -119,7 +118,7 @@ def write_settings_note(root: bytes, path: bytes, *, message: str, hint: str, le
     """
     parent, name = os.path.split(path)
     body = _broken(printable(name), message, hint).encode()
-    with disk.reporting(parent), tree.directory(root, parent) as folder:
+    with disk.open_folder(root, parent) as folder:
         beside = disk.look(folder, name)
         if beside is None:
             return None
@@ -142,7 +141,7 @@ def remove_settings_note(root: bytes, path: bytes, ledger: Ledger) -> bool:
     Return False if neither the settings file nor the note exists: the disk may be another one, so the note stays in the ledger.
     """
     parent, name = os.path.split(path)
-    with disk.reporting(parent), tree.directory(root, parent) as folder:
+    with disk.open_folder(root, parent) as folder:
         notes = [os.path.basename(row.path) for row in ledger.outputs.owned(path)]  # noqa: PTH119 - bytes
         if notes and all(disk.look(folder, other) is None for other in (name, *notes)):
             return False
@@ -154,7 +153,7 @@ def remove_note(root: bytes, source: bytes, ledger: Ledger) -> None:
     """Remove the notes of a source, unless a person changed them. Raises OutputError, GoneError."""
     _remove_notes(root, source, ledger, keep=b"")
     parent, name = os.path.split(source)
-    with suppress(GoneError), disk.reporting(parent), tree.directory(root, parent) as folder:
+    with suppress(GoneError), disk.open_folder(root, parent) as folder:
         # Notes of another state, or of a ledger that was lost.
         for mark in (_FAILED, _WARNING):
             note = next(iter(names.numbered(name + mark, b".txt", limit=disk.name_limit(folder))))
@@ -169,7 +168,7 @@ def _remove_notes(root: bytes, source: bytes, ledger: Ledger, *, keep: bytes) ->
         if row.kind != NOTE or row.path == keep:
             continue
         parent, name = os.path.split(row.path)
-        with disk.reporting(parent), tree.directory(root, parent) as folder:
+        with disk.open_folder(root, parent) as folder:
             if _is_ours(disk.digest(folder, name), (row.digest, row.former)):
                 disk.remove(folder, name)
                 disk.sync(folder)
@@ -184,7 +183,7 @@ def write_pause_note(root: bytes, *, message: str, hint: str, since: float, ledg
     """
     body = _pause(message, hint, since).encode()
     digest = hashlib.sha256(body).hexdigest()
-    with disk.reporting(root), tree.directory(root, root) as folder:
+    with disk.open_folder(root, root) as folder:
         standing = disk.digest(folder, _PAUSED)
         ours = _remembered(ledger, root)
         if disk.look(folder, _PAUSED) is not None:
@@ -212,7 +211,7 @@ def remove_pause_note(root: bytes, *, ledger: Ledger) -> bool:
     ours = _remembered(ledger, root)
     if not ours:
         return True
-    with disk.reporting(root), tree.directory(root, root) as folder:
+    with disk.open_folder(root, root) as folder:
         if _is_ours(disk.digest(folder, _PAUSED), ours):
             disk.remove(folder, _PAUSED)
             disk.sync(folder)

@@ -41,7 +41,7 @@ def adopted(root: bytes, source: bytes, kinds: Iterable[str], template: str, led
     if names.needs_language(template) or any(row.kind != NOTE for row in ledger.outputs.owned(source)):
         return False
     parent, name = os.path.split(source)
-    with disk.reporting(parent), tree.directory(root, parent) as folder:
+    with disk.open_folder(root, parent) as folder:
         limit = disk.name_limit(folder)
         for kind in kinds:
             wanted = next(names.output_names(name, _suffix(kind), template=template, language="", limit=limit))
@@ -56,7 +56,7 @@ def adopted(root: bytes, source: bytes, kinds: Iterable[str], template: str, led
 def missing(root: bytes, source: bytes, outputs: Iterable[Output]) -> tuple[Output, ...]:
     """Return those of a source's outputs that are missing, if its folder exists. Raises OutputError, GoneError."""
     parent = os.path.dirname(source)  # noqa: PTH120 - bytes
-    with disk.reporting(parent), tree.directory(root, parent) as folder:
+    with disk.open_folder(root, parent) as folder:
         beside = [output for output in outputs if os.path.dirname(output.path) == parent]  # noqa: PTH120 - bytes
         return tuple(output for output in beside if disk.look(folder, os.path.basename(output.path)) is None)  # noqa: PTH119 - bytes
 
@@ -64,7 +64,7 @@ def missing(root: bytes, source: bytes, outputs: Iterable[Output]) -> tuple[Outp
 def require_writable(root: bytes, source: bytes) -> None:
     """Raise the error of `place` if nothing can be written beside a source: OutputError, GoneError."""
     parent = os.path.dirname(source)  # noqa: PTH120 - bytes
-    with disk.reporting(parent), tree.directory(root, parent) as folder:
+    with disk.open_folder(root, parent) as folder:
         disk.require_writable(folder)
 
 
@@ -86,7 +86,7 @@ def place(
     and each output is either the old or the new one.
     """
     parent, name = os.path.split(job.path)
-    with disk.reporting(parent), tree.directory(job.root, parent) as folder:
+    with disk.open_folder(job.root, parent) as folder:
         limit = disk.name_limit(folder)
         drafts = [
             OutputDraft(
@@ -118,7 +118,7 @@ def displaced(job: Job, kinds: Iterable[str], *, template: str, language: str, l
     Raises OutputError, and GoneError if the folder is gone.
     """
     parent, name = os.path.split(job.path)
-    with disk.reporting(parent), tree.directory(job.root, parent) as folder:
+    with disk.open_folder(job.root, parent) as folder:
         limit = disk.name_limit(folder)
         placing = Placing(job.path, parent, folder, ledger, lambda _output: False)
         found = []
