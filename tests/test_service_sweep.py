@@ -277,6 +277,28 @@ class TestFailures:
 
         assert scene.ledger.history.counts()[State.FAILED] == 0
 
+    def test_many_failures_ask_for_the_mounts_once(self, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+        paths = [scene.record(f"{number}.wav") for number in range(30)]
+        for path in paths:
+            scene.fail(path)
+        scene.sweep()
+        for path in paths:
+            path.unlink()
+        away, asked = MountedPlaces.away, list[bool]()
+
+        def counted(places: MountedPlaces, *, now: float) -> tuple[bytes, ...]:
+            asked.append(True)
+            # And one of the recordings comes back.
+            paths[0].touch()
+            return away(places, now=now)
+
+        monkeypatch.setattr(MountedPlaces, "away", counted)
+
+        scene.history.step()
+
+        assert len(asked) == 1
+        assert [path for path in paths if scene.knows(path)] == paths[:1]
+
 
 class TestAway:
     @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def _forget_gone(ledger: Ledger, loaded: Config, names: Sequence[bytes]) -> list
         directory = os.path.dirname(path)  # noqa: PTH120 - bytes
         return any(is_below(path, root) and not _stands(root, directory) for root in roots)
 
-    return forget_gone(ledger, is_away=is_kept)
+    return forget_gone(ledger, away=lambda paths: list(filter(is_kept, paths)))
 
 
 def _stands(root: bytes, path: bytes) -> bool:

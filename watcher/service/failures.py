@@ -17,21 +17,27 @@ _log = structlog.get_logger()
 _MOST: Final = 1000
 
 
-def forget_gone(ledger: Ledger, *, is_away: Callable[[bytes], bool]) -> list[bytes]:
+def forget_gone(ledger: Ledger, *, away: Callable[[Collection[bytes]], Collection[bytes]]) -> list[bytes]:
     """Forget failed sources whose file is gone; return their paths.
 
-    `is_away`: returns whether the disk of a path may be unmounted, so that the path may come back. Sources of other hosts,
-    and those on a mount that hangs, stay known. Raises StateError.
+    `away`: returns those of some paths that may come back, because their disk may be unmounted; it is called once. Sources of
+    other hosts, and those on a mount that hangs, stay known. Raises StateError.
     """
-    forgotten = []
-    for record in ledger.history.records(State.FAILED, limit=_MOST):
-        path = record.path
-        there = standing([path], {record.root})[path] if path.startswith(b"/") else None
-        if there is False and not is_away(path):
-            ledger.queue.forget(path)
-            forgotten.append(path)
-            _log.info("service.tidied", path=os.fsdecode(path), reason="recording_deleted")
-    return forgotten
+    failed = {record.path: record.root for record in ledger.history.records(State.FAILED, limit=_MOST)}
+    roots = frozenset(failed.values())
+    gone = _gone((path for path in failed if path.startswith(b"/")), roots)
+    if gone:
+        kept = frozenset(away(gone))
+        # Look once more: a disk may have been mounted meanwhile.
+        gone = _gone((path for path in gone if path not in kept), roots)
+    for path in gone:
+        ledger.queue.forget(path)
+        _log.info("service.tidied", path=os.fsdecode(path), reason="recording_deleted")
+    return gone
+
+
+def _gone(paths: Iterable[bytes], roots: Collection[bytes]) -> list[bytes]:
+    return [path for path, there in standing(paths, roots).items() if there is False]
 
 
 def standing(paths: Iterable[bytes], roots: Collection[bytes]) -> dict[bytes, bool | None]:

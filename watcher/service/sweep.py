@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -268,10 +268,11 @@ class DailySweep:
         now, roots = self._date(), list(self._roots())
         self._places.note(roots, now=now)
 
-        def is_away(path: bytes) -> bool:
-            return _is_below(path, roots) and _is_below(path, self._places.away(now=now))
+        def away(paths: Collection[bytes]) -> list[bytes]:
+            places = self._places.away(now=now)
+            return [path for path in paths if _is_below(path, roots) and _is_below(path, places)]
 
-        for path in forget_gone(self._ledger, is_away=is_away):
+        for path in forget_gone(self._ledger, away=away):
             # So that it counts as new if it ever comes back unchanged.
             self._inspect(path)
 
