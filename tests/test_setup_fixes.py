@@ -73,14 +73,21 @@ def test_a_group_that_can_do_more_than_others_keeps_its_folder() -> None:
 
 def test_the_unit_is_read_for_the_folders_that_it_names() -> None:
     unit = {
-        "ReadWritePaths": ['"-/srv/a b" -/srv/100%%', "/srv/plain/"],
-        "BindPaths": ['"-/home/anna/Recordings"', "/home/berta/in:/srv/berta:rbind"],
+        "ReadWritePaths": ['"-/srv/a b" -/srv/100%%', "/srv/plain/", '"-/srv/9:30"'],
+        "BindPaths": ['"-/home/anna/Take 1:2"', "/home/berta/in:/srv/berta:rbind"],
     }
-    named = ["/srv/a b", "/srv/a b/below", "/srv/100%", "/srv/plain", "/home/anna/Recordings", "/home/berta/in"]
+    named = [
+        "/srv/a b",
+        "/srv/a b/below",
+        "/srv/100%",
+        "/srv/plain",
+        "/srv/9:30",
+        "/home/anna/Take 1:2",
+        "/home/berta/in",
+    ]
 
     assert [path for path in named if not _is_named(path, unit)] == []
-    assert not _is_named("/srv/other", unit)
-    assert not _is_named("/srv", unit)
+    assert [path for path in ("/srv/other", "/srv", "/srv/berta", "/home/anna/Take 1") if _is_named(path, unit)] == []
     found = list(fixes([str(Path.cwd())], {"User": ["daemon"]}))
     assert str(SYSTEM.drop_in) in found[-1].action
 

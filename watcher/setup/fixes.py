@@ -159,17 +159,23 @@ def _name_in_unit(folders: Sequence[str]) -> None:
 
 def _is_named(folder: str, unit: Mapping[str, Sequence[str]]) -> bool:
     """Return whether the unit lets the service write into a folder."""
-    values = [*unit.get("ReadWritePaths", ()), *unit.get("BindPaths", ())]
     path = os.fsencode(folder)
-    places = [os.fsencode(place) for value in values for place in _places(value)]
+    keys = ("ReadWritePaths", "BindPaths")
+    places = [os.fsencode(place) for key in keys for value in unit.get(key, ()) for place in _places(value)]
     return any(path == place or is_below(path, place) for place in places)
 
 
 def _places(value: str) -> Iterator[str]:
-    """Yield the paths in a unit's list: behind a dash or plus, and before a colon, with percent signs as they are."""
-    try:
-        words = shlex.split(value)
-    except ValueError:
-        return
-    for word in words:
-        yield word.lstrip("-+").partition(":")[0].replace("%%", "%").rstrip("/")
+    """Yield the paths in a unit's list: behind a dash or plus, with percent signs as they are.
+
+    A colon that is not quoted ends a path; what is behind it, a destination or an option, is left out.
+    """
+    lexer = shlex.shlex(value, posix=True, punctuation_chars=":")
+    lexer.whitespace_split, lexer.commenters = True, ""
+    behind_colon = False
+    with suppress(ValueError):
+        for word in lexer:
+            is_colon = not word.strip(":")
+            if not (is_colon or behind_colon):
+                yield word.lstrip("-+").replace("%%", "%").rstrip("/")
+            behind_colon = is_colon
