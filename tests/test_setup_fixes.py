@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.command_scene import Commands, configured
+from support.mounts import unanswered
 
 from watcher.errors import ConfigError
 from watcher.setup import install
@@ -112,6 +113,17 @@ def test_directories_are_given_to_the_services_group_and_files_are_not(folder: P
     below.chmod(0o750)
     os.chown(below, 0, next(group.gr_gid for group in grp.getgrall() if group.gr_gid not in {0, DAEMON}))
     assert _of_folder(str(folder), RIGHTS) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, which alone may give a directory to a group")
+def test_a_folder_whose_mount_hangs_before_it_is_changed_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watcher.setup.fixes._CHANGING", 0.1)
+    share, *_ = fixes([str(folder)], {"User": ["daemon"]})
+
+    with unanswered(folder), pytest.raises(ConfigError, match="does not answer"):
+        share.apply()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, which alone may give a folder away")

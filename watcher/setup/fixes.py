@@ -11,12 +11,13 @@ import shlex
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from watcher import reach
+from watcher.errors import ConfigError
 from watcher.setup import install, systemd
 from watcher.setup.settings_file import unwritable
 from watcher.setup.targets import SYSTEM, USER
@@ -31,6 +32,8 @@ _ALL: Final = 0o7
 _OF_GROUP: Final = stat.S_ISGID | 0o070
 #: Seconds in which all directories below a folder have to be looked at.
 _PATIENCE: Final = 60.0
+#: Seconds in which all of them have to be changed.
+_CHANGING: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,8 @@ def fixes(folders: Sequence[str], unit: Mapping[str, Sequence[str]] | None) -> I
     for folder in folders:
         # A person can make directories deeper than this walks.
         with suppress(reach.SilentError, OSError, RecursionError):
-            yield from reach.ask(os.fsencode(folder), partial(_of_folder, folder, rights), seconds=_PATIENCE)
+            found = reach.ask(os.fsencode(folder), partial(_of_folder, folder, rights), seconds=_PATIENCE)
+            yield from (replace(one, apply=partial(_apply, folder, one.apply)) for one in found)
     if unit is not None and (unnamed := [folder for folder in folders if not _is_named(folder, unit)]):
         yield Fix(
             f"the unit of the service does not name {', '.join(unnamed)}, so that nothing can be written there",
@@ -91,6 +95,14 @@ def fixes(folders: Sequence[str], unit: Mapping[str, Sequence[str]] | None) -> I
             partial(_name_in_unit, folders),
             of_service=True,
         )
+
+
+def _apply(folder: str, change: Callable[[], None]) -> None:
+    """Change a folder in a helper thread, so that Ctrl-C ends the wait for a mount that hangs. Raises ConfigError."""
+    try:
+        reach.ask(os.fsencode(folder), change, seconds=_CHANGING)
+    except reach.SilentError as exc:
+        raise ConfigError(f"{folder}: {reach.SILENT}", hint="look at the mount and its server") from exc
 
 
 def _of_folder(folder: str, rights: ServiceRights | None) -> list[Fix]:
