@@ -2,16 +2,17 @@
 
 import json
 import re
+import select
 import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import BinaryIO
 
 import pytest
 import requests
-from support.waiting import eventually
+from support.waiting import PATIENCE, eventually
 
 from watcher.engine.protocol import MAX_REQUEST, Api
 from watcher.engine.recognition import Recognition, RecognitionOptions
@@ -236,3 +237,27 @@ def test_a_flood_of_connections_neither_grows_nor_keeps_others_out(server: Engin
 
         assert models.status_code == 200
         assert asked.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_caller_that_does_not_read_its_answers_does_not_delay_the_end(
+    server: EngineServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watcher.engine.server._LAST_ANSWERS", 0.1)
+    ending = threading.Thread(target=server.close)
+    with connect(server) as connection:
+        connection.settimeout(0.0)
+
+        def answers_are_stuck() -> bool:
+            with suppress(BlockingIOError):
+                connection.send(b"GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n" * 1000)
+            writable = select.select([], list(server._connections), [], 0)[1]
+            return bool(server._connections) and not writable
+
+        eventually(answers_are_stuck)
+        server.shutdown()
+
+        ending.start()
+        ending.join(PATIENCE / 4)
+
+        assert not ending.is_alive()
+    ending.join()

@@ -6,6 +6,7 @@ import select
 import socket
 import socketserver
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.client import HTTPException
@@ -22,6 +23,8 @@ _log = logging.getLogger(__name__)
 _HEAD_BYTES = 16 * 1024
 #: Seconds a connection may stay silent, between requests or in the middle of one.
 _SILENCE = 60.0
+#: Seconds for the last answers, once the server closes.
+_LAST_ANSWERS = 5.0
 #: After a refusal, this much of an unread upload is still taken in, so that the caller gets to read the answer
 #: instead of a reset connection.
 _LINGER_BYTES = 4 * MAX_REQUEST
@@ -92,15 +95,24 @@ class EngineServer(socketserver.TCPServer):
         thread.start()
 
     def close(self) -> None:
-        """Take no more connections, end the idle ones, let the others send their answer, join the threads."""
+        """Take no more connections, end the idle ones, let the others send their answer for some seconds, join the threads."""
         self.server_close()
-        with self._lock:
-            open_now = dict(self._connections)
-            for connection in open_now:
-                with suppress(OSError):  # the caller has hung up already
-                    connection.shutdown(socket.SHUT_RD)
-        for thread in open_now.values():
+        threads = self._shut(socket.SHUT_RD)
+        until = time.monotonic() + _LAST_ANSWERS
+        for thread in threads:
+            thread.join(max(0.0, until - time.monotonic()))
+        # The rest waits for callers that do not read.
+        self._shut(socket.SHUT_RDWR)
+        for thread in threads:
             thread.join()
+
+    def _shut(self, how: int) -> list[threading.Thread]:
+        """Shut down all connections that are open; return their threads."""
+        with self._lock:
+            for connection in self._connections:
+                with suppress(OSError):  # the caller has hung up already
+                    connection.shutdown(how)
+            return list(self._connections.values())
 
     def _serve(self, request: socket.socket, client_address: Any) -> None:
         try:
