@@ -22,6 +22,7 @@ from support.waiting import eventually
 from watcher import reach
 from watcher.cli.lint import lint
 from watcher.folders import Folder
+from watcher.folders.monitor import FolderMonitor
 
 pytestmark = [needs_fuse, pytest.mark.timeout(120)]
 
@@ -376,6 +377,34 @@ def test_a_mount_that_comes_between_two_looks_at_the_mounts_stalls_that_folder_a
         eventually(lambda: shared() == 1, what="the thread that hung ends")
         below.touch()
         scene.wait_until_queued(below, put(outer / "late.wav"), put(local / "late.wav"))
+
+
+def test_a_mount_that_comes_while_the_watches_are_started_stalls_that_folder_alone(
+    tmp_path: Path, local: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outer, begin = tmp_path / "outer", FolderMonitor.begin
+    below = put(outer / "below.wav")
+    with unanswered(outer):
+        pass  # it can be mounted here
+    with ExitStack() as mounts:
+
+        def mounted_just_before(monitor: FolderMonitor, why: str) -> None:
+            if monitor.folder.name == "outer" and not comes.is_set():
+                comes.set()
+                mounts.enter_context(unanswered(outer))
+            begin(monitor, why)
+
+        comes = threading.Event()
+        monkeypatch.setattr("watcher.folders.finder._MOST_QUIET", 2)
+        monkeypatch.setattr(FolderMonitor, "begin", mounted_just_before)
+        folders = (Folder("outer", str(outer)), Folder("local", str(local)))
+        with finding(tmp_path / "state", *folders, settle=False, watched=False) as scene:
+            scene.wait_until_queued(put(local / "meanwhile.wav"))
+            eventually(lambda: any(state.why == SILENT for state in scene.finder.states()))
+
+            mounts.close()
+
+            scene.wait_until_queued(below)
 
 
 def test_lint_names_a_file_whose_mount_hangs_and_holds_the_others_against_the_rules(

@@ -122,13 +122,14 @@ class Scene:
 
 
 @contextmanager
-def finding(state: Path, *folders: Folder, settle: bool = True) -> Iterator[Scene]:
-    """Run the finder in a thread of its own; `settle`: yield after the first scan."""
+def finding(state: Path, *folders: Folder, settle: bool = True, watched: bool = True) -> Iterator[Scene]:
+    """Run the finder in a thread of its own; `settle`: yield after the first scan, `watched`: not before the watches were started."""
     log = Log()
     ledger = open_ledger(state)
     stop = threading.Event()
     finder = Finder(folders, ledger, stop=stop, tick=0.05)
-    finder.start_watching()
+    if watched:
+        finder.start_watching()
     failures: list[BaseException] = []
 
     def run() -> None:

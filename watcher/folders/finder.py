@@ -40,7 +40,7 @@ _JOIN: Final = 2.0
 
 
 class Finder:
-    """Watches folders: call `start_watching`, then `run` in a separate thread, then `close` when that thread has ended.
+    """Watches folders: call `run` in a separate thread, then `close` when that thread has ended.
 
     Local folders share a thread; a folder that lies on a network mount, or has one below it, gets its own, as the
     server may never answer. A mount may come just when the shared thread is about to access that place, and hang it: then each
@@ -81,6 +81,8 @@ class Finder:
         #: Monitors of this thread that were removed while a thread of theirs hung in a mount.
         self._hanging: list[FolderMonitor] = []
         self._doubles: tuple[FolderState, ...] = ()
+        #: Whether the watches were started, or are being started.
+        self._watching = False
         #: Whether each folder has its own thread, since the shared one hung.
         self._apart = False
         #: The unexpected error that ended the thread that steps.
@@ -93,11 +95,13 @@ class Finder:
         return self._monitor_thread.beat
 
     def start_watching(self) -> None:
-        """Start the watches, so that no change from now on is missed. Does not scan yet."""
-        self._distribute("start")
+        """Start the watches, so that no change from now on is missed, unless this was done. Does not scan yet."""
+        if not self._watching:
+            self._watching = True
+            self._distribute("start")
 
     def run(self) -> None:
-        """Repeat `step`, in a separate thread, until stop is set; unexpected exceptions are raised."""
+        """Start the watches, and repeat `step`, in a separate thread, until stop is set; unexpected exceptions are raised."""
         stepping, beat, quiet = self._begin_steps(), self.beat, 0
         while not self._stop.wait(TICK) and self._failure is None:
             quiet = quiet + 1 if self.beat == beat else 0
@@ -182,6 +186,7 @@ class Finder:
     def _steps(self, monitor_thread: MonitorThread) -> None:
         """Step until stop is set, or until another thread has taken over."""
         try:
+            self.start_watching()
             while not self._stop.is_set() and monitor_thread is self._monitor_thread:
                 self.step()
             if monitor_thread is not self._monitor_thread:

@@ -92,6 +92,7 @@ class MonitorThread:
 
     def add(self, folder: Folder, foreign: frozenset[bytes], why: str) -> None:
         """Watch a folder; `foreign`: the roots of other folders inside it. ValueError for a broken glob."""
+        self._live()
         monitor = FolderMonitor(
             folder,
             self._ledger,

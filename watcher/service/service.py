@@ -338,7 +338,6 @@ def _end_at_last(seconds: float, over: threading.Event, code: Callable[[], int])
 def _find(finder: Finder, stop: threading.Event) -> None:
     """Find recordings until the stop. This needs a separate thread, since it accesses folders: the main thread must handle signals."""
     try:
-        finder.start_watching()
         finder.run()
     except StateBusyError:
         # Files that could not be queued until the stop, for example on a full disk, are found again at the next start.
