@@ -38,7 +38,7 @@ def begin(base: Path, ledger: Ledger, log: Log) -> Begin:
         folder = replace(Folder("test", str(base)), **keys)
         root = Root(folder, ledger, Mounts(), clock=time.time, monotonic=time.monotonic)
         root.location.set_real_path(os.path.realpath(root.path))
-        root.load()
+        root.begin()
         for _ in full_scan(root):
             root.flush()
         root.flush()
@@ -91,7 +91,7 @@ def test_what_another_folder_owns_is_not_counted(base: Path, ledger: Ledger, log
     put(base / "inner" / "a.wav")
     root = Root(Folder("test", str(base)), ledger, Mounts())
     root.location.set_real_path(os.path.realpath(root.path))
-    root.load()
+    root.begin()
     root.location.foreign = frozenset((os.fsencode(base / "inner"),))
 
     for _ in full_scan(root):
@@ -160,7 +160,7 @@ def test_a_survey_gives_way_every_few_files(
     monkeypatch.setattr(container, "inspect", counted)
     root = Root(Folder("test", str(base)), ledger, Mounts())
     root.location.set_real_path(os.path.realpath(root.path))
-    root.load()
+    root.begin()
     most = 0
     for _ in full_scan(root):
         if log.seen("folder.backlog"):

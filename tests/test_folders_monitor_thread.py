@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from watcher import tree
 from watcher.folders.folder import Folder
 from watcher.folders.inbox import Event, EventKind
 from watcher.folders.monitor_thread import MonitorThread
-from watcher.job import Fingerprint, FoundRecording, State
+from watcher.job import Fingerprint, FoundRecording
 from watcher.ledger.sqlite import SqliteLedger
 
 
@@ -32,25 +32,23 @@ def test_of_many_events_of_long_paths_some_are_taken_at_a_time(tmp_path: Path) -
     ledger.close()
 
 
-def test_what_is_known_of_a_folder_is_read_with_signs_of_life(tmp_path: Path) -> None:
+def test_what_is_known_of_a_folder_is_read_in_slices(tmp_path: Path) -> None:
     """A folder that becomes local again is read in the thread that all local folders share."""
-    ledger, seconds = SqliteLedger(tmp_path / "state"), count()
+    ledger = SqliteLedger(tmp_path / "state")
     root = os.fsencode(tmp_path)
     ledger.queue.put(
         [FoundRecording(root, root + b"/%d.wav" % number, Fingerprint(4, 1, 0)) for number in range(1_200)]
     )
-    thread, beats = MonitorThread(ledger, monotonic=lambda: float(next(seconds))), set[float]()
-    known = ledger.history.known
-
-    def watched(root: bytes) -> Iterator[tuple[bytes, Fingerprint, State]]:
-        for one in known(root):
-            beats.add(thread.beat)
-            yield one
-
-    vars(ledger.history)["known"] = watched
+    thread = MonitorThread(ledger)
     thread.add(Folder("a", str(tmp_path), detect="scan"), frozenset(), "start")
+    (monitor,) = thread.monitors
+    known = [len(monitor.root.known)]
 
-    assert len(beats) == 3
+    for enough in (True, True, False):
+        monitor.scan(partial(bool, enough))
+        known.append(len(monitor.root.known))
+
+    assert known == [0, 500, 1_000, 1_200]
     thread.close()
     ledger.close()
 

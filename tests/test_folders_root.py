@@ -48,7 +48,9 @@ def make(base: Path, ledger: Ledger, log: Log) -> Make:
         else:
             root = Root(folder, ledger, table, clock=time.time, monotonic=time.monotonic)
         root.location.set_real_path(os.path.realpath(root.path))
-        root.load(first=first)
+        if first:
+            root.begin()
+        end(root.learn())
         return root
 
     return build

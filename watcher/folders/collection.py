@@ -267,7 +267,8 @@ class _Collection:
         patient = replace(folder, incomplete_after=folder.quiet_seconds)
         root = Root(patient, self._ledger, self._mounts, clock=self._clock, monotonic=self._monotonic, told=self._told)
         root.location.set_real_path(reach.real_path(root.path))
-        root.load(first=False)
+        for _ in root.learn():
+            pass
         return root
 
     def _told(self, found: FoundRecording, answer: PutResult) -> None:

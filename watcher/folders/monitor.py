@@ -159,9 +159,9 @@ class FolderMonitor:
             self._scan_after_watches(why)
 
     def _take_turn(self) -> bool:
-        """Check the scan lease. When this host has just got it, read from the ledger what others have found, and return True."""
+        """Check the scan lease. When this host has just got it, the next scan reads what others have found; then return True."""
         if came := self._scan_lease.check():
-            self.root.load()
+            self.root.begin()
         self.schedule.ours = self._scan_lease.ours
         return came
 

@@ -92,7 +92,7 @@ class MonitorThread:
 
     def add(self, folder: Folder, foreign: frozenset[bytes], why: str) -> None:
         """Watch a folder; `foreign`: the roots of other folders inside it. ValueError for a broken glob."""
-        self._live()
+        self.beat = self._monotonic()
         monitor = FolderMonitor(
             folder,
             self._ledger,
@@ -104,12 +104,8 @@ class MonitorThread:
             quotas=self._quotas,
         )
         monitor.root.location.foreign = foreign
-        monitor.root.alive = self._live
         self.monitors.append(monitor)
         monitor.begin(why)
-
-    def _live(self) -> None:
-        self.beat = self._monotonic()
 
     def remove(self, monitor: FolderMonitor) -> None:
         """Stop watching a folder."""

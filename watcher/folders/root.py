@@ -82,8 +82,6 @@ class Root:
         self.subtree = self._scanner.subtree
         self.below = self._scanner.below
         self.changed = self._scanner.changed
-        #: Called while `load` reads the ledger, for every few hundred files.
-        self.alive: Callable[[], None] = lambda: None
         #: Number of files that the ledger knew when it was read.
         self._learned = 0
         #: A file may be known that should have been forgotten.
@@ -96,11 +94,10 @@ class Root:
         """Whether the first scan of the first start has not ended yet."""
         return self._judge.first
 
-    def load(self, *, first: bool = True) -> None:
-        """Read what the ledger knows below this root. `first`: this may be its first start. Raises StateError."""
-        for _ in self.learn():
-            self.alive()
-        self._judge.first = first and all(self._ledger.memory.remembered(key) is None for key in self._memories)
+    def begin(self) -> None:
+        """Have the next full scan begin with what the ledger knows below this root. Raises StateError."""
+        self.doubt()
+        self._judge.first = all(self._ledger.memory.remembered(key) is None for key in self._memories)
 
     def learn(self) -> Scan:
         """Forget all known files, and read those of the ledger; all others are looked at once more."""
