@@ -4,13 +4,14 @@ import hashlib
 import os
 import shutil
 import threading
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.finding import Log, finding, put, wave
-from support.waiting import eventually
+from support.waiting import PATIENCE, eventually
 
 from watcher import tree
 from watcher.container import Completeness
@@ -19,8 +20,9 @@ from watcher.folders import Finder, Folder, WatchMode
 from watcher.folders.inbox import Event, EventKind, Inbox
 from watcher.folders.monitor import FolderMonitor
 from watcher.folders.mounts import Mounts
-from watcher.job import Outcome, Output, State
+from watcher.job import FoundRecording, Outcome, Output, State
 from watcher.ledger import Ledger, open_ledger
+from watcher.ledger.values import PutResult
 from watcher.settle.decision import Evidence, gather
 from watcher.settle.lease import WriterState
 
@@ -848,5 +850,46 @@ def test_of_a_local_folder_whose_threads_hang_in_mounts_that_came_and_went_no_mo
     assert [remote.started for remote in finder._remote] == [True]
 
     stop.set()
+    finder.close()
+    ledger.close()
+
+
+@pytest.mark.parametrize("far", [False, True])
+def test_a_thread_that_waits_for_the_ledger_does_not_hang(
+    base: Path, state: Path, monkeypatch: pytest.MonkeyPatch, *, far: bool
+) -> None:
+    """A database may be away for hours, and a disk full for days."""
+    monkeypatch.setattr("watcher.folders.finder.TICK", 0.01)
+    monkeypatch.setattr("watcher.folders.finder._MOST_QUIET", 2)
+    monkeypatch.setattr("watcher.folders.finder._may_hang", lambda *_: far)
+    ledger, log, stop, now, looks = open_ledger(state), Log(), threading.Event(), [1000.0], [0]
+    away, back, puts = threading.Event(), threading.Event(), ledger.queue.put
+
+    def put_later(found: Iterable[FoundRecording]) -> list[PutResult]:
+        away.set()
+        assert back.wait(PATIENCE)
+        return puts(found)
+
+    def waits() -> bool:
+        looks[0] += 1
+        return away.is_set() and not back.is_set()
+
+    vars(ledger.queue)["put"] = put_later
+    path = os.fsencode(put(base / "a.wav"))
+    finder = Finder([Folder("a", str(base), detect="scan")], ledger, stop=stop, monotonic=lambda: now[0], waits=waits)
+    thread = threading.Thread(target=finder.run)
+    thread.start()
+    assert away.wait(PATIENCE)
+    now[0] += 1000.0
+    seen = looks[0]
+    eventually(lambda: looks[0] > seen + 10)
+
+    assert not finder._apart
+    assert not any(remote.silent for remote in finder._remote)
+    assert not log.seen("folder.lost")
+    back.set()
+    eventually(lambda: ledger.history.lookup(path))
+    stop.set()
+    thread.join()
     finder.close()
     ledger.close()

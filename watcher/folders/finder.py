@@ -58,10 +58,12 @@ class Finder:
         monotonic: Callable[[], float] = time.monotonic,
         tick: float = TICK,
         settings: Callable[[bytes], None] | None = None,
+        waits: Callable[[], bool] = lambda: False,
     ) -> None:
         """Begin with these folders; `tick`: seconds between checks of roots and watches.
 
-        `settings` is called, in any of our threads, for each `.watcher.toml` that is found, changed or removed.
+        `settings` is called, in any of our threads, for each `.watcher.toml` that is found, changed or removed. `waits` returns
+        whether calls of the ledger wait for it: a thread that waits for it gives no sign of life, and does not hang.
         ValueError for a glob that cannot be understood.
         """
         #: Set when the first scan of every existing local folder has begun.
@@ -73,6 +75,9 @@ class Finder:
         self._monotonic = monotonic
         self._tick = tick
         self._settings = settings
+        self._waits = waits
+        #: Monotonic time at which calls of the ledger were last seen to wait.
+        self._waited_at = float("-inf")
         # Shared by all monitor threads: a folder moves to another thread when a network mount below it appears or disappears.
         self._quotas = Quotas(monotonic=monotonic)
         self._monitor_thread = self._new_monitor_thread()
@@ -104,7 +109,7 @@ class Finder:
         """Start the watches, and repeat `step`, in a separate thread, until stop is set; unexpected exceptions are raised."""
         stepping, beat, quiet = self._begin_steps(), self.beat, 0
         while not self._stop.wait(TICK) and self._failure is None:
-            quiet = quiet + 1 if self.beat == beat else 0
+            quiet = 0 if self._ledger_is_away() or self.beat != beat else quiet + 1
             beat = self.beat
             if quiet > _MOST_QUIET and not self._apart:
                 self._set_apart()
@@ -275,7 +280,9 @@ class Finder:
                 raise remote.failure
             if not remote.started:
                 self._start(remote)
-            quiet = self._monotonic() - remote.monitor_thread.beat
+            if self._ledger_is_away():
+                continue
+            quiet = self._monotonic() - max(remote.monitor_thread.beat, self._waited_at)
             if quiet > _DOUBTFUL:
                 remote.ask()
             silent = quiet > _SILENT or (quiet > _DOUBTFUL and remote.unanswered)
@@ -290,6 +297,11 @@ class Finder:
             elif remote.silent and not silent:
                 remote.say_again()
             remote.silent = silent
+
+    def _ledger_is_away(self) -> bool:
+        if away := self._waits():
+            self._waited_at = self._monotonic()
+        return away
 
 
 def _checked(folders: Sequence[Folder]) -> tuple[Folder, ...]:
