@@ -233,6 +233,20 @@ def test_a_batch_whose_scan_a_mount_stops_looks_at_the_other_folders_and_ends(
     assert [(left["path"], left["reason"]) for left in data["left"]] == [(str(share.point), "lost")]
 
 
+@pytest.mark.slow
+def test_a_batch_names_the_folder_below_which_a_mount_hangs_and_ends(tmp_path: Path, local: Path) -> None:
+    good, outer = recording(local / "good.wav"), tmp_path / "outer"
+    (outer / "sub").mkdir(parents=True)
+    with serving(hearing) as server, unanswered(outer / "sub"):
+        options = ("--set", f"api.url={server.url}", "--set", f"state.dir={tmp_path / 'state'}")
+        ended = watcher("once", "--json", outer, local, *options, check=False)
+
+    data = json.loads(ended.stdout)["data"]
+    assert ended.returncode == 1, ended.stderr
+    assert [done["path"] for done in data["done"]] == [str(good)]
+    assert [(left["path"], left["reason"]) for left in data["left"]] == [(str(outer), "lost")]
+
+
 def test_the_doctor_names_the_folder_whose_mount_hangs_and_goes_on(
     share: Mount, options: list[str | Path], tmp_path: Path
 ) -> None:

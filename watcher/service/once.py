@@ -18,7 +18,7 @@ from typing import Any, Final
 from watcher import __version__, reach
 from watcher.config import Config, Surroundings
 from watcher.errors import AbsentError, JobError, StateError
-from watcher.folders import NotTaken, ScanResult, collect
+from watcher.folders import MountKind, Mounts, NotTaken, ScanResult, collect
 from watcher.gate import GateState, GateStatus
 from watcher.job import State
 from watcher.log import retrying
@@ -34,6 +34,7 @@ from watcher.service.search_places import SearchPlaces, search_places
 from watcher.service.signals import Signals
 from watcher.service.thread_group import ShutdownDeadline, raise_crash
 from watcher.sidecar import NOTE
+from watcher.tree import is_below
 
 #: Seconds between two checks of the queue, and updates of the progress bar.
 _TICK: Final = 0.2
@@ -123,6 +124,7 @@ class _BatchRun:
         self._named = named
         self._show = show
         self._found = threading.Event()
+        self._mounts = Mounts()
         #: What the call is about.
         self.scope = BatchScope(recordings=frozenset(named))
         self._idle_since = time.monotonic()
@@ -222,6 +224,7 @@ class _BatchRun:
     def end(self, seconds: float, signals: Signals) -> None:
         """Wait `seconds` for requests in flight, or until a second Ctrl-C, and end all threads."""
         application = self._application
+        self._mounts.close()
         if self.batch.interrupted:
             sentence = application.report_stopping(seconds, by_hand=signal.SIGINT in self._asked)
             self._show(
@@ -269,15 +272,23 @@ class _BatchRun:
 
     def _find_elsewhere(self, places: SearchPlaces) -> SearchPlaces:
         """If the finder may hang in a mount, search the places whose mounts answer in another thread."""
-        for root in places.roots:
-            reach.poke(root, partial(os.path.lexists, root))
-        silent = [root for root in places.roots if reach.is_silent(root, seconds=_SILENT)]
+        asked = [(root, place) for root in places.roots for place in (root, *self._network_mounts(root))]
+        for _, place in asked:
+            reach.poke(place, partial(os.path.lexists, place))
+        silent = dict.fromkeys(root for root, place in asked if reach.is_silent(place, seconds=_SILENT))
         if not silent:
             return places
         self._application.left_hanging.append(self._finder)
         places = places.without(silent)
         self._start_finder(places)
         return places
+
+    def _network_mounts(self, root: bytes) -> list[bytes]:
+        """Return where network file systems are mounted below a root."""
+        self._mounts.changed()
+        real = self._mounts.locate(root)
+        below = (mount for mount in self._mounts.concerning(real) if is_below(mount.point, real))
+        return [mount.point for mount in below if mount.kind is MountKind.NETWORK]
 
     def _find(self, places: SearchPlaces, finder: str) -> None:
         ledger = self._application.ledger
