@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 from rich.cells import cell_len
+from support.command_scene import Commands
 from support.daemon import invoke
+from support.mounts import unanswered
 from support.scripted import Reply, serving
 
 from watcher.config import load
@@ -255,3 +257,17 @@ def test_check_says_of_the_key_what_the_server_showed(body: Any, key: str, grade
 
     assert [one["grade"] for one in findings if one["message"].startswith(message)] == [grade]
     assert ["key is accepted" in one["message"] for one in findings].count(True) == message.count("accepted")
+
+
+def test_a_folder_below_which_a_mount_hangs_is_named_and_the_rest_is_looked_at(
+    watcher: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("watcher.doctor.folders", "watcher.setup.fixes"):
+        monkeypatch.setattr(f"{module}._PATIENCE", 0.5)
+    (watcher.folder / "sub").mkdir()
+
+    with unanswered(watcher.folder / "sub"):
+        code, said = watcher.said("check", watcher.folder)
+
+    assert code == 3
+    assert "state" in said.partition("a mount below it may hang")[2]

@@ -22,6 +22,8 @@ _GIBIBYTE: Final = 1 << 30
 _FREE_BYTES: Final = 1 * _GIBIBYTE
 #: Files that are named at most.
 _NAMED: Final = 5
+#: Seconds in which a folder has to be looked through.
+_PATIENCE: Final = 120.0
 #: Part of the watch limit that one service should not exceed.
 _SHARE: Final = 0.8
 _WATCHED: Final = {WatchMode.EVENTS: "watched by events", WatchMode.SCAN: "scanned every few seconds"}
@@ -47,29 +49,40 @@ def folder_findings(config: Config, *, named: Collection[str] = ()) -> Iterator[
             yield Finding("folder", Grade.FAIL, message, "look at the mount and its server")
             continue
         if not there:
-            error = not_a_folder(os.fsencode(folder.path))
-            if missing:
-                hint = f"mount it, or create it: mkdir -p {quoted(folder.path)}"
-                error = ConfigError(f"{folder.path} does not exist; the daemon waits for it", hint=hint)
-            if missing and folder.path in named:
-                error = no_folder(folder.path)
+            error = _no_folder(folder.path, named) if missing else not_a_folder(os.fsencode(folder.path))
             yield Finding("folder", Grade.FAIL, error.message, error.hint)
             continue
         if other := doubled.get(os.fsencode(folder.path)):
             message = f"{folder.path} is the same directory as {printable(other)}: that one is watched, this one is not"
             yield Finding("folder", Grade.WARN, message, DOUBLE_HINT)
             continue
-        found = folder_for(settings, folder)
-        result = probe(found)
+        look = partial(_looked_through, settings, folder_for(settings, folder))
+        try:
+            result, findings = reach.ask(os.fsencode(folder.path), look, seconds=_PATIENCE)
+        except reach.SilentError:
+            message = f"{folder.path} could not be looked through within {_PATIENCE:g} s: a mount below it may hang"
+            yield Finding("folder", Grade.FAIL, message, "look at the mounts there and their servers")
+            continue
         directories += result.directories if result.how is WatchMode.EVENTS else 0
         limit = result.watch_limit
-        yield from _probed(found, result)
-        yield from _overrides(settings, folder.path, result.settings)
+        yield from findings
     if limit is not None and directories:
         message = f"{counted(directories, 'directory', 'directories')} to watch; inotify allows {limit}"
         crowded = directories > limit * _SHARE
         hint = f"sysctl fs.inotify.max_user_watches={max(524_288, 2 * directories)}" if crowded else ""
         yield Finding("folder", Grade.WARN if crowded else Grade.OK, message, hint)
+
+
+def _no_folder(path: str, named: Collection[str]) -> ConfigError:
+    if path in named:
+        return no_folder(path)
+    hint = f"mount it, or create it: mkdir -p {quoted(path)}"
+    return ConfigError(f"{path} does not exist; the daemon waits for it", hint=hint)
+
+
+def _looked_through(settings: Settings, folder: Folder) -> tuple[FolderProbeResult, list[Finding]]:
+    result = probe(folder)
+    return result, [*_probed(folder, result), *_overrides(settings, folder.path, result.settings)]
 
 
 def _standing(path: str) -> tuple[bool, bool]:
