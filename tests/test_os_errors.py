@@ -79,6 +79,7 @@ CAUGHT = {
     ("tree.py", "status"): TREE_ITSELF,
     ("tree.py", "_descend"): TREE_ITSELF,
     ("tree.py", "_make"): TREE_ITSELF,
+    ("tree.py", "_is_new"): TREE_ITSELF,
     ("container/parts.py", "_marks"): LOOKS,
     ("container/source.py", "__init__"): LOOKS,
     ("container/source.py", "_move"): LOOKS,

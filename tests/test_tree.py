@@ -178,6 +178,27 @@ def test_missing_directories_are_made_like_the_one_above(root: Path) -> None:
     assert os.path.samestat(made, (root / "done" / "deep").stat())
 
 
+def test_a_directory_that_takes_the_place_of_a_new_one_keeps_its_owner_and_its_mode(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service that runs as root gave somebody's private folder to the owner of the watched one."""
+    private = root / "private"
+    private.mkdir(mode=0o700)
+    (private / "secret.txt").write_bytes(b"secret")
+    root.chmod(0o775)
+    mkdir = os.mkdir
+
+    def exchanged(name: bytes, mode: int, *, dir_fd: int) -> None:
+        mkdir(name, mode, dir_fd=dir_fd)
+        os.rename("private", name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "mkdir", exchanged)
+    with tree.made_directory(os.fsencode(root), os.fsencode(root / "done")) as descriptor:
+        made = os.fstat(descriptor)
+
+    assert stat.S_IMODE(made.st_mode) == 0o700
+
+
 def test_a_directory_that_is_there_is_taken_as_it_is(root: Path) -> None:
     (root / "done").mkdir(mode=0o700)
     root.chmod(0o755)

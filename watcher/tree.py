@@ -238,6 +238,8 @@ def _make(parent: int, name: bytes) -> None:
     os.mkdir(name, mode & ~stat.S_ISGID, dir_fd=parent)
     made = os.open(name, _DIRECTORY, dir_fd=parent)
     try:
+        if not _is_new(made):
+            return
         # This fails without root's rights, or if the file system has no owners: then owner and group stay.
         with suppress(OSError):
             os.fchown(made, above.st_uid, above.st_gid)
@@ -249,6 +251,15 @@ def _make(parent: int, name: bytes) -> None:
             os.fsync(parent)
     finally:
         os.close(made)
+
+
+def _is_new(made: int) -> bool:
+    """Return whether an open directory can be the one that was just made: somebody may have put another one in its place.
+
+    That one may belong to somebody else, who would lose it to the owner of the folder above.
+    """
+    with os.scandir(made) as entries:
+        return os.fstat(made).st_uid == os.geteuid() and next(entries, None) is None
 
 
 def _components(root: bytes, path: bytes) -> list[bytes]:
