@@ -16,6 +16,8 @@ LONGEST: Final = 0.62e-3
 REGULAR: Final = 0.95
 
 _FRAME_BITS: Final = 80
+#: Changes of sign at the two ends of a look, which may be cut, and one for rounding.
+_ENDS: Final = 3
 #: The last 16 bits of each frame.
 _SYNC: Final = "0011111111111101"
 
@@ -37,7 +39,12 @@ def has_frames(halves: Sequence[bool]) -> bool:
 
 def signs_are_timecode(upper: bytes, rate: int) -> bool:
     """Return whether a channel is timecode, by the upper bytes of its samples; 0.12 s of them suffice."""
-    runs = [len(run.group()) / rate for run in _RUN.finditer(upper.translate(_SIGNS))][1:-1]
+    signs = upper.translate(_SIGNS)
+    # Quick to count, and rules out most speech and noise: the measuring below takes twenty times as long.
+    changes = signs.count(b"\0\1") + signs.count(b"\1\0")
+    if not _FRAME_BITS < changes < len(upper) / rate / (REGULAR * SHORTEST) + _ENDS:
+        return False
+    runs = [len(run.group()) / rate for run in _RUN.finditer(signs)][1:-1]
     if sum(SHORTEST < seconds < LONGEST for seconds in runs) < max(1, REGULAR * len(runs)):
         return False
     return has_frames([seconds < BORDER for seconds in runs])
