@@ -54,6 +54,23 @@ def test_outputs_follow_and_one_that_a_person_edited_stays_and_is_said(watcher: 
     assert len(watcher.server.asked) == 1
 
 
+def test_what_a_person_put_in_the_place_of_an_output_stays_and_is_said(watcher: Commands, tmp_path: Path) -> None:
+    path = recording(watcher.folder / "ZOOM0001.wav")
+    watcher("once", path)
+    for suffix in (".txt", ".srt"):
+        path.with_suffix(suffix).unlink()
+    path.with_suffix(".txt").symlink_to(tmp_path / "my own words.txt")
+    path.with_suffix(".srt").mkdir()
+    path.rename(path.with_name("Interview Smith.wav"))
+
+    code, document = watcher("once", watcher.folder)
+
+    assert code == 0
+    assert path.with_suffix(".txt").is_symlink()
+    assert path.with_suffix(".srt").is_dir()
+    assert codes(document).count("output_left_behind") == 2
+
+
 @pytest.mark.parametrize("link", ["", "tuesday", "elsewhere"])
 def test_outputs_that_came_along_with_their_folder_are_still_ours(watcher: Commands, link: str) -> None:
     """No link is followed, so one that has the folder's former name changes nothing, wherever it leads."""

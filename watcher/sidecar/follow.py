@@ -4,6 +4,7 @@ import os
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 
+from watcher import tree
 from watcher.errors import GoneError, OutputError
 from watcher.job import Job, Output
 from watcher.ledger.ledger import Ledger
@@ -53,7 +54,7 @@ def remove_former(
         digest = _digest(root, row.path)
         if digest and digest in {row.digest, row.former}:
             _remove(root, row.path)
-        elif digest:
+        elif digest or tree.stands(root, row.path):
             edited.append(row.path)
         # Only now, so that files that a crash leaves in between are still in the ledger.
         ledger.outputs.disown(row.path)
