@@ -597,6 +597,11 @@ def _endless(head: bytes, piece: bytes) -> Iterator[bytes]:
         yield piece
 
 
+def _bomb() -> Iterator[bytes]:
+    content = gzip.compress(bytes(200 << 20), 1)
+    yield _OK + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(content) + content
+
+
 _OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 _PIECE = b'{"id": 1, "text": "and so on"}, ' * 4096
 #: What each recording of that name gets.
@@ -606,7 +611,7 @@ _HOSTILE = {
     "headers": Reply(stream=lambda: _endless(b"HTTP/1.1 200 OK\r\n", b"X-Flood: " + b"x" * 8000 + b"\r\n")),
     "one header": Reply(stream=lambda: _endless(b"HTTP/1.1 200 OK\r\nX-Flood: ", b"x" * 65536)),
     "deep": Reply(b'{"text": ' + b"[" * 1_000_000),
-    "bomb": Reply(gzip.compress(bytes(200 << 20), 1), headers=(("Content-Encoding", "gzip"),)),
+    "bomb": Reply(stream=_bomb),
     "numbers": Reply(b'{"text": "a", "segments": [{"start": 1e999, "end": -1e999, "text": "a"}], "duration": 1' + b"0" * 9000 + b"}"),
     "nothing": Reply(b""),
 }  # fmt: skip

@@ -7,6 +7,7 @@ import queue
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -120,9 +121,7 @@ def command(
     """Run any command that logs; `prefix`: a program that replaces itself with it, such as setpriv."""
     words = [*map(str, arguments), "--set", "log.format=json"]
     environment = {**os.environ, "WATCHER_CONFIG": os.devnull, **(environ or {})}
-    running = Daemon(
-        forked(words, environment) if forks(environment) and not prefix else _started(words, environment, prefix)
-    )
+    running = Daemon(_started(words, environment, prefix))
     try:
         yield running
     finally:
@@ -134,7 +133,15 @@ def command(
         running.wait()
 
 
-def _started(words: Sequence[str], environment: dict[str, str], prefix: Sequence[str]) -> "subprocess.Popen[bytes]":
+def _started(
+    words: Sequence[str], environment: dict[str, str], prefix: Sequence[str]
+) -> "subprocess.Popen[bytes] | ForkedProcess":
+    if forks(environment, prefix):
+        reader, writer = os.pipe()
+        with os.fdopen(writer, "wb"), open(os.devnull, "wb") as nothing:  # noqa: PTH123 - as a shell does it
+            process = forked(words, environment, prefix=prefix, stdout=nothing.fileno(), stderr=writer)
+        process.stderr = os.fdopen(reader, "rb")
+        return process
     return subprocess.Popen(
         [*prefix, sys.executable, "-m", "watcher", *words],
         stdin=subprocess.DEVNULL,
@@ -149,12 +156,24 @@ def watcher(
     *arguments: str | Path, environ: dict[str, str] | None = None, check: bool = True, prefix: Sequence[str] = ()
 ) -> Done:
     """Run a command to its end, as a process of its own; with `check`, its exit code must be 0. `prefix`: see `command`."""
+    words = [*map(str, arguments)]
+    environment = {**os.environ, "WATCHER_CONFIG": os.devnull, **(environ or {})}
+    if forks(environment, prefix):
+        with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+            process = forked(words, environment, prefix=prefix, stdout=stdout.fileno(), stderr=stderr.fileno())
+            try:
+                code = process.wait(2 * PATIENCE)
+            finally:
+                process.kill()
+            stdout.seek(0)
+            stderr.seek(0)
+            return _checked(code, stdout.read().decode(), stderr.read().decode(), check=check)
     done = subprocess.run(
-        [*prefix, sys.executable, "-m", "watcher", *map(str, arguments)],
+        [*prefix, sys.executable, "-m", "watcher", *words],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        env={**os.environ, "WATCHER_CONFIG": os.devnull, **(environ or {})},
+        env=environment,
         timeout=2 * PATIENCE,
         check=False,
     )

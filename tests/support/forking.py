@@ -1,8 +1,8 @@
 """Processes of the program that are forked from one that has imported it: most of what a daemon's start costs are imports.
 
 `forked` starts this file once for each process of tests; it imports the program, and from then on forks a process for each
-request: with the environment, the working directory, the limit of open files and the stderr that it is given, in a process
-group of its own. That process goes on as `python -m watcher` does behind its imports.
+request: with the environment, the working directory, the limit of open files, stdout and stderr that it is given, in a
+process group of its own. That process goes on as `python -m watcher` does behind its imports.
 """
 
 import atexit
@@ -33,8 +33,8 @@ _MOST = 1 << 20
 class ForkedProcess:
     """What `subprocess.Popen` is for a process that another one has forked."""
 
-    def __init__(self, line: socket.socket, stderr: IO[bytes]) -> None:
-        self.stderr: IO[bytes] | None = stderr
+    def __init__(self, line: socket.socket) -> None:
+        self.stderr: IO[bytes] | None = None
         self.returncode: int | None = None
         self._line = line
         self._guard = threading.Lock()
@@ -76,22 +76,27 @@ class ForkedProcess:
         return self.returncode
 
 
-def forks(environment: Mapping[str, str]) -> bool:
-    """Return whether a fork is what a new process with this environment would be."""
+def forks(environment: Mapping[str, str], prefix: Sequence[str] = ()) -> bool:
+    """Return whether a fork is what a new process with this environment would be; `prefix`: see `forked`."""
     usual = _environment()
-    return all(
+    return sys.executable not in prefix and all(
         environment.get(name) == usual.get(name) for name in {*environment, *usual} if name.startswith(_READ_AT_START)
     )
 
 
-def forked(arguments: Sequence[str], environment: Mapping[str, str]) -> ForkedProcess:
-    """Start `watcher` with these arguments and this whole environment; its stderr is a pipe, and there is no other stream."""
-    reader, writer = os.pipe()
+def forked(
+    arguments: Sequence[str], environment: Mapping[str, str], *, prefix: Sequence[str] = (), stdout: int, stderr: int
+) -> ForkedProcess:
+    """Start `watcher` with these arguments and this whole environment; it has nothing to read.
+
+    `prefix`: a program, with its arguments, that takes rights away and replaces itself with what is named behind it, such as
+    setpriv; the process that forks has run through it.
+    """
     line, theirs = socket.socketpair()
     request = [arguments, dict(environment), str(Path.cwd()), resource.getrlimit(resource.RLIMIT_NOFILE)]
-    with theirs, os.fdopen(writer, "wb"):
-        socket.send_fds(_forker(), [json.dumps(request).encode()], [theirs.fileno(), writer])
-    return ForkedProcess(line, os.fdopen(reader, "rb"))
+    with theirs:
+        socket.send_fds(_forker(*prefix), [json.dumps(request).encode()], [theirs.fileno(), stdout, stderr])
+    return ForkedProcess(line)
 
 
 @cache
@@ -101,13 +106,13 @@ def _environment() -> dict[str, str]:
 
 
 @cache
-def _forker() -> socket.socket:
+def _forker(*prefix: str) -> socket.socket:
     """Start the process that forks; it ends with this one."""
     ours, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _MOST)
     with theirs:
         process = subprocess.Popen(
-            [sys.executable, __file__, str(theirs.fileno())],
+            [*prefix, sys.executable, __file__, str(theirs.fileno())],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             pass_fds=[theirs.fileno()],
@@ -146,16 +151,17 @@ class Forker:
             if self._ended.fileno() in ready:
                 self._tell_ends()
             if self._requests.fileno() in ready:
-                request, descriptors, *_ = socket.recv_fds(self._requests, _MOST, 2)
+                request, descriptors, *_ = socket.recv_fds(self._requests, _MOST, 3)
                 if not request:
                     return False
-                line, stderr = socket.socket(fileno=descriptors[0]), descriptors[1]
+                line, *streams = socket.socket(fileno=descriptors[0]), *descriptors[1:]
                 if (process := os.fork()) == 0:
-                    self._become(stderr, *json.loads(request))
+                    self._become(streams, *json.loads(request))
                     line.send(str(os.getpid()).encode())
                     line.close()
                     return True
-                os.close(stderr)
+                for stream in streams:
+                    os.close(stream)
                 self._lines[process] = line
 
     def _tell_ends(self) -> None:
@@ -168,17 +174,24 @@ class Forker:
                     line.send(str(os.waitstatus_to_exitcode(status)).encode())
 
     def _become(
-        self, stderr: int, arguments: list[str], environment: dict[str, str], directory: str, files: tuple[int, int]
+        self,
+        streams: Sequence[int],
+        arguments: list[str],
+        environment: dict[str, str],
+        directory: str,
+        files: tuple[int, int],
     ) -> None:
         """Make this fork what it was asked for."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for end in (self._requests, self._ended, self._told, *self._lines.values()):
             end.close()
-        os.dup2(stderr, 2)
-        os.close(stderr)
-        # The former one remembers what could be done with the former file.
-        sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115 - a descriptor, for good
+        for number, stream in enumerate(streams, 1):
+            os.dup2(stream, number)
+            os.close(stream)
+        # The former ones remember what could be done with the former files.
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - it stays open
+        sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115 - likewise
         os.setpgid(0, 0)
         os.chdir(directory)
         resource.setrlimit(resource.RLIMIT_NOFILE, files)
