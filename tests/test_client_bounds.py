@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from support.waiting import PATIENCE
 
-from watcher.client import reading
+from watcher.client import complete, reading
 from watcher.client.bounds import PartBudget, check_size
 from watcher.client.connections import ANSWER_BYTES
-from watcher.client.found import NoTranscriptError
+from watcher.client.found import AnswerItem, NoTranscriptError
 from watcher.client.parse import transcript_of
 from watcher.client.reading import read_answer
 from watcher.client.request import Request
@@ -255,3 +255,18 @@ def test_an_empty_word_takes_no_other_with_it() -> None:
     words = [{"word": "Hello", "start": 0.0, "end": 0.4}, {"word": "", "start": 0.4, "end": 0.4}]
 
     assert read({"words": words}, 1.0).text == "Hello"
+
+
+def test_comparing_long_texts_takes_some_bytes_for_each_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer of 24 MB, with one text and other segments, took more than a gigabyte."""
+    monkeypatch.setattr(complete, "_MOST_LETTERS", 1000)
+    text, said = ("".join(chr(0x4E00 + number * step % 997) for number in range(20_000)) for step in (7, 11))
+
+    tracemalloc.start()
+    try:
+        complete.completed([AnswerItem(said)], text)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 300 * len(text)

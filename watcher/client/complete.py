@@ -6,12 +6,13 @@ two long texts by their common stretches, in time proportional to their length.
 """
 
 import unicodedata
+from array import array
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, islice, pairwise, starmap
 from typing import Final
 
 from watcher.client.found import AnswerItem, together
@@ -77,9 +78,9 @@ class _FullText:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        places = [(character, place) for place, written in enumerate(text) for character in letters(written)]
-        self.letters = "".join(character for character, _ in places)
-        self._places = [place for _, place in places]
+        self.letters = letters(text)
+        # Four bytes each: texts of millions of letters are compared.
+        self._places = array("I", (place for place, written in enumerate(text) for _ in letters(written)))
 
     def begins_word(self, letter: int) -> bool:
         """Return whether a word begins with this letter; in scripts without blanks, each letter is a word."""
@@ -91,10 +92,10 @@ class _FullText:
             sign in _INNER or unicodedata.combining(sign) for sign in between
         )
 
-    def words(self, part: slice) -> list[slice]:
-        """Return the words of a part; it must begin and end with a word."""
-        bounds = [letter for letter in range(part.start, part.stop) if self.begins_word(letter)]
-        return [slice(first, behind) for first, behind in pairwise([*bounds, part.stop])]
+    def words(self, part: slice) -> Iterator[slice]:
+        """Yield the words of a part; it must begin and end with a word."""
+        bounds = (letter for letter in range(part.start, part.stop) if self.begins_word(letter))
+        return starmap(slice, pairwise(chain(bounds, [part.stop])))
 
     def cut(self, first: int, behind: int) -> str:
         """Return the text from one letter to before another, with the punctuation after it."""
@@ -157,7 +158,7 @@ def _word_by_word(whole: _FullText, had: _FullText, differences: Iterable[_Diffe
     """Remove words from the differences that both texts have, if the differences are small enough and not too many."""
     left = _MOST_PAIRS_IN_ALL
     for here, there in differences:
-        ours, theirs = whole.words(here), had.words(there)
+        ours, theirs = (list(islice(words, _MOST_PAIRS + 1)) for words in (whole.words(here), had.words(there)))
         pairs = len(ours) * len(theirs)
         if not 0 < pairs <= min(left, _MOST_PAIRS):
             yield here, there
