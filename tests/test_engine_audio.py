@@ -9,6 +9,7 @@ import pytest
 from support import sounds
 
 from watcher.engine.audio import decode
+from watcher.engine.audio_process import decoded
 from watcher.engine.errors import AudioError
 from watcher.engine.recognition import RATE
 
@@ -46,6 +47,19 @@ def test_channels_are_mixed(tmp_path: Path) -> None:
     samples = heard(sounds.encode(np.stack((left, right), axis=1), tmp_path / "a.wav"))
 
     assert frequency(samples) == pytest.approx(440, abs=2)
+
+
+@pytest.mark.parametrize("kind", ["aiff", "caf", "wav"])
+def test_channels_in_an_order_of_their_own_are_mixed(tmp_path: Path, kind: str) -> None:
+    """The decoder crashed on 7.1 in AIFF and CAF; so each is decoded in a process of its own."""
+    sound = sounds.sine(0.5)
+    for channels in (3, 6, 8, 10):
+        path = sounds.encode(np.repeat(sound[:, None], channels, axis=1), tmp_path / "a", kind)
+
+        with path.open("rb") as file, decoded(file, check=lambda: None) as blocks:
+            samples = np.concatenate(list(blocks))
+
+        assert np.array_equal(samples, sound), channels
 
 
 @pytest.mark.parametrize(

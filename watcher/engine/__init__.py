@@ -1,8 +1,8 @@
 """The offline engine: real speech recognition behind OpenAI's HTTP protocol, on loopback, without a key.
 
 With the extra ``whisper`` (faster-whisper, werkzeug) it runs a Whisper model; with the extra ``offline`` (pocketsphinx,
-werkzeug) it understands English, far below Whisper, and downloads nothing. It imports nothing else of Watcher, so that it
-cannot share the client's misreadings of the protocol.
+werkzeug) it understands English, far below Whisper, and downloads nothing. It imports nothing else of Watcher (but
+`channels`), so that it cannot share the client's misreadings of the protocol.
 """
 
 import os

@@ -8,6 +8,7 @@ import numpy as np
 from av.audio.frame import AudioFrame
 from numpy.typing import NDArray
 
+from watcher.channels import forget_order
 from watcher.engine.errors import AudioError
 from watcher.engine.recognition import RATE
 
@@ -31,17 +32,24 @@ def decode(file: BinaryIO) -> Iterator[NDArray[np.int16]]:
             stream = container.streams.best("audio")
             if stream is None:
                 raise AudioError("The file has no audio stream.")
-            resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
+            forget_order(stream.codec_context)
+            resampler = av.AudioResampler(format="s16", rate=RATE)
             for frame in container.decode(stream):
                 assert isinstance(frame, AudioFrame)  # noqa: S101  # an audio stream has no others
                 for part in resampler.resample(frame):
                     samples += part.samples
-                    yield part.to_ndarray()[0]
+                    yield _mono(part)
             for part in resampler.resample(None):
                 samples += part.samples
-                yield part.to_ndarray()[0]
+                yield _mono(part)
     except (av.error.FFmpegError, ValueError) as error:
         if not samples:
             raise AudioError(f"The file could not be decoded: {error}.") from error
     if not samples:
         raise AudioError("The file holds no sound.")
+
+
+def _mono(frame: AudioFrame) -> NDArray[np.int16]:
+    """Mix the channels of a frame, which takes turns with their samples."""
+    mixed: NDArray[np.int16] = frame.to_ndarray().reshape(frame.samples, -1).mean(axis=1).astype(np.int16)
+    return mixed

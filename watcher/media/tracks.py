@@ -2,12 +2,12 @@
 
 from typing import Final
 
-from av.audio.codeccontext import AudioCodecContext
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.stream import Disposition
 
 from watcher import languages
+from watcher.channels import forget_order
 from watcher.job import ResultWarning
 from watcher.media.opening import DECODERS
 from watcher.media.sentences import NO_KNOWN_TRACK, NO_TRACK, TRACK_MISSING
@@ -20,18 +20,8 @@ def audio_tracks(container: InputContainer) -> list[AudioStream]:
     for track in tracks:
         if _able(track):
             track.codec_context.thread_count = 1
-            _forget_order(track.codec_context)
+            forget_order(track.codec_context)
     return tracks
-
-
-def _forget_order(context: AudioCodecContext) -> None:
-    """Have the decoder of PCM know how many channels there are, not which is where: all of them are mixed alike.
-
-    AIFF, CAF and QuickTime give some, 7.1 for example, an order of their own, whose memory PyAV 18.1 frees whenever somebody has looked
-    at it: once here, and never again.
-    """
-    if context.codec.name.startswith("pcm_") and (channels := context.channels) > 0:
-        context.layout = f"{channels} channels"
 
 
 def wanted_tracks(
