@@ -1,16 +1,26 @@
 """What a run would send: said by `once --estimate`, asked at a terminal before more than an hour, told by `run` in its log."""
 
 import os
+import re
 import shutil
 import struct
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 from support.command_scene import Commands, configured
 from support.daemon import daemon
 from support.heard import recording
 from support.terminal import at_terminal
+
+from watcher.cli.expectation import Expectation
+from watcher.config import OfflineSettings
+from watcher.job import TRIAL_MODEL
+from watcher.service import BatchProgress
+from watcher.service.estimate import Estimate
+from watcher.service.speed import MeasuredSpeed, SpeedMeter, remember
 
 HOUR = 3600
 
@@ -50,6 +60,7 @@ def test_an_estimate_tells_what_would_be_sent_and_sends_nothing(watcher: Command
         "complete": 1,
         "done_before": 1,
         "most_cost": 36.63,
+        "about_seconds": None,
     }
     assert unpriced["most_cost"] is None
     assert "3 recordings, 1 h 01 min of audio, and 1 of unknown length" in said
@@ -97,6 +108,71 @@ def test_what_the_trial_engine_transcribed_is_to_be_sent_again_and_offline_nothi
 
     assert "Cost: none" in offline
     assert (data["files"], data["audio_seconds"], data["done_before"]) == (1, 2.0, 0)
+
+
+TRIAL = ("--offline", "--set", "offline.model=pocketsphinx")
+
+
+def measure(watcher: Commands, sound: float, work: float) -> None:
+    """Have the offline engine been measured on this machine before."""
+    with watcher.ledger() as ledger:
+        remember(ledger.memory, OfflineSettings(model="pocketsphinx"), TRIAL_MODEL, MeasuredSpeed(sound, work))
+
+
+def test_an_offline_estimate_says_how_long_it_takes_once_that_was_measured_and_starts_no_engine(
+    watcher: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watcher.engine.OfflineEngine.start", lambda _engine: pytest.fail("it was started"))
+    long_wave(watcher.folder / "long.wav")
+    recording(watcher.folder / "memo.wav", seconds=1)
+    (watcher.folder / "untold.mp3").write_bytes(b"x" * 1000)
+    estimate = ("once", watcher.folder, "--estimate", *TRIAL)
+    unknown, said_before = watcher(*estimate)[1]["data"], watcher.said(*estimate)[1]
+    measure(watcher, 1000.0, 125.0)
+
+    known, said = watcher(*estimate)[1]["data"], watcher.said(*estimate)[1]
+
+    assert (unknown["model"], unknown["about_seconds"]) == (TRIAL_MODEL, None)
+    assert "Time: known after the first answer, as this model was not measured on this machine before" in said_before
+    # The memo counts for 15 s.
+    assert known["about_seconds"] == round((HOUR + 60 + 15) / 8)
+    assert "Time: about 8 min, and what the 1 of unknown length take, at 8.0 x the speed of the sound" in said
+    assert watcher("once", watcher.folder, "--estimate")[1]["data"]["about_seconds"] is None
+
+
+def test_how_long_it_takes_is_shown_at_a_narrow_terminal(watcher: Commands) -> None:
+    recording(watcher.folder / "a.wav", seconds=2)
+    measure(watcher, 1000.0, 125.0)
+    command = [sys.executable, "-m", "watcher", "once", str(watcher.folder), *TRIAL]
+
+    _, shown = at_terminal(command, [], environ={"COLUMNS": "40"})
+
+    first = shown.split("\n")[:4]
+    assert " ".join(" ".join(first).split()) == (
+        "To transcribe: 1 recording, 2 s of audio Time: less than a minute, at 8.0 x the speed of the sound, as measured on "
+        "this machine before"
+    )
+    assert max(map(len, first)) <= 40, shown
+    assert re.search(r"0 of 1 file .* less than a minute left", shown), shown
+
+
+def test_how_long_it_takes_is_logged_once_and_not_before_it_is_known() -> None:
+    meter = SpeedMeter()
+    expected = Expectation(Estimate(files=2, seconds=3600.0, heard_seconds=3600.0), MeasuredSpeed(), meter)
+    begun = BatchProgress(files=2, done=0, failed=0, heard_seconds=0.0)
+
+    with capture_logs() as logs:
+        expected.log(begun)
+        unknown = expected.left(begun)
+        meter.add(60.0, 10.0)
+        expected.log(begun)
+        expected.log(begun)
+
+    assert [(event["about_seconds"], event["message"]) for event in logs] == [(600, "about 10 min, at 6.0 x")]
+    assert unknown == ""
+    assert expected.left(begun) == "about 10 min left"
+    assert expected.left(replace(begun, heard_seconds=1800.0)) == "about 5 min left"
+    assert expected.left(replace(begun, heard_seconds=3601.0)) == ""
 
 
 @pytest.mark.parametrize("command", ["once", "run"])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from watcher.cli.offline import _download_teller, started_engine
-from watcher.config import OfflineSettings
+from watcher.cli.options import configured
 from watcher.errors import ConfigError
 
 
@@ -55,6 +55,9 @@ def test_a_folder_without_a_model_is_refused_before_anything_starts(
     }
 
     for model, message in cases.items():
-        with pytest.raises(ConfigError) as raised, started_engine(OfflineSettings(model=model), port=0, key=""):
+        with (
+            pytest.raises(ConfigError) as raised,
+            started_engine(configured(None, [f"offline.model={model}"]), port=0, key=""),
+        ):
             pass
         assert (model, raised.value.message) == (model, message)

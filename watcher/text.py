@@ -108,6 +108,14 @@ def hours(seconds: float) -> str:
     return f"{minutes} min {whole % 60:02} s" if minutes else f"{whole} s"
 
 
+def roughly(seconds: float) -> str:
+    """Write a duration that is not known exactly: less than a minute, about 9 min, about 2 h 05 min."""
+    minutes = round(seconds / 60)
+    if seconds < 60:  # noqa: PLR2004 - a minute
+        return "less than a minute"
+    return f"about {minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"about {minutes} min"  # noqa: PLR2004 - an hour
+
+
 def wall_clock(moment: float) -> str:
     """Return a Unix time as local time, with the date if it is not today."""
     then, now = time.localtime(moment), time.localtime()

@@ -3,14 +3,19 @@
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+from watcher import reach
+from watcher.cli.looking import open_looker
 from watcher.cli.options import configured
-from watcher.config import OfflineSettings
-from watcher.errors import ConfigError
+from watcher.config import Config, OfflineSettings
+from watcher.errors import ConfigError, StateError
+from watcher.job import TRIAL_MODEL
+from watcher.service.speed import MeasuredSpeed, SpeedMeter, remember
 from watcher.text import printable
 
 if TYPE_CHECKING:
@@ -21,15 +26,30 @@ if TYPE_CHECKING:
 POCKETSPHINX: Final = "pocketsphinx"
 
 
+@dataclass(frozen=True, slots=True)
+class EngineUse:
+    """The settings that point at the offline engine (none: it is not used), and what its speed is measured with."""
+
+    settings: dict[str, Any] = field(default_factory=dict)
+    meter: SpeedMeter = field(default_factory=SpeedMeter)
+
+
 @contextmanager
-def engine_settings(config: Path | None, given: Sequence[str] | None, *, offline: bool) -> Iterator[dict[str, Any]]:
-    """Run the offline engine within the context; yield the settings that point at it, or none. Raises ConfigError."""
+def engine_used(
+    config: Path | None, given: Sequence[str] | None, *, offline: bool, starts: bool = True
+) -> Iterator[EngineUse]:
+    """Run the offline engine within the context, if `offline`; without `starts` only its settings. Raises ConfigError."""
     if not offline:
-        yield {}
+        yield EngineUse()
+        return
+    loaded = configured(config, given)
+    if not starts:
+        wanted = _model(loaded.settings.offline)
+        yield EngineUse({"api": {"model": TRIAL_MODEL if wanted is None else wanted.listed}})
         return
     key = os.urandom(16).hex()
-    with started_engine(configured(config, given).settings.offline, port=0, key=key) as (url, model):
-        yield {"api": {"url": url, "key": key, "model": model}}
+    with started_engine(loaded, port=0, key=key) as (url, model, meter):
+        yield EngineUse({"api": {"url": url, "key": key, "model": model}}, meter)
 
 
 def whisper_is_here(settings: OfflineSettings) -> bool:
@@ -52,10 +72,14 @@ def require(model: str) -> None:
 
 
 @contextmanager
-def started_engine(settings: OfflineSettings, *, port: int, key: str) -> Iterator[tuple[str, str]]:
-    """Run the offline engine within the context; yield its base address and its model's name. Raises ConfigError."""
+def started_engine(config: Config, *, port: int, key: str) -> Iterator[tuple[str, str, SpeedMeter]]:
+    """Run the offline engine within the context; yield its base address, its model's name, and what measures its speed.
+
+    The speed is remembered at the end. Raises ConfigError.
+    """
     from watcher.engine import EngineError, OfflineEngine  # noqa: PLC0415 - only for those who use it
 
+    settings, meter = config.settings.offline, SpeedMeter()
     try:
         engine = OfflineEngine(
             port=port,
@@ -63,14 +87,28 @@ def started_engine(settings: OfflineSettings, *, port: int, key: str) -> Iterato
             model=_model(settings),
             unload=settings.unload_minutes * 60,
             tell=_download_teller(sys.stderr),
+            heard=meter.add,
         )
         engine.start()
     except EngineError as exc:
         raise ConfigError(exc.message, hint=exc.hint) from exc
     try:
-        yield engine.url, engine.model
+        yield engine.url, engine.model, meter
     finally:
         engine.stop()
+        _keep(config, engine.model, meter.measured)
+
+
+def _keep(config: Config, model: str, measured: MeasuredSpeed) -> None:
+    """Remember a speed; not where the state is out of reach, as that is no reason to end otherwise."""
+
+    def keep() -> None:
+        with open_looker(config) as ledger:
+            remember(ledger.memory, config.settings.offline, model, measured)
+
+    if measured.factor:
+        with suppress(StateError, reach.SilentError):
+            reach.ask(b"speed", keep, seconds=reach.PATIENT_SECONDS)
 
 
 def _model(settings: OfflineSettings) -> "WhisperModel | None":

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from watcher.cli.estimate import absolute, estimated, may_send, nothing_sent
-from watcher.cli.offline import engine_settings
+from watcher.cli.estimate import absolute, estimated, expectation, may_send, nothing_sent
+from watcher.cli.expectation import Expectation
+from watcher.cli.offline import engine_used
 from watcher.cli.options import INTERRUPTED, configured, show, surroundings
 from watcher.config import Config, Settings
 from watcher.errors import ChangedError, GoneError
@@ -28,6 +29,11 @@ from watcher.status.document import warning_fields
 from watcher.status.values import PriceTerms
 from watcher.text import counted, hours, joined, printable, share
 
+if TYPE_CHECKING:
+    from rich.progress import ProgressColumn
+
+#: Columns of a terminal below which the bar shows either how much audio is done, or how long the rest takes.
+_NARROW: Final = 72
 #: Seconds of a request after which its duration is shown.
 _LONG: Final = 10.0
 
@@ -43,13 +49,14 @@ def once(
     as_json: bool,
 ) -> int:
     """Run the batch and print its result; `estimate`: only print what it would send. `yes`: ask no question."""
-    with engine_settings(config, given, offline=offline) as extra:
-        loaded = configured(config, given, extra=extra, alone=offline)
+    with engine_used(config, given, offline=offline, starts=not estimate) as engine:
+        loaded = configured(config, given, extra=engine.settings, alone=offline)
         if estimate:
             return show(estimated(loaded, paths), as_json=as_json)
         if not (yes or as_json or may_send(loaded, paths)):
             return nothing_sent()
-        return run_and_show("once", loaded, paths, as_json=as_json)
+        expected = expectation(loaded, engine.meter, paths) if offline else None
+        return run_and_show("once", loaded, paths, expected=expected, as_json=as_json)
 
 
 def run_and_show(
@@ -61,14 +68,15 @@ def run_and_show(
     model: str = "",
     displaced: Sequence[Displaced] = (),
     problems: Sequence[ReportedError] = (),
+    expected: Expectation | None = None,
     as_json: bool,
 ) -> int:
     """Run a batch on `paths`, or on recordings queued to be transcribed again; print its result, and the `problems`.
 
     `model`: the requested model, if it is not that of the settings; `displaced`: outputs that, by a check before the batch, cannot
-    have their best names.
+    have their best names; `expected`: how long the offline engine takes.
     """
-    with _shown(loaded) as display:
+    with _shown(loaded, expected) as display:
         batch = run_batch(loaded, absolute(paths), show=display, surroundings=surroundings(), again=again)
     written = {output.path for _, outcome in batch.done for output in outcome.outputs}
     batch.displaced = [one for one in displaced if one.output in written]
@@ -85,15 +93,14 @@ _TOLD_AT_THE_END: Final = ("job.failed", "gate.held")
 
 
 @contextmanager
-def _shown(config: Config) -> Iterator[Callable[[BatchProgress], None]]:
+def _shown(config: Config, expected: Expectation | None) -> Iterator[Callable[[BatchProgress], None]]:
     """Show progress: a bar on a terminal, else the log's lines."""
     around = surroundings()
     if not sys.stderr.isatty():
         set_up_log(config, around)
-        yield lambda _progress: None
+        yield expected.log if expected is not None else lambda _progress: None
         return
     from rich.console import Console  # noqa: PLC0415 - heavy, and only for a terminal
-    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn  # noqa: PLC0415 - likewise
     from rich.progress import Progress as Bar  # noqa: PLC0415 - likewise
 
     class Whole(Console):
@@ -102,15 +109,8 @@ def _shown(config: Config) -> Iterator[Callable[[BatchProgress], None]]:
         def print(self, *objects: Any, **options: Any) -> None:
             super().print(*objects, **{"soft_wrap": True, **options})
 
-    columns = (
-        TextColumn("{task.fields[files]}"),
-        BarColumn(bar_width=None),
-        TextColumn("{task.fields[audio]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Bar(*columns, console=Whole(file=sys.stderr), transient=True) as bar:
-        task = bar.add_task("", total=None, files="looking for recordings", audio="")
+    with Bar(*_bar_columns(knows_left=expected is not None), console=Whole(file=sys.stderr), transient=True) as bar:
+        task = bar.add_task("", total=None, files="looking for recordings", audio="", left="")
         # Below the bar's own context stderr is redirected, so that warnings appear above the bar.
         asked = config.origin("log.level") != "default"
         quiet = config.settings.log if asked else replace(config.settings.log, level="warning")
@@ -123,10 +123,25 @@ def _shown(config: Config) -> Iterator[Callable[[BatchProgress], None]]:
                 sys.stderr.write(f"{fold(progress.stopping, bar.console.width)}\n")
             finished = progress.done + progress.failed
             files = f"{finished} of {counted(progress.files, 'file')}"
-            audio = told(progress, elapsed=bar.tasks[0].elapsed or 0.0)
-            bar.update(task, total=progress.files or None, completed=finished, files=files, audio=audio)
+            left = "" if expected is None else expected.left(progress)
+            is_narrow = left and bar.console.width < _NARROW
+            audio = "" if is_narrow else told(progress, elapsed=bar.tasks[0].elapsed or 0.0)
+            bar.update(task, total=progress.files or None, completed=finished, files=files, audio=audio, left=left)
 
         yield display
+
+
+def _bar_columns(*, knows_left: bool) -> "tuple[ProgressColumn, ...]":
+    """Return what the bar shows; without `knows_left`, it guesses the time that is left from the number of files."""
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn  # noqa: PLC0415 - heavy
+
+    return (
+        TextColumn("{task.fields[files]}"),
+        BarColumn(bar_width=None),
+        TextColumn("{task.fields[audio]}"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}") if knows_left else TimeRemainingColumn(),
+    )
 
 
 def told(progress: BatchProgress, *, elapsed: float) -> str:

@@ -1,12 +1,13 @@
 """`watcher run`: the daemon."""
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from watcher import reach
-from watcher.cli.estimate import may_send, nothing_sent
-from watcher.cli.offline import engine_settings
+from watcher.cli.estimate import expectation, may_send, nothing_sent
+from watcher.cli.offline import engine_used
 from watcher.cli.options import configured, surroundings
 from watcher.config import Config
 from watcher.errors import UsageError
@@ -32,12 +33,14 @@ def run(
     missing = [folder for folder in folders if there[os.fsencode(folder)] is False]
     if missing:
         raise no_folder(os.path.abspath(missing[0]))  # noqa: PTH100 - links stay
-    with engine_settings(config, given, offline=offline) as extra:
+    with engine_used(config, given, offline=offline) as engine:
 
         def load() -> Config:
-            return configured(config, given, folders=folders, extra=extra, alone=offline)
+            return configured(config, given, folders=folders, extra=engine.settings, alone=offline)
 
         loaded = load()
         if not yes and watch and work and not may_send(loaded, watched=True):
             return nothing_sent()
+        if offline and watch and work and sys.stderr.isatty():
+            expectation(loaded, engine.meter, watched=True)
         return Service(loaded, reload=load, surroundings=surroundings(), watches=watch, works=work).run()

@@ -2,7 +2,7 @@
 
 With the extra ``whisper`` (faster-whisper, werkzeug) it runs a Whisper model; with the extra ``offline`` (pocketsphinx,
 werkzeug) it understands English, far below Whisper, and downloads nothing. It imports nothing else of Watcher (but
-`channels`), so that it cannot share the client's misreadings of the protocol.
+`channels` and `sandbox`), so that it cannot share the client's misreadings of the protocol.
 """
 
 import os
@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from watcher.engine.errors import EngineError, MissingExtraError
+from watcher.engine.recognition import TellHeard
 from watcher.engine.whisper import TellDownload, WhisperModel
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class OfflineEngine:
     `port` 0 takes any free one. With a `key`, requests without it get 401. `model` is the Whisper model that hears, and leaves
     the memory after `unload` seconds without a request (0: never); None: pocketsphinx, of which `workers` decoders at most
     recognise at the same time, shared by all requests; 0 means one per core, at most four. `tell` is called
-    while a model is downloaded.
+    while a model is downloaded, `heard` for each upload that was heard.
     Raises `MissingExtraError` when made, and `EngineError` from `start` when the port is taken or the model cannot be loaded.
     """
 
@@ -48,11 +49,13 @@ class OfflineEngine:
         unload: float = 0.0,
         workers: int = 0,
         tell: TellDownload = lambda _name, _count, _total: None,
+        heard: TellHeard = lambda _sound, _time: None,
     ) -> None:
         require_extra("offline" if model is None else "whisper")
         self._model = model
         self._unload = unload
         self._tell = tell
+        self._heard = heard
         self._port = port
         self._key = key
         self._workers = workers or min(_MOST_WORKERS, len(os.sched_getaffinity(0)))
@@ -83,7 +86,7 @@ class OfflineEngine:
         recogniser = self._make_recogniser()
         try:
             recogniser.warm()
-            server = EngineServer(self._port, Api(recogniser, key=self._key))
+            server = EngineServer(self._port, Api(recogniser, key=self._key, heard=self._heard))
         except BaseException:
             # Also Ctrl-C: a download may take an hour, and threads that are left would keep this process from its end.
             recogniser.close()

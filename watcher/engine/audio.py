@@ -1,11 +1,12 @@
 """Any recording -> 16 kHz mono 16-bit samples, block by block, through PyAV."""
 
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import av
 import numpy as np
 from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
 from numpy.typing import NDArray
 
 from watcher.channels import forget_order
@@ -29,7 +30,7 @@ def decode(file: BinaryIO) -> Iterator[NDArray[np.int16]]:
     samples = 0
     try:
         with av.open(file, mode="r", options=dict(_OPTIONS), metadata_errors="replace") as container:
-            stream = container.streams.best("audio")
+            stream = cast("AudioStream | None", container.streams.best("audio"))
             if stream is None:
                 raise AudioError("The file has no audio stream.")
             forget_order(stream.codec_context)

@@ -18,9 +18,10 @@ from werkzeug.formparser import FormDataParser
 from werkzeug.http import parse_options_header
 
 from watcher.engine import text
+from watcher.engine.busy import BusyTime
 from watcher.engine.errors import ApiError, AudioError, CancelledError, TooShortError
 from watcher.engine.languages import CODES
-from watcher.engine.recognition import Recogniser, Recognition, RecognitionOptions
+from watcher.engine.recognition import Recogniser, Recognition, RecognitionOptions, TellHeard
 
 #: OpenAI's cap, in bytes of the request, not of the file.
 MAX_REQUEST: Final = 26_214_400
@@ -63,9 +64,12 @@ class ApiResponse:
 class Api:
     """The routes below ``/v1``, guarded by a key when there is one."""
 
-    def __init__(self, recogniser: Recogniser, *, key: str = "") -> None:
+    def __init__(self, recogniser: Recogniser, *, key: str = "", heard: TellHeard = lambda _sound, _time: None) -> None:
+        """`heard` is called for each upload that was heard."""
         self._recogniser = recogniser
         self._key = key
+        self._heard = heard
+        self._busy = BusyTime()
 
     def respond(self, call: ApiRequest) -> ApiResponse:
         """Answer any request; what is refused is answered too."""
@@ -107,9 +111,11 @@ class Api:
         try:
             wanted = _read(form, files, known, task=task, languages=self._recogniser.languages)
             try:
-                recording = self._recogniser.hear(
-                    cast("BinaryIO", wanted.file.stream), wanted.options, abandoned=call.abandoned
-                )
+                with self._busy.hearing() as part:
+                    recording = self._recogniser.hear(
+                        cast("BinaryIO", wanted.file.stream), wanted.options, abandoned=call.abandoned
+                    )
+                    self._heard(recording.seconds, part())
             except TooShortError as error:
                 raise ApiError(400, error.message, param="file", code="audio_too_short") from error
             except AudioError as error:

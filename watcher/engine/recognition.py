@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import BinaryIO, Final, Protocol
+from typing import BinaryIO, Final, Protocol, TypeAlias
 
 #: Samples per second of the sound that recognisers hear; all their models were trained on it.
 RATE: Final = 16_000
+
+#: Called with the seconds of an upload that was heard, and the seconds that this took.
+TellHeard: TypeAlias = Callable[[float, float], None]
 
 #: Seconds; below it OpenAI answers `audio_too_short`, and so do we.
 SHORTEST: Final = 0.1

@@ -203,6 +203,7 @@ WORDS: Final = {
     "service.salvaged": "a damaged ledger was set aside",
     "service.tidied": "what is gone for good was forgotten",
     "service.trials": "what only the offline engine has transcribed is transcribed again",
+    "service.estimated": "estimated how long it takes",
     "service.stopping": "the service stops",
     "service.stopped": "the service has stopped",
     "folder.watching": "watching",

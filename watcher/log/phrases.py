@@ -128,10 +128,13 @@ _OF_EVENTS: Final[Mapping[tuple[str, str], _Write]] = {
     ("service.tidied", "answers"): _count_as("answer"),
     ("service.tidied", "files"): _count_as("recording"),
     ("service.tidied", "outputs"): _count_as("output"),
+    ("service.estimated", "files"): _count_as("recording"),
     ("service.trials", "files"): _count_as("recording"),
     ("service.tidied", "bytes"): lambda value: f"{_size(value)} stored",
 }
 _OF_KEYS: Final[Mapping[str, _Write]] = {
+    # `message` says it, with the speed.
+    "about_seconds": _nothing,
     "asked_by_server": partial(_flag, "as the server asks", "the server names no time, Watcher chose this one"),
     "attempt": _text_as("attempt {}"),
     "audio_seconds": _duration_as("{} of audio"),

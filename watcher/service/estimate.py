@@ -17,6 +17,7 @@ from watcher.service.earlier import BatchScope, known_below
 from watcher.service.failures import standing
 from watcher.service.plan import Plan, wanted_by_folder
 from watcher.service.search_places import SearchPlaces
+from watcher.service.speed import SHORTEST
 
 #: Most queued recordings to count.
 _QUEUED: Final = 100_000
@@ -33,6 +34,8 @@ class Estimate:
     #: Number of recordings to transcribe, and the seconds of those whose header has the length.
     files: int = 0
     seconds: float = 0.0
+    #: The same for the offline engine's time, in which short recordings count for more; see `speed.SHORTEST`.
+    heard_seconds: float = 0.0
     #: Number of those without a length, and their bytes.
     untimed: int = 0
     untimed_bytes: int = 0
@@ -64,6 +67,7 @@ def estimate(made: Plan, ledger: Ledger, places: SearchPlaces) -> Estimate:
     return Estimate(
         files=len(lengths),
         seconds=sum(seconds or 0.0 for seconds, _ in lengths),
+        heard_seconds=sum(max(seconds, SHORTEST) for seconds, _ in lengths if seconds is not None),
         untimed=sum(seconds is None for seconds, _ in lengths),
         untimed_bytes=sum(size for seconds, size in lengths if seconds is None),
         stored=len(stored),

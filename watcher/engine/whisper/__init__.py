@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeAlias
 
 #: Called while a model is downloaded, with its name, the bytes that are here, and all of its bytes; 0 while they are not known.
@@ -22,3 +23,8 @@ class WhisperModel:
     compute: str = "default"
     threads: int = 0
     beam: int = 5
+
+    @property
+    def listed(self) -> str:
+        """The name under which the list of models has it; of a folder, its last part."""
+        return f"offline-whisper-{Path(self.name).name}"

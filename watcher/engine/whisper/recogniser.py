@@ -79,8 +79,8 @@ class WhisperRecogniser:
 
     @property
     def model(self) -> str:
-        """The model's name, of a folder its last part."""
-        return f"offline-whisper-{Path(self._model.name).name}"
+        """The model's name; see `WhisperModel.listed`."""
+        return self._model.listed
 
     @property
     def languages(self) -> frozenset[str]:
