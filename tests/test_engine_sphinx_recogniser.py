@@ -75,8 +75,8 @@ def test_what_was_heard_before_changes_nothing(recogniser: SphinxRecogniser) -> 
 
 
 def test_words_keep_their_order_and_their_times_far_into_a_recording(recogniser: SphinxRecogniser) -> None:
-    places = [0.0, 3.0, 61.5, 333.333, 899.0]
-    sound = sounds.silence(900.0)
+    places = [0.0, 3.0, 61.5, 119.0]
+    sound = sounds.silence(120.0)
     for place in places:
         begin = round(place * RATE)
         sound[begin : begin + RATE] = hello()
@@ -86,7 +86,7 @@ def test_words_keep_their_order_and_their_times_far_into_a_recording(recogniser:
     assert [word.text for word in words(heard)] == ["Hello", "there"] * len(places)
     starts = [word.start for word in words(heard) if word.text == "Hello"]
     assert starts == pytest.approx([place + 0.16 for place in places], abs=0.05)
-    assert heard.seconds == pytest.approx(900.0)
+    assert heard.seconds == pytest.approx(120.0)
 
 
 def test_silence_has_no_words(recogniser: SphinxRecogniser) -> None:
@@ -122,7 +122,7 @@ def test_closing_gives_up_what_is_being_heard() -> None:
         return False
 
     with ThreadPoolExecutor(1) as pool:
-        sound = wav(*[part for _ in range(200) for part in (hello(), sounds.silence(1.0))])
+        sound = wav(*[part for _ in range(20) for part in (hello(), sounds.silence(1.0))])
         future = pool.submit(recogniser.hear, sound, PLAIN, abandoned=abandoned)
         begun.wait(30)
         recogniser.close()
@@ -162,17 +162,6 @@ def decoders(recogniser: SphinxRecogniser) -> set[int]:
     return {decoder.pid for decoder in recogniser._decoders}
 
 
-def test_decoders_end_with_their_recogniser() -> None:
-    recogniser = SphinxRecogniser(1)
-    recogniser.warm()
-    during = decoders(recogniser)
-
-    assert len(during) == 1
-    assert during <= children(os.getpid())
-    recogniser.close()
-    assert not during & children(os.getpid())
-
-
 def test_decoders_end_with_their_process_however_that_ends() -> None:
     code = "import sys; from watcher.engine.sphinx.recogniser import SphinxRecogniser; SphinxRecogniser(1).warm(); print('up', flush=True); sys.stdin.read()"
     with subprocess.Popen(
@@ -192,19 +181,25 @@ def test_decoders_end_with_their_process_however_that_ends() -> None:
         os.close(descriptor)
 
 
-def test_a_decoder_that_dies_costs_one_request_and_is_replaced() -> None:
+def test_a_decoder_gets_nothing_of_our_environment_is_replaced_when_it_dies_and_ends_with_its_recogniser(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("WATCHER_API__KEY", "sk-secret")
     recogniser = SphinxRecogniser(1)
     recogniser.warm()
     (process,) = decoders(recogniser)
+    assert process in children(os.getpid())
+    assert Path(f"/proc/{process}/environ").read_bytes() == b"LC_ALL=C.UTF-8\0"
     os.kill(process, signal.SIGKILL)
 
     with pytest.raises(EngineError, match="A decoder ended with -9: it said nothing"):
         hear(recogniser, hello())
     assert [word.text for word in words(hear(recogniser, hello()))] == ["Hello", "there"]
 
+    ended = {process} | decoders(recogniser)
     recogniser.close()
-    assert not decoders(recogniser) & children(os.getpid())
-    assert process not in children(os.getpid())
+    assert len(ended) == 2
+    assert not ended & children(os.getpid())
 
 
 def test_a_decoder_that_cannot_begin_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,18 +242,6 @@ def test_a_word_among_noises_is_not_believed() -> None:
 
 def test_importing_the_starter_starts_nothing() -> None:
     assert importlib.import_module("watcher.engine.sphinx.__main__").__doc__
-
-
-def test_a_decoder_gets_nothing_of_our_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WATCHER_API__KEY", "sk-secret")
-    recogniser = SphinxRecogniser(1)
-    recogniser.warm()
-    (process,) = decoders(recogniser)
-
-    environment = Path(f"/proc/{process}/environ").read_bytes()
-
-    recogniser.close()
-    assert environment == b"LC_ALL=C.UTF-8\0"
 
 
 def test_the_decoder_process_answers_until_its_input_ends() -> None:

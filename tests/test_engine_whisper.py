@@ -32,11 +32,15 @@ PLAIN = RecognitionOptions()
 
 
 @pytest.fixture(scope="module")
-def recogniser() -> Iterator[WhisperRecogniser]:
-    made = WhisperRecogniser(tiny())
-    made.warm()
-    yield made
-    made.close()
+def engine() -> Iterator[OfflineEngine]:
+    with OfflineEngine(model=tiny()) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def recogniser(engine: OfflineEngine) -> WhisperRecogniser:
+    assert isinstance(engine._recogniser, WhisperRecogniser)
+    return engine._recogniser
 
 
 @pytest.fixture(scope="module")
@@ -115,31 +119,22 @@ def test_a_short_file_goes_before_the_next_block_of_a_long_one(
     assert len(heard) == 3
 
 
-def test_a_process_that_dies_costs_one_request_and_is_replaced() -> None:
-    recogniser = WhisperRecogniser(tiny())
-    recogniser.warm()
-    assert recogniser._process is not None
-    os.kill(recogniser._process.pid, signal.SIGKILL)
-
-    with pytest.raises(EngineError, match="The Whisper process ended with -9"):
-        hear(recogniser, SECOND.read_bytes())
-    assert hear(recogniser, SECOND.read_bytes()).segments
-    recogniser.close()
-
-
-def test_the_model_leaves_the_memory_when_nobody_needs_it_and_comes_back() -> None:
+def test_the_process_leaves_when_idle_is_replaced_when_it_dies_and_ends_with_the_recogniser() -> None:
+    """Three times it is started: that takes a second or two each, so one recogniser lives through all of it."""
     recogniser = WhisperRecogniser(tiny(), unload=0.05)
     recogniser.warm()
 
     eventually(lambda: recogniser._process is None)
-
     assert hear(recogniser, SECOND.read_bytes()).segments
-    recogniser.close()
 
-
-def test_closing_gives_up_what_is_being_heard() -> None:
-    recogniser = WhisperRecogniser(tiny())
+    recogniser._unload = 600.0
     recogniser.warm()
+    assert recogniser._process is not None
+    os.kill(recogniser._process.pid, signal.SIGKILL)
+    with pytest.raises(EngineError, match="The Whisper process ended with -9"):
+        hear(recogniser, SECOND.read_bytes())
+    assert hear(recogniser, SECOND.read_bytes()).segments
+
     began = threading.Event()
 
     def abandoned() -> bool:
@@ -153,6 +148,7 @@ def test_closing_gives_up_what_is_being_heard() -> None:
 
         with pytest.raises(CancelledError, match="stopping"):
             future.result(60)
+    assert recogniser._process is None
 
 
 def test_a_model_that_is_not_here_and_cannot_be_downloaded_is_named_with_the_remedy(
@@ -264,19 +260,18 @@ def test_a_model_that_the_hub_does_not_have_is_unknown_and_one_that_is_spoilt_is
             recogniser.close()
 
 
-def test_openais_fields_come_over_http(recogniser: WhisperRecogniser) -> None:
-    with OfflineEngine(model=tiny()) as engine:
-        answer = requests.post(
-            engine.url + "/audio/transcriptions",
-            data={
-                "model": "whisper-1",
-                "response_format": "verbose_json",
-                "timestamp_granularities[]": ["segment", "word"],
-                "language": "en",
-            },
-            files={"file": ("audio.flac", SECOND.read_bytes())},
-            timeout=60,
-        ).json()
+def test_openais_fields_come_over_http(engine: OfflineEngine) -> None:
+    answer = requests.post(
+        engine.url + "/audio/transcriptions",
+        data={
+            "model": "whisper-1",
+            "response_format": "verbose_json",
+            "timestamp_granularities[]": ["segment", "word"],
+            "language": "en",
+        },
+        files={"file": ("audio.flac", SECOND.read_bytes())},
+        timeout=60,
+    ).json()
 
     assert answer["text"] == "Hello there."
     assert [word["word"] for word in answer["words"]] == ["Hello", "there"]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from servers import programs
 from servers.fault import FaultServer
+from support.whisper import tiny_if_here
 
 from watcher.engine import OfflineEngine
 
@@ -89,8 +90,8 @@ AIMOCK_FIXTURES = json.dumps({"fixtures": _AIMOCK})
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[OfflineEngine]:
-    """Run the offline engine, with a key."""
-    with OfflineEngine(workers=1, key=ENGINE_KEY) as made:
+    """Run the offline engine, with a key, and with Whisper where that is installed."""
+    with OfflineEngine(workers=1, key=ENGINE_KEY, model=tiny_if_here()) as made:
         yield made
 
 
