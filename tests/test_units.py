@@ -95,6 +95,22 @@ def test_each_line_that_the_example_holds_ready_is_one_systemd_understands(tmp_p
     assert {"ReadWritePaths", "BindPaths", "LoadCredentialEncrypted", "IPAddressDeny"} <= settings(drop_in).keys()
 
 
+@BOTH
+def test_the_drop_in_for_whisper_is_one_systemd_understands(unit: Path, tmp_path: Path) -> None:
+    copy = installed(unit, tmp_path)
+    drop_in = copy.with_suffix(".service.d")
+    drop_in.mkdir()
+    whisper = unit.with_name("whisper.conf")
+    installed(whisper, drop_in)
+
+    done = analyze(*([] if unit == SYSTEM else ["--user"]), "verify", copy, environ={"XDG_RUNTIME_DIR": str(tmp_path)})
+
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "")
+    assert settings(whisper)["ExecStart"] == ["", f"{settings(unit)['ExecStart'][0]} --offline"]
+    assert settings(unit)["MemoryDenyWriteExecute"] == ["yes"]
+    assert settings(whisper)["MemoryDenyWriteExecute"] == ["no"]
+
+
 def test_the_confinement_is_rated_at_most_1_5(tmp_path: Path) -> None:
     done = analyze("security", "--offline=true", "--threshold=15", "--no-pager", installed(SYSTEM, tmp_path))
 

@@ -42,11 +42,16 @@ _LONGEST: Final = 300.0
 class Machine:
     """The booted system."""
 
-    def __init__(self, command: Sequence[str | Path], console: Path) -> None:
-        """`command` boots it; what that says goes to `console`."""
+    def __init__(self, command: Sequence[str | Path], console: Path, wheels: Path) -> None:
+        """`command` boots it; what that says goes to `console`. Packages in `wheels` can be installed inside."""
         self._command = command
         self._console = console
+        self._wheels = wheels
         self._nspawn: subprocess.Popen[bytes] | None = None
+
+    def fetch(self, extra: str) -> None:
+        """Have the packages of an extra at hand inside. Skips where they can't be fetched."""
+        _fetch(self._wheels, f"{REPOSITORY}[{extra}]")
 
     def switch_on(self) -> None:
         """Boot, and wait until it is up. Skips where nothing can be booted."""
@@ -230,7 +235,8 @@ def booted(directory: Path) -> Iterator[Machine]:
     if missing():
         pytest.skip(missing())
     with _root(directory) as root:
-        checkout, wheels = _checkout(directory), _wheels(directory)
+        checkout, wheels = _checkout(directory), directory / "wheels"
+        _fetch(wheels, f"{REPOSITORY}[offline]", "hatchling")
         recordings = directory / "srv"
         recordings.mkdir()
         # Where systemd runs this machine too, nspawn asks it for a scope; where not, nobody could be asked.
@@ -241,7 +247,7 @@ def booted(directory: Path) -> Iterator[Machine]:
         options += ["--system-call-filter=landlock_create_ruleset landlock_add_rule landlock_restrict_self"]
         # A file system as it is, below the watched folders, and no overlay.
         binds = [f"--bind={recordings}:/srv", f"--bind-ro={checkout}:{CHECKOUT}", f"--bind-ro={wheels}:{WHEELS}"]
-        machine = Machine([*command, *options, *binds, "systemd.unit=multi-user.target"], directory / "console")
+        machine = Machine([*command, *options, *binds, "systemd.unit=multi-user.target"], directory / "console", wheels)
         try:
             machine.switch_on()
             yield machine
@@ -300,13 +306,12 @@ def _checkout(directory: Path) -> Path:
     return checkout
 
 
-def _wheels(directory: Path) -> Path:
+def _fetch(wheels: Path, *packages: str) -> None:
     """Fetch the packages an installation needs: pip's cache has them, or the registry."""
-    wheels = directory / "wheels"
     with tempfile.TemporaryDirectory() as scratch:
         subprocess.run([PYTHON, "-m", "venv", scratch], check=True, capture_output=True)
         fetched = subprocess.run(
-            [f"{scratch}/bin/pip", "wheel", "--quiet", f"--wheel-dir={wheels}", f"{REPOSITORY}[offline]", "hatchling"],
+            [f"{scratch}/bin/pip", "wheel", "--quiet", f"--wheel-dir={wheels}", *packages],
             capture_output=True,
             text=True,
             check=False,
@@ -316,4 +321,3 @@ def _wheels(directory: Path) -> Path:
     # The installation itself builds its own from the checkout.
     for own in wheels.glob("transcription_watcher-*"):
         own.unlink()
-    return wheels

@@ -122,7 +122,19 @@ def test_a_user_runs_it_without_root(machine: Machine, server: Server) -> None:
 
 def test_every_block_of_the_page_is_tried_by_a_test() -> None:
     marks = {line.strip(" <!->") for line in PAGE.read_text().splitlines() if line.strip().startswith("<!--")}
-    tried = {"install", "offline", "group", "key", "encrypted", "reload", "upgrade", "backup", "restore", "move"}
+    tried = {
+        "install",
+        "whisper",
+        "offline",
+        "group",
+        "key",
+        "encrypted",
+        "reload",
+        "upgrade",
+        "backup",
+        "restore",
+        "move",
+    }
 
     assert marks == tried | {"user", "remove"}
 
