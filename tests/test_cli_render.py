@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from support.command_scene import Commands, commands
 from support.heard import recording
+from support.mounts import unanswered
 from support.scripted import Asked, Reply
 
 
@@ -74,3 +75,16 @@ def test_punctuation_follows_a_folder_s_setting_without_a_request(
         assert [problem["code"] for problem in broken["errors"]] == ["overrides"]
         assert 'one of "keep" or "full"' in broken["errors"][0]["message"]
         assert len(watcher.server.asked) == requests
+
+
+def test_a_recording_whose_mount_hangs_is_named(watcher: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("watcher.cli.render._PATIENCE", 0.2)
+    (watcher.folder / "sub").mkdir()
+    path = recording(watcher.folder / "sub" / "a.wav")
+    watcher("once", watcher.folder)
+
+    with unanswered(path.parent):
+        code, document = watcher("render", watcher.folder)
+
+    assert code == 1
+    assert [error["message"] for error in document["errors"]] == [f"{path}: the server does not answer"]

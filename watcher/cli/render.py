@@ -3,14 +3,16 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Final
 
-from watcher import pipeline
+from watcher import pipeline, reach
 from watcher.cli.beside import Daemon
 from watcher.cli.hints import nothing_to_do
 from watcher.cli.looking import open_looker
 from watcher.cli.options import configured, show
-from watcher.errors import JobError
+from watcher.errors import JobError, OutputError
 from watcher.job import Job, State
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.values import SourceRecord
@@ -20,6 +22,9 @@ from watcher.report import ReportedError, Result
 from watcher.service.named import named
 from watcher.service.plan import Plan, plan, wanted_by_folder
 from watcher.text import printable
+
+#: Seconds in which the outputs of a recording have to be written.
+_PATIENCE: Final = 300.0
 
 
 def render(
@@ -56,7 +61,7 @@ def render(
                 (idle if meant.is_folder else problems).append(problem)
             for record in wanted:
                 try:
-                    written += _render(record, made, wanted_of, ledger, formats)
+                    written += _in_helper(record, partial(_render, record, made, wanted_of, ledger, formats))
                 except JobError as error:
                     problems.append(
                         ReportedError(error.reason, f"{printable(record.path)}: {error.message}", error.hint)
@@ -75,6 +80,14 @@ def _has_transcript(record: SourceRecord, *, alone: bool) -> bool:
     """Return whether a recording was transcribed; `alone` False: recordings that are being processed again are skipped."""
     transcribed = record.outcome is not None and bool(record.content)
     return transcribed and (alone or record.state is State.DONE)
+
+
+def _in_helper(record: SourceRecord, render: Callable[[], list[str]]) -> list[str]:
+    """Render in a helper thread, so that Ctrl-C ends the wait for a mount that hangs. Raises JobError."""
+    try:
+        return reach.ask(record.root, render, seconds=_PATIENCE)
+    except reach.SilentError as exc:
+        raise OutputError(reach.SILENT, hint="look at the mount and its server", reason="lost") from exc
 
 
 def _render(
