@@ -589,6 +589,20 @@ def test_a_child_cannot_have_more_paid_for_than_the_recording_may_last(
     assert failure(file, spool, in_flight=lambda: 10) == (FileError, "crashed")
 
 
+def test_a_child_cannot_promise_more_sound_than_a_recording_may_have(
+    file: Path, spool: Path, child_claims: Instead
+) -> None:
+    """Twice the promised length may be paid for a recording, over all attempts."""
+    opened = '{"v":3,"is":"opened","seconds":1e12,"pieces":1,"stream":"","others":[]}'
+    child_claims(f"say({opened})")
+
+    with cutting(file, spool) as running:
+        next(iter(running))
+
+        assert running.opening is not None
+        assert running.opening.seconds == ChildLimits().seconds
+
+
 def test_a_child_makes_no_piece_that_was_not_granted(file: Path, spool: Path, child_claims: Instead) -> None:
     claims = [
         f"cut['index'] = {index}; cut['end'] += {index * 160000}; cut['start'] += {index * 160000}"

@@ -197,7 +197,9 @@ class Cutting:
         while self._summary is None:
             match self._next():
                 case Opened() as opened:
-                    self.opening = Opening(opened.seconds, opened.pieces, opened.stream, opened.others)
+                    # What it says bounds what may be paid for the recording.
+                    seconds = None if opened.seconds is None else min(opened.seconds, self._limits.seconds)
+                    self.opening = Opening(seconds, opened.pieces, opened.stream, opened.others)
                 case Made() as made:
                     yield self._piece(made)
                     if made.cut.index + 1 == len(self._excerpts):
