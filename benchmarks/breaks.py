@@ -261,8 +261,9 @@ def print_places(recordings: Sequence[Recording], ways: Sequence[str]) -> None:
         for moment in range(0, int(recording.transcript.duration), int(_SPAN))
         if recording.odd(moment) and _shown(recording.cues["Watcher"], moment)
     ]
-    for place in range(min(_PLACES, len(moments))):
-        recording, moment = moments[place * len(moments) // _PLACES]
+    places = min(_PLACES, len(moments))
+    for place in range(places):
+        recording, moment = moments[place * len(moments) // places]
         print(f"\n{recording.name}, {moment} to {moment + _SPAN:.0f} s")
         for way in ways:
             print(f"  {way}:")

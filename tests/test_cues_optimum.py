@@ -73,6 +73,13 @@ def test_a_caption_that_one_hardly_sees_is_joined_to_the_next_one() -> None:
     assert 2 not in [caption.end for caption in cut(text, LIMITS, 8000)]
 
 
+def test_a_short_sentence_is_seen_soon() -> None:
+    # "Please try again. | Please enter your password, / followed by the pound key."
+    text = stream((17, 0, 1000, 0), (26, 1150, 3000, 0), (26, 3000, 5500, 10))
+
+    assert borders(cut(text, LIMITS, 9000)) == [(0, 1), (1, 2, 3)]
+
+
 def test_a_short_word_between_two_pauses_is_no_caption() -> None:
     text = stream((24, 0, 1600, 0), (8, 2800, 3300, 32), (24, 4500, 6100, 32))
 

@@ -132,7 +132,7 @@ _WORDS: Final = {
             wherever after before as than that which who whom whose whether how why what once except lest
         phrase: about above across against along among around at behind below beneath beside between beyond by despite down
             during for from in inside into like near off on onto opposite out outside over past per regarding round
-            through throughout till to toward towards under underneath up upon via with within without
+            through throughout till to toward towards under underneath up upon via with within without using including
         ties: of
         binds: a an the this these those my your his her its our their some any no every each either neither another such i
             you he she it we they there is am are was were be been being do does did have has had having will would

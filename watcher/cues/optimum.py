@@ -25,8 +25,10 @@ DASH: Final = 2
 _CUE: Final = 18.0
 #: Cost of an almost empty caption; 0 from a third of a line on.
 _SHORT: Final = 20.0
-#: A caption that is gone before one has well seen it: from this many milliseconds on it is free, and the cost per second less.
+#: A caption that is gone before one has well seen it: the milliseconds from which on it is free (a whole sentence is soon seen),
+#: and the cost per second less.
 _SEEN: Final = 1500
+_SENTENCE_SEEN: Final = 1000
 _FLICKER: Final = 40.0
 #: A caption of one short word that is no sentence.
 _ALONE: Final = 30.0
@@ -66,7 +68,7 @@ _ALIVE: Final = 4096
 #: Lines: the share of a break's cost, also between words that belong together, and the cost of full imbalance; a wider upper line costs a little more (TTSG, BBC 3.1:
 #: with the wider line below, the eye moves less).
 _LINE: Final = 0.6
-_LINE_BOUND: Final = 0.85
+_LINE_BOUND: Final = 1.0
 _BALANCE: Final = 14.0
 _TOP_HEAVY: Final = 2.0
 #: A line of one short word.
@@ -294,8 +296,9 @@ class _Search:
                 if spoken_end - start > longest and begin < last:
                     break
                 fixed = base - pauses[begin]
-                if stays - start < _SEEN:
-                    fixed += (_SEEN - stays + start) * _FLICKER / 1000
+                seen = stays - start
+                if seen < _SEEN and (seen < _SENTENCE_SEEN or not (whole[begin] and whole[end])):
+                    fixed += (_SEEN - seen) * _FLICKER / 1000
                 if leasts[begin] + fixed >= best:
                     continue
                 units = widths[end] - widths[begin] - blank[begin]
