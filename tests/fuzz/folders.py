@@ -339,6 +339,44 @@ def _many_settings(place: Place) -> None:
         shutil.rmtree(top)
 
 
+def _nested_settings(place: Place) -> None:
+    """Make directories inside each other, each with a file of settings that takes long to parse, and recordings at their end."""
+    top = directory = place.name("")
+    text = place.chance.choice((f"a = [{'{b=1},' * 10_000}]", "[[a]]\nb = 1\n" * 6_000, 'language = "ja"'))
+    for _ in range(place.chance.choice((5, 25, 150))):
+        (directory := directory / "s").mkdir(parents=True)
+        (directory / ".watcher.toml").write_text(text)
+    place.good(directory / f"{top.name}.wav")
+
+
+def _deep_flood(place: Place) -> None:
+    """Make and remove files far below, as quickly as possible: each event's path has to be opened level by level."""
+    (far := place.name("") / "/".join("s" * place.chance.choice((50, 190, 260)))).mkdir(parents=True)
+    descriptor = os.open(far, os.O_RDONLY)
+    for number in range(place.chance.choice((2_000, 20_000))):
+        os.close(os.open(f"{number}.wav", os.O_CREAT | os.O_WRONLY, dir_fd=descriptor))
+        os.unlink(f"{number}.wav", dir_fd=descriptor)
+    os.close(descriptor)
+
+
+def _written_again(place: Place) -> None:
+    """Change a recording again and again while it is judged, hashed, sent and decoded; in the end it is a good one."""
+    path = place.good(place.name(".wav"))
+    data, status, deed = path.read_bytes(), path.stat(), place.chance.randrange(4)
+    for _ in range(place.chance.choice((3, 30))):
+        if deed == 0:
+            os.truncate(path, place.chance.choice((10, len(data) // 2, len(data), _TERA)))
+        else:
+            with path.open("r+b") as file:
+                file.seek(len(data) if deed == 1 else place.chance.randrange(44, len(data) - 64))
+                file.write(place.chance.randbytes(64))
+            if deed == 2:  # as if nothing had happened
+                os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+        place.over.wait(0.05)
+    (part := path.with_name(".part")).write_bytes(data)
+    part.replace(path)
+
+
 def _flood(place: Place) -> None:
     directory = place.name("")
     directory.mkdir()
@@ -404,8 +442,8 @@ def _batch(place: Place) -> None:
 #: Deeds by the writer that does them, each with a folder of its own.
 DEEDS: Final[Mapping[str, tuple[Callable[[Place], None], ...]]] = {
     "plain": (_batch, _copies),
-    "settings": (*[_toml] * 12, *[_good] * 4, *[_copies] * 4, _many_settings),
-    "containers": (*[_mutated] * 8, *[_crowded] * 2, *[_declared] * 2, _huge, _copies),
+    "settings": (*[_toml] * 12, *[_good] * 4, *[_copies] * 4, _many_settings, _nested_settings),
+    "containers": (*[_mutated] * 8, *[_crowded] * 2, *[_declared] * 2, _huge, _written_again, _copies),
     "names": (_names, _names, _long_path, _links, _specials, _outputs, _copies, _good),
-    "trees": (_deep, _hard_links, _renames, _wide, _flood, _links, _specials, _outputs, _names),
+    "trees": (_deep, _hard_links, _renames, _wide, _flood, _deep_flood, _links, _specials, _outputs, _names),
 }
