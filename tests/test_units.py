@@ -117,6 +117,11 @@ def test_the_confinement_is_rated_at_most_1_5(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
+def test_the_decoder_may_give_the_privilege_away() -> None:
+    """Where `capset` was forbidden, nothing was decoded: it is among the privileged calls that the unit takes away."""
+    assert "capset" in settings(SYSTEM)["SystemCallFilter"][-1].split()
+
+
 def test_the_service_has_one_privilege() -> None:
     unit = settings(SYSTEM)
 

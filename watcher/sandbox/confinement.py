@@ -116,7 +116,8 @@ def _drop_capabilities(libc: ctypes.CDLL) -> None:
     # Of capabilities 0 to 31 those that are effective, permitted and inheritable; then the same of 32 to 63.
     effective, permitted, *_ = struct.unpack("=6I", held.raw)
     kept = struct.pack("=6I", effective & _READ_OTHERS, permitted & _READ_OTHERS, 0, 0, 0, 0)
-    _checked(libc.capset(header, kept))
+    if held.raw != kept:
+        _checked(libc.capset(header, kept))
 
 
 def _raise_oom_score() -> None:
