@@ -21,9 +21,9 @@ class Expectation:
     meter: SpeedMeter
     _is_logged: bool = False
 
-    def log(self, progress: BatchProgress) -> None:
+    def log(self, _progress: BatchProgress) -> None:
         """Log once how long it takes, as soon as this is known; not when all is done by then."""
-        speed, is_done = self._speed, 0 < self.found.seconds <= progress.heard_seconds
+        speed, is_done = self._speed, 0 < self.found.heard_seconds <= self.meter.measured.sound
         if self._is_logged or is_done or not speed.factor or not self.found.files:
             return
         self._is_logged = True
