@@ -42,6 +42,14 @@ def test_a_download_is_a_growing_line_at_a_terminal_and_two_lines_in_a_log(strea
     assert stream.getvalue() == shown
 
 
+def test_the_journal_is_told_that_a_download_is_no_error() -> None:
+    stream = io.StringIO()
+
+    _download_teller(stream, in_journal=True)("small", 0, 0)
+
+    assert stream.getvalue() == "<6>downloading the model small (only once)\n"
+
+
 def test_a_folder_without_a_model_is_refused_before_anything_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from watcher import reach
 from watcher.cli.looking import open_looker
-from watcher.cli.options import configured
+from watcher.cli.options import configured, surroundings
 from watcher.config import Config, OfflineSettings
 from watcher.errors import ConfigError, StateError
 from watcher.job import TRIAL_MODEL
@@ -86,7 +86,7 @@ def started_engine(config: Config, *, port: int, key: str) -> Iterator[tuple[str
             key=key,
             model=_model(settings),
             unload=settings.unload_minutes * 60,
-            tell=_download_teller(sys.stderr),
+            tell=_download_teller(sys.stderr, in_journal=surroundings().journal),
             heard=meter.add,
         )
         engine.start()
@@ -141,8 +141,11 @@ def _require_model(folder: Path) -> None:
         raise ConfigError(message, hint=hint)
 
 
-def _download_teller(stream: TextIO) -> "TellDownload":
-    """Return what shows a download: one line that grows at a terminal, elsewhere its beginning and its end."""
+def _download_teller(stream: TextIO, *, in_journal: bool = False) -> "TellDownload":
+    """Return what shows a download: one line that grows at a terminal, elsewhere its beginning and its end.
+
+    `in_journal`: with the journal's priority for information, as lines without one are errors there (SyslogLevel= of the unit).
+    """
     at_terminal = stream.isatty()
     shown = ""
 
@@ -155,7 +158,8 @@ def _download_teller(stream: TextIO) -> "TellDownload":
         line = f"downloading the model {name} (only once){amount}"
         if line != shown:
             shown = line
-            stream.write((f"\r{line}" + ("\n" if is_whole else "")) if at_terminal else f"{line}\n")
+            text = f"\r{line}" + ("\n" if is_whole else "") if at_terminal else f"{line}\n"
+            stream.write(f"<6>{text}" if in_journal else text)
             stream.flush()
 
     return tell
