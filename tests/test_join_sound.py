@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.join import move_to_sound
+from watcher.join import is_stretched, move_to_sound
 from watcher.loudness import COARSE_RATE, Loudness
 from watcher.transcript import Segment, Transcript, Word
 
@@ -123,6 +123,28 @@ def test_without_fine_levels_and_without_times_everything_stays() -> None:
     assert move_to_sound(said, Loudness()) == said
     assert move_to_sound(said, Loudness(TALK.tenths, COARSE_RATE)) == said
     assert move_to_sound(replace(said, timed=False), TALK) == replace(said, timed=False)
+
+
+@pytest.mark.parametrize(
+    ("words", "stretched"),
+    [
+        ([], False),
+        ([("And", 0.0, 0.4)], False),
+        ([("And", 0.0, 0.5)], True),
+        ([("Letters", 0.0, 0.8), ("of", 0.8, 0.9)], False),
+        ([("Letters", 0.0, 1.26), ("of", 1.26, 1.5)], True),
+        ([("And", 0.0, 0.4), ("so", 0.4, 1.0)], False),
+        ([("And", 0.0, 0.4), ("so", 0.4, 1.2)], True),
+    ],
+)
+def test_a_word_that_lasts_longer_than_it_is_spoken_is_stretched(
+    words: list[tuple[str, float, float]],
+    stretched: bool,  # noqa: FBT001 -- pytest passes by name
+) -> None:
+    said = Transcript((Segment("", 0, 9, tuple(Word(*word) for word in words)),))
+
+    assert is_stretched(said) is stretched
+    assert not is_stretched(replace(said, timed=False))
 
 
 MOMENTS = st.floats(0, 12) | st.integers(0, 12).map(float)

@@ -25,6 +25,16 @@ from watcher.transcript import PieceTranscript, Segment, Transcript
 EMPTY = Reply({"text": ""})
 SAID = "There was a great deal to say about it, and so they went on talking until late in the evening."
 TEXT = Reply({"text": SAID, "segments": [{"start": 0, "end": 4, "text": SAID}]})
+#: With the times of words as somebody says them.
+WORDS = Reply(
+    {
+        "text": SAID,
+        "segments": [{"start": 0, "end": 11, "text": SAID}],
+        "words": [
+            {"word": word, "start": number / 2, "end": number / 2 + 0.4} for number, word in enumerate(SAID.split())
+        ],
+    }
+)
 SHORT = MediaOptions(pieces="fixed", piece_seconds=30)
 
 
@@ -187,9 +197,10 @@ def test_a_phantom_over_digital_silence_is_left_out_also_of_a_file_that_was_sent
     assert (tmp_path / "memo.txt").read_text().strip() == ""
 
 
-def test_an_answer_that_is_not_in_doubt_costs_no_look_at_the_sound(tmp_path: Path) -> None:
+@pytest.mark.parametrize("answer", [TEXT, WORDS])
+def test_an_answer_that_is_not_in_doubt_costs_no_look_at_the_sound(tmp_path: Path, answer: Reply) -> None:
     path = speechlike(tmp_path / "memo.wav", seconds=12)
-    with scene(lambda _: TEXT, tmp_path) as (made, _):
+    with scene(lambda _: answer, tmp_path) as (made, _):
         run(made, path)
 
         # No child was started: it would have made this folder.

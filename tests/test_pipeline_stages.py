@@ -270,7 +270,11 @@ def test_what_is_transcribed_once_more_is_paid_for_once_wherever_it_is_cut_off(
     assert (len(asked), written.read_text().strip(), outcome.paid_seconds) == (2, "New", 0.0)
 
 
-def test_captions_begin_with_the_sound_also_when_they_are_made_again_from_stored_answers(tmp_path: Path) -> None:
+@pytest.mark.parametrize("small", [True, False])
+def test_captions_begin_with_the_sound_also_when_they_are_made_again_from_stored_answers(
+    tmp_path: Path,
+    small: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
     """Whisper stretches the first word over the silence before it; what was measured then is stored with the answers."""
     path = encode(np.concatenate([silence(1.5), speech(2.0), silence(1.5)]), tmp_path / "talk.wav")
     words = [{"word": "Hello", "start": 0.2, "end": 2.5}, {"word": "there.", "start": 2.5, "end": 4.6}]
@@ -279,7 +283,7 @@ def test_captions_begin_with_the_sound_also_when_they_are_made_again_from_stored
     )
     wanted = replace(WANTED, formats=("srt",))
     with scene(lambda _: said, tmp_path, MediaOptions(skip_silence=False)) as (run, _):
-        job = run.job(path, small=False)
+        job = run.job(path, small=small)
         outcome = pipeline.run(job, replace(run.tools, wanted=lambda _: wanted), run.beat)
         first = (tmp_path / "talk.srt").read_text()
         (tmp_path / "talk.srt").unlink()

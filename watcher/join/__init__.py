@@ -11,12 +11,12 @@ from itertools import pairwise
 
 from watcher.join.placing import clamp_at_border, place_segments
 from watcher.join.seam import timed_seam, untimed_seam
-from watcher.join.sound import move_to_sound
+from watcher.join.sound import is_stretched, move_to_sound
 from watcher.join.speakers import identify_speakers
 from watcher.join.tokens import cut_to
 from watcher.transcript import PieceTranscript, Transcript
 
-__all__ = ["JoinedTranscript", "join", "main_language", "move_to_sound"]
+__all__ = ["JoinedTranscript", "is_stretched", "join", "main_language", "move_to_sound"]
 
 
 @dataclass(frozen=True, slots=True)

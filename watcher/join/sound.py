@@ -45,6 +45,9 @@ _SLIGHT: Final = 2
 _LONGEST: Final = 10.0
 _LONGEST_PER_LETTER: Final = 4.5
 
+#: By so much, speakers draw out a word where they hesitate; hardly ever the first one.
+_DRAWN_OUT: Final = 15
+
 #: Seconds that no recording has.
 _NEVER: Final = 1e9
 
@@ -66,6 +69,19 @@ def move_to_sound(transcript: Transcript, loudness: Loudness) -> Transcript:
             for segment, words in zip(transcript.segments, said, strict=True)
         ),
     )
+
+
+def is_stretched(transcript: Transcript) -> bool:
+    """Return whether a word lasts longer than it is spoken: then its times are hardly those of its sound.
+
+    Of a word within the text only more than `_DRAWN_OUT` says so. Segments without words say nothing.
+    """
+    drawn_out = 0
+    for word in (word for segment in transcript.segments for word in segment.words):
+        if transcript.timed and word.end - word.start > (_longest(word) + drawn_out) / RATE:
+            return True
+        drawn_out = _DRAWN_OUT
+    return False
 
 
 def _words(segment: Segment) -> tuple[Word, ...]:
@@ -98,8 +114,7 @@ def _placed(word: Word, before: float, follows: float, levels: bytes) -> Word:
     """Return a word at its sound; the one before it ends at `before`, the next one starts at `follows` or later."""
     first, last = int(word.start * RATE), math.ceil(min(word.end, follows) * RATE)
     low = min(first, max(int(before * RATE), first - _UNCLAIMED))
-    longest = int(_LONGEST + _LONGEST_PER_LETTER * sum(map(str.isalnum, word.text)))
-    high = min(max(last, int(min(first + longest, follows * RATE))), len(levels))
+    high = min(max(last, int(min(first + _longest(word), follows * RATE))), len(levels))
     sound = _sound(levels, max(0, low - _PAUSE), high)
     if sound is None:
         return word
@@ -108,6 +123,10 @@ def _placed(word: Word, before: float, follows: float, levels: bytes) -> Word:
     start = word.start if abs(onset - first) < _SLIGHT else onset / RATE
     end = word.end if ending is None else ending / RATE
     return replace(word, start=start, end=max(start, end))
+
+
+def _longest(word: Word) -> int:
+    return int(_LONGEST + _LONGEST_PER_LETTER * sum(map(str.isalnum, word.text)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from watcher.errors import (
     RemedyError,
 )
 from watcher.job import SAMPLE_RATE, Cut, Job, ResultWarning, is_offline
+from watcher.join import is_stretched
 from watcher.ledger.values import Content
 from watcher.loudness import UNMEASURED
 from watcher.pipeline import empty
@@ -225,7 +226,9 @@ class Transcription:
         Raises ChangedError, or FileError, where other bytes were measured than those of `digest`: what is known of it is for all files.
         """
         request, seconds = self._wanted.request, transcript.duration
-        in_doubt = empty.in_doubt(transcript, seconds, prompt=fitted(request.prompt), guarded=self._wanted.rules.guard)
+        in_doubt = is_stretched(transcript) or empty.in_doubt(
+            transcript, seconds, prompt=fitted(request.prompt), guarded=self._wanted.rules.guard
+        )
         answer = weighed(transcript, body, seconds, request, self._measurement, in_doubt=in_doubt)
         if answer.measured is not None and answer.measured.content != digest:
             unchanged(self._job, self._descriptor)
