@@ -23,6 +23,8 @@ from benchmarks.report import Row, machine, read, table
 BENCHMARKS: Final[dict[str, tuple[list[str], list[str]]]] = {
     "captions": ([], ["--quick"]),
     "guard": ([], []),
+    "quiet": ([], []),
+    "words": ([], []),
     "month": ([], ["--quick", "--files", "2400"]),
     "kills": ([], ["--kills", "10", "--files", "30"]),
     "fleet": ([], ["--quick"]),
