@@ -123,9 +123,10 @@ def measure(speech: Path, state: Path, stable_ts: Path | None) -> list[report.Ro
 
 
 def _row(what: str, figure: int, beside: Mapping[str, int]) -> report.Row:
-    return report.Row(
-        f"real speech, odd clips: {what}", "<= the others", figure, "", beside, met=figure <= min(beside.values())
-    )
+    """Return a figure; stable-ts's are the target, as the server's segments are several times as long as captions."""
+    least = min((count for way, count in beside.items() if way != "server"), default=None)
+    met = None if least is None else figure <= least
+    return report.Row(f"real speech, odd clips: {what}", "<= stable-ts's", figure, "", beside, met=met)
 
 
 def _recordings(speech: Path, state: Path, stable_ts: Path | None) -> Iterator[Recording]:

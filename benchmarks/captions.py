@@ -104,7 +104,7 @@ def real(speech: Path, state: Path, stable_ts: Path | None, figures: Path | None
     print("\n" + "\n".join(map(str, rows)))
     if figures:
         report.write(figures, rows, {})
-    return 0 if all(row.met for row in rows) else 1
+    return 1 if any(row.met is False for row in rows) else 0
 
 
 def summary(rows: "Sequence[Row]", needless: Sequence[str], lost: Sequence[str], slowest: float) -> list[report.Row]:

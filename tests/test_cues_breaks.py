@@ -152,20 +152,20 @@ def test_words_that_are_single_characters_tell_nothing() -> None:
 @pytest.mark.parametrize(
     ("left", "right", "language", "expected"),
     [
-        ("今天天气很好", "我们出去走走", "zh", WORD - 4),
+        ("今天天气很好", "我们出去走走", "zh", BEFORE_CLAUSE),
         ("我们要不", "断努力", "zh", GLUED),
         ("我們要不", "斷努力", "zh", GLUED),
         ("提高自己的能", "力和水平", "zh", GLUED),
         ("我们出去走走", "吧", "zh", GLUED),
         ("他昨天没有", "说话", "zh", BOUND),
         ("今天天气很好。", "我们出去走走", "zh", SENTENCE),
-        ("行きました", "あちらへ", "ja", WORD - 4),
+        ("行きました", "あちらへ", "ja", BEFORE_CLAUSE),
         ("он пришёл", "утром", "ru", WORD),
         ("they came", "early", "en", WORD),
         ("they saw the", "house", "en", BOUND),
     ],
 )
-def test_the_border_of_two_segments_is_no_better_than_that_of_two_words(
+def test_the_border_of_two_segments_parts_clauses_only_between_words_of_a_script_without_blanks(
     left: str, right: str, language: str, expected: int
 ) -> None:
     groups = [tokens(text, line=32, wide=True) for text in (left, right)]

@@ -172,8 +172,10 @@ def _inside(groups: Sequence[Sequence[tuple[str, bool]]], begins_word: Sequence[
     for before, group in pairwise(groups):
         offset += len(before)
         if before and group and _meet(before[-1][0], group[0][0]):
-            # A segment may end anywhere, and even within a word.
-            found[offset] = _unspaced(before[-1][0], group[0][0], border(before[-1][0], group[0][0]))
+            # A segment may end anywhere, even within a word. Between two words its end is the only sign of a clause in text
+            # without punctuation, and is shown as a blank.
+            kind = border(before[-1][0], group[0][0])
+            found[offset] = _unspaced(before[-1][0], group[0][0], Border.CLAUSE if kind is Border.WORD else kind)
 
 
 def _meet(before: str, after: str) -> bool:
