@@ -23,7 +23,7 @@ CLAUSE: Final = 10
 BEFORE_CLAUSE: Final = 15
 BEFORE_PHRASE: Final = 20
 #: Before a preposition that ties a noun to the one before it: "a set | of samples".
-TIED: Final = 28
+TIED: Final = 24
 WORD: Final = 32
 #: Before a small word that ends a clause: "put it | on."
 LAST: Final = 46
