@@ -1239,7 +1239,7 @@ def test_a_transcript_that_carries_the_key_is_taken_and_kept_without_it(talk: Ta
     [(1.0, 0, 600.0), (600.0, 0, 3600.0), (10 * 3600.0, 0, 12 * 3600.0), (1.0, 25_000_000, 1100.0)],
 )
 def test_the_deadline_grows_with_the_audio_and_its_bytes(seconds: float, size: int, expected: float) -> None:
-    assert deadline(Upload(0, size, seconds, "audio.flac", "audio/flac")) == expected
+    assert deadline(Upload(0, size, seconds, "audio.flac", "audio/flac"), 6.0) == expected
 
 
 def test_threads_may_ask_beside_each_other(talk: Talking) -> None:

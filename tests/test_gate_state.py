@@ -1,4 +1,5 @@
 import time
+from typing import Any
 
 import pytest
 
@@ -53,6 +54,6 @@ def test_another_day_is_said_with_its_date() -> None:
     "options",
     [{"concurrency": 0}, {"requests_per_minute": -1}, {"daily_minutes": -1}, {"reserve": -1}],
 )
-def test_options_that_cannot_work_are_refused(options: dict[str, int]) -> None:
+def test_options_that_cannot_work_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         GateOptions(**options)

@@ -27,6 +27,7 @@ from watcher.overrides import InvalidOverride, Overrides
 from watcher.pipeline.renamed import _is_gone
 from watcher.service.again import _renamed_trials, ask_again
 from watcher.service.clients import OtherClients
+from watcher.service.job_places import JobPlaces
 from watcher.service.job_runner import JobRunner, _require_answer
 from watcher.service.snapshot import Snapshot
 from watcher.sidecar import disk
@@ -99,7 +100,13 @@ def test_a_link_in_the_place_of_a_recordings_folder_holds_up_no_other_recording(
 ) -> None:
     clock = Clock()
     runner = JobRunner(
-        ledger, no_snapshot, OtherClients(ledger.memory), spool=tmp_path, stop=threading.Event(), monotonic=clock
+        ledger,
+        no_snapshot,
+        OtherClients(ledger.memory),
+        JobPlaces(),
+        spool=tmp_path,
+        stop=threading.Event(),
+        monotonic=clock,
     )
     put(local / "sub" / "talk.wav")
     put(local / "other.wav")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from support import sounds
+from support.ledger_engines import recalled_body
 from support.pipeline_scene import WANTED, Scene, scene
 from support.scripted import Asked, Reply
 
@@ -56,7 +57,7 @@ def bought(made: Scene) -> float:
 def stored(made: Scene, path: Path, *, readable: bool = True) -> bytes | None:
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     key = Question(WANTED.request, WANTED.request.parameters("whisper-1")).key
-    return made.ledger.answers.recall(digest if readable else unreadable(digest), key)
+    return recalled_body(made.ledger, digest if readable else unreadable(digest), key)
 
 
 def test_an_answer_that_holds_too_much_is_read_by_what_is_heard(tmp_path: Path) -> None:

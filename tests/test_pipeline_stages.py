@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from structlog.testing import capture_logs
+from support.ledger_engines import recalled_body
 from support.pipeline_scene import ANSWER, WANTED, Share, scene, share
 from support.scripted import Asked, Reply
 from support.sounds import encode, silence, speech, speechlike
@@ -73,7 +74,7 @@ def test_of_an_answer_that_cannot_be_read_the_beginning_is_kept(tmp_path: Path) 
             pipeline.run(run.job(path, small=True), run.tools, run.beat)
         sound = unreadable(hashlib.sha256(path.read_bytes()).hexdigest())
 
-        assert run.ledger.answers.recall(sound, Request().parameters("whisper-1")) == b"{" * 65_536
+        assert recalled_body(run.ledger, sound, Request().parameters("whisper-1")) == b"{" * 65_536
 
 
 @pytest.mark.parametrize(

@@ -15,14 +15,14 @@ from support.heard import hearing, recording
 from support.scripted import Asked, Reply, serving
 from support.sidecar_scene import fingerprint
 
-from watcher.cli import repair
+from watcher.cli import resume as resume_command
 from watcher.config import Config, Surroundings, load
 from watcher.errors import AccountError
 from watcher.gate.hold import hold_for
 from watcher.job import FoundRecording
 from watcher.ledger.sqlite import NAME
 from watcher.service.advice import HoldAdvice, RunContext, place_of
-from watcher.service.plan import endpoint_of
+from watcher.service.endpoint_plan import endpoint_of
 
 
 def test_a_wrong_key_is_cured_by_another_one_in_the_settings_and_resume_and_the_outcome_is_reported(
@@ -139,7 +139,7 @@ def test_a_delayed_file_that_is_due_soon_is_what_resume_waits_for_and_a_later_on
 ) -> None:
     """After two crashes a recording is delayed by ten seconds, and it is the one to try with."""
     # Shorter than the second after which a daemon reports again: it is its report that is waited for.
-    monkeypatch.setattr(repair, "_STILL", 0.3)
+    monkeypatch.setattr(resume_command, "_STILL", 0.3)
     with commands(tmp_path, monkeypatch, capsys) as batch:
         source = recording(batch.folder / "talk.wav")
         with batch.ledger() as ledger:

@@ -13,11 +13,11 @@ from support.mounts import mounted, needs_fuse
 from support.scripted import serving
 from support.waiting import eventually
 
-from watcher.client import Client
 from watcher.config import load
-from watcher.gate import Gate, GateState, GateStatus
+from watcher.gate import GateState, GateStatus
 from watcher.ledger import Ledger
 from watcher.overrides import Overrides
+from watcher.service.endpoints import Endpoints
 from watcher.service.folder_notes import PAUSED, PauseNotes, SettingsNotes
 from watcher.service.plan import OVERRIDABLE, plan
 from watcher.service.snapshot import Snapshot
@@ -65,11 +65,11 @@ def pauses(ledger: Ledger, monotonic: Callable[[], float] | None = None) -> Paus
 def test_a_hold_is_reported_in_every_root_after_an_hour_and_taken_back(ledger: Ledger, roots: list[Path]) -> None:
     notes = pauses(ledger)
 
-    notes.step(GateState(GateStatus.HELD, NOW - 3599, "account", "no", "yes"), named(roots))
+    notes.step(dict.fromkeys(named(roots), GateState(GateStatus.HELD, NOW - 3599, "account", "no", "yes")))
     assert with_note(roots) == []
-    notes.step(HELD, named(roots))
+    notes.step(dict.fromkeys(named(roots), HELD))
     assert with_note(roots) == ["one", "two", "three"]
-    notes.step(OPEN, named(roots))
+    notes.step(dict.fromkeys(named(roots), OPEN))
     assert with_note(roots) == []
     assert ledger.memory.remembered(PAUSED) is None
 
@@ -78,9 +78,9 @@ def test_a_root_that_comes_with_a_reload_gets_a_note_and_one_that_goes_loses_its
     ledger: Ledger, roots: list[Path]
 ) -> None:
     notes = pauses(ledger)
-    notes.step(HELD, named(roots[:2]))
+    notes.step(dict.fromkeys(named(roots[:2]), HELD))
 
-    notes.step(HELD, named(roots[1:]))
+    notes.step(dict.fromkeys(named(roots[1:]), HELD))
 
     assert with_note(roots) == ["two", "three"]
 
@@ -90,14 +90,14 @@ def test_a_root_that_is_away_when_the_hold_ends_loses_its_note_when_it_is_back(
 ) -> None:
     monotonic = Monotonic()
     notes = pauses(ledger, monotonic)
-    notes.step(HELD, named(roots))
+    notes.step(dict.fromkeys(named(roots), HELD))
     away = roots[0].with_name("away")
     roots[0].rename(away)
 
-    notes.step(OPEN, named(roots), lost=named(roots[:1]))
+    notes.step(dict.fromkeys(named(roots), OPEN), lost=named(roots[:1]))
     assert with_note([away, *roots]) == ["away"]
     away.rename(roots[0])
-    notes.step(OPEN, named(roots))
+    notes.step(dict.fromkeys(named(roots), OPEN))
     assert with_note(roots) == []
 
 
@@ -107,18 +107,18 @@ def test_a_root_that_is_away_when_the_hold_begins_gets_its_note_when_it_is_back(
     notes = pauses(ledger)
     away = roots[0].with_name("away")
     roots[0].rename(away)
-    notes.step(HELD, named(roots), lost=named(roots[:1]))
+    notes.step(dict.fromkeys(named(roots), HELD), lost=named(roots[:1]))
 
     away.rename(roots[0])
-    notes.step(HELD, named(roots))
+    notes.step(dict.fromkeys(named(roots), HELD))
 
     assert with_note(roots) == ["one", "two", "three"]
 
 
 def test_a_former_run_s_notes_go_also_where_no_root_is_any_more(ledger: Ledger, roots: list[Path]) -> None:
-    pauses(ledger).step(HELD, named(roots))
+    pauses(ledger).step(dict.fromkeys(named(roots), HELD))
 
-    pauses(ledger).step(OPEN, named(roots[1:]))
+    pauses(ledger).step(dict.fromkeys(named(roots[1:]), OPEN))
 
     assert with_note(roots) == []
 
@@ -129,20 +129,20 @@ def test_a_root_that_takes_no_note_is_reported_once_and_tried_again(ledger: Ledg
     shutil.rmtree(roots[0])
     with capture_logs() as logs:
         for _ in range(5):
-            notes.step(HELD, named(roots))
+            notes.step(dict.fromkeys(named(roots), HELD))
             monotonic.now += 11
     assert [log["reason"] for log in logs if log["event"] == "note.failed"] == ["gone"]
 
     roots[0].mkdir()
-    notes.step(HELD, named(roots))
+    notes.step(dict.fromkeys(named(roots), HELD))
     assert with_note(roots) == ["one", "two", "three"]
 
 
 def test_switched_off_notes_go_in_the_middle_of_a_hold(ledger: Ledger, roots: list[Path]) -> None:
     notes = pauses(ledger)
-    notes.step(HELD, named(roots))
+    notes.step(dict.fromkeys(named(roots), HELD))
 
-    notes.step(HELD, named(roots), wanted=False)
+    notes.step(dict.fromkeys(named(roots), HELD), wanted=False)
 
     assert with_note(roots) == []
 
@@ -151,12 +151,14 @@ def test_another_reason_is_reported_and_a_note_that_a_person_deleted_stays_away(
     ledger: Ledger, roots: list[Path]
 ) -> None:
     notes = pauses(ledger)
-    notes.step(HELD, named(roots))
+    notes.step(dict.fromkeys(named(roots), HELD))
     (roots[0] / PAUSE).unlink()
 
-    notes.step(HELD, named(roots))
+    notes.step(dict.fromkeys(named(roots), HELD))
     assert with_note(roots) == ["two", "three"]
-    notes.step(GateState(GateStatus.HELD, NOW - 4000, "account", "no money is left", "pay"), named(roots))
+    notes.step(
+        dict.fromkeys(named(roots), GateState(GateStatus.HELD, NOW - 4000, "account", "no money is left", "pay"))
+    )
     assert with_note(roots) == ["one", "two", "three"]
     assert "no money is left" in (roots[0] / PAUSE).read_text()
 
@@ -181,7 +183,7 @@ class Folders:
         overrides = Overrides(
             OVERRIDABLE, validate=made.check_overrides, report=lambda problem: self.notes.look(problem.path)
         )
-        self.snapshot = Snapshot(made, _NO_CLIENT, _NO_GATE, overrides)
+        self.snapshot = Snapshot(made, _NO_ENDPOINTS, overrides)
 
     def write(self, folder: Path, text: str) -> Path:
         path = folder / ".watcher.toml"
@@ -191,8 +193,7 @@ class Folders:
 
 
 # Nothing here asks a server.
-_NO_CLIENT: Client = object()  # type: ignore[assignment]
-_NO_GATE: Gate = object()  # type: ignore[assignment]
+_NO_ENDPOINTS: Endpoints = object()  # type: ignore[assignment]
 
 
 @pytest.fixture
@@ -407,7 +408,7 @@ def test_a_folder_whose_mount_hangs_holds_up_no_note_of_another_and_its_problems
         folders.notes.look(os.fsencode(broken))
 
         folders.notes.step()
-        pauses(ledger).step(HELD, named([share.point, local]))
+        pauses(ledger).step(dict.fromkeys(named([share.point, local]), HELD))
 
         assert (local / BROKEN).exists()
         assert (local / PAUSE).exists()

@@ -12,6 +12,7 @@ from watcher.heartbeat import Heartbeat
 from watcher.job import Fingerprint, Job
 from watcher.ledger import open_ledger
 from watcher.service.clients import OtherClients
+from watcher.service.job_places import JobPlaces
 from watcher.service.job_runner import JobRunner
 from watcher.service.snapshot import Snapshot
 
@@ -34,6 +35,7 @@ def test_a_worker_that_is_overdue_hangs_where_its_recording_lies_on_a_network_mo
         ledger,
         no_snapshot,
         OtherClients(ledger.memory),
+        JobPlaces(),
         spool=tmp_path,
         stop=threading.Event(),
         monotonic=clock,

@@ -52,24 +52,30 @@ def key_file() -> Iterator[None]:
 AT_ONCE: dict[str, tuple[object, Probe, object]] = {
     "api.url": (
         "http://127.0.0.1:2/v1",
-        lambda h: h.snapshot.client.endpoint.transcriptions,
+        lambda h: h.snapshot.endpoints.first.client.endpoint.transcriptions,
         "http://127.0.0.1:2/v1/audio/transcriptions",
     ),
-    "api.key": ("sk-new", lambda h: h.snapshot.client.endpoint.secret, "sk-new"),
-    "api.key_file": (str(KEY_FILE), lambda h: h.snapshot.client.endpoint.secret, "sk-of-a-file"),
-    "api.model": ("large", lambda h: h.snapshot.client.endpoint.model, "large"),
-    "api.concurrency": (7, lambda h: h.gate._limits.options.concurrency, 7),
-    "api.fleet_concurrency": (9, lambda h: h.gate._limits.options.fleet_concurrency, 9),
+    "api.key": ("sk-new", lambda h: h.snapshot.endpoints.first.client.endpoint.secret, "sk-new"),
+    "api.key_file": (str(KEY_FILE), lambda h: h.snapshot.endpoints.first.client.endpoint.secret, "sk-of-a-file"),
+    "api.model": ("large", lambda h: h.snapshot.endpoints.first.client.endpoint.model, "large"),
+    "api.concurrency": (7, lambda h: h.endpoints.first.gate._limits.options.concurrency, 7),
+    "api.fleet_concurrency": (9, lambda h: h.endpoints.first.gate._limits.options.fleet_concurrency, 9),
     "api.attempts": (3, lambda h: h.worker_pool.workers[0]._attempts(), 3),
-    "api.requests_per_minute": (5, lambda h: h.gate._limits.options.requests_per_minute, 5),
+    "api.requests_per_minute": (5, lambda h: h.endpoints.first.gate._limits.options.requests_per_minute, 5),
     "api.max_upload_mb": (
         1,
-        lambda h: (h.snapshot.client.endpoint.max_upload_bytes, folder(h).max_upload_bytes),
+        lambda h: (h.snapshot.endpoints.first.client.endpoint.max_upload_bytes, folder(h).max_upload_bytes),
         (1 << 20,) * 2,
     ),
-    "api.daily_minutes": (9, lambda h: h.gate._limits.options.daily_minutes, 9),
-    "api.monthly_minutes": (9, lambda h: h.gate._limits.options.monthly_minutes, 9),
-    "api.price_per_minute": (0.5, lambda h: h.plan.settings.api.price_per_minute, 0.5),
+    "api.daily_minutes": (9, lambda h: h.endpoints.first.gate._limits.options.daily_minutes, 9),
+    "api.monthly_minutes": (9, lambda h: h.endpoints.first.gate._limits.options.monthly_minutes, 9),
+    "api.price_per_minute": (0.5, lambda h: h.endpoints.first.plan.price_per_minute, 0.5),
+    "api.deadline_factor": (9, lambda h: h.endpoints.first.client.endpoint.deadline_factor, 9),
+    "api.headers": ({"X-Team": "a"}, lambda h: h.endpoints.first.client.endpoint.headers, (("X-Team", "a"),)),
+    "api.query": ({"v": "1"}, lambda h: h.endpoints.first.client.endpoint.query, (("v", "1"),)),
+    "api.ca_file": (str(KEY_FILE), lambda h: h.endpoints.first.client.endpoint.ca_file, str(KEY_FILE)),
+    "api.spread": (True, lambda h: h.endpoints._spread, True),
+    "api.failover_seconds": (9, lambda h: h.endpoints._failover_seconds, 9),
     "transcript.task": ("translate", lambda h: wanted(h).request.task, "translate"),
     "transcript.language": ("de", lambda h: wanted(h).request.language, "de"),
     "transcript.prompt": ("Kant", lambda h: wanted(h).request.prompt, "Kant"),
@@ -97,6 +103,7 @@ AT_ONCE: dict[str, tuple[object, Probe, object]] = {
     "folders.backlog": (False, lambda h: folder(h).backlog, False),
     "folders.quiet_seconds": (8, lambda h: folder(h).quiet_seconds, 8),
     "folders.after": ("move:done/", lambda h: (wanted(h).after, folder(h).prune), ("done/", ("done",))),
+    "folders.endpoints": (["api"], lambda h: h.plan.settings.folders[0].endpoints, ("api",)),
     "folders.detect": ("scan", lambda h: folder(h).detect, "scan"),
     "media.pieces": ("fixed", lambda h: h.plan.settings.media.pieces, "fixed"),
     "media.piece_seconds": (90, lambda h: (h.plan.settings.media.piece_seconds, folder(h).piece_seconds), (90, 90)),
@@ -120,6 +127,8 @@ RESTART = {
     "state.url",
     *(f"offline.{key}" for key in ("model", "device", "compute", "threads", "beam", "unload_minutes")),
 }
+#: Of endpoints that may come and go; tried with several of them in test_endpoints_reload.py.
+OF_ENDPOINTS = {f"endpoints.{key}" for key in keys("endpoints")}
 #: Set up by the service itself; tried on a daemon below.
 OF_THE_LOG = {"log.level", "log.format"}
 
@@ -150,7 +159,7 @@ def application(tmp_path: Path) -> Iterator[Application]:
 def test_every_setting_is_in_the_table() -> None:
     known = {f"{section}.{key}" for section in sections() for key in keys(section)}
 
-    assert known == AT_ONCE.keys() | RESTART | OF_THE_LOG
+    assert known == AT_ONCE.keys() | RESTART | OF_ENDPOINTS | OF_THE_LOG
 
 
 def test_every_setting_but_two_takes_effect_at_a_reload(application: Application, tmp_path: Path) -> None:
@@ -167,11 +176,11 @@ def test_what_works_is_replaced_as_a_whole(application: Application, tmp_path: P
 
     application.swap(plan(config(tmp_path / "state", api={"url": "http://127.0.0.1:2/v1", "key": "sk-new"})))
 
-    assert (before.plan.endpoint, before.client.endpoint) == (before.plan.endpoint,) * 2
-    assert (application.snapshot.plan.endpoint, application.snapshot.client.endpoint) == (
+    assert (before.plan.endpoint, before.endpoints.first.client.endpoint) == (before.plan.endpoint,) * 2
+    assert (application.snapshot.plan.endpoint, application.snapshot.endpoints.first.client.endpoint) == (
         application.snapshot.plan.endpoint,
     ) * 2
-    assert application.snapshot.gate is not before.gate
+    assert application.snapshot.endpoints.first.gate is not before.endpoints.first.gate
     with pytest.raises(AttributeError):
         application.snapshot.plan = before.plan  # type: ignore[misc] # that it can't be done is the point
 
@@ -181,8 +190,8 @@ def test_another_key_goes_through_the_same_door(application: Application, tmp_pa
 
     application.swap(plan(config(tmp_path / "state", api={"key": "sk-new"})))
 
-    assert application.gate is before.gate
-    assert application.snapshot.client is not before.client
+    assert application.endpoints.first.gate is before.endpoints.first.gate
+    assert application.snapshot.endpoints.first.client is not before.endpoints.first.client
 
 
 def test_nobody_works_with_half_of_the_new_settings(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.clock import Clock
-from support.ledger_engines import claimed
+from support.ledger_engines import claimed, recalled_body
 from support.mounts import unanswered
 from support.waiting import PATIENCE, eventually
 
@@ -611,7 +611,7 @@ class TestAWrongDate:
         scene.clock.advance(-365 * DAY)
         scene.pass_days(1)
 
-        assert scene.ledger.answers.recall("ab" * 32, "12" * 32) == b"{}"
+        assert recalled_body(scene.ledger, "ab" * 32, "12" * 32) == b"{}"
         assert scene.knows(gone)
 
     def test_is_believed_a_week_with_each_sweep(self, scene: Scene) -> None:

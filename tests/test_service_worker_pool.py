@@ -15,7 +15,7 @@ from watcher.job import Fingerprint, FoundRecording, Job, Outcome, State
 from watcher.ledger import Ledger, open_ledger
 from watcher.service.thread_group import ThreadGroup
 from watcher.service.worker_pool import WorkerPool
-from watcher.worker import Leases, Worker
+from watcher.worker import ClaimTicket, Leases, Worker
 
 
 class Office:
@@ -45,7 +45,7 @@ class Office:
             jitter=lambda: 0.0,
         )
 
-    def work(self, job: Job, beat: Heartbeat) -> Outcome:
+    def work(self, job: Job, _ticket: ClaimTicket, beat: Heartbeat) -> Outcome:
         beat(60)
         self.at_work.add(threading.current_thread().name)
         with self._ends:

@@ -5,7 +5,6 @@ import json
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -137,8 +136,6 @@ def require_fit(config: Config) -> Plan:
         for table in tables:
             for key in keys(section):
                 toml(getattr(table, key))
-    if config.settings.endpoints:
-        config = replace(config, settings=config.settings.model_copy(update={"endpoints": {}}))
     made = plan(config, keyless=True)
     for root in [b"/srv/a", b"/srv/b", b"/elsewhere"]:
         made.wanted(job(root))

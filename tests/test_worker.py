@@ -117,7 +117,7 @@ def worker(
     made = Worker(
         "worker-1",
         ledger,
-        work,
+        lambda job, _ticket, beat: work(job, beat),
         leases=Leases(ledger),
         admit=admit,  # type: ignore[arg-type] # a lambda has no named signature
         conclude=conclusions,

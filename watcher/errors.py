@@ -20,6 +20,7 @@
         ├── GoneError             the source is gone
         │   └── AbsentError       it was gone before its job began
         ├── HeldError             the gate is closed: give the job back, the attempt too
+        ├── ClosedError           no endpoint that it may go to is open: later, the attempt does not count
         ├── StoppedError          the daemon stops: give the job back, the attempt too
         └── LeaseLostError        another worker has the job now: drop the result
 
@@ -262,6 +263,12 @@ class HeldError(JobError):
         """`retry_after`: seconds in which this job is not claimed, so that the next probe is made with another one."""
         super().__init__(message, hint=hint, reason=reason)
         self.retry_after = retry_after
+
+
+class ClosedError(JobError):
+    """No endpoint that this recording may go to is open, though others of its folder may be; the attempt does not count."""
+
+    code = "closed"
 
 
 class StoppedError(JobError):

@@ -105,6 +105,8 @@ class AgainRequest:
     #: The model and the language (ISO-639-1) to use; "": those of the settings.
     model: str = ""
     language: str = ""
+    #: The title of the endpoint to ask; "": the order of the folder counts.
+    endpoint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,3 +247,7 @@ class Outcome:
     unchanged: bool = False
     #: Kinds of outputs that were missing, and were made again from stored answers.
     restored: tuple[str, ...] = ()
+    #: How many pieces each endpoint has answered, by its title; without answers of earlier versions, which did not store it.
+    endpoints: tuple[tuple[str, int], ...] = ()
+    #: Whether another endpoint than the preferred one has answered some of them.
+    fallback: bool = False

@@ -22,6 +22,9 @@ from watcher import tree
 
 #: The file's name.
 NAME: Final = b".watcher.toml"
+#: The section of keys that [[folders]] has, and the key there that a file may only make narrower.
+FOLDER: Final = "folder"
+_ENDPOINTS: Final = "endpoints"
 
 #: Section -> key -> value, as TOML has them.
 Sections: TypeAlias = Mapping[str, Mapping[str, object]]
@@ -153,11 +156,16 @@ class Overrides:
         if known is not None and known.is_at(identity, surplus=surplus):
             return known
         file = _OverrideFile(path, identity)
-        problem = _SURPLUS if surplus else ""
+        problem, text = _SURPLUS if surplus else "", ""
         try:
-            file.wanted = None if surplus else self._parse(_read(descriptor, found))
+            if not surplus:
+                text = _read(descriptor, found)
+                file.wanted = self._parse(text)
+                file.endpoints = file.wanted.get(FOLDER, {}).get(_ENDPOINTS)
         except _UnusableError as exc:
             problem = str(exc)
+            # Nobody knows which of them it allows; none is safe.
+            file.endpoints = [] if _ENDPOINTS in text and FOLDER in self._keys else None
         with self._lock:
             known = self._files[root].get(path)
             if known is not None and known.is_at(identity, surplus=surplus):
@@ -228,7 +236,7 @@ class Overrides:
             attempts = [file.wanted, file.good if file.good is not file.wanted else None]
         merged, good, problem = above, None, ""
         for said in filter(None, attempts):
-            together = _frozen({section: {**above[section], **said.get(section, {})} for section in above})
+            together = _frozen({section: _below(above[section], said.get(section, {})) for section in above})
             try:
                 self._validate(together)
             except Exception as exc:  # noqa: BLE001 - any error that an untrusted value causes is that file's problem
@@ -236,6 +244,9 @@ class Overrides:
                 continue
             merged, good = together, said
             break
+        if isinstance(file.endpoints, list) and (good is None or good is not file.wanted is not None):
+            # A file with an error must not send recordings to more endpoints than it allows.
+            merged = _frozen({**merged, FOLDER: _below(merged[FOLDER], {_ENDPOINTS: file.endpoints})})
         with self._lock:
             if file.above is above:
                 # Another thread did the same meanwhile; the files below this one refer to its result.
@@ -266,6 +277,8 @@ class _OverrideFile:
     wanted: Sections | None = None
     #: Its last usable values.
     good: Sections = field(default_factory=dict)
+    #: Its list of endpoints, which counts even if the file cannot be used; None: it has none.
+    endpoints: object = None
     #: Why it cannot be used; "" if it can.
     problem: str = ""
     reported: bool = False
@@ -382,6 +395,14 @@ def _brief(exc: Exception) -> str:
     """Return an exception's message, as one line for a note."""
     words = " ".join(str(exc).split()) or type(exc).__name__
     return words if len(words) <= _LONGEST_PROBLEM else f"{words[:_LONGEST_PROBLEM]}…"
+
+
+def _below(above: Mapping[str, object], said: Mapping[str, object]) -> dict[str, object]:
+    """Return the values of one section for a folder, from those above it and those of its own file."""
+    merged = {**above, **said}
+    if isinstance(wider := above.get(_ENDPOINTS), list) and isinstance(wished := said.get(_ENDPOINTS), list):
+        merged[_ENDPOINTS] = [name for name in wider if name in wished]
+    return merged
 
 
 def _shown(key: str) -> str:

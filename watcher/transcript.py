@@ -36,6 +36,14 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerOrigin:
+    """The endpoint (by its title) and the model that gave an answer; "" where that is not known."""
+
+    endpoint: str = ""
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Transcript:
     """The whole text in order. `timed` is False if the server gave no times at all."""
 
@@ -51,6 +59,8 @@ class Transcript:
     #: if some begin after the known length. 0: it does not say. It is evidence about the length, not part of
     #: the text, so it is ignored when transcripts are compared.
     claimed_seconds: float = field(default=0.0, compare=False)
+    #: Of a piece: who gave the answer.
+    origin: AnswerOrigin = field(default=AnswerOrigin(), compare=False)
 
     @property
     def text(self) -> str:

@@ -17,6 +17,7 @@ import structlog
 from watcher.errors import (
     AccountError,
     ChangedError,
+    ClosedError,
     FileError,
     GarbledError,
     GoneError,
@@ -45,6 +46,8 @@ RENEW: Final = 10.0
 _LONGEST_WAIT: Final = 300.0
 _LONGEST_SETBACK: Final = 60.0
 _LONGEST_ASKED: Final = 3600.0
+#: Seconds after which it is tried again whether an endpoint takes a job.
+_CLOSED_SECONDS: Final = 10.0
 #: Seconds by which a job that is not suitable for a probe is delayed; and how many jobs are claimed to find a suitable one.
 _ASIDE: Final = 5.0
 _CHOICE: Final = 100
@@ -102,8 +105,9 @@ def verdict(
             return Drop()
         case AccountError() | NoChannelError() | HeldError() | StoppedError():
             return Release(error.retry_after if isinstance(error, HeldError) else 0.0)
-        case OutputError() | SourceError(uncounted=True):
-            return Retry(_wait(output_failures + 1, jitter, longest=_LONGEST_SETBACK), uncounted=True)
+        case ClosedError() | OutputError() | SourceError(uncounted=True):
+            wait = _wait(output_failures + 1, jitter, longest=_LONGEST_SETBACK)
+            return Retry(_CLOSED_SECONDS if isinstance(error, ClosedError) else wait, uncounted=True)
         case PassingError() | SourceError() if attempts < limit:
             asked = error.retry_after or 0.0 if isinstance(error, PassingError) else 0.0
             return Retry(max(_wait(attempts, jitter), min(asked, _LONGEST_ASKED)))
@@ -195,6 +199,13 @@ class ClaimTicket(Protocol):
         """Close."""
 
 
+class JobWork(Protocol):
+    """Callable that runs a job."""
+
+    def __call__(self, job: Job, ticket: ClaimTicket, beat: Heartbeat, /) -> Outcome:
+        """Return the outcome of a job that was claimed with `ticket`. Raises JobError."""
+
+
 class Admission(Protocol):
     """Callable that admits a worker to claim a job."""
 
@@ -209,7 +220,7 @@ class Worker:
         self,
         name: str,
         ledger: Ledger,
-        work: Callable[[Job, Heartbeat], Outcome],
+        work: "JobWork",
         *,
         leases: Leases,
         admit: Admission,
@@ -271,7 +282,7 @@ class Worker:
                 self._leases.add(job)
                 try:
                     with structlog.contextvars.bound_contextvars(job=job.id, path=job.path):
-                        self._run(job)
+                        self._run(job, ticket)
                 finally:
                     self._leases.let_go(job)
                 return True
@@ -322,12 +333,12 @@ class Worker:
         self._ledger.queue.release(job, run_at=self._clock() + seconds if others else 0.0)
         return others
 
-    def _run(self, job: Job) -> None:
+    def _run(self, job: Job, ticket: ClaimTicket) -> None:
         started = self._monotonic()
         waited = max(0.0, self._clock() - job.queued_at)
         _log.info("job.started", attempt=job.attempts, waited=waited)
         try:
-            outcome = self._work(job, self.beat)
+            outcome = self._work(job, ticket, self.beat)
             self._output_failures.note(job, None)
             self._failed_probes.clear()
             with self._ledger.queue.reporting([job.path]):

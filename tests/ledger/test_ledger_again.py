@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.clock import START
-from support.ledger_engines import ROOT, Engine, claimed, found, state
+from support.ledger_engines import ROOT, Engine, claimed, found, recalled_body, state
 
 from watcher.errors import FileError, JobError, LeaseLostError
 from watcher.job import TRIAL_MODEL, AgainRequest, Cut, Fingerprint, Job, Outcome, Output, State
@@ -133,15 +133,15 @@ class TestSupersede:
         keep(ledger, b"new", parameters=f"{ASKED}.t1")
         keep(ledger, b"unreadable", digest=unreadable(PIECE), parameters=f"{ASKED}.t1")
         ledger.answers.keep_cut("sketch", f"{ASKED}.t1", Cut(0, 0, 144_000, PIECE))
-        before = ledger.answers.recall(PIECE, ASKED)
+        before = recalled_body(ledger, PIECE, ASKED)
 
         ledger.answers.supersede(job, replace(content(), seconds=8.0), cut=[f"{ASKED}.t1"])
 
         kept = ledger.answers.content(digest=SOUND)
-        assert (before, ledger.answers.recall(PIECE, ASKED)) == (b"old", b"new")
-        assert ledger.answers.recall(PIECE, f"{ASKED}.t1") is None
-        assert ledger.answers.recall(PIECE, OTHERWISE) == b"of another question"
-        assert ledger.answers.recall(unreadable(PIECE), ASKED) == b"unreadable"
+        assert (before, recalled_body(ledger, PIECE, ASKED)) == (b"old", b"new")
+        assert recalled_body(ledger, PIECE, f"{ASKED}.t1") is None
+        assert recalled_body(ledger, PIECE, OTHERWISE) == b"of another question"
+        assert recalled_body(ledger, unreadable(PIECE), ASKED) == b"unreadable"
         assert kept is not None
         assert kept.seconds == 8.0
         assert ledger.answers.cuts("sketch", f"{ASKED}.t1") == ()
@@ -157,7 +157,7 @@ class TestSupersede:
 
         ledger.answers.supersede(claimed(ledger), replace(content(), seconds=8.0), keep=False)
 
-        assert ledger.answers.recall(PIECE, ASKED) == b"new"
+        assert recalled_body(ledger, PIECE, ASKED) == b"new"
         assert ledger.answers.content(digest=SOUND) == content()
 
     def test_who_lost_the_job_changes_nothing(self, ledger: Ledger) -> None:
@@ -171,7 +171,7 @@ class TestSupersede:
         with pytest.raises(LeaseLostError):
             ledger.answers.supersede(job, content())
 
-        assert ledger.answers.recall(PIECE, ASKED) == b"old"
+        assert recalled_body(ledger, PIECE, ASKED) == b"old"
         assert ledger.answers.content(digest=SOUND) is None
         assert claimed(ledger).again == WISH
 
@@ -423,7 +423,7 @@ class TestErase:
         dropped = ledger.answers.erase(**by)
 
         assert dropped == 4
-        assert (ledger.history.tally().answers, ledger.answers.recall("99" * 32, ASKED)) == (1, b"another recording")
+        assert (ledger.history.tally().answers, recalled_body(ledger, "99" * 32, ASKED)) == (1, b"another recording")
         assert ledger.answers.content(digest=SOUND) is None
         assert ledger.answers.cuts("sketch", OTHERWISE) == ()
         assert ledger.memory.remembered(f"garbled:host/v1:{PIECE} {ASKED}") is None

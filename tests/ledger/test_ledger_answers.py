@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.clock import Clock
-from support.ledger_engines import Engine
+from support.ledger_engines import Engine, recalled_body
 
 from watcher.job import Cut, ResultWarning
 from watcher.ledger.ledger import Ledger
-from watcher.ledger.values import Content, Tally
+from watcher.ledger.values import Content, StoredAnswer, Tally
 from watcher.loudness import Loudness
 
 HEARD, OTHER = "ab" * 32, "cd" * 32
@@ -32,6 +32,7 @@ def content(*, digest: str = HEARD, sketch: str = "s1", parameters: str = ASKED,
         cuts=(Cut(0, 0, 160_000, HEARD), Cut(1, 176_000, 1_448_000, OTHER)),
         loudness=Loudness(bytes(range(256)) * 4),
         warnings=(ResultWarning("damaged", "1 damaged place was passed over."),),
+        others=(OTHERWISE,),
     )
 
 
@@ -39,32 +40,39 @@ class TestAnswers:
     def test_an_answer_comes_back_as_it_was(self, ledger: Ledger) -> None:
         keep(ledger, body=b'{"text":"hello"}')
 
-        assert ledger.answers.recall(HEARD, ASKED) == b'{"text":"hello"}'
+        assert recalled_body(ledger, HEARD, ASKED) == b'{"text":"hello"}'
 
     @given(body=st.binary())
     @settings(max_examples=settings().max_examples // 2)
     def test_every_body_comes_back_as_it_was(self, ledger: Ledger, body: bytes) -> None:
         keep(ledger, body=body)
 
-        assert ledger.answers.recall(HEARD, ASKED) == body
+        assert recalled_body(ledger, HEARD, ASKED) == body
 
     def test_an_answer_belongs_to_what_was_heard_and_what_was_asked(self, ledger: Ledger) -> None:
         keep(ledger)
 
-        assert ledger.answers.recall(OTHER, ASKED) is None
-        assert ledger.answers.recall(HEARD, OTHERWISE) is None
+        assert recalled_body(ledger, OTHER, ASKED) is None
+        assert recalled_body(ledger, HEARD, OTHERWISE) is None
+
+    def test_who_gave_an_answer_is_stored_with_it(self, ledger: Ledger) -> None:
+        ledger.answers.keep(HEARD, ASKED, b"{}", seconds=1, model="large", endpoint="studio")
+        ledger.answers.keep(HEARD, OTHERWISE, b"{}", seconds=1, model="small")
+
+        assert ledger.answers.recall(HEARD, ASKED) == StoredAnswer(b"{}", "large", "studio")
+        assert ledger.answers.recall(HEARD, OTHERWISE) == StoredAnswer(b"{}", "small", "")
 
     def test_answers_survive_a_crash(self, engine: Engine, ledger: Ledger) -> None:
         keep(ledger)
         ledger.close()
 
-        assert engine.open().answers.recall(HEARD, ASKED) is not None
+        assert recalled_body(engine.open(), HEARD, ASKED) is not None
 
     def test_a_second_answer_replaces_the_first(self, ledger: Ledger) -> None:
         keep(ledger, body=b"first")
         keep(ledger, body=b"second")
 
-        assert ledger.answers.recall(HEARD, ASKED) == b"second"
+        assert recalled_body(ledger, HEARD, ASKED) == b"second"
         assert ledger.history.tally().answers == 1
 
     def test_an_answer_that_cannot_be_used_is_dropped_and_no_other_one(self, ledger: Ledger) -> None:
@@ -74,14 +82,14 @@ class TestAnswers:
         ledger.answers.discard(HEARD, ASKED)
         ledger.answers.discard(HEARD, ASKED)
 
-        kept = [ledger.answers.recall(*names) for names in ((HEARD, ASKED), (HEARD, OTHERWISE), (OTHER, ASKED))]
+        kept = [recalled_body(ledger, *names) for names in ((HEARD, ASKED), (HEARD, OTHERWISE), (OTHER, ASKED))]
         assert kept == [None, b"body", b"body"]
         assert ledger.history.tally().answers == 2
 
     def test_the_tally_is_of_answers_stored_and_of_audio_bought(self, ledger: Ledger) -> None:
         keep(ledger, seconds=10)
         keep(ledger, OTHER, seconds=20.5)
-        ledger.answers.recall(HEARD, ASKED)
+        recalled_body(ledger, HEARD, ASKED)
         ledger.purchases.buy("host/v1", "2026-11-22", 10.0)
         ledger.purchases.buy("other", "2026-11-23", 20.5)
 
@@ -172,13 +180,13 @@ class TestPrune:
         keep(ledger, HEARD)
         keep(ledger, OTHER)
         clock.advance(DAY)
-        ledger.answers.recall(HEARD, ASKED)
+        recalled_body(ledger, HEARD, ASKED)
 
         dropped = ledger.answers.prune(answers_older_than=clock.wall)
 
         assert dropped == 1
-        assert ledger.answers.recall(HEARD, ASKED) is not None
-        assert ledger.answers.recall(OTHER, ASKED) is None
+        assert recalled_body(ledger, HEARD, ASKED) is not None
+        assert recalled_body(ledger, OTHER, ASKED) is None
         assert ledger.history.tally().answers == 1
 
     def test_contents_and_cuts_go_with_them(self, ledger: Ledger, clock: Clock) -> None:
@@ -199,11 +207,11 @@ class TestPrune:
         for digest in digests:
             keep(ledger, digest, body=os.urandom(1000))
             clock.advance(1)
-        ledger.answers.recall(digests[0], ASKED)
+        recalled_body(ledger, digests[0], ASKED)
 
         dropped = ledger.answers.prune(answers_older_than=0, max_bytes=5500)
 
-        kept = [digest for digest in digests if ledger.answers.recall(digest, ASKED) is not None]
+        kept = [digest for digest in digests if recalled_body(ledger, digest, ASKED) is not None]
         assert dropped == 15
         assert kept == [digests[0], *digests[16:]]
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.ledger_engines import ROOT, claimed, crowded, found
+from support.ledger_engines import ROOT, claimed, crowded, found, recalled_body
 
 from watcher.errors import FileError, StateError, StateLockedError
 from watcher.job import Cut, Outcome, Output, State
@@ -42,7 +42,7 @@ def full(tmp_path: Path) -> LedgerLocation:
     ledger.queue.retry(claimed(ledger), crowded(), run_at=time.time() + 3600)
     for number in range(700):
         ledger.answers.keep(f"{number:064x}", PARAMETERS, b"answer %d" % number, seconds=1.5, model="whisper-1")
-    ledger.answers.recall(f"{3:064x}", PARAMETERS)
+    recalled_body(ledger, f"{3:064x}", PARAMETERS)
     ledger.answers.keep_cut("s1", PARAMETERS, Cut(0, 0, 20, DIGEST))
     ledger.answers.keep_cut("s1", PARAMETERS, Cut(1, 20, 50, DIGEST))
     loudness = Loudness(bytes(range(256)))
@@ -66,7 +66,7 @@ def contents(place: LedgerLocation) -> dict[str, object]:
             "records": sorted((replace(record, id=0) for record in records), key=lambda record: record.path),
             "counts": ledger.history.counts(),
             "tally": tally,
-            "answers": [ledger.answers.recall(f"{number:064x}", PARAMETERS) for number in range(700)],
+            "answers": [recalled_body(ledger, f"{number:064x}", PARAMETERS) for number in range(700)],
             "cuts": ledger.answers.cuts("s1", PARAMETERS),
             "content": ledger.answers.content(digest=DIGEST),
             "outputs": ledger.outputs.owned(ROOT + b"/0.wav"),

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from support.ledger_engines import LEASE, ROOT, claimed, found
+from support.ledger_engines import LEASE, ROOT, claimed, found, recalled_body
 from support.tools import attempt
 from support.waiting import eventually
 
@@ -77,7 +77,7 @@ class TestDurability:
         try:
             assert left.history.counts()[State.DONE] == 1
             assert left.history.counts()[State.READY] == 1
-            assert left.answers.recall("heard", "asked") == b"answer"
+            assert recalled_body(left, "heard", "asked") == b"answer"
             assert len(left.hooks.due(10)) == 1
         finally:
             left.close()
@@ -206,8 +206,8 @@ class TestDamage:
         with ledger.context.database.transaction() as connection:
             connection.execute("UPDATE answers SET body = x'00112233'")
 
-        assert ledger.answers.recall("heard", "asked") is None
-        assert ledger.answers.recall("heard", "asked") is None
+        assert recalled_body(ledger, "heard", "asked") is None
+        assert recalled_body(ledger, "heard", "asked") is None
         assert (ledger.history.tally().answers, ledger.history.tally().saved_seconds) == (0, 0)
 
 
@@ -252,7 +252,7 @@ class TestFullDisk:
                 assert error.hint
                 assert all(refused)
                 assert meanwhile[State.READY] == 1
-                assert all(ledger.answers.recall(number, "asked") for number in (*kept, "after"))
+                assert all(recalled_body(ledger, number, "asked") for number in (*kept, "after"))
             finally:
                 ledger.close()
             again = SqliteLedger(disk / "state")
@@ -268,7 +268,7 @@ class TestFullDisk:
         ledger.queue.put([found("b.wav")])
 
         assert "space" in error.message
-        assert all(ledger.answers.recall(number, "asked") for number in kept)
+        assert all(recalled_body(ledger, number, "asked") for number in kept)
         assert ledger.history.counts()[State.READY] == 2
 
     def test_calls_that_could_not_be_given_out_are_still_due(self, ledger: SqliteLedger) -> None:

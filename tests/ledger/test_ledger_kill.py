@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from support.ledger_engines import LEASE, ROOT
+from support.ledger_engines import LEASE, ROOT, recalled_body
 
 import watcher
 from watcher.job import Outcome, State
@@ -50,7 +50,7 @@ def work():
             continue
         name = os.path.basename(job.path).decode()
         say("claimed", name)
-        if ledger.answers.recall(name, "asked") is None:
+        if recalled_body(ledger, name, "asked") is None:
             say("pay", name)
             ledger.answers.keep(name, "asked", b"answer to " + name.encode(), seconds=1, model="m")
             say("kept", name)
@@ -130,7 +130,7 @@ def check(directory: Path, kills: int) -> None:
         known = {os.path.basename(path).decode(): state for path, _, state in ledger.history.known(ROOT)}  # noqa: PTH119 - bytes
         not_done = {name for name in said.words["done"] if known.get(name) is not State.DONE}
         not_kept = {
-            name for name in said.words["kept"] if ledger.answers.recall(name, "asked") != f"answer to {name}".encode()
+            name for name in said.words["kept"] if recalled_body(ledger, name, "asked") != f"answer to {name}".encode()
         }
         not_ours = {
             name for name in said.words["entered"] if ledger.outputs.owner(ROOT + f"/{name}.txt".encode()) is None

@@ -16,7 +16,7 @@ import pytest
 from support import postgres
 from support.clock import Clock
 from support.descriptors import beyond_select
-from support.ledger_engines import LEASE, WRITES, claimed, crowded, found, name
+from support.ledger_engines import LEASE, WRITES, claimed, crowded, found, name, recalled_body
 from support.waiting import eventually
 
 import watcher
@@ -218,7 +218,7 @@ class TestSharing:
 
         assert wrong.answers.prune_some(answers_older_than=wrongs_now - 365 * DAY) == 0
         assert wrong.answers.prune(answers_older_than=wrongs_now - 365 * DAY) == 0
-        assert right.answers.recall(DIGEST, DIGEST) == b"answer"
+        assert recalled_body(right, DIGEST, DIGEST) == b"answer"
         assert right.answers.prune(answers_older_than=fleet.clock.time() + 1) == 1
 
     def test_any_host_works_on_what_any_host_finds(self, fleet: Fleet) -> None:
@@ -397,7 +397,7 @@ class TestSharing:
         one.purchases.buy("api", "2026-11-22", 10)
         one.memory.remember("hold:api", {"status": "held"})
 
-        assert two.answers.recall(DIGEST, DIGEST) == b"answer"
+        assert recalled_body(two, DIGEST, DIGEST) == b"answer"
         assert two.purchases.buy("api", "2026-11-22", 5) == 15
         assert (
             two.purchases.bought("api", "2026-11-22", "2026-11-22"),
@@ -624,15 +624,15 @@ class TestDeadHosts:
             claimed(host)
             host.answers.keep("used", parameters, b"an answer", seconds=1, model="whisper-1")
             four.answers.keep("of another", parameters, b"an answer", seconds=1, model="whisper-1")
-            before = four.answers.recall("used", parameters)
-            three.answers.recall("used", parameters)
+            before = recalled_body(four, "used", parameters)
+            recalled_body(three, "used", parameters)
             fleet.clock.advance(LEASE)
         lapsed = four.queue.claim("worker", lease=LEASE)
 
         assert before == b"an answer"
         assert lapsed is None
-        assert four.answers.recall("used", parameters) is None
-        assert four.answers.recall("of another", parameters) == b"an answer"
+        assert recalled_body(four, "used", parameters) is None
+        assert recalled_body(four, "of another", parameters) == b"an answer"
 
     def test_temporaries_and_hooks_are_the_hosts_own(self, fleet: Fleet) -> None:
         one, two = fleet.host("one"), fleet.host("two")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.ledger_engines import LEASE, ROOT
+from support.ledger_engines import LEASE, ROOT, recalled_body
 from support.postgres import Cluster
 
 import watcher
@@ -56,7 +56,7 @@ def work(owner):
             continue
         name = os.path.basename(job.path).decode()
         try:
-            if ledger.answers.recall(name, "asked") is None:
+            if recalled_body(ledger, name, "asked") is None:
                 say("pay", name)
                 ledger.answers.keep(name, "asked", b"answer to " + name.encode(), seconds=1, model="m")
                 say("kept", name)
@@ -146,7 +146,7 @@ def check(cluster: Cluster, directory: Path, *, hosts: int, kills: int, restarts
         known = {os.path.basename(path).decode(): state for path, _, state in ledger.history.known(ROOT)}  # noqa: PTH119 - bytes
         not_done = {name for name in said["done"] if known.get(name) is not State.DONE}
         not_kept = {
-            name for name in said["kept"] if ledger.answers.recall(name, "asked") != f"answer to {name}".encode()
+            name for name in said["kept"] if recalled_body(ledger, name, "asked") != f"answer to {name}".encode()
         }
         not_ours = {name for name in said["entered"] if ledger.outputs.owner(ROOT + f"/{name}.txt".encode()) is None}
         while (job := ledger.queue.claim("heir", lease=LEASE)) is not None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.clock import START, Clock
-from support.ledger_engines import LEASE, ROOT, WRITES, Engine, claimed, crowded, found, name, state
+from support.ledger_engines import LEASE, ROOT, WRITES, Engine, claimed, crowded, found, name, recalled_body, state
 
 from watcher.errors import FileError, LeaseLostError, OutputError, PassingError, StateError
 from watcher.job import Fingerprint, Outcome, Output, ResultWarning, State
@@ -783,19 +783,19 @@ class TestCrash:
             ledger = self.crash_alone(engine, ledger)
         engine.clock.advance(3600)
         claimed(ledger)
-        ledger.answers.recall("used", PARAMETERS)
+        recalled_body(ledger, "used", PARAMETERS)
         ledger.answers.keep("kept", PARAMETERS, b"another", seconds=1, model="whisper-1")
         tally = ledger.history.tally()
         ledger = self.crash(engine, ledger)
 
-        answers = [ledger.answers.recall(digest, PARAMETERS) for digest in ("of others", "used", "kept")]
+        answers = [recalled_body(ledger, digest, PARAMETERS) for digest in ("of others", "used", "kept")]
         still_there = ledger.history.tally().answers
         ledger.answers.keep("used", PARAMETERS, b"a fresh one", seconds=1, model="whisper-1")
 
         assert ledger.queue.quarantined()
         assert answers == [b"an answer", None, None]
         assert still_there == tally.answers == 3
-        assert ledger.answers.recall("used", PARAMETERS) == b"a fresh one"
+        assert recalled_body(ledger, "used", PARAMETERS) == b"a fresh one"
 
     def test_quarantined_jobs_are_listed_until_reported(self, engine: Engine, ledger: Ledger) -> None:
         ledger.queue.put([found()])

@@ -4,7 +4,7 @@ import time
 
 import pytest
 from support.clock import Clock
-from support.ledger_engines import ROOT, Engine, claimed, found, name, state
+from support.ledger_engines import ROOT, Engine, claimed, found, name, recalled_body, state
 
 from watcher.errors import FileError
 from watcher.job import Outcome, Output, State
@@ -121,7 +121,7 @@ def test_what_was_dropped_is_new_work_whose_answer_is_still_known(ledger: Ledger
 
     assert ledger.queue.put([found()]) == [PutResult.QUEUED]
     assert name(claimed(ledger)) == "talk.wav"
-    assert ledger.answers.recall("ab" * 32, "12" * 32) == b"{}"
+    assert recalled_body(ledger, "ab" * 32, "12" * 32) == b"{}"
 
 
 def test_outputs_are_orphans_once_their_source_is_dropped(ledger: Ledger, clock: Clock) -> None:

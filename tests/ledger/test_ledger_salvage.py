@@ -9,6 +9,7 @@ import zlib
 from pathlib import Path
 
 import pytest
+from support.ledger_engines import recalled_body
 
 import watcher
 from watcher.errors import StateDamagedError, StateError
@@ -68,7 +69,7 @@ def walk(ledger: Ledger) -> None:
         [FoundRecording(b"/in", b"/in/%05d.wav" % number, Fingerprint(number, 9, 3)) for number in range(COUNT)]
     )
     for number in range(100):
-        ledger.answers.recall(f"heard {number}", "asked")
+        recalled_body(ledger, f"heard {number}", "asked")
 
 
 def test_a_sound_ledger_is_opened_as_it_is(state: Path) -> None:
@@ -132,7 +133,7 @@ def test_of_an_undamaged_file_nothing_is_lost(state: Path) -> None:
     assert salvage is not None
     assert salvage.rows["sources"] == COUNT
     assert ledger.history.counts()[State.DONE] == 100
-    assert [ledger.answers.recall(f"heard {number}", "asked") for number in (0, 99)] == [b"answer 0", b"answer 99"]
+    assert [recalled_body(ledger, f"heard {number}", "asked") for number in (0, 99)] == [b"answer 0", b"answer 99"]
     assert ledger.history.tally().audio_seconds == 1000
     owner = ledger.outputs.owner(b"/in/00000.wav.txt")
     assert owner is not None
@@ -225,7 +226,7 @@ def test_a_salvage_that_is_killed_at_any_step_loses_nothing(tmp_path: Path) -> N
         again, salvage = open_or_salvage(copy)
         assert salvage is None
         assert (again.history.counts()[State.DONE], again.history.counts()[State.READY]) == (20, 30)
-        assert [again.answers.recall(f"heard {number}", "asked") for number in (0, 19)] == [b"answer 0", b"answer 19"]
+        assert [recalled_body(again, f"heard {number}", "asked") for number in (0, 19)] == [b"answer 0", b"answer 19"]
         again.close()
         assert after == before
         left = {path.name.removeprefix(backup.name) for path in copy.iterdir()}

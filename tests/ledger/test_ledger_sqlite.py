@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from support.clock import Clock
-from support.ledger_engines import LEASE, ROOT, claimed, crowded, found
+from support.ledger_engines import LEASE, ROOT, claimed, crowded, found, recalled_body
 
 import watcher
 from watcher.errors import ConfigError, FileError, StateError, StateLockedError
@@ -150,7 +150,7 @@ class TestLooking:
             lambda ledger: ledger.queue.put_back(),
             lambda ledger: ledger.memory.remember("resume", {}),
             lambda ledger: ledger.queue.put([found()]),
-            lambda ledger: ledger.answers.recall(DIGEST, DIGEST),
+            lambda ledger: recalled_body(ledger, DIGEST, DIGEST),
         ],
     )
     def test_where_nothing_ever_ran_nothing_can_be_changed(

@@ -152,3 +152,9 @@ def state(ledger: Ledger, file: str) -> State:
 def crowded() -> PassingError:
     """Make an error that may pass."""
     return PassingError("the server is busy", hint="wait", reason="busy")
+
+
+def recalled_body(ledger: Ledger, digest: str, parameters: str) -> bytes | None:
+    """Return the body of a stored answer, or None."""
+    answer = ledger.answers.recall(digest, parameters)
+    return None if answer is None else answer.body

@@ -129,9 +129,11 @@ def sequence(*replies: Reply) -> Script:
 
 
 @contextlib.contextmanager
-def serving(script: Script, *, tls: ssl.SSLContext | None = None, early: bool = False) -> Iterator[Server]:
-    """Run a server for as long as the block lasts; `early`: it answers before it has read a request's body."""
-    listener = _Listener(("127.0.0.1", 0), _Handler)
+def serving(
+    script: Script, *, tls: ssl.SSLContext | None = None, early: bool = False, port: int = 0
+) -> Iterator[Server]:
+    """Run a server for as long as the block lasts; `early`: it answers before it has read a request's body; `port`: 0 for any."""
+    listener = _Listener(("127.0.0.1", port), _Handler)
     listener.script, listener.early = script, early
     if tls is not None:
         listener.socket = tls.wrap_socket(listener.socket, server_side=True, do_handshake_on_connect=False)

@@ -10,6 +10,7 @@ from watcher import languages, reach, sidecar
 from watcher.cli.beside import Daemon
 from watcher.cli.hints import barred, nothing_to_do
 from watcher.cli.looking import open_recovered, seen
+from watcher.cli.named_endpoint import known_endpoint
 from watcher.cli.once import document, run_and_show, stays_text
 from watcher.cli.options import configured, show
 from watcher.config import Config
@@ -22,8 +23,9 @@ from watcher.pipeline import JobSettings
 from watcher.report import ReportedError, Result
 from watcher.service import Batch
 from watcher.service.again import ask_again
+from watcher.service.endpoint_plan import endpoint_of
 from watcher.service.named import is_there, named, place_of
-from watcher.service.plan import endpoint_of, plan, wanted_by_folder
+from watcher.service.plan import Plan, plan, wanted_by_folder
 from watcher.sidecar import Displaced
 from watcher.text import printable
 
@@ -36,6 +38,7 @@ def again(
     *,
     model: str,
     language: str,
+    endpoint: str,
     config: Path | None,
     given: Sequence[str] | None,
     as_json: bool,
@@ -44,12 +47,14 @@ def again(
     loaded = configured(config, given)
     pid = holder(loaded.state_directory)
     # Do not queue a request that cannot be carried out.
-    wanted_of = wanted_by_folder(plan(loaded, keyless=pid is not None, offline=False))
-    wish = AgainRequest(os.urandom(8).hex(), model=_model(loaded, model), language=_language(language))
+    made = plan(loaded, keyless=pid is not None, offline=False)
+    wanted_of = wanted_by_folder(made)
+    known_endpoint(made.endpoints, endpoint)
+    wish = AgainRequest(os.urandom(8).hex(), _model(loaded, model), _language(language), endpoint)
     command = f"watcher again {' '.join(quoted(os.fsencode(path)) for path in paths)}"
     with open_recovered(loaded) as ledger:
         daemon = Daemon.of(ledger, loaded)
-        records, problems = _finished(ledger, loaded, paths, daemon)
+        records, problems = _allowed(made, *_finished(ledger, loaded, paths, daemon), wish)
         obstacle, told = _other_settings(daemon, loaded, wish, command) if records else (None, None)
         if obstacle is not None:
             problems.append(obstacle)
@@ -71,7 +76,7 @@ def again(
             problems=problems,
             as_json=as_json,
         )
-    asked = wish.model or (daemon.model if daemon is not None else "") or loaded.settings.api.model
+    asked = wish.model or _model_at(made, wish) or (daemon.model if daemon is not None else "") or made.endpoint.model
     batch = Batch(again=queued, displaced=displaced, queued=waiting[State.READY] + waiting[State.DELAYED])
     text = _text(daemon, queued, displaced, asked) if queued and daemon is not None else ""
     errors = (*problems, *(() if told is None else (told,)))
@@ -97,6 +102,27 @@ def _finished(
         finished |= {record.id: record for record in there}
     # A folder that is out of reach is one problem, however many recordings it has.
     return list(finished.values()), list(dict.fromkeys(problems))
+
+
+def _allowed(
+    made: Plan, records: list[SourceRecord], problems: list[ReportedError], wish: AgainRequest
+) -> tuple[list[SourceRecord], list[ReportedError]]:
+    """Leave out the recordings that may not go to the requested endpoint, with a problem for each."""
+    refused = [record for record in records if wish.endpoint and wish.endpoint not in made.order(record.path)]
+    problems = problems + [
+        ReportedError(
+            "usage",
+            f"{printable(record.path)}: its folder does not allow the endpoint {wish.endpoint}",
+            "see endpoints in the settings of the folder",
+        )
+        for record in refused
+    ]
+    return [record for record in records if record not in refused], problems
+
+
+def _model_at(made: Plan, wish: AgainRequest) -> str:
+    """Return the model of the requested endpoint; "" if none is."""
+    return made.endpoints[wish.endpoint].endpoint.model if wish.endpoint else ""
 
 
 def _missing(record: SourceRecord, *, gone: bool) -> ReportedError:
@@ -140,8 +166,8 @@ def _other_settings(
     """Return the problem that prevents queueing for a daemon, and a remark about its settings; None: there is none."""
     if daemon is None:
         return None, None
-    unloaded = daemon.unloaded(command, named=wish.model)
-    if wish.model:
+    unloaded = daemon.unloaded(command, named=wish.model or wish.endpoint)
+    if wish.model or wish.endpoint:
         return None, unloaded
     if unloaded is not None:
         # It would be bought before a person has read which model is used.

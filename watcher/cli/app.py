@@ -8,7 +8,21 @@ import typer
 
 from watcher import __version__
 from watcher.cli.commands import Commands
-from watcher.cli.options import ConfigFile, Given, Json, Offline, ServiceKind, Unasked, media_path
+from watcher.cli.options import (
+    ConfigFile,
+    EndpointName,
+    FixFirst,
+    Given,
+    Json,
+    Offline,
+    OneEndpoint,
+    OneLanguage,
+    OneModel,
+    ServiceKind,
+    Transcribed,
+    Unasked,
+    media_path,
+)
 from watcher.errors import UsageError
 from watcher.output_kinds import OUTPUT_KINDS
 
@@ -242,18 +256,11 @@ def retry(
 
 @app.command()
 def again(
-    paths: Annotated[
-        list[Path],
-        typer.Argument(parser=media_path, metavar="PATH", help="Transcribed files, or folders with some."),
-    ],
+    paths: Transcribed,
     *,
-    model: Annotated[
-        str,
-        typer.Option("--model", "-m", metavar="MODEL", help="The model to ask for, instead of that of the settings."),
-    ] = "",
-    language: Annotated[
-        str, typer.Option("--language", "-l", metavar="CODE", help="The code of the speech's language, for example de.")
-    ] = "",
+    model: OneModel = "",
+    language: OneLanguage = "",
+    endpoint: OneEndpoint = "",
     config: ConfigFile = None,
     given: Given = None,
     as_json: Json = False,
@@ -265,7 +272,7 @@ def again(
     """
     from watcher.cli.again import again as verb  # noqa: PLC0415 - see the module's docstring
 
-    return verb(paths, model=model, language=language, config=config, given=given, as_json=as_json)
+    return verb(paths, model=model, language=language, endpoint=endpoint, config=config, given=given, as_json=as_json)
 
 
 @app.command()
@@ -291,15 +298,15 @@ def forget(
 
 
 @app.command()
-def resume(*, config: ConfigFile = None, given: Given = None, as_json: Json = False) -> int:
-    """End a hold or a pause: try the server again now.
+def resume(name: EndpointName = "", *, config: ConfigFile = None, given: Given = None, as_json: Json = False) -> int:
+    """End a hold or a pause: try the server again now; of several, all or one.
 
     The daemon reads its settings again and asks the server again at once, with one file. Exit 0: it works, or the
     outcome is not known yet; 4: it is still held; 3: the daemon does not accept the settings.
     """
-    from watcher.cli.repair import resume as verb  # noqa: PLC0415 - see the module's docstring
+    from watcher.cli.resume import resume as verb  # noqa: PLC0415 - see the module's docstring
 
-    return verb(config=config, given=given, as_json=as_json)
+    return verb(name, config=config, given=given, as_json=as_json)
 
 
 @app.command()
@@ -316,13 +323,7 @@ def check(
             help="Also transcribe a clip of one second, to see formats and times; the server may charge for it.",
         ),
     ] = False,
-    fix: Annotated[
-        bool,
-        typer.Option(
-            "--fix",
-            help="First put right what is safe, and ask before each change: missing folders, the service's rights to them.",
-        ),
-    ] = False,
+    fix: FixFirst = False,
     yes: Annotated[bool, typer.Option("--yes", help="With --fix: ask nothing.")] = False,
     config: ConfigFile = None,
     given: Given = None,
@@ -339,9 +340,7 @@ def check(
 
 @app.command()
 def render(
-    paths: Annotated[
-        list[Path], typer.Argument(parser=media_path, metavar="PATH", help="Transcribed files, or folders with some.")
-    ],
+    paths: Transcribed,
     *,
     formats: Annotated[
         list[str] | None,

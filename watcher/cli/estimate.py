@@ -21,7 +21,6 @@ from watcher.service import Plan, plan
 from watcher.service.estimate import Estimate, estimate
 from watcher.service.search_places import SearchPlaces, search_places
 from watcher.service.speed import MeasuredSpeed, SpeedMeter, remembered
-from watcher.status.values import PriceTerms
 from watcher.text import counted, exact_money, hours, money
 
 #: Seconds of audio from which on a person is asked first.
@@ -61,7 +60,8 @@ def may_send(loaded: Config, paths: Sequence[Path] = (), *, watched: bool = Fals
         counted_up = _counted(loaded, made, _places(made, paths, watched=watched))
         if counted_up is None or counted_up[0].guessed_seconds > _ASKED:
             write(sys.stderr, _UNCOUNTED if counted_up is None else _text(counted_up[0], made))
-            return agreed(f"Send this to {made.endpoint.name} now? (--yes: do not ask)")
+            names = ", or ".join(one.endpoint.name for one in made.endpoints.values())
+            return agreed(f"Send this to {names} now? (--yes: do not ask)")
     return True
 
 
@@ -116,9 +116,19 @@ def absolute(paths: Sequence[Path]) -> list[str]:
 
 
 def _cost(found: Estimate, made: Plan) -> float | None:
-    """Return the cost of all recordings with a known length; None if there is no price."""
-    price = PriceTerms.of(made.settings).price_per_minute
+    """Return the most that all recordings with a known length may cost; None if there is no price."""
+    price, _ = _most_a_minute(made)
     return found.seconds / 60 * price if price else None
+
+
+def _most_a_minute(made: Plan) -> tuple[float, str]:
+    """Return the highest price of a minute, and its setting; 0 if an endpoint that is not free has no price."""
+    priced = [
+        (one.price_per_minute, f"{one.endpoint.section}.price_per_minute")
+        for one in made.endpoints.values()
+        if not one.is_free
+    ]
+    return min(priced) if any(not price for price, _ in priced) else max(priced, default=(0.0, ""))
 
 
 def _text(found: Estimate, made: Plan) -> str:
@@ -158,9 +168,10 @@ def _money(found: Estimate, made: Plan) -> str:
         return "Cost: none, the offline engine sends nothing"
     cost = _cost(found, made)
     if cost is None:
-        return "Cost: not known, as no price is set (api.price_per_minute)"
+        return f"Cost: not known, as no price is set ({_most_a_minute(made)[1]})"
     rest = f", and what the {found.untimed} of unknown length cost" if found.untimed else ""
-    price = f"{made.settings.api.price_per_minute:g} a minute (api.price_per_minute)"
+    most, setting = _most_a_minute(made)
+    price = f"{most:g} a minute ({setting})"
     return f"Cost: at most {money(cost)} at {price}{rest}"
 
 

@@ -22,6 +22,7 @@ from watcher.reach import AWAY_HINT, BARRED, BARRED_HINT
 from watcher.report import ReportedError, Result
 from watcher.service import Batch, BatchProgress
 from watcher.service import once as run_batch
+from watcher.service.endpoint_plan import endpoint_of
 from watcher.service.service import set_up_log
 from watcher.settle import UNREADABLE_HINT, UNWATCHED, WaitReason, sentence
 from watcher.sidecar import Displaced
@@ -197,7 +198,7 @@ def _result(
     stays = [stays_text(one) for one in batch.displaced]
     failed = _failed_before(batch, notes=settings.service.error_notes)
     text = "\n".join([*_warnings(batch), text, *_earlier(batch), *stays, *failed, *_passed_over(batch)])
-    data = document(batch, model=model or settings.api.model)
+    data = document(batch, model=model or endpoint_of(settings).model)
     return Result(command, data=data, text=text, errors=tuple(problems), exit_code=exit_code)
 
 
@@ -284,6 +285,8 @@ def document(batch: Batch, *, model: str) -> dict[str, Any]:
                 "adopted": outcome.adopted,
                 "untimed": outcome.untimed,
                 "model": outcome.model,
+                "endpoints": dict(outcome.endpoints),
+                "fallback": outcome.fallback,
                 "unchanged": outcome.unchanged,
                 "restored": list(outcome.restored),
                 "warnings": [warning_fields(warning) for warning in outcome.warnings],

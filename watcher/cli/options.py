@@ -23,6 +23,26 @@ from watcher.report import ReportedError, Result, envelope
 from watcher.spelling import on_disk
 from watcher.text import printable
 
+EndpointName = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help="The endpoint, as in [endpoints.NAME]; without it: all.", show_default=False),
+]
+FixFirst = Annotated[
+    bool,
+    typer.Option(
+        "--fix",
+        help="First put right what is safe, and ask before each change: missing folders, the service's rights to them.",
+    ),
+]
+OneModel = Annotated[
+    str, typer.Option("--model", "-m", metavar="MODEL", help="The model to ask for, instead of that of the settings.")
+]
+OneLanguage = Annotated[
+    str, typer.Option("--language", "-l", metavar="CODE", help="The code of the speech's language, for example de.")
+]
+OneEndpoint = Annotated[
+    str, typer.Option("--endpoint", "-e", metavar="NAME", help="The endpoint to ask, of those that the folder allows.")
+]
 ConfigFile = Annotated[
     Path | None,
     typer.Option("--config", "-c", metavar="FILE", help="The settings file.", show_default=False, dir_okay=False),
@@ -72,6 +92,11 @@ def _looked_up(path: bytes) -> bytes:
         found = next((name for name in meant if os.path.lexists(name)), meant[0])
     return found
 
+
+#: Paths of finished recordings.
+Transcribed = Annotated[
+    list[Path], typer.Argument(parser=media_path, metavar="PATH", help="Transcribed files, or folders with some.")
+]
 
 #: Exit code after Ctrl-C, as shells count it: 128 + SIGINT.
 INTERRUPTED: Final = 130

@@ -22,7 +22,7 @@ from watcher.doctor.server import server_findings
 from watcher.doctor.unit import installed
 from watcher.errors import ConfigError, StateError, UsageError
 from watcher.log import quoted
-from watcher.service.plan import endpoint_of, require_key
+from watcher.service.endpoint_plan import endpoint_of, require_key
 from watcher.setup import install, settings_file, systemd
 from watcher.setup.fixes import fixes
 from watcher.setup.settings_file import ChosenSettings

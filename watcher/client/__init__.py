@@ -9,8 +9,10 @@ from watcher.client.endpoint import Endpoint
 from watcher.client.reading import parse
 from watcher.client.request import Answer, Request, RequestLimits, Voice, fitted
 from watcher.client.upload import Upload
+from watcher.client.wire import CONNECT_SECONDS
 
 __all__ = [
+    "CONNECT_SECONDS",
     "Answer",
     "Client",
     "Endpoint",

@@ -17,7 +17,7 @@ from watcher.client.profile import (
 from watcher.client.request import Answer, Request, RequestLimits, Voice, fitted
 from watcher.client.upload import Upload, check_limits
 from watcher.client.wire import Wire
-from watcher.errors import AccountError, StoppedError
+from watcher.errors import AccountError, JobError, StoppedError
 from watcher.languages import spellings
 from watcher.memory import KeyedMemory
 
@@ -40,7 +40,7 @@ class Client:
         self._clock = clock
         self._monotonic = monotonic
         self._wire = Wire(endpoint, monotonic=monotonic)
-        self._profile = ServerProfile(endpoint.name, endpoint.model, memory, clock=clock)
+        self._profile = ServerProfile(endpoint.profile_name, endpoint.model, memory, clock=clock)
         self._experience = Experience()
 
     def ask(
@@ -88,10 +88,11 @@ class Client:
         )
         try:
             return conversation.run(opening)
-        except AccountError as error:
-            if self.retired:
+        except JobError as error:
+            if self.retired and isinstance(error, AccountError):
                 # The error is about an account that is no longer used: no reason to hold the others.
                 raise StoppedError("it was asked with settings that were replaced meanwhile") from error
+            error.hint = self.endpoint.with_own_keys(error.hint)
             raise
 
     def limits(self) -> RequestLimits:

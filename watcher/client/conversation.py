@@ -142,7 +142,7 @@ class Conversation:
             bytes=upload.size,
             audio_seconds=round(upload.seconds, 3),
         )
-        began, seconds = self.monotonic(), deadline(upload)
+        began, seconds = self.monotonic(), deadline(upload, self.endpoint.deadline_factor)
         self.announce(seconds + _AROUND)
         try:
             reply = self.wire.post(url, fields, upload, seconds=seconds)

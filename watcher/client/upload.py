@@ -52,9 +52,9 @@ def check_limits(upload: Upload, limits: RequestLimits) -> None:
         )
 
 
-def deadline(upload: Upload) -> float:
-    """Return the seconds that one exchange may take: six times the audio, within 10 minutes and 12 hours, plus the upload.
+def deadline(upload: Upload, factor: float) -> float:
+    """Return the seconds that one exchange may take: `factor` times the audio, within 10 minutes and 12 hours, plus the upload.
 
     Servers answer only at the end, and some queue requests; the upload is assumed to run at 50 kB/s or more.
     """
-    return min(max(6 * upload.seconds, 600.0), 12 * 3600.0) + upload.size / 50_000
+    return min(max(factor * upload.seconds, 600.0), 12 * 3600.0) + upload.size / 50_000

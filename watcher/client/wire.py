@@ -45,7 +45,9 @@ class Wire:
         """Read proxy and CA settings of the environment, once; make no connection yet."""
         self._secret = endpoint.secret
         self._server = urlsplit(endpoint.transcriptions).netloc
-        self._masked = answer_masker(endpoint.secret)
+        self._headers = dict(endpoint.headers)
+        self._query = list(endpoint.query)
+        self._maskers = [answer_masker(secret) for secret in (endpoint.secret, *self._headers.values())]
         self._monotonic = monotonic
         self._adapter = MeteredAdapter(pool_maxsize=_CONNECTIONS)
         self._lock = threading.Lock()
@@ -57,7 +59,7 @@ class Wire:
             settings = session.merge_environment_settings(endpoint.transcriptions, {}, True, None, None)  # noqa: FBT003 - positional in its signature
         # No proxy can reach our loopback, although the environment's rules rarely exclude it.
         self._proxies: dict[str, str] = {} if endpoint.loopback else dict(settings["proxies"])
-        self._verify: bool | str = True if settings["verify"] is None else settings["verify"]
+        self._verify: bool | str = endpoint.ca_file or (True if settings["verify"] is None else settings["verify"])
 
     def post(self, url: str, fields: Sequence[tuple[str, str]], upload: Upload, *, seconds: float) -> HttpResponse:
         """Send the form and read the whole answer within `seconds`.
@@ -119,8 +121,10 @@ class Wire:
             "Accept": "*/*",
             # Transcripts are small, and a compressed answer would need two limits.
             "Accept-Encoding": "identity",
+            **self._headers,
             **request.headers,
         }
+        request.params = self._query
         request.auth = self._authorise
         with self._registered(exchange):
             try:
@@ -149,6 +153,11 @@ class Wire:
                     with self._lock:
                         self.given_up += 1
                 raise transport_error(exc, exchange=exchange, server=self._server, secret=self._secret) from exc
+
+    def _masked(self, body: bytes) -> bytes:
+        for masked in self._maskers:
+            body = masked(body)
+        return body
 
     def _authorise(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         if self._secret:

@@ -17,7 +17,7 @@ from watcher.job import TRIAL_MODEL
 from watcher.ledger import holder, open_ledger
 from watcher.ledger.ledger import Ledger
 from watcher.log import quoted
-from watcher.service.plan import endpoint_of, require_key
+from watcher.service.endpoint_plan import endpoint_of, require_key
 from watcher.text import hours, money, printable
 
 #: The setting of the key.
@@ -136,7 +136,7 @@ def _state(config: Config) -> Iterator[Finding]:
 
 def _trials(config: Config, ledger: Ledger) -> list[Finding]:
     """Name what only the trial engine has transcribed: the next run sends it to the server."""
-    api = config.settings.api
+    api = next(iter(config.settings.servers.values()))
     found = [trial for folder in config.settings.folders for trial in ledger.history.trials(os.fsencode(folder.path))]
     if api.model == TRIAL_MODEL or not found:
         return []

@@ -36,6 +36,9 @@ class AskedPiece:
     start: float
     end: float
     cached: bool = False
+    #: Who gave the answer; "" if an earlier version stored it.
+    endpoint: str = ""
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,13 @@ def _broken(broken: BrokenRule) -> dict[str, Any]:
 
 
 def _piece(piece: AskedPiece) -> dict[str, Any]:
-    return {"start": _seconds(piece.start), "end": _seconds(piece.end), "cached": piece.cached}
+    return {
+        "start": _seconds(piece.start),
+        "end": _seconds(piece.end),
+        "cached": piece.cached,
+        "endpoint": scrub(piece.endpoint) or None,
+        "model": scrub(piece.model) or None,
+    }
 
 
 def _segment(index: int, segment: Segment) -> dict[str, Any]:

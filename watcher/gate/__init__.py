@@ -6,18 +6,30 @@ processes (the command line), by way of the ledger's memory.
 
 The modules, each before those it uses: `gate` (enter, run, leave), `request_queue` (waiting requests) and `tickets` (permission to
 claim or probe), `door` (hold, pause, probe) with `history` (what outcomes mean together), `reports` and `record` (log and store a
-hold), and `limits` (places, pace, minutes). If hosts share an endpoint: `peers`, `shared` (limits) and `fleet_record` (holds).
+hold), and `limits` (places, pace, minutes). `choice` chooses between several endpoints. If hosts share an endpoint: `peers`, `shared` (limits) and `fleet_record` (holds).
 """
 
 from watcher.gate.admission import Receipt
+from watcher.gate.choice import Availability, availability, choose, is_preferred
+from watcher.gate.clock import PATIENCE_SECONDS, SLICE
 from watcher.gate.gate import Gate
 from watcher.gate.history import is_maybe_paid
-from watcher.gate.record import allow_again, ask_resume, request_resume, resume_requests, stored_state
+from watcher.gate.record import (
+    allow_again,
+    ask_resume,
+    request_resume,
+    requested_endpoints,
+    resume_requests,
+    stored_state,
+)
 from watcher.gate.state import OWN_LIMIT, GateOptions, GateState, GateStatus, ResumeOutcome, facts
 from watcher.gate.ticket import Ticket
 
 __all__ = [
     "OWN_LIMIT",
+    "PATIENCE_SECONDS",
+    "SLICE",
+    "Availability",
     "Gate",
     "GateOptions",
     "GateState",
@@ -27,9 +39,13 @@ __all__ = [
     "Ticket",
     "allow_again",
     "ask_resume",
+    "availability",
+    "choose",
     "facts",
     "is_maybe_paid",
+    "is_preferred",
     "request_resume",
+    "requested_endpoints",
     "resume_requests",
     "stored_state",
 ]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-#: Requests wait for a pause that is no longer than this; for a longer one their jobs go back to the queue. Seconds.
+#: Where there is one endpoint, requests wait for a pause that is no longer than this; see `GateOptions.patience`. Seconds.
 PATIENCE_SECONDS: Final = 120.0
 #: How often waiting threads look at `stop`, in seconds.
 SLICE: Final = 0.25

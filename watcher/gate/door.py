@@ -138,7 +138,7 @@ class GateDoor:
         if (hold := self.hold) is not None and request.probe is hold and request.resumes == hold.resumes:
             hold.probing = False
             hold.step += 1
-            hold.schedule(now, self._clock)
+            self._schedule(hold, None, now)
             self.reports.note(hold, now)
         request.probe = None
 
@@ -257,7 +257,8 @@ class GateDoor:
     def _schedule(self, hold: Hold, error: BaseException | None, now: float) -> None:
         """Set the time of the next probe after a request that ended with `error`."""
         asked = error.retry_after or 0.0 if isinstance(error, PassingError) else 0.0
-        hold.schedule(now, self._clock, asked=asked, maybe_paid=is_maybe_paid(error))
+        most = self._limits.options.longest_interval
+        hold.schedule(now, self._clock, asked=asked, maybe_paid=is_maybe_paid(error), most=most)
 
     def begin_hold(self, hold: Hold, now: float) -> None:
         """Hold the queue: waiting requests end with HeldError. The first probe comes no sooner than the server asked."""
@@ -272,6 +273,11 @@ class GateDoor:
         self._line.rouse()
         self.changed.notify_all()
 
+    @property
+    def patience(self) -> float:
+        """See GateOptions.patience."""
+        return self._limits.options.patience
+
     def barred(self, hold: Hold) -> frozenset[bytes] | None:
         """See Hold.barred."""
         return hold.barred(self._limits.options.folders)
@@ -281,7 +287,7 @@ class GateDoor:
         if self.history.has_failed(path) and hold.ticket is not None and hold.ticket.path == path:
             hold.ticket = None
             hold.step += 1
-            hold.schedule(now, self._clock)
+            self._schedule(hold, None, now)
             self.reports.note(hold, now)
         self.history.remember_failed(path)
 

@@ -17,7 +17,7 @@ import structlog
 from watcher.errors import GarbledError, JobError, PassingError, StateBusyError, StateError, StoppedError
 from watcher.fleet import FailedFile, Fleet
 from watcher.gate.admission import AdmissionQueue, GateRequest, Receipt
-from watcher.gate.clock import PATIENCE_SECONDS, SILENT, SLICE, GateClock
+from watcher.gate.clock import SILENT, SLICE, GateClock
 from watcher.gate.door import GateDoor
 from watcher.gate.garbled import MOST, GarbledAnswers, GarbledCounts, given_up
 from watcher.gate.history import RequestHistory, all_garbled, counted_as, is_maybe_paid
@@ -90,8 +90,19 @@ class Gate:
             lease=lease,
         )
         self._limits = self._peers.limits
-        self._history = RequestHistory(self._limits.window, self._garbled, self._clock)
-        reports = HoldReports(self._peers.record, self._clock, endpoint_name=endpoint_name, on_held=on_held)
+        self._history = RequestHistory(
+            self._limits.window,
+            self._garbled,
+            self._clock,
+            longest_outage=lambda: self._limits.options.outage_seconds,
+        )
+        reports = HoldReports(
+            self._peers.record,
+            self._clock,
+            endpoint_name=endpoint_name,
+            on_held=on_held,
+            is_one_of_several=options.section != "api",
+        )
         self._door = GateDoor(
             self._lock,
             record=self._peers.record,
@@ -174,7 +185,8 @@ class Gate:
                         rest = self._rest(error, turned_away)
                     else:
                         failures += 1
-                        if failures >= tries or is_maybe_paid(error) or (error.retry_after or 0) > PATIENCE_SECONDS:
+                        patience = self._limits.options.patience
+                        if failures >= tries or is_maybe_paid(error) or (error.retry_after or 0) > patience:
                             raise
                         rest = self._rest(error, failures)
                 # Nothing is in flight during this wait, so the sums must not count it as paid.

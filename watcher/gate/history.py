@@ -1,6 +1,7 @@
 """What the outcomes of requests mean together: a slow server, an outage, a refusal of every file, or the fault of one file."""
 
 import math
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
@@ -52,11 +53,19 @@ class RequestVerdict:
 class RequestHistory:
     """The outcomes of requests so far. The gate's lock guards it."""
 
-    def __init__(self, window: ConcurrencyWindow, garbled: GarbledCounts, clock: GateClock) -> None:
-        """`window` shrinks and grows with the outcomes."""
+    def __init__(
+        self,
+        window: ConcurrencyWindow,
+        garbled: GarbledCounts,
+        clock: GateClock,
+        *,
+        longest_outage: Callable[[], float] = lambda: math.inf,
+    ) -> None:
+        """`window` shrinks and grows with the outcomes. `longest_outage`: see `GateOptions.outage_seconds`."""
         #: Number of requests that passed.
         self.passed = 0
         self._window = window
+        self._longest_outage = longest_outage
         self._garbled = garbled
         self._clock = clock
         self._streak = FailureStreak()
@@ -174,7 +183,7 @@ class RequestHistory:
                 self.remember_failed(path)
                 if own:
                     return RequestVerdict()
-            counts = self._streak.failed(file, error.reason)
+            counts = self._streak.failed(file, error.reason, now=now, longest=self._longest_outage())
             own = may_be_files_fault(error) and self._streak.is_of_one(present)
             return RequestVerdict(error if counts and not own else None)
         pause = 0.0

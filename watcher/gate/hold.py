@@ -118,9 +118,15 @@ class Hold:
         first, most = _INTERVALS[self.kind]
         return min(first * 2.0 ** min(self.step, 16), _LONGEST_IF_PAID if maybe_paid else most)
 
-    def schedule(self, now: float, clock: GateClock, *, asked: float = 0.0, maybe_paid: bool = False) -> None:
-        """Set the time of the next probe; `asked`: seconds without requests that the server asked for; `maybe_paid`: see `interval`."""
-        self.next_probe = now + self.interval(maybe_paid=maybe_paid) * (1 + 0.1 * clock.jitter())
+    def schedule(
+        self, now: float, clock: GateClock, *, asked: float = 0.0, maybe_paid: bool = False, most: float = math.inf
+    ) -> None:
+        """Set the time of the next probe; `asked`: seconds without requests that the server asked for; `maybe_paid`: see `interval`.
+
+        `most`: longest interval, unless the last probe may be charged for.
+        """
+        interval = self.interval(maybe_paid=maybe_paid) * (1 + 0.1 * clock.jitter())
+        self.next_probe = now + (interval if maybe_paid else min(interval, most))
         self.put_off(max(self.not_before, now + min(asked, LONGEST_PAUSE) if asked else -math.inf), clock)
 
     def put_off(self, until: float, clock: GateClock) -> None:
@@ -225,6 +231,7 @@ class FailureStreak:
 
     _failures: int = 0
     _unreachable: int = 0
+    _unreachable_since: float = math.inf
     _files: set[FailedFile] = field(default_factory=set)
     _crowded: int = 0
     _crowded_files: set[FailedFile] = field(default_factory=set)
@@ -242,14 +249,18 @@ class FailureStreak:
         roots = failed_roots(self.files)
         return len(roots) == 1 and not present <= roots
 
-    def failed(self, file: FailedFile, reason: str) -> bool:
-        """Count a failure; True: this is an outage."""
+    def failed(self, file: FailedFile, reason: str, *, now: float = 0.0, longest: float = math.inf) -> bool:
+        """Count a failure at `now` (monotonic); True: this is an outage. `longest`: seconds without a connection that are one."""
         self._failures += 1
         _add(self._files, file)
-        self._unreachable = self._unreachable + 1 if reason == "unreachable" else 0
+        is_unreachable = reason == "unreachable"
+        self._unreachable = self._unreachable + 1 if is_unreachable else 0
+        self._unreachable_since = min(self._unreachable_since, now) if is_unreachable else math.inf
         # If there was no connection, no file can be at fault.
-        return self._unreachable >= self.FAILURES or (
-            self._failures >= self.FAILURES and len(self._files) >= self.FILES
+        return (
+            self._unreachable >= self.FAILURES
+            or now - self._unreachable_since >= longest
+            or (self._failures >= self.FAILURES and len(self._files) >= self.FILES)
         )
 
     def crowded(self, file: FailedFile, now: float) -> bool:
@@ -277,6 +288,7 @@ class FailureStreak:
         if reason in _NAMELESS:
             _add(alike, file)
         self._failures = self._unreachable = self._crowded = 0
+        self._unreachable_since = math.inf
         self._files, self._crowded_files, self._crowded_since = set(), set(), math.inf
         self._refused = {reason: alike}
         return len(alike) >= self.ALIKE

@@ -95,11 +95,12 @@ class GateLimits(ABC):
         """
         budget, now = self.budget, self._clock.wall()
         if budget.of_month:
-            period, minutes, key = "month", budget.monthly_minutes, "api.monthly_minutes"
+            period, minutes, name = "month", budget.monthly_minutes, "monthly_minutes"
             until, day, end = month_after(now), budget.day[:7], "the first of the month"
         else:
-            period, minutes, key = "day", budget.daily_minutes, "api.daily_minutes"
+            period, minutes, name = "day", budget.daily_minutes, "daily_minutes"
             until, day, end = midnight_after(now), budget.day, "midnight"
+        key = f"{self.options.section}.{name}"
         # All recordings wait: otherwise short ones would always go before a long one, or a recording would be bought in part.
         message = (
             f"{key} is reached: {counted(minutes, 'minute')} of audio a {period}; "

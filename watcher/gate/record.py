@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -216,11 +216,20 @@ def ask_resume(memory: KeyedMemory, endpoint_name: str, fleet: Fleet | None = No
         fleet.resume()
 
 
-def request_resume(memory: KeyedMemory) -> int:
-    """Request that the daemons on this ledger read their settings again and try again; return the request's number."""
+def request_resume(memory: KeyedMemory, endpoints: Collection[str] = ()) -> int:
+    """Request that the daemons on this ledger read their settings again and try again; return the request's number.
+
+    `endpoints`: the titles of those to try; none: all.
+    """
     number = resume_requests(memory) + 1
-    memory.remember(_REQUESTS, {"times": number})
+    memory.remember(_REQUESTS, {"times": number, "endpoints": [*endpoints]})
     return number
+
+
+def requested_endpoints(memory: KeyedMemory) -> tuple[str, ...]:
+    """Return the titles of the endpoints of the last `request_resume`; none: all. Raises StateError."""
+    titles = (memory.remembered(_REQUESTS) or {}).get("endpoints")
+    return tuple(map(str, titles)) if isinstance(titles, list) else ()
 
 
 def resume_requests(memory: KeyedMemory) -> int:

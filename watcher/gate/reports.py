@@ -22,12 +22,17 @@ class HoldReports:
         *,
         endpoint_name: str,
         on_held: Callable[[Mapping[str, object]], None],
+        is_one_of_several: bool = False,
     ) -> None:
-        """`on_held` is called for each hold that begins on this host, and must not wait."""
+        """`on_held` is called for each hold that begins on this host, and must not wait.
+
+        `is_one_of_several`: there are other endpoints, so every line of the log has to name this one.
+        """
         self._record = record
         self._clock = clock
         self._endpoint_name = endpoint_name
         self._on_held = on_held
+        self._named = {"endpoint": endpoint_name} if is_one_of_several else {}
 
     def begun(self, hold: Hold, now: float) -> None:
         """Report a hold that begins here."""
@@ -60,12 +65,13 @@ class HoldReports:
 
     def probing(self, hold: Hold) -> None:
         """Log that a request probes a hold."""
-        _log.info("gate.probing", reason=hold.reason, since=_iso(hold.since), probes=hold.step + 1)
+        _log.info("gate.probing", **self._named, reason=hold.reason, since=_iso(hold.since), probes=hold.step + 1)
 
     def paused(self, pause: Pause, now: float, *, asked: bool) -> None:
         """Log the beginning of a pause; `asked`: the server said how long."""
         _log.info(
             "gate.paused",
+            **self._named,
             reason=pause.reason,
             until=_iso(self._clock.unix(pause.until)),
             seconds=round(pause.until - now, 3),
@@ -81,14 +87,15 @@ class HoldReports:
 
     def hold_over(self, hold: Hold, *, at: float) -> None:
         """Log that a hold is over since `at` (Unix time)."""
-        _log.info("gate.resumed", reason=hold.reason, held_seconds=round(at - hold.since, 1))
+        _log.info("gate.resumed", **self._named, reason=hold.reason, held_seconds=round(at - hold.since, 1))
 
     def pause_over(self, pause: Pause, *, at: float) -> None:
         """Log that a pause is over since `at` (Unix time)."""
-        _log.info("gate.resumed", reason=pause.reason, paused_seconds=round(at - pause.since, 1))
+        _log.info("gate.resumed", **self._named, reason=pause.reason, paused_seconds=round(at - pause.since, 1))
 
     def _facts(self, hold: Hold, now: float) -> dict[str, str]:
         return {
+            **self._named,
             "reason": hold.reason,
             "since": _iso(hold.since),
             "retry_at": _iso(self.retry_at(hold, now)),

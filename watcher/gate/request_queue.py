@@ -8,7 +8,7 @@ from collections.abc import Callable
 from watcher.errors import HeldError, StateBusyError, StoppedError
 from watcher.fleet import BudgetCredit
 from watcher.gate.admission import AdmissionQueue, GateRequest
-from watcher.gate.clock import PATIENCE_SECONDS, SILENT, SLICE, GateClock
+from watcher.gate.clock import SILENT, SLICE, GateClock
 from watcher.gate.door import ANOTHER_FILE_SECONDS, GateDoor
 from watcher.gate.hold import Hold
 from watcher.gate.limits import GateLimits
@@ -100,7 +100,7 @@ class RequestQueue:
         self._door.lapse(now)
         if (hold := self._door.hold) is None:
             pause = self._door.pause
-            if pause is not None and pause.until - now > PATIENCE_SECONDS:
+            if pause is not None and pause.until - now > self._limits.options.patience:
                 raise HeldError(pause.message, reason="paused", hint=pause.hint)
             delay = self.dispatch(now)
             if not request.granted and self._door.hold is None:

@@ -1,11 +1,13 @@
 """The options of the gate, and its state as other modules see it."""
 
+import math
 import time
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
 from watcher.errors import ConfigError
+from watcher.gate.clock import PATIENCE_SECONDS
 from watcher.text import counted, joined, wall_clock
 
 #: The reason of a hold because api.daily_minutes or api.monthly_minutes is reached.
@@ -55,6 +57,14 @@ class GateOptions:
     reserve: int = 1
     #: Number of watched folders that send files.
     folders: int = 1
+    #: A request waits for a pause that is no longer than this, in seconds; for a longer one its job goes back to the queue.
+    patience: float = PATIENCE_SECONDS
+    #: Seconds between two probes of a hold, at most, unless one may be charged for; infinity: they depend on the kind of hold.
+    longest_interval: float = math.inf
+    #: Seconds without any connection that are an outage, however few requests there were; infinity: only their number counts.
+    outage_seconds: float = math.inf
+    #: The endpoint's section of the settings; "api": there is one endpoint.
+    section: str = "api"
 
     def __post_init__(self) -> None:
         """Raise ConfigError for impossible values."""

@@ -3,7 +3,7 @@
 import math
 import threading
 
-from watcher.gate.clock import PATIENCE_SECONDS, SLICE, SYNC_SECONDS, GateClock
+from watcher.gate.clock import SLICE, SYNC_SECONDS, GateClock
 from watcher.gate.door import GateDoor
 from watcher.gate.ticket import Ticket
 
@@ -62,7 +62,7 @@ class Tickets:
         """Return when there may be a ticket (monotonic); and, for a probe before it is due, the folders whose files may not make it."""
         hold, pause = self._door.hold, self._door.pause
         if hold is None:
-            is_long = pause is not None and pause.until - now > PATIENCE_SECONDS
+            is_long = pause is not None and pause.until - now > self._door.patience
             return (pause.until if pause is not None and is_long else -math.inf), None
         if hold.probing or hold.ticket is not None:
             return math.inf, None

@@ -1,5 +1,6 @@
 """Paid answers, and how their recordings were cut."""
 
+import json
 import time
 import zlib
 from collections.abc import Collection
@@ -10,7 +11,7 @@ from watcher.job import Cut, Job
 from watcher.ledger import rows
 from watcher.ledger.lookups import minute_of
 from watcher.ledger.part import Connection, LedgerPart, Values, held
-from watcher.ledger.values import Content, unreadable
+from watcher.ledger.values import Content, StoredAnswer, unreadable
 from watcher.loudness import Loudness
 
 #: zlib's level: an answer with word times shrinks to an eighth within a millisecond or two.
@@ -33,22 +34,29 @@ class Answers(LedgerPart):
 
     #: Stores an answer. It replaces one with the same digest and parameters that was put aside.
     KEEP: ClassVar[str] = """
-    INSERT INTO answers (digest, parameters, body, seconds, model, used_at)
-    VALUES (:digest, :parameters, :body, :seconds, :model, :now)
+    INSERT INTO answers (digest, parameters, body, seconds, model, endpoint, used_at)
+    VALUES (:digest, :parameters, :body, :seconds, :model, :endpoint, :now)
     ON CONFLICT (digest, parameters) DO UPDATE SET
-        body = excluded.body, seconds = excluded.seconds, model = excluded.model, used_at = excluded.used_at, aside = 0
+        body = excluded.body, seconds = excluded.seconds, model = excluded.model, endpoint = excluded.endpoint,
+        used_at = excluded.used_at, aside = 0
     """
     RECALL: ClassVar[str] = """
-    UPDATE answers SET used_at = ? WHERE digest = ? AND parameters = ? AND aside = 0 RETURNING id, body
+    UPDATE answers SET used_at = ? WHERE digest = ? AND parameters = ? AND aside = 0
+    RETURNING id, body, model, endpoint
     """
     #: Stores a content, after the former one was deleted.
     KEEP_CONTENT: ClassVar[str] = """
-    INSERT INTO contents (digest, sketch, parameters, seconds, cuts, loudness, loudness_rate, warnings, used_at)
-    VALUES (:digest, :sketch, :parameters, :seconds, :cuts, :loudness, :loudness_rate, :warnings, :now)
+    INSERT INTO contents (digest, sketch, parameters, seconds, cuts, loudness, loudness_rate, warnings, others, used_at)
+    VALUES (:digest, :sketch, :parameters, :seconds, :cuts, :loudness, :loudness_rate, :warnings, :others, :now)
     """
 
-    def keep(self, digest: str, parameters: str, body: bytes, *, seconds: float, model: str) -> None:
-        """Store a paid answer (the server's body, unchanged) under the digest of the sound and the parameters of the request."""
+    def keep(
+        self, digest: str, parameters: str, body: bytes, *, seconds: float, model: str, endpoint: str = ""
+    ) -> None:
+        """Store a paid answer (the server's body, unchanged) under the digest of the sound and the parameters of the request.
+
+        `endpoint`: the title of the endpoint that gave it.
+        """
         packed = zlib.compress(body, _LEVEL)
         values = {
             "digest": digest,
@@ -56,6 +64,7 @@ class Answers(LedgerPart):
             "body": packed,
             "seconds": rows.seconds(seconds),
             "model": rows.text(model),
+            "endpoint": rows.text(endpoint),
             "now": self._clock(),
         }
 
@@ -70,16 +79,16 @@ class Answers(LedgerPart):
 
         self._database.change(keep)
 
-    def recall(self, digest: str, parameters: str) -> bytes | None:
-        """Return a stored answer's body, or None; None also if it was put aside (`quarantined`). It counts as used. Cheap."""
+    def recall(self, digest: str, parameters: str) -> StoredAnswer | None:
+        """Return a stored answer, or None; None also if it was put aside (`quarantined`). It counts as used. Cheap."""
 
-        def recall(connection: Connection) -> bytes | None:
+        def recall(connection: Connection) -> StoredAnswer | None:
             found = connection.execute(self.RECALL, (self._clock(), digest, parameters)).fetchall()
             if not found:
                 return None
-            ((id_, packed),) = found
+            ((id_, packed, model, endpoint),) = found
             try:
-                return zlib.decompress(packed)
+                return StoredAnswer(zlib.decompress(packed), model, endpoint)
             except zlib.error:
                 # The disk damaged it: better pay a second time than never transcribe.
                 self._drop(connection, [(id_, len(packed))])
@@ -173,6 +182,7 @@ class Answers(LedgerPart):
             "loudness": zlib.compress(content.loudness.levels, _LEVEL),
             "loudness_rate": content.loudness.rate,
             "warnings": rows.warnings_text(content.warnings),
+            "others": json.dumps(content.others),
             "now": self._clock(),
         }
         connection.execute("DELETE FROM contents WHERE digest = :digest AND parameters = :parameters", values)
@@ -186,7 +196,7 @@ class Answers(LedgerPart):
         found = self._database.query(statement, {"key": digest or sketch, "parameters": parameters})
         if not found:
             return None
-        ((id_, digest, sketch, parameters, seconds, cuts, levels, rate, warnings, used_at),) = found
+        ((id_, digest, sketch, parameters, seconds, cuts, levels, rate, warnings, others, used_at),) = found
         now = self._clock()
         if abs(now - used_at) > _DAY and not self._database.missing:
             self._database.change(lambda connection: connection.execute(_USED, (now, id_)), durable=False)
@@ -198,6 +208,7 @@ class Answers(LedgerPart):
             cuts=rows.cuts_from(cuts),
             loudness=Loudness(zlib.decompress(levels), rate),
             warnings=rows.warnings_from(warnings),
+            others=tuple(json.loads(others)),
         )
 
     def prune(self, *, answers_older_than: float, max_bytes: int = 0) -> int:
@@ -279,9 +290,7 @@ ON CONFLICT (sketch, parameters, number) DO UPDATE SET
 """
 _CUTS: Final = "SELECT number, first, behind, digest FROM cuts WHERE sketch = ? AND parameters = ? ORDER BY number"
 _USED: Final = "UPDATE contents SET used_at = ? WHERE id = ?"
-_FIELDS: Final = (
-    "SELECT id, digest, sketch, parameters, seconds, cuts, loudness, loudness_rate, warnings, used_at FROM contents "
-)
+_FIELDS: Final = "SELECT id, digest, sketch, parameters, seconds, cuts, loudness, loudness_rate, warnings, others, used_at FROM contents "
 #: By what is known: the digest (else the sketch), the parameters.
 _CONTENT: Final = {
     (True, True): _FIELDS + "WHERE digest = :key AND parameters = :parameters",

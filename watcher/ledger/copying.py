@@ -99,7 +99,7 @@ TABLES: Final = (
             *("seconds_done", "reason", "message", "hint", "outcome", "again", "model", "came_as"),
         ),
     ),
-    Table("answers", ("id",), ("digest", "parameters", "body", "seconds", "model", "used_at", "aside")),
+    Table("answers", ("id",), ("digest", "parameters", "body", "seconds", "model", "endpoint", "used_at", "aside")),
     Table(
         "cuts",
         ("sketch", "parameters", "number"),
@@ -108,7 +108,10 @@ TABLES: Final = (
     Table(
         "contents",
         ("id",),
-        ("digest", "sketch", "parameters", "seconds", "cuts", "loudness", "loudness_rate", "warnings", "used_at"),
+        (
+            *("digest", "sketch", "parameters", "others", "seconds", "cuts"),
+            *("loudness", "loudness_rate", "warnings", "used_at"),
+        ),
     ),
     Table("outputs", ("path",), ("path", "source", "kind", "digest", "former", "placed")),
     Table("temporaries", ("path",), ("path",)),

@@ -164,6 +164,7 @@ def outcome_from(words: str, real: Carry = AS_STORED.real) -> Outcome:
         path = fields.get(name, "").encode("utf-8", "surrogateescape")
         known[name] = real(path) if path else b""
     known["restored"] = tuple(fields.get("restored", ()))
+    known["endpoints"] = tuple((name, count) for name, count in fields.get("endpoints", ()))
     return Outcome(**known)
 
 

@@ -230,6 +230,12 @@ _ELEVENTH: Final = (
 # Levels in a second of `contents.loudness`: earlier versions measured tenths of a second.
 _TWELFTH: Final = ("ALTER TABLE contents ADD COLUMN loudness_rate INTEGER NOT NULL DEFAULT 10",)
 
+# The endpoint that gave an answer; and further parameters under which answers of a content are stored, as JSON.
+_THIRTEENTH: Final = (
+    "ALTER TABLE answers ADD COLUMN endpoint TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE contents ADD COLUMN others TEXT NOT NULL DEFAULT '[]'",
+)
+
 #: Step n brings a ledger of version n to version n + 1.
 STEPS: Final[tuple[tuple[str, ...], ...]] = (
     _FIRST,
@@ -244,6 +250,7 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
     _TENTH,
     _ELEVENTH,
     _TWELFTH,
+    _THIRTEENTH,
 )
 
 

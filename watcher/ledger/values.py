@@ -50,6 +50,18 @@ class Content:
     loudness: Loudness = UNMEASURED
     #: What was not transcribed of these bytes, or is in doubt; the same for every copy of them.
     warnings: tuple[ResultWarning, ...] = ()
+    #: Further parameters under which some of its answers are stored: several endpoints with different models gave them.
+    others: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAnswer:
+    """A paid answer: the server's body, and where it is from."""
+
+    body: bytes
+    model: str = ""
+    #: Title of the endpoint; "" if an earlier version stored it.
+    endpoint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,6 +217,7 @@ _FACTS: Final[Mapping[str, Callable[[Mapping[str, Any]], _Facts]]] = {
     "job.failed": _keys(),
     "job.retry": lambda event: (f"next try in {float(event.get('retry_in') or 0.0):.0f} s", frozenset({"retry_in"})),
     "job.released": _keys(),
+    "job.rerouted": _keys("endpoint"),
     "job.crashed": _keys(),
     "gate.paused": _paused,
     "gate.held": _held,

@@ -223,6 +223,7 @@ WORDS: Final = {
     "job.crashed": "met an unexpected error",
     "job.failed": "failed for good",
     "job.released": "put back",
+    "job.rerouted": "goes on at another endpoint",
     "media.planned": "will be cut",
     "media.piece": "cut a piece of",
     "media.child": "a message of the decoder",

@@ -1,6 +1,7 @@
 """Send a piece of a recording, or the whole file, through the gate; count what it costs, and store the answer at once."""
 
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -66,7 +67,7 @@ class Asker:
             with suppress(SourceError, reach.SilentError):
                 reach.ask(self._job.root, partial(unchanged, self._job, upload.descriptor))
         self._keep(upload.digest, question, answer.body, upload.seconds)
-        return answer
+        return replace(answer, transcript=replace(answer.transcript, origin=self._tools.origin))
 
     def _call(
         self,
@@ -118,4 +119,7 @@ class Asker:
 
     def _keep(self, digest: str, question: Question, body: bytes, seconds: float) -> None:
         tools = self._tools
-        tools.ledger.answers.keep(digest, question.key, body, seconds=seconds, model=tools.client.endpoint.model)
+        origin = tools.origin
+        tools.ledger.answers.keep(
+            digest, question.key, body, seconds=seconds, model=origin.model, endpoint=origin.endpoint
+        )

@@ -1,8 +1,9 @@
 """Make a recording's transcript of its answers: read stored answers, check them, and join them."""
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
@@ -20,7 +21,7 @@ from watcher.pipeline.language import resolve
 from watcher.pipeline.question import Question
 from watcher.pipeline.text_budget import TextBudget
 from watcher.pipeline.tools import AliveCallback, JobSettings
-from watcher.transcript import PieceTranscript, Transcript
+from watcher.transcript import AnswerOrigin, PieceTranscript, Transcript
 
 _log = structlog.get_logger()
 
@@ -45,6 +46,14 @@ class TranscriptionResult:
     warnings: tuple[ResultWarning, ...] = ()
     #: Whether all parts with sound have text.
     answered: bool = True
+    #: Who gave the answer about each piece.
+    origins: tuple[AnswerOrigin, ...] = ()
+
+    @property
+    def model(self) -> str:
+        """The model that most answers are from; "" if none is known."""
+        models = Counter(origin.model for origin in self.origins if origin.model)
+        return models.most_common(1)[0][0] if models else ""
 
 
 def _silent(_seconds: float = 0.0, /) -> None:
@@ -52,13 +61,19 @@ def _silent(_seconds: float = 0.0, /) -> None:
 
 
 def stored(
-    content: Content, ledger: Ledger, request: Request, *, alive: AliveCallback = _silent
+    content: Content,
+    ledger: Ledger,
+    request: Request,
+    *,
+    alive: AliveCallback = _silent,
+    parameters: Collection[str] | None = None,
 ) -> TranscriptionResult | None:
     """Make the result of a known recording from its stored answers to `request`; None if one of them is missing.
 
-    `alive` is called before each answer, and while they are joined. Raises FileError where they hold more text than anybody says.
+    `parameters`: those of the endpoints whose answers may be used; None: those that the content was made of. `alive` is called before each answer, and while they are joined. Raises FileError where they hold more text than anybody says.
     """
-    question = Question(request, content.parameters)
+    others = content.others if parameters is None else [one for one in parameters if one != content.parameters]
+    question = Question(request, content.parameters, others=tuple(others))
     budget = TextBudget()
 
     def answered(cut: Cut, question: Question) -> PieceTranscript | None:
@@ -82,12 +97,19 @@ def stored(
     return joined(parts, content, warnings, cached=frozenset(cut.index for cut in content.cuts), alive=alive)
 
 
-def is_stored(descriptor: int, wanted: JobSettings, ledger: Ledger, *, model: str) -> bool:
-    """Return whether the answers of a recording with the same sketch are stored, so that this one will probably cost nothing."""
-    parameters = wanted.request.parameters(model)
-    content = ledger.answers.content(sketch=sketch_of(descriptor, wanted.choice), parameters=parameters)
-    heard = stored(content, ledger, wanted.request) if content is not None else None
-    return heard is not None and heard.answered
+def is_stored(descriptor: int, wanted: JobSettings, ledger: Ledger, *, models: Sequence[str]) -> bool:
+    """Return whether the answers of a recording with the same sketch are stored, so that this one will probably cost nothing.
+
+    `models`: those of the endpoints that may get it.
+    """
+    sketch = sketch_of(descriptor, wanted.choice)
+    parameters = [wanted.request.parameters(model) for model in dict.fromkeys(models)]
+    for one in parameters:
+        content = ledger.answers.content(sketch=sketch, parameters=one)
+        heard = stored(content, ledger, wanted.request, parameters=parameters) if content is not None else None
+        if heard is not None and heard.answered:
+            return True
+    return False
 
 
 def sketch_of(descriptor: int, choice: SoundChoice) -> str:
@@ -101,8 +123,28 @@ def sketch_of(descriptor: int, choice: SoundChoice) -> str:
 
 def recalled(ledger: Ledger, cut: Cut, question: Question, *, alive: AliveCallback = _silent) -> Transcript | None:
     """Return the stored answer about a piece; None if there is no usable one."""
-    body = ledger.answers.recall(cut.digest, question.key)
-    return None if body is None else understood(body, cut.seconds, question, alive=alive)
+    found = recalled_answer(ledger, cut.digest, cut.seconds, question, alive=alive)
+    return None if found is None else found[1]
+
+
+def recalled_answer(
+    ledger: Ledger,
+    digest: str,
+    seconds: float,
+    question: Question,
+    *,
+    measured: Callable[[], float] = lambda: 0.0,
+    alive: AliveCallback = _silent,
+) -> tuple[bytes, Transcript] | None:
+    """Return the stored answer about a sound and its meaning, with its origin; None if there is no usable one. See `understood`."""
+    for key in question.keys:
+        answer = ledger.answers.recall(digest, key)
+        if answer is None:
+            continue
+        transcript = understood(answer.body, seconds, question, measured=measured, alive=alive)
+        if transcript is not None:
+            return answer.body, replace(transcript, origin=AnswerOrigin(answer.endpoint, answer.model))
+    return None
 
 
 def understood(
@@ -146,7 +188,8 @@ def joined(
     if found.speakers_in_doubt:
         warnings = (*warnings, _SPEAKERS)
     answered = not empty.unanswered(parts, content.loudness.tenths)
-    return TranscriptionResult(found.transcript, content, cached, warnings=warnings, answered=answered)
+    origins = tuple(part.transcript.origin for part in parts)
+    return TranscriptionResult(found.transcript, content, cached, warnings=warnings, answered=answered, origins=origins)
 
 
 _SPEAKERS: Final = ResultWarning(

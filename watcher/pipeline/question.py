@@ -22,11 +22,18 @@ class Question:
     insistent: bool = False
     #: Token of an `again` request; see `AgainRequest`.
     token: str = ""
+    #: The parameters of the same request to other endpoints, whose answers are used as well.
+    others: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
         """With the sound's digest, the key under which the answer is stored; see `Answers.supersede`."""
         return f"{self.parameters}.{self.token}" if self.token else self.parameters
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys under which a usable answer may be stored, its own first; a person's request wants new answers."""
+        return (self.key,) if self.token else (self.key, *self.others)
 
     @property
     def known(self) -> dict[str, str]:
@@ -45,15 +52,21 @@ class Question:
         ]
         if not samples:
             return self
-        key = hashlib.sha256(f"{self.parameters} {first.digest} {samples}".encode()).hexdigest()
-        return replace(self, parameters=key, speakers=tuple(samples))
+        return replace(self._about(f"{first.digest} {samples}"), speakers=tuple(samples))
 
     def otherwise(self) -> "Question":
         """Return the question for a second answer, in another encoding, about a piece with sound and no text."""
-        key = hashlib.sha256(f"{self.parameters} otherwise".encode()).hexdigest()
-        return replace(self, parameters=key, insistent=True)
+        return replace(self._about("otherwise"), insistent=True)
 
     def again(self, language: str) -> "Question":
         """Return the question for a second answer about a piece whose guessed language is in doubt."""
-        key = hashlib.sha256(f"{self.parameters} again {language}".encode()).hexdigest()
-        return replace(self, request=replace(self.request, language=language), parameters=key, insistent=False)
+        request = replace(self.request, language=language)
+        return replace(self._about(f"again {language}"), request=request, insistent=False)
+
+    def _about(self, words: str) -> "Question":
+        """Return the question with parameters of its own, in which these words count."""
+        own, *others = (
+            hashlib.sha256(f"{parameters} {words}".encode()).hexdigest()
+            for parameters in (self.parameters, *self.others)
+        )
+        return replace(self, parameters=own, others=tuple(others))

@@ -55,11 +55,14 @@ class RequestCost:
 class Spending:
     """The cost of one recording: a context manager that stores it if the attempt fails. Any thread may use it in the block."""
 
-    def __init__(self, job: Job, memory: KeyedMemory, *, clock: Callable[[], float] = time.time) -> None:
-        """Call `begin` first; `clock` returns Unix time."""
+    def __init__(
+        self, job: Job, memory: KeyedMemory, *, is_free: bool = False, clock: Callable[[], float] = time.time
+    ) -> None:
+        """Call `begin` first; `is_free`: this attempt buys nothing, but earlier ones may have; `clock` returns Unix time."""
         self._key = f"{SPENT}{job.id}"
         self._token = job.again.token if job.again is not None else ""
         self._memory = memory
+        self._is_free = is_free
         self._clock = clock
         self._lock = threading.Lock()
         self._sketch = ""
@@ -101,6 +104,8 @@ class Spending:
 
     def add(self, seconds: float) -> None:
         """Count seconds that were bought in addition to the known length of an upload."""
+        if self._is_free:
+            return
         with self._lock:
             self._bought += seconds
             self._sent += seconds
@@ -115,6 +120,9 @@ class Spending:
     def request(self, seconds: float) -> Iterator[RequestCost]:
         """Reserve one request with `seconds` of audio. Raises FileError ("paid_twice") if it would exceed the limit."""
         cost = RequestCost(seconds)
+        if self._is_free:
+            yield cost
+            return
         with self._lock:
             if self._bought + self._asked + seconds > _TIMES * self._until + _BESIDES:
                 raise self._refusal()

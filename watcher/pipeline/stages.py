@@ -3,7 +3,7 @@
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -52,7 +52,9 @@ _CHARACTERS: Final = 2500.0
 
 def run(job: Job, tools: Tools, beat: HeartbeatCallback) -> Outcome:
     """Process a claimed job up to its outputs. Raises JobError; paid answers stay stored all the same."""
-    with Spending(job, tools.ledger.memory) as spending:
+    # What the offline engine hears is sent to nobody.
+    is_free = is_offline(tools.client.endpoint.model)
+    with Spending(job, tools.ledger.memory, is_free=is_free) as spending:
         return _run(job, tools, beat, spending)
 
 
@@ -73,14 +75,17 @@ def _run(job: Job, tools: Tools, beat: HeartbeatCallback, spending: Spending) ->
             _log.info("file.adopted", formats=wanted.formats)
             return Outcome(adopted=True)
         known = _of_former(former, job, wanted, tools, beat)
-        heard, model = known or (
-            _heard(job, descriptor, wanted, tools, beat, spending=spending),
-            tools.client.endpoint.model,
-        )
+        if known is None:
+            heard = _heard(job, descriptor, wanted, tools, beat, spending=spending)
+            model = heard.model or tools.client.endpoint.model
+        else:
+            heard, model = known
         if former is not None:
             # Also keep formats that the former source had.
             wanted = replace(wanted, formats=tuple(dict.fromkeys((*wanted.formats, *former.kinds))))
         outcome = _written(job, heard, wanted, tools.ledger, model=model, check=source.check, source=status, beat=beat)
+        # Titles that are not in the order belong to endpoints of the past.
+        outcome = replace(outcome, fallback=any(name in tools.order[1:] for name, _ in outcome.endpoints))
         if former is not None:
             outcome = follow(former, job, outcome, tools.ledger)
     return _moved(job, outcome, wanted, tools.ledger) if wanted.after else outcome
@@ -95,14 +100,11 @@ def _heard(
     """
     sidecar.require_writable(job.root, job.path)
     try:
-        heard = Transcription(job, descriptor, wanted, tools, beat, spending=spending).transcribe()
+        return Transcription(job, descriptor, wanted, tools, beat, spending=spending).transcribe()
     except FileError as error:
         if error.reason not in _NOT_READ or not looks_like_audio(os.fsdecode(os.path.basename(job.path))):  # noqa: PTH119 - bytes
             raise
         raise FileError(error.message, hint=UNWATCHED["suffix"], reason=error.reason) from error
-    # What the offline engine hears is sent to nobody.
-    free = is_offline(tools.client.endpoint.model)
-    return replace(heard, paid_seconds=0.0, paid_before_seconds=0.0) if free else heard
 
 
 #: Errors of the decoder that are expected for files with an audio or video suffix in a format that is not decoded here.
@@ -365,10 +367,7 @@ def _rendered(
             "temperature": request.temperature,
             **asdict(wanted.rules),
         },
-        pieces=tuple(
-            AskedPiece(cut.start_seconds, cut.end_seconds, cached=cut.index in heard.cached)
-            for cut in heard.content.cuts
-        ),
+        pieces=tuple(_asked_pieces(heard)),
         paid_seconds=heard.paid_seconds,
         warnings=warnings,
         text=wanted.text,
@@ -378,6 +377,17 @@ def _rendered(
         made[kind] = render_format(kind, document)
         alive()
     return made
+
+
+def _asked_pieces(heard: TranscriptionResult) -> Iterator[AskedPiece]:
+    for cut, origin in zip(heard.content.cuts, heard.origins, strict=True):
+        yield AskedPiece(
+            cut.start_seconds,
+            cut.end_seconds,
+            cached=cut.index in heard.cached,
+            endpoint=origin.endpoint,
+            model=origin.model,
+        )
 
 
 def _strained(captions: Layout) -> tuple[ResultWarning, ...]:
@@ -411,4 +421,5 @@ def _outcome(
         flagged=sum(bool(segment.flags) and not segment.left_out for segment in transcript.segments),
         warnings=warnings,
         model=model,
+        endpoints=tuple(Counter(origin.endpoint for origin in heard.origins if origin.endpoint).most_common()),
     )

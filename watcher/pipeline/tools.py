@@ -17,6 +17,7 @@ from watcher.ledger.ledger import Ledger
 from watcher.media import MediaOptions, SoundChoice
 from watcher.pipeline.keyed_locks import KeyedLocks
 from watcher.pipeline.remedies import ExhaustedForms
+from watcher.transcript import AnswerOrigin
 
 _Result = TypeVar("_Result")
 
@@ -73,4 +74,13 @@ class Tools:
     submit: Submit
     wanted: Callable[[Job], JobSettings]
     sound_locks: KeyedLocks
+    #: Of this endpoint.
     exhausted: ExhaustedForms
+    #: The endpoints that may get the recording, the preferred first; and the models of the others of them, whose stored answers are used.
+    order: tuple[str, ...] = ()
+    other_models: tuple[str, ...] = ()
+
+    @property
+    def origin(self) -> AnswerOrigin:
+        """The origin of answers that are given now."""
+        return AnswerOrigin(self.client.endpoint.title, self.client.endpoint.model)

@@ -1,7 +1,7 @@
 """Transcribe a source: from stored answers where they exist, from the server where they don't."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -31,9 +31,9 @@ from watcher.pipeline.heard import (
     joined,
     part_of,
     recalled,
+    recalled_answer,
     sketch_of,
     stored,
-    understood,
 )
 from watcher.pipeline.measurement import Measurement, Weighed, weighed
 from watcher.pipeline.question import Question
@@ -70,7 +70,12 @@ class Transcription:
         self._spending = spending
         self._parameters = wanted.request.parameters(tools.client.endpoint.model)
         wish = job.again
-        self._question = Question(wanted.request, self._parameters, token=wish.token if wish is not None else "")
+        self._question = Question(
+            wanted.request,
+            self._parameters,
+            token=wish.token if wish is not None else "",
+            others=tuple(wanted.request.parameters(model) for model in tools.other_models) if wish is None else (),
+        )
         self._limits = media.SHORT_LIMITS if job.small else media.ChildLimits()
         #: st_ctime_ns, which a program that changes bytes cannot set back, unlike the time of modification.
         self._changed_at = unchanged(job, descriptor).st_ctime_ns
@@ -155,13 +160,19 @@ class Transcription:
         """Find the recording by its content: a renamed, moved, copied or touched file costs nothing."""
         if self._question.token:
             return None
-        ledger = self._tools.ledger
-        likely = ledger.answers.content(sketch=self._sketch, parameters=self._parameters)
-        if likely is None or media.digest(self._descriptor, self._tools.stop, self._beat) != likely.digest:
-            return None
-        heard = stored(likely, ledger, self._wanted.request, alive=self._beat)
-        # If the server gave no text although there is sound, ask again.
-        return heard if heard is not None and heard.answered else None
+        ledger, digest = self._tools.ledger, ""
+        for parameters in self._question.keys:
+            likely = ledger.answers.content(sketch=self._sketch, parameters=parameters)
+            if likely is None:
+                continue
+            digest = digest or media.digest(self._descriptor, self._tools.stop, self._beat)
+            if digest != likely.digest:
+                continue
+            heard = stored(likely, ledger, self._wanted.request, alive=self._beat, parameters=self._question.keys)
+            # If the server gave no text although there is sound, ask again.
+            if heard is not None and heard.answered:
+                return heard
+        return None
 
     def _whole(self, form: UploadForm, name: str, mime: str, seconds: float) -> TranscriptionResult:
         """Send the file as it is, in one request."""
@@ -186,8 +197,9 @@ class Transcription:
             cuts=(Cut(0, 0, round(seconds * SAMPLE_RATE), digest),),
             warnings=(*self._warnings, *(silence(measured) if measured else ())),
             loudness=measured.loudness if measured else UNMEASURED,
+            others=self._others([transcript]),
         )
-        parts = [PieceTranscript(0.0, seconds, answer.transcript)]
+        parts = [PieceTranscript(0.0, seconds, replace(answer.transcript, origin=transcript.origin))]
         heard = joined(
             parts,
             content,
@@ -208,14 +220,16 @@ class Transcription:
     def _answered_whole(self, upload: Upload, digest: str, form: UploadForm) -> tuple[bytes, Transcript, bool]:
         """Return the answer about the file as it is, what it says, and whether it was stored."""
         with self._tools.sound_locks.take(digest, waiting=self._beat):
-            body = self._tools.ledger.answers.recall(digest, self._question.key)
-            transcript = None
-            if body is not None:
-                transcript = understood(
-                    body, upload.seconds, self._question, measured=self._measurement.seconds, alive=self._beat
-                )
-            if body is not None and transcript is not None:
-                return body, transcript, True
+            known = recalled_answer(
+                self._tools.ledger,
+                digest,
+                upload.seconds,
+                self._question,
+                measured=self._measurement.seconds,
+                alive=self._beat,
+            )
+            if known is not None:
+                return *known, True
             answer = self._asker.ask(upload, self._question, form, self._beat, measurement=self._measurement)
             self._note(self._question, answer)
             return answer.body, answer.transcript, False
@@ -246,11 +260,15 @@ class Transcription:
         """Cut the recording, request its pieces in parallel while it is being cut, and join the answers."""
         options = form.options
         # Key the cuts by piece length: pieces of ten minutes are too long for a server that takes two.
-        key = f"{self._question.key} {options.piece_seconds:g} {options.skip_silence}"
-        key = hashlib.sha256(key.encode()).hexdigest()
-        self._cut_keys.append(key)
+        own, *others = (
+            hashlib.sha256(f"{key} {options.piece_seconds:g} {options.skip_silence}".encode()).hexdigest()
+            for key in self._question.keys
+        )
+        self._cut_keys += [own, *others]
         requests = PieceRequests(partial(self._ask_piece, form), self._tools, self._job)
-        summary = self._cut_and_ask(requests, form.options, key)
+        # Who began the recording at another endpoint has the answers about the pieces that were cut there.
+        planned = max((self._tools.ledger.answers.cuts(self._sketch, key) for key in (own, *others)), key=len)
+        summary = self._cut_and_ask(requests, form.options, own, planned)
         self._check_content(summary.content)
         cuts = requests.cuts()
         self._beat()
@@ -269,19 +287,27 @@ class Transcription:
             cuts=cuts,
             loudness=summary.loudness,
             warnings=(*summary.warnings, *self._warnings),
+            others=self._others(part.transcript for part in parts),
         )
         self._keep_content(content)
         return joined(parts, content, doubts, cached=requests.cached, alive=self._beat)
 
-    def _cut_and_ask(self, requests: PieceRequests, options: media.MediaOptions, key: str) -> media.Summary:
-        """Send the pieces as they are cut, and wait for all answers; the cuts are kept under `key`."""
+    def _others(self, transcripts: Iterable[Transcript]) -> tuple[str, ...]:
+        """Return the parameters of other endpoints, if some of these answers are from them."""
+        own = self._tools.client.endpoint.model
+        return self._question.others if any(one.origin.model not in {"", own} for one in transcripts) else ()
+
+    def _cut_and_ask(
+        self, requests: PieceRequests, options: media.MediaOptions, key: str, planned: Sequence[Cut]
+    ) -> media.Summary:
+        """Send the pieces as they are cut, and wait for all answers; the cuts are kept under `key`, and made as `planned`."""
         tools, ledger = self._tools, self._tools.ledger
         limits = tools.client.limits()
         with media.Cutting(
             self._descriptor,
             options,
             spool=tools.spool,
-            planned=ledger.answers.cuts(self._sketch, key),
+            planned=planned,
             stop=tools.stop,
             in_flight=tools.gate.places,
             choice=self._wanted.choice,

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Final
 
 from watcher.config import Config, Surroundings
+from watcher.config.settings import API
 from watcher.text import joined
 
 
@@ -34,32 +35,36 @@ class HoldAdvice:
     #: The program's name on the command line.
     program: str = "watcher"
 
-    def about(self, reason: str, hint: str, config: Config) -> str:
-        """Return what to do: for a refused key, how to set another one; else the hint, with the right command.
+    def about(self, reason: str, hint: str, config: Config, *, endpoint: str = API) -> str:
+        """Return what to do: for a refused key, how to set another one; else the hint, with the right command. `endpoint`: its title.
 
         If a server fails without a useful message, only its operator can do something.
         """
         if reason == "key":
-            return joined(self._key(config), config.unused_key)
+            return joined(self._key(config, endpoint), config.unused_key)
         if reason in _FAILS and not hint:
             return f"{_SERVER}; {_THEN_BATCH if self.place is RunContext.BATCH else _THEN}"
         return self._resumed(hint)
 
-    def _key(self, config: Config) -> str:
-        origin = config.origin("api.key")
-        file = config.settings.api.key_file
+    def _key(self, config: Config, endpoint: str) -> str:
+        suffix = "" if endpoint == API else f".{endpoint}"
+        section = "api" if endpoint == API else f"endpoints.{endpoint}"
+        origin = config.origin(f"{section}.key")
+        file = config.settings.servers[endpoint].key_file if endpoint in config.settings.servers else ""
         if not file and config.file is not None and origin == str(config.file):
             file = str(config.file.absolute())
         if file:
             return self._resumed(f"put the right key into {file}, then watcher resume")
+        variable = f"WATCHER_{section.upper().replace('.', '__')}__KEY"
         match self.place:
             case RunContext.SYSTEM_SERVICE | RunContext.USER_SERVICE:
-                what = "the unit's credential api_key" if origin in {"credential", "default"} else "the unit (api.key)"
+                in_unit = origin in {"credential", "default"}
+                what = f"the unit's credential api_key{suffix}" if in_unit else f"the unit ({section}.key)"
                 return f"put the right key into {what}, then {self._restart}"
             case RunContext.BATCH:
-                return "set the right key (export WATCHER_API__KEY=…) and run it again"
+                return f"set the right key (export {variable}=…) and run it again"
             case _:
-                return "end it with Ctrl-C, set the right key (export WATCHER_API__KEY=…) and start it again"
+                return f"end it with Ctrl-C, set the right key (export {variable}=…) and start it again"
 
     def _resumed(self, hint: str) -> str:
         if self.place is RunContext.BATCH:

@@ -114,7 +114,7 @@ def announce_trials_at(ledger: Ledger, made: Plan, places: SearchPlaces) -> list
     stand = standing((path for path, _ in found), places.roots)
     found = [trial for trial in found if stand[trial[0]] is not False]
     renamed = _renamed_trials(ledger, places.roots, folders=places.below, files=files)
-    price = made.settings.api.price_per_minute
+    price = next(iter(made.endpoints.values())).price_per_minute
     announce_trials([*found, *renamed], model=made.endpoint.model, price_per_minute=price)
     return sorted(dict(found))
 

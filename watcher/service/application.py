@@ -6,26 +6,28 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import chain
 from typing import Any, Final
 
 import structlog
 
 from watcher import hooks, reach
-from watcher.client import Client
 from watcher.errors import JobError, LeaseLostError, StateBusyError, StateError
 from watcher.gate import Gate, facts
 from watcher.job import Job
-from watcher.ledger.values import ENDPOINT, HOOKS
+from watcher.ledger.values import HOOKS
 from watcher.output_failures import OutputFailures
 from watcher.overrides import InvalidOverride, Overrides
+from watcher.service.accesses import EndpointAccesses
 from watcher.service.advice import HoldAdvice, RunContext
 from watcher.service.again import announce_trials
-from watcher.service.clients import OtherClients
 from watcher.service.conclude import JobConclusions
 from watcher.service.crash_cleanup import CrashCleanup
+from watcher.service.endpoints import EndpointAccess, Endpoints
 from watcher.service.folder_notes import FIX_HINT, PauseNotes, SettingsNotes
 from watcher.service.hook_runner import HookRunner
+from watcher.service.job_places import JobPlaces
 from watcher.service.job_runner import JobRunner
 from watcher.service.open_state import OpenState
 from watcher.service.plan import OVERRIDABLE, Plan
@@ -86,6 +88,7 @@ class Application:
         self.thread_group = ThreadGroup(on_death=on_death)
         self._servants = ThreadGroup(on_death=on_death)
         self._over = threading.Event()
+        self._attended: set[Gate] = set()
         #: Jobs whose outputs could not be placed.
         self.output_failures = OutputFailures()
         state = OpenState(plan, waits=waits, clock=clock)
@@ -95,9 +98,11 @@ class Application:
         #: The ledger for callers that have a paid answer: they wait as long as the application runs.
         self.ledger = self.waiting(self._given_up)
         #: The current settings and the parts built from them. A reload replaces it: to use two parts, read it once into a variable.
-        client, gate = Client(plan.endpoint, memory=self.direct.memory), self._gate_for(plan)
-        self._name_endpoint(plan)
-        self.snapshot = Snapshot(plan, client, gate, self._overrides_for(plan, None))
+        self._accesses = EndpointAccesses(
+            self.direct, stop=stop, clock=clock, monotonic=monotonic, on_held=self._held, advise=self._advise
+        )
+        self._places = JobPlaces()
+        self.snapshot = self._snapshot_of(plan, self._accesses.make(plan), None)
         #: Deletes rows of files that are gone; the caller starts it, or calls `catch_up`.
         self.history = DailySweep(
             self.waiting(stop),
@@ -107,9 +112,14 @@ class Application:
             clock=clock,
             amnesia=state.amnesia,
         )
-        self._others = OtherClients(self.direct.memory)
         self.job_runner = JobRunner(
-            self.ledger, lambda: self.snapshot, self._others, spool=state.spool, stop=stop, monotonic=monotonic
+            self.ledger,
+            lambda: self.snapshot,
+            self._accesses.others,
+            self._places,
+            spool=state.spool,
+            stop=stop,
+            monotonic=monotonic,
         )
         self.leases = Leases(self.ledger)
         self._failed_probes = FailedProbes()
@@ -147,9 +157,9 @@ class Application:
         return self.snapshot.plan
 
     @property
-    def gate(self) -> Gate:
-        """The gate of the current server."""
-        return self.snapshot.gate
+    def endpoints(self) -> Endpoints:
+        """The endpoints of the current settings."""
+        return self.snapshot.endpoints
 
     def start(
         self,
@@ -170,7 +180,7 @@ class Application:
         if works:
             self.worker_pool.resize(self.plan.settings.state.workers, folders=len(self.plan.folders))
         self._servants.start("leases", self._keep_leases)
-        self._attend(self.gate)
+        self._attend_gates()
         self._servants.start("hooks", self.hook_runner.run)
         self._servants.start("notices", self._keep_notices)
 
@@ -181,7 +191,7 @@ class Application:
         """
         plan = self.plan
         found = chain.from_iterable(self.direct.history.trials(root) for root, _ in plan.roots)
-        price = plan.settings.api.price_per_minute
+        price = self.endpoints.first.plan.price_per_minute
         self.direct.queue.queue_again(announce_trials(found, model=plan.endpoint.model, price_per_minute=price))
 
     @property
@@ -195,12 +205,13 @@ class Application:
 
     def at_the_server(self) -> dict[str, Any]:
         """Return the facts about the server for `status`: whether requests are made, and the recordings in flight since when."""
-        state, files = self.gate.state_and_asking()
-        return {"gate": facts(state), "asking": [{"path": printable(path), "since": files[path]} for path in files]}
+        state, files = self.endpoints.state_and_asking()
+        asking = [{"path": printable(path), "since": files[path]} for path in files]
+        return {"gate": facts(state), "asking": asking, "endpoints": self.endpoints.described()}
 
     def report_stopping(self, seconds: float, *, by_hand: bool) -> str:
         """Log what a stop waits for, and how long; return this as a sentence. `by_hand`: the stop was requested with Ctrl-C."""
-        requests = self.gate.state().in_flight
+        requests = self.endpoints.in_flight
         noun = "request" if requests == 1 else "requests"
         message = (
             f"waiting for {requests} {noun} in flight, up to {seconds:g} s" if requests else "nothing is in flight"
@@ -277,23 +288,9 @@ class Application:
     def swap(self, new: Plan) -> None:
         """Use other settings from the next job on; the state directory does not change."""
         old = self.snapshot
-        client, gate = old.client, old.gate
-        if new.endpoint != old.plan.endpoint:
-            self._others.retire(old.client)
-            client = Client(new.endpoint, memory=self.direct.memory)
-        if (new.endpoint.name, new.is_free) != (old.plan.endpoint.name, old.plan.is_free):
-            gate = self._gate_for(new)
-            self._attend(gate)
-        self._name_endpoint(new)
         self.direct.mount(new.settings.roots)
-        self.snapshot = Snapshot(new, client, gate, self._overrides_for(new, old.overrides))
-        if gate is old.gate:
-            if new.endpoint.party != old.plan.endpoint.party:
-                gate.use_fleet(self.direct.hosts.fleet(new.endpoint.name, new.endpoint.party))
-            gate.reload(new.gate)
-            if client is not old.client:
-                # The key or model is another one, so the hold may be over.
-                gate.resume()
+        self.snapshot = self._snapshot_of(new, self._accesses.remake(old.endpoints, new), old.overrides)
+        self._attend_gates()
         if self._works:
             self.worker_pool.resize(new.settings.state.workers, folders=len(new.folders))
         self.hook_runner.poke()
@@ -315,7 +312,7 @@ class Application:
             self._idle,
             self.job_runner.run,
             leases=self.leases,
-            admit=lambda *, timeout: self.gate.admit(timeout=timeout),
+            admit=lambda *, timeout: self.endpoints.admit(timeout=timeout),
             conclude=self.conclusions,
             stop=self.stop,
             attempts=lambda: self.plan.settings.api.attempts,
@@ -343,6 +340,10 @@ class Application:
         if self._works and (hung := self.hung()):
             self.worker_pool.relieve(hung)
 
+    def _snapshot_of(self, plan: Plan, accesses: Mapping[str, EndpointAccess], former: Overrides | None) -> Snapshot:
+        endpoints = Endpoints(plan, accesses, busy=self._places.busy, stop=self.stop, monotonic=self._monotonic)
+        return Snapshot(plan, endpoints, self._overrides_for(plan, former))
+
     def _overrides_for(self, plan: Plan, former: Overrides | None) -> Overrides:
         return Overrides(OVERRIDABLE, validate=plan.check_overrides, report=self._note_problem, former=former)
 
@@ -358,43 +359,19 @@ class Application:
             hint=FIX_HINT,
         )
 
-    def _gate_for(self, plan: Plan) -> Gate:
-        return Gate(
-            plan.gate,
-            endpoint_name=plan.endpoint.name,
-            # The gate writes while it holds its lock, which the main thread takes, too: so it needs the ledger that does not
-            # wait. Changes that the ledger did not take are repeated later.
-            memory=self.direct.memory,
-            # With the trial engine, nothing is sent or paid for, and each host has its own.
-            buy=(lambda *_: 0.0) if plan.is_free else self.direct.purchases.buy,
-            bought=self.direct.purchases.bought,
-            stop=self.stop,
-            fleet=None if plan.is_free else self.direct.hosts.fleet(plan.endpoint.name, plan.endpoint.party),
-            clock=self._clock,
-            monotonic=self._monotonic,
-            on_held=self._held,
-            advise=self._advise,
-        )
-
-    def _name_endpoint(self, plan: Plan) -> None:
-        """Store the endpoint's name, for `status` after the end of this process; not for the trial engine, which ends with it."""
-        if plan.is_free:
-            return
-        with suppress(StateBusyError):
-            self.direct.memory.remember(ENDPOINT, {"name": plan.endpoint.name, "party": plan.endpoint.party})
+    def _attend_gates(self) -> None:
+        """Exchange with the fleet for every gate until the application ends, even if a reload replaces the gate."""
+        for gate in self._accesses.gates:
+            if gate.shared and gate not in self._attended:
+                self._attended.add(gate)
+                self._servants.start("fleet", partial(self._attend, gate))
 
     def _attend(self, gate: Gate) -> None:
-        """Exchange with the fleet for this gate until the application ends, even if a reload replaces the gate."""
-
-        def attend() -> None:
-            while not self._over.is_set():
-                gate.attend(1.0)
-                if gate.trouble is not None:
-                    self.ledger_retry.note(gate.trouble)
-            gate.leave()
-
-        if gate.shared:
-            self._servants.start("fleet", attend)
+        while not self._over.is_set():
+            gate.attend(1.0)
+            if gate.trouble is not None:
+                self.ledger_retry.note(gate.trouble)
+        gate.leave()
 
     def _look_again(self, path: bytes) -> None:
         self._inspect(path)
@@ -418,7 +395,8 @@ class Application:
                 self.crash_cleanup.step()
                 if self._pause_notes is not None and not over:
                     roots = [root for root, _ in snapshot.plan.roots]
-                    self._pause_notes.step(snapshot.gate.state(), roots, lost=lost, wanted=wanted)
+                    states = {root: snapshot.endpoints.state([root]) for root in roots}
+                    self._pause_notes.step(states, lost=lost, wanted=wanted)
                 self.settings_notes.step(lost=lost, wanted=wanted)
             except StateBusyError as busy:
                 # It goes in the next round.
@@ -427,8 +405,8 @@ class Application:
                 return
             over = self._over.wait(_NOTICES)
 
-    def _advise(self, error: JobError) -> str:
-        return self._advice.about(error.reason, error.hint, self.plan.config)
+    def _advise(self, endpoint: str, error: JobError) -> str:
+        return self._advice.about(error.reason, error.hint, self.plan.config, endpoint=endpoint)
 
     def _held(self, facts: Mapping[str, object]) -> None:
         """Queue the hook for holds; it must be quick, as the gate waits for it."""
@@ -443,7 +421,7 @@ class Application:
             environment=self._environment,
             timeout=snapshot.plan.settings.hooks.timeout_seconds,
             kind=kind,
-            secrets=[snapshot.plan.endpoint.secret],
+            secrets=snapshot.plan.settings.secrets,
             stop=self.stop,
             retry_in=retry_in,
         )

@@ -138,13 +138,17 @@ def _facts(outcome: Outcome) -> dict[str, Any]:
         "language": outcome.language,
         "model": outcome.model,
     }
-    doubts = {
+    doubts: dict[str, object] = {
         "paid_before_seconds": outcome.paid_before_seconds,
         "left_out": outcome.left_out,
         "flagged": outcome.flagged,
         "warnings": [warning.message for warning in outcome.warnings],
         "warning_codes": [warning.code for warning in outcome.warnings],
     }
+    if outcome.endpoints:
+        facts["endpoint"] = outcome.endpoints[0][0]
+    doubts["endpoints"] = dict(outcome.endpoints) if len(outcome.endpoints) > 1 else {}
+    doubts["fallback"] = outcome.fallback
     facts.update({key: value for key, value in doubts.items() if value})
     if outcome.moved_to:
         facts["moved_to"] = _text(outcome.moved_to)

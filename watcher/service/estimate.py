@@ -119,7 +119,8 @@ def _is_stored(found: FoundRecording, made: Plan, ledger: Ledger, wanted_of: Cal
     with suppress(OSError, ValueError, JobError):
         descriptor = tree.open_file(found.root, found.path)
         try:
-            return is_stored(descriptor, wanted_of(_job(found)), ledger, model=made.endpoint.model)
+            models = [made.endpoints[name].endpoint.model for name in made.order(found.path)]
+            return is_stored(descriptor, wanted_of(_job(found)), ledger, models=models)
         finally:
             os.close(descriptor)
     return False

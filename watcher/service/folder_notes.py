@@ -7,7 +7,7 @@ all of this, folder by folder for a limited time, and tries again what cannot be
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from itertools import zip_longest
@@ -63,26 +63,27 @@ class PauseNotes:
         self._later: dict[bytes, float] = {}
         self._told: dict[bytes, str] = {}
 
-    def step(
-        self, state: GateState, roots: Collection[bytes], *, lost: Collection[bytes] = (), wanted: bool = True
-    ) -> None:
-        """Write or remove notes by the gate's state; `lost` roots follow when they are back.
+    def step(self, states: Mapping[bytes, GateState], *, lost: Collection[bytes] = (), wanted: bool = True) -> None:
+        """Write or remove notes by the state of each root's endpoints; `lost` roots follow when they are back.
 
         Raises StateError.
         """
-        held = wanted and is_held(state) and self._clock() - state.since >= LASTING
+        held = {root for root, state in states.items() if wanted and self._is_long_held(state)}
         standing = self._standing
         if standing is None:
-            standing = self._standing = self._recalled(roots)
+            standing = self._standing = self._recalled(states)
         now = self._monotonic()
-        due = {root for root in (*standing, *roots) if root not in lost and self._later.get(root, now) <= now}
-        for root in roots:
+        due = {root for root in (*standing, *states) if root not in lost and self._later.get(root, now) <= now}
+        for root, state in states.items():
             said = (state.message, state.hint, state.since)
-            if held and root in due and standing.get(root) != said:
+            if root in held and root in due and standing.get(root) != said:
                 self._write(root, state, said, standing)
-        for root in [root for root in standing if not (held and root in roots)]:
+        for root in [root for root in standing if root not in held]:
             if root in due:
                 self._remove(root, standing)
+
+    def _is_long_held(self, state: GateState) -> bool:
+        return is_held(state) and self._clock() - state.since >= LASTING
 
     def _recalled(self, roots: Collection[bytes]) -> dict[bytes, object]:
         """Return the roots in which a former run may have left notes."""

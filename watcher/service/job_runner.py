@@ -3,24 +3,30 @@
 import contextvars
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
+import structlog
+
 from watcher import pipeline, reach, tree
 from watcher.client import Client
-from watcher.errors import OutputError
+from watcher.errors import AccountError, HeldError, NoChannelError, OutputError
 from watcher.folders import MountKind, Mounts
 from watcher.heartbeat import Heartbeat
-from watcher.job import Job, Outcome
+from watcher.job import TRIAL_MODEL, Job, Outcome
 from watcher.ledger import Ledger
 from watcher.pipeline import ExhaustedForms, KeyedLocks, Tools
 from watcher.service.clients import OtherClients
+from watcher.service.job_places import JobPlaces
 from watcher.service.snapshot import Snapshot
 from watcher.text import printable
+from watcher.worker import ClaimTicket
 
+_log = structlog.get_logger()
 _Result = TypeVar("_Result")
 
 #: Most threads in which requests of long recordings wait at the gate; they are made when needed. The gate decides how
@@ -38,13 +44,14 @@ class JobRunner:
         ledger: Ledger,
         snapshot: Callable[[], Snapshot],
         others: OtherClients,
+        places: JobPlaces,
         *,
         spool: Path,
         stop: threading.Event,
         monotonic: Callable[[], float] = time.monotonic,
         mounts: Mounts | None = None,
     ) -> None:
-        """`others`: the clients of models requested for single recordings. `mounts`: the mount table."""
+        """`others`: the clients of models requested for single recordings; `places`: where jobs are sent; `mounts`: the mount table."""
         self._ledger = ledger
         self._snapshot = snapshot
         self._others = others
@@ -53,7 +60,8 @@ class JobRunner:
         self._monotonic = monotonic
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="request")
         self._sound_locks = KeyedLocks()
-        self._exhausted = ExhaustedForms()
+        self._exhausted: defaultdict[str, ExhaustedForms] = defaultdict(ExhaustedForms)
+        self._places = places
         #: Only for the main thread.
         self._mounts = mounts or Mounts()
         #: A worker's heartbeat -> the job that it began last, and when (monotonic).
@@ -62,7 +70,8 @@ class JobRunner:
     @property
     def clients(self) -> list[Client]:
         """All clients that may have requests in flight."""
-        return [*self._others, self._snapshot().client]
+        endpoints = self._snapshot().endpoints
+        return [*self._others, *(endpoints[name].client for name in endpoints)]
 
     def close(self, *, wait: bool) -> None:
         """Close the clients. `wait=False`: threads that did not end may still use them."""
@@ -71,24 +80,48 @@ class JobRunner:
         for client in self.clients:
             client.close()
 
-    def run(self, job: Job, beat: Heartbeat) -> Outcome:
-        """Run a job, and return its outcome. Raises what `pipeline.run` raises, and OutputError if its mount hangs."""
+    def run(self, job: Job, ticket: ClaimTicket, beat: Heartbeat) -> Outcome:
+        """Run a job, and return its outcome. Raises what `pipeline.run` raises, OutputError if its mount hangs, and ClosedError.
+
+        If the endpoint that it was sent to closes meanwhile, it goes on at the next one that is open.
+        """
         snapshot = self._snapshot()
         self._at_work[beat] = (job, self._monotonic())
         _require_answer(job)
-        tools = Tools(
+        endpoints, order = snapshot.endpoints, snapshot.order(job)
+        tried: list[str] = []
+        name = self._places.first(job, order, ticket, endpoints)
+        while True:
+            tried.append(name)
+            try:
+                with self._places.at(endpoints[name].plan.endpoint.name, job):
+                    return pipeline.run(job, self._tools(job, snapshot, name, order), beat)
+            except (HeldError, AccountError, NoChannelError) as error:
+                others = [one for one in order if one not in tried]
+                if endpoints.is_open(name) or not (other := endpoints.choose(others)):
+                    raise
+                _log.info("job.rerouted", endpoint=other, former=name, reason=error.reason, message=error.message)
+                name = other
+
+    def _tools(self, job: Job, snapshot: Snapshot, name: str, order: tuple[str, ...]) -> Tools:
+        access = snapshot.endpoints[name]
+        models = [snapshot.endpoints[other].plan.endpoint.model for other in order]
+        # The texts of a trial are poor, and are no reason to leave a recording to it.
+        others = {model: None for model in models if model not in {access.plan.endpoint.model, TRIAL_MODEL}}
+        return Tools(
             ledger=self._ledger,
-            client=self._others.asking(job.again.model if job.again is not None else "", snapshot.client),
-            gate=snapshot.gate,
+            client=self._others.asking(job.again.model if job.again is not None else "", access.client),
+            gate=access.gate,
             media=snapshot.plan.settings.media,
             spool=self._spool,
             stop=self._stop,
             submit=self._submit,
             wanted=snapshot.wanted,
             sound_locks=self._sound_locks,
-            exhausted=self._exhausted,
+            exhausted=self._exhausted[access.plan.endpoint.name],
+            order=order,
+            other_models=tuple(others),
         )
-        return pipeline.run(job, tools, beat)
 
     def hung(self, beats: Collection[Heartbeat], *, seconds: float = reach.ANSWER_SECONDS) -> list[Heartbeat]:
         """Return the heartbeats of workers whose job is on a mount that hangs, without access to the mount. For the main thread.

@@ -73,7 +73,8 @@ def once(
     """
     made = plan(config)
     # No place has to be reserved: nothing new arrives.
-    made = replace(made, gate=replace(made.gate, reserve=0))
+    endpoints = {name: replace(one, gate=replace(one.gate, reserve=0)) for name, one in made.endpoints.items()}
+    made = replace(made, endpoints=endpoints)
     places = SearchPlaces() if again else search_places(made, paths)
     with Signals() as signals:
         application = Application(
@@ -164,7 +165,7 @@ class _BatchRun:
         if self.is_complete and not self.batch.queued and not application.given_up:
             # It was asked to end after all its work was done.
             self.batch.interrupted = False
-        self.batch.paid_seconds = 0.0 if application.plan.is_free else application.gate.paid_seconds
+        self.batch.paid_seconds = application.endpoints.paid_seconds
         self.batch.given_up = application.given_up
         self.batch.left += [left for left in self._absent if left.path in self._queued]
         self.batch.again += [
@@ -186,7 +187,7 @@ class _BatchRun:
             application.relieve()
             if not self._found.is_set() and self._finder_began < time.monotonic() - _SLOW:
                 places = self._find_elsewhere(places)
-            counts, state = application.ledger.history.counts(), application.gate.state()
+            counts, state = application.ledger.history.counts(), self._state()
             self._show(self._progress(counts, state))
             self._tell()
             if self._found.is_set() and self._over(counts, state):
@@ -227,11 +228,7 @@ class _BatchRun:
         self._mounts.close()
         if self.batch.interrupted:
             sentence = application.report_stopping(seconds, by_hand=signal.SIGINT in self._asked)
-            self._show(
-                replace(
-                    self._progress(application.direct.history.counts(), application.gate.state()), stopping=sentence
-                )
-            )
+            self._show(replace(self._progress(application.direct.history.counts(), self._state()), stopping=sentence))
             self._about["stopping"] = time.time() + seconds
             self._told_at = -math.inf
         ending = ShutdownDeadline(lambda: signal.SIGINT in signals.wait(0), meanwhile=self._follow_end)
@@ -244,7 +241,7 @@ class _BatchRun:
     def _follow_end(self) -> None:
         """Show the progress of the last requests, and store it for `status`."""
         with suppress(StateError):
-            self._show(self._progress(self._application.direct.history.counts(), self._application.gate.state()))
+            self._show(self._progress(self._application.direct.history.counts(), self._state()))
         self._tell()
 
     def _tell(self) -> None:
@@ -384,11 +381,22 @@ class _BatchRun:
             return True
         return False
 
+    def _state(self) -> GateState:
+        """Return the state of the endpoints that may get what is queued."""
+        endpoints = self._application.endpoints
+        if len(endpoints.gates) == 1:
+            return endpoints.state()
+        queued = self._application.direct.history.records(State.READY, State.DELAYED, limit=_SHOWN)
+        if queued and all(record.reason == "closed" for record in queued):
+            # Others of their folders may go elsewhere, these may not.
+            return GateState(GateStatus.HELD, time.time(), "closed", queued[0].message, queued[0].hint)
+        return endpoints.state({record.root for record in queued})
+
     def _progress(self, counts: dict[State, int], state: GateState) -> BatchProgress:
         finished = sum(outcome.audio_seconds for _, outcome in self.batch.done)
         heard = sum(record.seconds_done for record in self._application.ledger.history.records(State.RUNNING, limit=64))
         done, failed = len(self.batch.done), len(self.batch.failed)
-        now, asking = time.time(), self._application.gate.asking()
+        now, asking = time.time(), self._application.endpoints.asking()
         due = self._application.ledger.queue.next_due() if counts[State.DELAYED] and not counts[State.RUNNING] else None
         return BatchProgress(
             files=done + failed + counts[State.READY] + counts[State.DELAYED] + counts[State.RUNNING],

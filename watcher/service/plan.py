@@ -19,24 +19,25 @@ from watcher.cues import CaptionRules
 from watcher.errors import ConfigError
 from watcher.folders import Folder, Mounts
 from watcher.formats import TextLayout
-from watcher.gate import GateOptions
 from watcher.job import Job, is_offline
 from watcher.ledger import LONGEST_IN_POSTGRES
 from watcher.log import quoted
 from watcher.media import SoundChoice
-from watcher.overrides import InvalidOverride, Overrides, Sections
+from watcher.overrides import FOLDER, InvalidOverride, Overrides, Sections
 from watcher.pipeline import JobSettings
+from watcher.service.endpoint_plan import MEBIBYTE, EndpointPlan, endpoint_plans, require_key
 from watcher.settle import LONGEST
 from watcher.spelling import forms
-from watcher.text import joined, printable
+from watcher.text import printable
 from watcher.tree import is_below
 
 #: The settings that a folder's own `.watcher.toml` may have.
-OVERRIDABLE: Final = {"transcript": tuple(keys("transcript")), "subtitles": tuple(keys("subtitles"))}
+OVERRIDABLE: Final = {
+    "transcript": tuple(keys("transcript")),
+    "subtitles": tuple(keys("subtitles")),
+    FOLDER: ("endpoints",),
+}
 _RULES: Final = TypeAdapter[CaptionRules](SubtitleRules)
-_MEBIBYTE: Final = 1024 * 1024
-#: The only public server that is known to refuse every request without a key.
-_OPENAI: Final = "api.openai.com"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,8 @@ class Plan:
     """The values of one set of settings for all packages; immutable, so that a reload replaces it as a whole."""
 
     config: Config
-    endpoint: Endpoint
-    gate: GateOptions
+    #: The endpoints by name, in order of preference.
+    endpoints: Mapping[str, EndpointPlan]
     folders: tuple[Folder, ...]
     #: Path and settings of each root; a path belongs to the longest root that contains it.
     roots: tuple[tuple[bytes, FolderSettings], ...]
@@ -58,9 +59,24 @@ class Plan:
         return self.config.settings
 
     @property
+    def endpoint(self) -> Endpoint:
+        """The preferred endpoint."""
+        return next(iter(self.endpoints.values())).endpoint
+
+    @property
     def is_free(self) -> bool:
-        """Whether the offline engine is asked: nothing leaves the machine, and nothing is bought."""
-        return is_offline(self.endpoint.model)
+        """Whether only offline engines are asked: nothing is bought."""
+        return all(made.is_free for made in self.endpoints.values())
+
+    def order(self, path: bytes, overrides: Sections | None = None) -> tuple[str, ...]:
+        """Return the endpoints that may get a recording, the preferred first; `overrides`: see `wanted`."""
+        folder = self.folder(path)
+        order = (folder.endpoints if folder is not None else ()) or tuple(self.endpoints)
+        wished = overrides[FOLDER].get("endpoints") if overrides else None
+        # With --offline nothing leaves the machine, whatever a list says.
+        if not isinstance(wished, list) or (self.is_free and len(self.endpoints) == 1):
+            return order
+        return tuple(name for name in order if name in wished)
 
     def folder(self, path: bytes) -> FolderSettings | None:
         """Return the folder of a path, as in the ledger or without links; of nested roots, the inner one."""
@@ -98,6 +114,7 @@ def check_overrides(settings: Settings, sections: Sections) -> None:
     """Check that values of a `.watcher.toml` can be used on top of some settings. Raises ValueError with the reason if not."""
     rules = {**asdict(settings.subtitles), **sections["subtitles"]}
     transcript = {**settings.transcript.model_dump(), **sections["transcript"]}
+    check_endpoints(sections.get(FOLDER, {}))
     for name, judge, values in (
         ("transcript", TranscriptSettings.model_validate, transcript),
         ("subtitles", _RULES.validate_python, rules),
@@ -108,35 +125,15 @@ def check_overrides(settings: Settings, sections: Sections) -> None:
             raise ValueError("; ".join(text for _, text in sentences(exc, values, kinds(), section=name))) from exc
 
 
+def check_endpoints(keys: Mapping[str, object]) -> None:
+    """Raise ValueError if the list of endpoints in a `.watcher.toml` is no list of names."""
+    names = keys.get("endpoints", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError('endpoints has to be a list of names of endpoints, such as ["studio"]')
+
+
 def _overridden(transcript: TranscriptSettings, sections: Sections) -> TranscriptSettings:
     return TranscriptSettings.model_validate({**transcript.model_dump(), **sections["transcript"]})
-
-
-def endpoint_of(settings: Settings) -> Endpoint:
-    """Return the endpoint of the settings. Raises ConfigError."""
-    api = settings.api
-    return Endpoint(url=api.url, model=api.model, key=api.key, max_upload_bytes=int(api.max_upload_mb * _MEBIBYTE))
-
-
-def require_key(
-    endpoint: Endpoint,
-    *,
-    unused_key: str = "",
-    offline: bool = True,
-    remedy: str = "set WATCHER_API__KEY (or api.key), or have watcher setup ask for it",
-) -> None:
-    """Raise ConfigError if there is no key for a public server: nearly all refuse a file after it has been sent.
-
-    `unused_key`: the message for a key that is set and not used. `offline`: whether the command has the option --offline.
-    `remedy`: how a key is given here.
-    """
-    if endpoint.secret or not endpoint.public:
-        return
-    if offline:
-        remedy += ", or run with --offline to use the offline engine"
-    if endpoint.host != _OPENAI:
-        remedy += "; if this server wants no key, any word will do"
-    raise ConfigError(f"there is no API key for {endpoint.host}", hint=joined(remedy, unused_key))
 
 
 def plan(config: Config, *, keyless: bool = False, offline: bool = True) -> Plan:
@@ -145,28 +142,17 @@ def plan(config: Config, *, keyless: bool = False, offline: bool = True) -> Plan
     `keyless`: no request will be made, so a missing key is no error. `offline`: see `require_key`.
     """
     settings = config.settings
-    if settings.endpoints:
-        raise ConfigError("[endpoints] cannot be used yet", hint="give one server, in [api]")
-    api = settings.api
-    endpoint = endpoint_of(settings)
+    endpoints = endpoint_plans(settings)
     if not keyless:
-        require_key(endpoint, unused_key=config.unused_key, offline=offline)
+        for made in endpoints.values():
+            require_key(made.endpoint, unused_key=config.unused_key, offline=offline)
     roots = [(os.fsencode(folder.path), folder) for folder in settings.folders]
     real = _looked_at([root for root, _ in roots])
     doubles = _doubles(real)
     folders = tuple(folder_for(settings, folder) for folder in settings.folders)
-    free = is_offline(endpoint.model)
     return Plan(
         config=config,
-        endpoint=endpoint,
-        gate=GateOptions(
-            concurrency=api.concurrency,
-            requests_per_minute=api.requests_per_minute,
-            daily_minutes=0.0 if free else api.daily_minutes,
-            monthly_minutes=0.0 if free else api.monthly_minutes,
-            fleet_concurrency=api.fleet_concurrency,
-            folders=len(folders),
-        ),
+        endpoints=endpoints,
         folders=folders,
         # If a directory has two names, the first one is used.
         roots=tuple(sorted(_longest_first(roots), key=lambda pair: pair[0] in doubles)),
@@ -243,6 +229,8 @@ def wanted_by_folder(
 def folder_for(settings: Settings, folder: FolderSettings) -> Folder:
     """Return the finder's settings of a folder."""
     done = target(folder).strip("/")
+    # What is sent as it is has to suit the endpoint that gets it; at another one it is cut if it must be.
+    server = settings.servers[folder.endpoints[0]] if folder.endpoints else next(iter(settings.servers.values()))
     return Folder(
         name=folder.name,
         path=folder.path,
@@ -252,11 +240,11 @@ def folder_for(settings: Settings, folder: FolderSettings) -> Folder:
         backlog=folder.backlog,
         quiet_seconds=folder.quiet_seconds,
         detect=folder.detect,
-        max_upload_bytes=int(settings.api.max_upload_mb * _MEBIBYTE),
+        max_upload_bytes=int(server.max_upload_mb * MEBIBYTE),
         piece_seconds=settings.media.piece_seconds,
         prune=(done,) if done else (),
         longest_path=LONGEST_IN_POSTGRES if settings.state.url else LONGEST,
-        price_per_minute=0.0 if is_offline(settings.api.model) else settings.api.price_per_minute,
+        price_per_minute=0.0 if is_offline(server.model) else server.price_per_minute,
     )
 
 

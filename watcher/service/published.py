@@ -32,6 +32,8 @@ class ReloadState:
 
     #: The last request to try again, see `gate.request_resume`.
     requests: int = 0
+    #: The endpoints of which it awaits an outcome; none: all.
+    awaited: tuple[str, ...] = ()
     #: Why the last reload changed nothing; "" if it did, or there was none.
     refused: str = ""
     #: Whether the refused settings need a restart.
@@ -75,7 +77,7 @@ class StatusPublisher:
 
         Raises StateError.
         """
-        self.show(self._application.gate.state())
+        self.show(self._application.endpoints.state())
         # The next update must not wait: soon there will be more to show.
         self._shown = ()
 
@@ -87,16 +89,18 @@ class StatusPublisher:
         counts = application.direct.history.counts()
         resumed = {
             "number": self._reloads.requests,
-            "outcome": str(application.gate.outcome),
+            "outcome": str(application.endpoints.outcome(self._reloads.awaited)),
             "refused": self._reloads.refused,
         }
         server = application.at_the_server()
         problems = list(islice(self._problems(states), _PROBLEMS))
         problems += application.hook_runner.problems(_PROBLEMS - len(problems))
         trouble = application.ledger_retry.trouble
-        line = status_line(counts, state, trouble.message if trouble is not None else "")
+        held = application.endpoints.held()
+        line = status_line(counts, state, trouble.message if trouble is not None else "", held)
+        closed = {printable(root): why for root, why in application.endpoints.closed_roots().items()}
         settings = self._settings()
-        urgent = (state.status, str(problems), str(settings), str(resumed))
+        urgent = (state.status, held, str(closed), str(problems), str(settings), str(resumed))
         shown = (urgent, line, str(counts), state.since, str(folders), str(incoming), str(server["asking"]))
         now = self._monotonic()
         if shown == self._shown or (self._shown[:1] == (urgent,) and now - self._shown_at < _SHOWN):
@@ -113,6 +117,7 @@ class StatusPublisher:
             "resumed": resumed,
             "counts": {str(one): number for one, number in counts.items()},
             "incoming": incoming,
+            "closed": closed,
             **server,
             "endpoint": application.plan.endpoint.name,
             "model": application.plan.endpoint.model,
@@ -135,7 +140,7 @@ class StatusPublisher:
     def _problems(self, states: Sequence[FolderState]) -> Iterator[dict[str, str]]:
         """Yield the problems that a person should solve, without failed hooks."""
         application = self._application
-        if (fleet := application.gate.trouble) is not None:
+        if (fleet := application.endpoints.trouble) is not None:
             yield _problem("fleet", fleet.message, fleet.hint)
         yield from (_problem(folder.path, folder.why, folder.hint) for folder in states if folder.hint)
         yield from (_problem(one.path, f"it can't be used: {one.message}", FIX_HINT) for one in application.problems)
@@ -184,12 +189,17 @@ def _problem(path: str | bytes, message: str, hint: str) -> dict[str, str]:
     return {"path": printable(path), "message": message, "hint": hint}
 
 
-def status_line(counts: dict[Any, int], state: GateState, trouble: str = "") -> str:
-    """Return the state of the service in one line, for systemd's STATUS; what stops everything comes first."""
+def status_line(counts: dict[Any, int], state: GateState, trouble: str = "", held: str = "") -> str:
+    """Return the state of the service in one line, for systemd's STATUS; what stops everything comes first.
+
+    `held`: the endpoints that take nothing while others do.
+    """
     queued = counts["ready"] + counts["delayed"]
     parts = [f"{counts['running']} running", f"{queued} queued", f"{counts['done']} done"]
     if counts["failed"]:
         parts.append(f"{counts['failed']} failed")
     return "; ".join(
-        part for part in (trouble, "" if state.status is GateStatus.OPEN else state.sentence, ", ".join(parts)) if part
+        part
+        for part in (trouble, "" if state.status is GateStatus.OPEN else state.sentence, held, ", ".join(parts))
+        if part
     )

@@ -18,7 +18,7 @@ from watcher.config import Config, Surroundings, digest, files
 from watcher.errors import ConfigError, StateBusyError, StateError, WatcherError
 from watcher.folders import Finder, WatchMode, is_double
 from watcher.folding import fold
-from watcher.gate import ResumeOutcome, resume_requests
+from watcher.gate import requested_endpoints, resume_requests
 from watcher.log import LogOptions, configure
 from watcher.masking import passwords
 from watcher.service import allocator
@@ -146,7 +146,7 @@ class Service:
                 if ready and self._alive(application, finder):
                     self._notifier.watchdog()
                 self._heed_request(application, finder)
-                publisher.show(application.gate.state())
+                publisher.show(application.endpoints.state())
             except StateBusyError as busy:
                 # Do not wait here, because signals must be handled. The next round stores the facts.
                 application.ledger_retry.note(busy)
@@ -186,16 +186,15 @@ class Service:
             return
         self._reloads.requests = number
         # Do this before reading the settings: they may end a hold by themselves, and its file may be done before the next line.
-        application.gate.expect_outcome()
+        names = requested_endpoints(application.direct.memory)
+        self._reloads.awaited = application.endpoints.expect_outcome(names)
         self._renew(application, finder)
-        # In a fleet, the command itself ends the hold, once all hosts have read their settings: a second request would end
-        # it twice. New settings already cause a probe: do not end a pause that the server has requested since then.
-        if not application.gate.shared and application.gate.outcome is not ResumeOutcome.PAUSED:
-            application.gate.resume()
+        # In a fleet, the command itself ends the hold, once all hosts have read their settings: a second request would end it twice.
+        application.endpoints.resume(names)
 
     def _alive(self, application: Application, finder: Finder) -> bool:
         # Workers that wait for the ledger do not hang; a restart would lose their answers, and would have to wait, too.
-        waits = application.ledger_retry.trouble is not None or application.gate.trouble is not None
+        waits = application.ledger_retry.trouble is not None or application.endpoints.trouble is not None
         return waits or (not application.overdue and self._monotonic() - finder.beat < _FINDER_SILENT)
 
     def _renew(self, application: Application, finder: Finder) -> None:
@@ -278,8 +277,9 @@ class Service:
 
     def _say_starting(self) -> None:
         self._log_set_up(self._plan.config)
-        for warning in self._plan.endpoint.warnings():
-            _log.warning("service.starting", message=warning)
+        for made in self._plan.endpoints.values():
+            for warning in made.endpoint.warnings():
+                _log.warning("service.starting", message=warning)
         settings = self._plan.settings
         _log.info(
             "service.starting",
@@ -287,7 +287,8 @@ class Service:
             config=str(self._plan.config.file or ""),
             state=str(self._plan.config.state_directory),
             endpoint=self._plan.endpoint.name,
-            model=settings.api.model,
+            model=self._plan.endpoint.model,
+            **({"endpoints": [*self._plan.endpoints]} if len(self._plan.endpoints) > 1 else {}),
             folders=[folder.path for folder in settings.folders],
         )
 

@@ -3,11 +3,10 @@
 import os
 from dataclasses import dataclass
 
-from watcher.client import Client
-from watcher.gate import Gate
 from watcher.job import Job
-from watcher.overrides import Overrides
+from watcher.overrides import Overrides, Sections
 from watcher.pipeline import JobSettings
+from watcher.service.endpoints import Endpoints
 from watcher.service.plan import Plan
 
 
@@ -16,12 +15,20 @@ class Snapshot:
     """The plan, and the parts built from it. A worker reads it once, at the beginning of a job."""
 
     plan: Plan
-    client: Client
-    #: The endpoint's gate, which stays the same as long as the endpoint does.
-    gate: Gate
+    endpoints: Endpoints
     overrides: Overrides
 
     def wanted(self, job: Job) -> JobSettings:
         """Return the settings of a source."""
+        return self.plan.wanted(job, self._overrides(job))
+
+    def order(self, job: Job) -> tuple[str, ...]:
+        """Return the endpoints that may get a source, the preferred first."""
+        order = self.plan.order(job.path, self._overrides(job))
+        if job.again is None or not job.again.endpoint:
+            return order
+        return tuple(name for name in order if name == job.again.endpoint)
+
+    def _overrides(self, job: Job) -> Sections:
         folder = os.path.dirname(job.path)  # noqa: PTH120 - bytes
-        return self.plan.wanted(job, self.overrides.effective(job.root, folder))
+        return self.overrides.effective(job.root, folder)

@@ -30,6 +30,7 @@ def data(report: StatusReport) -> dict[str, Any]:
         "hosts": [_host(host, report.now) for host in report.hosts],
         "problems": list(report.problems),
         "gate": _gate(report.gate) if report.gate else None,
+        "endpoints": [_endpoint(one) for one in report.service.get("endpoints", ())],
         "counts": {
             "queued": counts[State.READY] + counts[State.DELAYED],
             "running": counts[State.RUNNING],
@@ -151,11 +152,17 @@ def _done(record: SourceRecord) -> dict[str, Any]:
             "adopted": outcome.adopted,
             "untimed": outcome.untimed,
             "model": outcome.model,
+            "endpoints": dict(outcome.endpoints),
+            "fallback": outcome.fallback,
             "unchanged": outcome.unchanged,
             "restored": list(outcome.restored),
             "warnings": [warning_fields(warning) for warning in outcome.warnings],
         }
     return facts
+
+
+def _endpoint(told: Mapping[str, Any]) -> dict[str, Any]:
+    return {**{key: told.get(key) for key in ("name", "server", "model")}, "gate": _gate(told.get("gate"))}
 
 
 def _gate(gate: Mapping[str, Any] | None) -> dict[str, Any] | None:

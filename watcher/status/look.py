@@ -15,6 +15,7 @@ from watcher.ledger.ledger import Ledger
 from watcher.ledger.values import ENDPOINT, HOOKS, SourceRecord
 from watcher.status.problems import full_disk, no_outputs, not_in_use
 from watcher.status.values import PriceTerms, SpentSeconds, StatusReport, WaitingRecording, listed, named
+from watcher.text import printable
 
 _RECENT: Final = 10
 #: Given to scripts of each kind of what waits (on its way in, delayed, next in the queue), and shown to people.
@@ -90,7 +91,7 @@ def _look(ledger: Ledger, directory: Path, terms: PriceTerms, *, broken: bool) -
             *(wait for told in (service, *_others(living)) for wait in _incoming(told)),
             *(_delayed(record, gate, works=works) for record in delayed),
             *(_interrupted(record, living) for record in known if record not in running),
-            *_queued(ledger.history.upcoming(_WAITING), gate, running, works=works),
+            *_queued(ledger.history.upcoming(_WAITING), gate, running, service.get("closed") or {}, works=works),
         ),
         done=tuple(ledger.history.records(State.DONE, limit=_RECENT)),
         failed=tuple(ledger.history.records(State.FAILED, limit=_FAILURES)),
@@ -216,15 +217,22 @@ def _interrupted(record: SourceRecord, living: Sequence[Host]) -> WaitingRecordi
 
 
 def _queued(
-    records: Sequence[SourceRecord], gate: Mapping[str, Any], running: Sequence[SourceRecord], *, works: bool
+    records: Sequence[SourceRecord],
+    gate: Mapping[str, Any],
+    running: Sequence[SourceRecord],
+    closed: Mapping[str, str],
+    *,
+    works: bool,
 ) -> Iterator[WaitingRecording]:
-    """Yield for each source that is due why it is not in work."""
+    """Yield for each source that is due why it is not in work. `closed`: folders whose endpoints take nothing, and why."""
     suspect = next((record for record in running if record.alone), None)
     for record in records:
         if not works:
             yield _wait(record, *_NOT_RUNNING)
         elif gate.get("message"):
             yield _wait(record, "held", _HELD, until=gate.get("next_probe"))
+        elif (why := closed.get(printable(record.root))) is not None:
+            yield _wait(record, "closed", f"no endpoint of its folder takes it now: {why}")
         elif suspect is not None:
             yield _wait(record, "alone", f"it waits for {named(suspect)}, which runs alone: it was in work in a crash")
         elif record.alone:

@@ -24,7 +24,7 @@ class PriceTerms:
     @classmethod
     def of(cls, settings: Settings) -> "PriceTerms":
         """Return the terms of the settings."""
-        api = settings.api
+        api = next(iter(settings.servers.values()))
         if is_offline(api.model):
             return cls(is_free=True)
         return cls(api.price_per_minute, api.daily_minutes, api.monthly_minutes)

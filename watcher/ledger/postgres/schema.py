@@ -275,6 +275,12 @@ _THIRTEENTH: Final = (
 # See the twelfth step of `watcher.ledger.schema`.
 _FOURTEENTH: Final = ("ALTER TABLE contents ADD COLUMN loudness_rate SMALLINT NOT NULL DEFAULT 10",)
 
+# See the thirteenth step of `watcher.ledger.schema`.
+_FIFTEENTH: Final = (
+    "ALTER TABLE answers ADD COLUMN endpoint TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE contents ADD COLUMN others TEXT NOT NULL DEFAULT '[]'",
+)
+
 #: Step n brings a ledger of version n to version n + 1.
 STEPS: Final[tuple[tuple[str, ...], ...]] = (
     _FIRST,
@@ -291,6 +297,7 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
     _TWELFTH,
     _THIRTEENTH,
     _FOURTEENTH,
+    _FIFTEENTH,
 )
 
 

@@ -1,0 +1,333 @@
+"""The endpoints of one set of settings: which of them takes a recording now, and how they are all together."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Any, Final, Self
+
+from watcher.client import Client
+from watcher.errors import ClosedError, HeldError, JobError, StateError
+from watcher.gate import (
+    SLICE,
+    Availability,
+    Gate,
+    GateState,
+    GateStatus,
+    ResumeOutcome,
+    Ticket,
+    availability,
+    choose,
+    facts,
+    is_preferred,
+)
+from watcher.service.endpoint_plan import EndpointPlan
+from watcher.service.plan import Plan
+from watcher.worker import ClaimTicket
+
+#: Recordings outside all watched folders, as `watcher once` may name them, go to any endpoint.
+_ELSEWHERE: Final = b""
+#: How much each outcome of a request to try again says; of several endpoints, the one that says most counts.
+_OUTCOMES: Final = (ResumeOutcome.HELD, ResumeOutcome.PAUSED, ResumeOutcome.UNKNOWN, ResumeOutcome.OPEN)
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointAccess:
+    """One endpoint, with its client and its gate."""
+
+    plan: EndpointPlan
+    client: Client
+    #: It stays the same as long as the endpoint's name does.
+    gate: Gate
+
+
+class Endpoints:
+    """The endpoints of one set of settings. Any thread may use it; a reload replaces it."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        accesses: Mapping[str, EndpointAccess],
+        *,
+        busy: Callable[[str], int] = lambda _name: 0,
+        stop: threading.Event,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`busy` returns how many recordings are in work at an endpoint."""
+        self._plan = plan
+        self._accesses = dict(accesses)
+        self._busy = busy
+        self._stop = stop
+        self._monotonic = monotonic
+        api = plan.settings.api
+        self._spread, self._failover_seconds = api.spread, api.failover_seconds
+        self._orders = {root: plan.order(root) for root, _ in plan.roots} | {_ELSEWHERE: tuple(self._accesses)}
+
+    def __getitem__(self, name: str) -> EndpointAccess:
+        """Return an endpoint."""
+        return self._accesses[name]
+
+    def get(self, name: str) -> EndpointAccess | None:
+        """Return an endpoint; None: the settings do not have it."""
+        return self._accesses.get(name)
+
+    def __iter__(self) -> Iterator[str]:
+        """Return the names, the preferred first."""
+        return iter(self._accesses)
+
+    @property
+    def gates(self) -> list[Gate]:
+        """The gates of all endpoints."""
+        return [access.gate for access in self._accesses.values()]
+
+    @property
+    def first(self) -> EndpointAccess:
+        """The preferred endpoint."""
+        return next(iter(self._accesses.values()))
+
+    # The choice.
+
+    def admit(self, *, timeout: float) -> ClaimTicket | None:
+        """Return a ticket to claim a job; None if no endpoint takes one within `timeout` seconds, or on stop."""
+        if len(self._accesses) == 1:
+            return self.first.gate.admit(timeout=timeout)
+        deadline = self._monotonic() + timeout
+        while not self._stop.is_set():
+            if (ticket := self._ticket()) is not None:
+                return ticket
+            left = deadline - self._monotonic()
+            if left <= 0:
+                return None
+            self._stop.wait(min(left, SLICE))
+        return None
+
+    def choose(self, order: Sequence[str], *, began: str = "") -> str:
+        """Return the endpoint that a recording goes to now; "" if none of `order` is open. See `watcher.gate.choice`."""
+        if len(self._accesses) == 1:
+            # Its gate holds back what cannot be sent.
+            return next((name for name in order if name in self._accesses), "")
+        return choose(order, self._available(), began=began, spread=self._spread)
+
+    def is_open(self, name: str) -> bool:
+        """Return whether an endpoint takes recordings now."""
+        return self._available()[name].is_open
+
+    def closed_error(self, order: Sequence[str], path: bytes) -> JobError:
+        """Return the error of a recording for which no endpoint of `order` is open."""
+        kind = HeldError if tuple(order) == self._orders[self._root_of(path)] else ClosedError
+        return kind(self._why_closed(order), reason="closed", hint=self._hint(order))
+
+    def _available(self) -> dict[str, Availability]:
+        return {
+            name: availability(
+                access.gate.state(), failover_seconds=self._failover_seconds, busy=self._busy(access.plan.endpoint.name)
+            )
+            for name, access in self._accesses.items()
+        }
+
+    def _ticket(self) -> "EndpointTicket | None":
+        """Return a ticket for the folders of which an endpoint is open, or should be probed now."""
+        states = self._available()
+        open_to = {root for root, order in self._orders.items() if choose(order, states)}
+        for name, access in self._accesses.items():
+            wanting = {
+                root for root, order in self._orders.items() if is_preferred(name, order, states, spread=self._spread)
+            }
+            if states[name].is_open or not wanting:
+                continue
+            probe = access.gate.admit(timeout=0.0)
+            if probe is not None and probe.probe:
+                return EndpointTicket(
+                    self._root_of,
+                    open_to,
+                    self._orders.keys() - open_to - (wanting - probe.without),
+                    probe=probe,
+                    endpoint=name,
+                    wanting=wanting - probe.without,
+                )
+        if not open_to:
+            return None
+        return EndpointTicket(self._root_of, open_to, self._orders.keys() - open_to)
+
+    def _root_of(self, path: bytes) -> bytes:
+        folder = self._plan.folder(path)
+        return _ELSEWHERE if folder is None else os.fsencode(folder.path)
+
+    def _why_closed(self, order: Sequence[str]) -> str:
+        """Return why none of these endpoints is open."""
+        if not order:
+            return "no endpoint is left that may get it: the lists of the settings and of .watcher.toml have none in common"
+        states = {name: self._accesses[name].gate.state() for name in order if name in self._accesses}
+        return "; ".join(f"{name} is {state.fact}" for name, state in states.items()) or "its endpoints are gone"
+
+    def _hint(self, order: Sequence[str]) -> str:
+        if not order:
+            return "correct endpoints in .watcher.toml, or in the settings of its folder"
+        return self._accesses[order[0]].gate.state().hint if order[0] in self._accesses else ""
+
+    # All of them together.
+
+    def state(self, roots: Collection[bytes] = ()) -> GateState:
+        """Return the state for some watched folders, by default for all: open if one of their endpoints is open to one of them.
+
+        Else it is that of the endpoint which the first of them prefers, with its name.
+        """
+        if len(self._accesses) == 1:
+            return self.first.gate.state()
+        states = {name: access.gate.state() for name, access in self._accesses.items()}
+        available = {
+            name: availability(state, failover_seconds=self._failover_seconds) for name, state in states.items()
+        }
+        orders = [order for root in roots or self._orders if (order := self._orders.get(root))] or [tuple(states)]
+        names = list(dict.fromkeys(name for order in orders for name in order))
+        usable = [states[name] for name in names if available[name].is_open]
+        shown = usable[0] if usable else states[names[0]]
+        due = not usable and any(states[name].due for name in names)
+        in_flight = sum(states[name].in_flight for name in names)
+        if usable:
+            limit = sum(states[name].limit for name in names)
+            return GateState(GateStatus.OPEN, shown.since, in_flight=in_flight, limit=limit)
+        return replace(shown, message=f"{names[0]}: {shown.message}", due=due, in_flight=in_flight)
+
+    def closed_roots(self) -> dict[bytes, str]:
+        """Return the watched folders of which no endpoint is open, with the reason; none if there is only one endpoint."""
+        if len(self._accesses) == 1:
+            return {}
+        states = self._available()
+        return {
+            root: self._why_closed(order)
+            for root, order in self._orders.items()
+            if root != _ELSEWHERE and not choose(order, states)
+        }
+
+    def described(self) -> list[dict[str, Any]]:
+        """Return the facts about each endpoint for `status`, the preferred first."""
+        return [
+            {
+                "name": name,
+                "server": access.plan.endpoint.server,
+                "model": access.plan.endpoint.model,
+                "stored_as": access.plan.endpoint.name,
+                "price_per_minute": access.plan.price_per_minute,
+                "gate": facts(access.gate.state()),
+            }
+            for name, access in self._accesses.items()
+        ]
+
+    def held(self) -> str:
+        """Return in one line what is held or paused while others are open, for systemd; "" if nothing is, or all are."""
+        states = {name: access.gate.state() for name, access in self._accesses.items()}
+        closed = [f"{name} {state.sentence}" for name, state in states.items() if state.status is not GateStatus.OPEN]
+        return "; ".join(closed) if 0 < len(closed) < len(states) else ""
+
+    def state_and_asking(self) -> tuple[GateState, dict[bytes, float]]:
+        """Return `state`, and the files of requests in flight with the time (Unix) since when each has had any."""
+        if len(self._accesses) == 1:
+            return self.first.gate.state_and_asking()
+        return self.state(), self.asking()
+
+    def asking(self) -> dict[bytes, float]:
+        """Return the files of requests in flight, and since when each has had any without a break (Unix time)."""
+        since: dict[bytes, float] = {}
+        for gate in self.gates:
+            for path, began in gate.asking().items():
+                since[path] = min(began, since.get(path, began))
+        return since
+
+    @property
+    def in_flight(self) -> int:
+        """Number of requests in flight."""
+        return sum(gate.state().in_flight for gate in self.gates)
+
+    @property
+    def paid_seconds(self) -> float:
+        """Seconds of audio that were bought, whatever the outcome, since the gates were made."""
+        return sum(access.gate.paid_seconds for access in self._accesses.values() if not access.plan.is_free)
+
+    @property
+    def trouble(self) -> StateError | None:
+        """Why the database of the fleet cannot be reached; None: it can."""
+        return next((gate.trouble for gate in self.gates if gate.trouble is not None), None)
+
+    # Requests of a person.
+
+    def outcome(self, names: Collection[str] = ()) -> ResumeOutcome:
+        """Return the result of the last `resume`: of these endpoints, or of all; one that is held decides."""
+        return min((access.gate.outcome for access in self._named(names)), key=_OUTCOMES.index)
+
+    def expect_outcome(self, names: Collection[str] = ()) -> tuple[str, ...]:
+        """Forget the results of the last `resume` of these endpoints, or of all; return those of which a new one follows.
+
+        An endpoint that is open is not tried, so nothing follows.
+        """
+        named = self._named(names)
+        closed = [access for access in named if access.gate.state().status is not GateStatus.OPEN] or named
+        for access in closed:
+            access.gate.expect_outcome()
+        return tuple(access.plan.endpoint.title for access in closed)
+
+    def resume(self, names: Collection[str] = ()) -> None:
+        """Probe these endpoints at once, or all of them: a person asked for it. In a fleet, the command does that itself."""
+        for access in self._named(names):
+            # New settings have caused a probe already: do not end a pause that the server has requested since.
+            if not access.gate.shared and access.gate.outcome is not ResumeOutcome.PAUSED:
+                access.gate.resume()
+
+    def _named(self, names: Collection[str]) -> list[EndpointAccess]:
+        """Return these endpoints, as far as the settings have them; all, if they have none."""
+        return [self._accesses[name] for name in names if name in self._accesses] or [*self._accesses.values()]
+
+
+class EndpointTicket:
+    """Permission to claim a job for one of several endpoints; see `ClaimTicket`. It may contain the permission to probe one."""
+
+    def __init__(
+        self,
+        root_of: Callable[[bytes], bytes],
+        open_to: Collection[bytes],
+        without: Collection[bytes],
+        *,
+        probe: Ticket | None = None,
+        endpoint: str = "",
+        wanting: Collection[bytes] = (),
+    ) -> None:
+        """`open_to`: folders of which an endpoint is open; `wanting`: those that would rather go to the endpoint that is probed."""
+        self.without = frozenset(without)
+        #: The endpoint that the job is to probe; "": none.
+        self.endpoint = ""
+        self._root_of = root_of
+        self._open_to = open_to
+        self._probe = probe
+        self._probed = endpoint
+        self._wanting = wanting
+        self.before_due = probe is not None and probe.before_due
+
+    def offer(self, path: bytes, *, attempts: int) -> bool:
+        """Return whether the job of this file is suitable: for the probe, or because an endpoint is open to its folder."""
+        root = self._root_of(path)
+        is_open = root in self._open_to
+        self.endpoint = ""
+        if self._probe is not None and root in self._wanting:
+            is_suitable = self._probe.offer(path, attempts=attempts)
+            if is_suitable or not is_open:
+                self.endpoint = self._probed
+                return is_suitable
+        return is_open
+
+    def close(self, *, no_job: bool = False) -> None:
+        """Return the permission to probe; `no_job`: there was no job for it."""
+        if self._probe is not None:
+            self._probe.close(no_job=no_job)
+            self._probe = None
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
