@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from watcher.cues.breaks import LAST, SENTENCE
+from watcher.cues.breaks import LAST, SENTENCE, TIED
 from watcher.cues.rules import CaptionLimits
 from watcher.cues.stream import Stream
 from watcher.cues.timing import EARLY, LATE, stays_until
@@ -46,6 +46,8 @@ _PAUSE: Final = 60.0
 _PAUSE_BONUS: Final = 40.0
 _PAUSE_BONUS_MOST: Final = 28.0
 _PAUSE_BONUS_BOUND: Final = 0.25
+#: The end of a caption before "of" costs more than the end of a line there.
+_TIED: Final = 12
 #: A sentence that ends within a caption, and one that begins there and is not finished (BBC 3.2: a caption should
 #: be one sentence).
 _STOP_INSIDE: Final = 5.0
@@ -114,6 +116,8 @@ def _worthwhile(found: list[_Way]) -> list[_Way]:
 def _break(cost: int, pause: int) -> float:
     """Return the cost for the end of a caption before a token, after a pause (milliseconds)."""
     bonus = min(pause * _PAUSE_BONUS / 1000, _PAUSE_BONUS_MOST)
+    if cost == TIED:
+        cost += _TIED
     return _CUE + cost - (bonus if cost < LAST else bonus * _PAUSE_BONUS_BOUND)
 
 
