@@ -54,7 +54,13 @@ class Clip:
     number: int
     onset: float
     end: float
-    plain: bool
+    #: Milliseconds from the onset to the first strong sound that lasts.
+    rise: int
+
+    @property
+    def plain(self) -> bool:
+        """Whether strong sound follows soon."""
+        return self.rise <= _RISE * 1000 // RATE
 
 
 @dataclass(frozen=True)
@@ -106,7 +112,10 @@ def measure(speech: Path, state: Path) -> list[report.Row]:
     clips = [clip for clip in _clips(speech / "long" / "long.json", loudness.levels) if clip.end < summary.seconds]
     said = guard.review(_transcript(state, summary.content), loudness=loudness.tenths)
     ways = {"server": said, "moved": move_to_sound(said, loudness)}
-    print(f"\n{len(clips)} clips, {sum(clip.plain for clip in clips)} with a plain onset. Offsets in ms.")
+    rises = [clip.rise for clip in clips if not clip.plain]
+    print(f"\n{len(clips)} clips, {len(clips) - len(rises)} with a plain onset. Offsets in ms.")
+    if rises:
+        print(f"In the others, strong sound comes {min(rises)} to {max(rises)} ms behind the onset.")
     print("\n| | times | n | median | mean size | p95 | within 100 | > 250 early | > 250 late |")
     print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     groups = {
@@ -176,8 +185,8 @@ def _clips(places: Path, levels: bytes) -> Iterator[Clip]:
         loud = sorted(own)[len(own) // 20]
         sound = [index for index, level in enumerate(own) if level <= loud + _SOUND]
         strong = (at for at in range(len(own)) if max(own[at : at + _LASTING]) <= loud + _STRONG)
-        plain = next(strong, len(own)) - sound[0] <= _RISE
-        yield Clip(number, (first + sound[0]) / RATE, (first + sound[-1] + 1) / RATE, plain)
+        rise = (next(strong, len(own)) - sound[0]) * 1000 // RATE
+        yield Clip(number, (first + sound[0]) / RATE, (first + sound[-1] + 1) / RATE, rise)
 
 
 def _starts(said: Transcript, moved: Transcript, seconds: float, clips: Sequence[Clip]) -> Offsets:

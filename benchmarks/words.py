@@ -168,7 +168,12 @@ def transcribed(engine: OfflineEngine, recording: Path, scratch: Path, state: Pa
     environment = {**os.environ, "PYTHONPATH": str(_ROOT), "WATCHER_API__KEY": "none"}
     subprocess.run(command, check=True, env=environment, cwd=scratch, stdout=sys.stderr)
     written = json.loads((scratch / recording.with_suffix(".json").name).read_text())
-    return [word for segment in written["segments"] if not segment["left_out"] for word in segment["words"]]
+    return [
+        {**word, "word": word["text"]}
+        for segment in written["segments"]
+        if not segment["left_out"]
+        for word in segment["words"]
+    ]
 
 
 def said(words: Sequence[dict[str, Any]]) -> list[SaidWord]:
