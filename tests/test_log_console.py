@@ -51,6 +51,16 @@ def test_a_terminal_gets_a_time_and_a_sentence() -> None:
         ("job.done", {"audio_seconds": 0.0, "paid_seconds": 0.0, "adopted": True}, "done: interview.wav"),
         (
             "job.done",
+            {"audio_seconds": 24, "endpoint": "relay", "endpoints": {"relay": 2, "studio": 1}, "fallback": True},
+            "done: interview.wav (24 s, by 2 relay, 1 studio)",
+        ),
+        (
+            "job.rerouted",
+            {"endpoint": "relay", "former": "studio"},
+            "goes on at another endpoint: interview.wav (relay)",
+        ),
+        (
+            "job.done",
             {"audio_seconds": 90, "paid_seconds": 90, "warnings": ["It ends early.", "a track is silent"]},
             "done: interview.wav (1 min 30 s, warning: It ends early, warning: a track is silent)",
         ),

@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any, Final
 
 import structlog
@@ -132,9 +132,11 @@ def _done(event: Mapping[str, Any]) -> _Facts:
     if doubtful := int(event.get("left_out") or 0) + int(event.get("flagged") or 0):
         parts.append(f"{counted(doubtful, 'doubtful place')}")
     parts += phrases(event, ["warnings"])
+    if event.get("fallback"):
+        parts.append(f"by {said(event.get('endpoints') or event.get('endpoint'))}")
     if event.get("moved_to"):
         parts.append(f"now {event['moved_to']}")
-    told = {"audio_seconds", "left_out", "flagged", "warnings", "moved_to", "unchanged", "restored"}
+    told = {"audio_seconds", "left_out", "flagged", "warnings", "moved_to", "unchanged", "restored", "fallback"}
     return ", ".join(parts), frozenset(told)
 
 
@@ -167,14 +169,19 @@ def _backlog(event: Mapping[str, Any]) -> _Facts:
 
 
 def _paused(event: Mapping[str, Any]) -> _Facts:
-    return ", ".join(phrases(event, _PAUSED)), frozenset(_PAUSED)
+    return _at(event, phrases(event, _PAUSED)), frozenset((*_PAUSED, "endpoint"))
 
 
 _PAUSED: Final = ("until", "asked_by_server")
 
 
 def _held(event: Mapping[str, Any]) -> _Facts:
-    return ", ".join(phrases(event, ["retry_at"])), frozenset({"retry_at"})
+    return _at(event, phrases(event, ["retry_at"])), frozenset({"retry_at", "endpoint"})
+
+
+def _at(event: Mapping[str, Any], parts: Sequence[str]) -> str:
+    """Return the facts about a gate in one line; of several endpoints, every event has the name."""
+    return ", ".join([*([said(event["endpoint"])] if event.get("endpoint") else []), *parts])
 
 
 def _waiting(event: Mapping[str, Any]) -> _Facts:
@@ -222,8 +229,8 @@ _FACTS: Final[Mapping[str, Callable[[Mapping[str, Any]], _Facts]]] = {
     "gate.paused": _paused,
     "gate.held": _held,
     "gate.probed": _held,
-    "gate.resumed": _keys(),
-    "gate.probing": _keys(),
+    "gate.resumed": _keys("endpoint"),
+    "gate.probing": _keys("endpoint"),
     "hook.failed": _hook,
     "output.untimed": _keys(),
     "output.renamed": _keys("output"),
