@@ -80,7 +80,7 @@ def test_it_holds_what_automation_asks_for() -> None:
         model="whisper-1",
         task="translate",
         parameters={"prompt": "", "max_chars": 42, "guard": True, "temperature": 0.0},
-        pieces=(AskedPiece(0, 4.5), AskedPiece(4.5, 9.0, cached=True)),
+        pieces=(AskedPiece(0, 4.5), AskedPiece(4.5, 9.0, cached=True, endpoint="studio", model="m")),
         paid_seconds=4.5,
     )
 
@@ -99,7 +99,10 @@ def test_it_holds_what_automation_asks_for() -> None:
     assert found["segments"][1]["left_out"] is True
     assert found["captions"][0]["lines"] == ["Hello there, how are you?"]
     assert found["settings"]["max_chars"] == 42
-    assert found["pieces"][1] == {"start": 4.5, "end": 9.0, "cached": True}
+    assert found["pieces"] == [
+        {"start": 0, "end": 4.5, "cached": False, "endpoint": None, "model": None},
+        {"start": 4.5, "end": 9.0, "cached": True, "endpoint": "studio", "model": "m"},
+    ]
     assert found["cost"] == {"paid_seconds": 4.5}
 
 
