@@ -269,6 +269,7 @@ def test_spread_fills_the_places_of_all(stations: Stations) -> None:
         assert stations.counts() == (2, 2)
 
 
+@pytest.mark.slow
 def test_a_long_recording_goes_on_at_the_next_one_with_its_answers_and_new_files_return(stations: Stations) -> None:
     """The first server dies in the middle of a recording, and comes back: what it answered is kept, what follows is its own again."""
     stations.general = "concurrency = 1\nfailover_seconds = 5"
@@ -309,6 +310,7 @@ def test_a_long_recording_goes_on_at_the_next_one_with_its_answers_and_new_files
             assert running.stop() == 0
 
 
+@pytest.mark.slow
 def test_one_file_at_which_a_server_fails_goes_to_the_next_one_after_two_attempts(stations: Stations) -> None:
     """One file alone never shows that a server is down; it must not use up its attempts there."""
     stations.replies["studio"] = Reply("bad gateway", status=502)
@@ -320,6 +322,7 @@ def test_one_file_at_which_a_server_fails_goes_to_the_next_one_after_two_attempt
     assert stations.counts()[1] == 1
 
 
+@pytest.mark.slow
 def test_kill_9_while_the_second_one_works_pays_nothing_twice_but_what_was_in_flight(stations: Stations) -> None:
     stations.general = "concurrency = 1\nfailover_seconds = 5"
     speechlike(stations.folder / "long.wav", seconds=100.0)
@@ -350,3 +353,54 @@ def test_kill_9_while_the_second_one_works_pays_nothing_twice_but_what_was_in_fl
         sent = [asked.file[1] for asked in second.asked]
     assert not set(answered) & set(sent)
     assert len(sent) <= len(set(sent)) + 1
+
+
+def test_again_asks_the_endpoint_that_a_person_names_if_the_folder_allows_it(stations: Stations) -> None:
+    talk = recording(stations.folder / "talk.wav", seconds=0.3)
+    stations.once()
+
+    done = invoke("again", talk, "--endpoint", "relay", "--json", "--config", stations.settings)
+
+    assert stations.counts() == (1, 1)
+    assert data_of(done)["done"][0]["endpoints"] == {"relay": 1}
+    unknown = invoke("again", talk, "--endpoint", "realy", "--config", stations.settings, check=False)
+    assert unknown.returncode == 2
+    assert "did you mean relay?" in unknown.stderr
+    stations.folder_settings = 'endpoints = ["studio"]'
+    refused = invoke("again", talk, "--endpoint", "relay", "--config", stations.settings, check=False)
+    assert "does not allow the endpoint relay" in refused.stderr
+    assert stations.counts() == (1, 1)
+
+
+@pytest.mark.slow
+def test_resume_tries_the_named_endpoint_again_and_says_what_comes_of_it(stations: Stations) -> None:
+    stations.replies["studio"] = REFUSED_KEY
+    recording(stations.folder / "first.wav", seconds=0.3)
+    with daemon("--config", stations.settings, state=stations.state) as running:
+        running.await_event("job.done")
+        running.await_event("gate.held", endpoint="studio")
+        stations.replies.clear()
+        opened = threading.Event()
+
+        def feed() -> None:
+            number = 0
+            while not opened.wait(0.2):
+                number += 1
+                recording(stations.folder / f"{number}.wav", seconds=0.2 + number / 100)
+
+        feeding = threading.Thread(target=feed)
+        feeding.start()
+        try:
+            done = invoke("resume", "studio", "--json", "--config", stations.settings, check=False)
+            running.await_event("gate.resumed", endpoint="studio")
+        finally:
+            opened.set()
+            feeding.join()
+        status = json.loads(invoke("status", "--json", "--config", stations.settings).stdout)["data"]
+        assert running.stop() == 0
+
+    assert done.returncode == 0
+    assert data_of(done)["held"]
+    assert [one["name"] for one in status["endpoints"]] == ["studio", "relay"]
+    unknown = invoke("resume", "studoi", "--config", stations.settings, check=False)
+    assert "did you mean studio?" in unknown.stderr
