@@ -319,9 +319,9 @@ def _share(whole: int, nth: int, parts: int) -> int:
 
 
 def recording(path: Path, number: int) -> None:
-    """Write a tenth of a second of sound that bears its number."""
+    """Write half a second of sound, as long as the server's answer says, that bears its number."""
     mark = f"<<bench:{number}>>".encode()
-    frames = mark + os.urandom(3200 - len(mark))
+    frames = mark + os.urandom(16_000 - len(mark))
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
