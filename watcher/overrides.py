@@ -156,16 +156,15 @@ class Overrides:
         if known is not None and known.is_at(identity, surplus=surplus):
             return known
         file = _OverrideFile(path, identity)
-        problem, text = _SURPLUS if surplus else "", ""
+        problem, content = _SURPLUS if surplus else "", b""
         try:
             if not surplus:
-                text = _read(descriptor, found)
-                file.wanted = self._parse(text)
-                file.endpoints = file.wanted.get(FOLDER, {}).get(_ENDPOINTS)
+                content = _read(descriptor, found)
+                file.wanted = self._parse(_text(content))
+                file.endpoints = _listed(file.wanted.get(FOLDER, {}).get(_ENDPOINTS))
         except _UnusableError as exc:
             problem = str(exc)
-            # Nobody knows which of them it allows; none is safe.
-            file.endpoints = [] if _ENDPOINTS in text and FOLDER in self._keys else None
+            file.endpoints = [] if _names_endpoints(content) and FOLDER in self._keys else None
         with self._lock:
             known = self._files[root].get(path)
             if known is not None and known.is_at(identity, surplus=surplus):
@@ -244,7 +243,10 @@ class Overrides:
                 continue
             merged, good = together, said
             break
-        if isinstance(file.endpoints, list) and (good is None or good is not file.wanted is not None):
+        is_used = good is not None and good is file.wanted
+        # Of a file that cannot be parsed, the list that it had before counts.
+        has_former_list = file.wanted is None and good is not None and _ENDPOINTS in good.get(FOLDER, {})
+        if file.endpoints is not None and not (is_used or has_former_list):
             # A file with an error must not send recordings to more endpoints than it allows.
             merged = _frozen({**merged, FOLDER: _below(merged[FOLDER], {_ENDPOINTS: file.endpoints})})
         with self._lock:
@@ -277,8 +279,8 @@ class _OverrideFile:
     wanted: Sections | None = None
     #: Its last usable values.
     good: Sections = field(default_factory=dict)
-    #: Its list of endpoints, which counts even if the file cannot be used; None: it has none.
-    endpoints: object = None
+    #: Its list of endpoints, which counts even if the file cannot be used; empty if it cannot be read as one; None: it has none.
+    endpoints: list[object] | None = None
     #: Why it cannot be used; "" if it can.
     problem: str = ""
     reported: bool = False
@@ -326,7 +328,7 @@ _NAMED: Final = 10
 _NO_FILE: Final = "it is no regular file"
 
 
-def _read(directory: int, found: os.stat_result) -> str:
+def _read(directory: int, found: os.stat_result) -> bytes:
     if stat.S_ISLNK(found.st_mode):
         raise _UnusableError("it is a symbolic link, which is not followed")
     if not stat.S_ISREG(found.st_mode):
@@ -345,10 +347,24 @@ def _read(directory: int, found: os.stat_result) -> str:
         raise _UnusableError(f"it can't be read: {exc.strerror or exc}") from exc
     if len(content) > _LIMIT:
         raise _UnusableError(f"it is longer than {_LIMIT // 1024} KiB")
+    return content
+
+
+def _text(content: bytes) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         raise _UnusableError("it is not UTF-8 text") from exc
+
+
+def _listed(endpoints: object) -> list[object] | None:
+    """Return a file's list of endpoints. Nobody knows which of them something else means, so it allows none."""
+    return endpoints if endpoints is None or isinstance(endpoints, list) else []
+
+
+def _names_endpoints(content: bytes) -> bool:
+    """Return whether a file that cannot be parsed may have a list of endpoints, in UTF-16 as well."""
+    return _ENDPOINTS.encode() in content.replace(b"\0", b"")
 
 
 def _document(text: str) -> dict[str, object]:
