@@ -152,6 +152,14 @@ def test_one_sentence_says_what_is_wrong_and_no_secret_is_in_it(tmp_path: Path, 
     assert "sk-" not in raised.value.message
 
 
+def test_a_folder_is_not_blamed_for_an_endpoint_that_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as raised:
+        loaded(tmp_path, "[endpoints.relay]\nmodel = 'x'\n[[folders]]\npath = '/a'\nendpoints = ['relay']")
+
+    assert "endpoints.relay.url is missing" in str(raised.value)
+    assert "there is no endpoint" not in str(raised.value)
+
+
 @pytest.mark.parametrize("name", ["WATCHER_ENDPOINTS", "WATCHER_ENDPOINTS__RELAY"])
 def test_a_variable_that_is_no_key_says_how_one_is_written(name: str) -> None:
     with pytest.raises(ConfigError, match=f"WATCHER_ENDPOINTS__STUDIO__URL=.*from the variable {name}"):

@@ -165,6 +165,9 @@ class EndpointSettings(ServerSettings):
     """[endpoints.NAME]: one of several servers; what it does not say is taken from [api], but for `OWN_KEYS`."""
 
     url: str = Field(description="the server: host, host/v1 or the full path")
+    key: SecretStr = Field(
+        SecretStr(""), description="the API key; better given as WATCHER_ENDPOINTS__NAME__KEY or a systemd credential"
+    )
 
     def completed(self, api: ApiSettings) -> "EndpointSettings":
         """Return these settings with those of [api] where a key is not given."""
@@ -392,8 +395,10 @@ class Settings(_Model):
     @field_validator("folders")
     @classmethod
     def _known_endpoints(cls, value: tuple[FolderSettings, ...], info: ValidationInfo) -> tuple[FolderSettings, ...]:
-        for folder in value:
-            check_order(folder.endpoints, info.data.get("endpoints") or (API,))
+        # If [endpoints] is wrong, that is reported, and it is not known which names are right.
+        if (endpoints := info.data.get("endpoints")) is not None:
+            for folder in value:
+                check_order(folder.endpoints, endpoints or (API,))
         return value
 
     @field_validator("folders")
