@@ -46,7 +46,7 @@ RENEW: Final = 10.0
 _LONGEST_WAIT: Final = 300.0
 _LONGEST_SETBACK: Final = 60.0
 _LONGEST_ASKED: Final = 3600.0
-#: Seconds after which it is tried again whether an endpoint takes a job.
+#: Seconds after which a job for which no endpoint was open is tried again.
 _CLOSED_SECONDS: Final = 10.0
 #: Seconds by which a job that is not suitable for a probe is delayed; and how many jobs are claimed to find a suitable one.
 _ASIDE: Final = 5.0
@@ -220,7 +220,7 @@ class Worker:
         self,
         name: str,
         ledger: Ledger,
-        work: "JobWork",
+        work: JobWork,
         *,
         leases: Leases,
         admit: Admission,

@@ -28,9 +28,9 @@ _RUN: Final = re.compile(f"[{HAN}]+")
 
 
 def words(text: str) -> Iterator[tuple[int, str, bool]]:
-    """Yield the words of all runs of Chinese characters: the place in the text, the word in simplified characters, and whether it surely is one.
+    """Yield the words of all runs of Chinese characters: the place in the text, the word in simplified characters, and whether it is sure.
 
-    A rare character that is in no word of the list is probably part of a word that the list does not have.
+    It is not sure for a rare character alone: that is probably part of a word that the list does not have.
     """
     for run in _RUN.finditer(text):
         found = (_known if len(run[0]) <= _WORTH_KEEPING else _divided)(run[0])
@@ -73,7 +73,10 @@ _known: Final = lru_cache(maxsize=4096)(_divided)
 
 @lru_cache(maxsize=1)
 def _costs() -> dict[str, float]:
-    """Return the cost of each word, which is lower the more frequent it is; under "" that of an unknown character, under " " of a rare one."""
+    """Return the cost of each word, which is lower the more frequent it is.
+
+    Under "" is that of an unknown character, under " " that of a rare one.
+    """
     listed = _list("chinese.txt")
     # The share of the n-th word is 1/n of the sum of all of these.
     total = math.log(sum(1 / place for place in range(1, len(listed) + 1)))

@@ -2,8 +2,8 @@
 
 Every caption has a cost: for the break at its end, the breaks between its lines and their balance, missing reading
 time, silences and sentence ends within it, for being short in letters, in time or of one word, and a base cost, so that few full
-captions are preferred to many short ones. The lowest sum over the whole recording is found. Only text that comes too quickly to be read, however it is cut, is cut
-greedily. Costs have the units of `watcher.cues.breaks`.
+captions are preferred to many short ones. The lowest sum over the whole recording is found. Only text that comes too quickly to be
+read, however it is cut, is cut greedily. Costs have the units of `watcher.cues.breaks`.
 """
 
 import math
@@ -25,8 +25,8 @@ DASH: Final = 2
 _CUE: Final = 18.0
 #: Cost of an almost empty caption; 0 from a third of a line on.
 _SHORT: Final = 20.0
-#: A caption that is gone before one has well seen it: the milliseconds from which on it is free (a whole sentence is soon seen),
-#: and the cost per second less.
+#: A caption that is gone before one has well seen it: the milliseconds from which on it costs nothing (of a whole sentence fewer, as it
+#: is soon seen), and the cost for each second that is missing.
 _SEEN: Final = 1500
 _SENTENCE_SEEN: Final = 1000
 _FLICKER: Final = 40.0
@@ -67,8 +67,8 @@ _DENSE: Final = 50.0
 _MOST_TOKENS: Final = 160
 #: Tokens after which a sign of life is given.
 _ALIVE: Final = 4096
-#: Lines: the share of a break's cost, also between words that belong together, and the cost of full imbalance; a wider upper line costs a little more (TTSG, BBC 3.1:
-#: with the wider line below, the eye moves less).
+#: Lines: the share of a break's cost, also between words that belong together, and the cost of full imbalance; a wider upper line
+#: costs a little more (TTSG, BBC 3.1: with the wider line below, the eye moves less).
 _LINE: Final = 0.6
 _LINE_BOUND: Final = 1.0
 _BALANCE: Final = 14.0

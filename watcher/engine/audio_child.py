@@ -26,7 +26,7 @@ def main() -> int:
     from watcher.engine.errors import AudioError  # noqa: PLC0415
     from watcher.sandbox import confine  # noqa: PLC0415
 
-    # What decodes here may be what has already taken over the daemon's own decoder, which made the upload.
+    # A recording that has taken over the daemon's own decoder makes the uploads, and may take over this process as well.
     code = [Path(str(module.__file__)).parent for module in (av, np, os, watcher)]
     confine(os.getppid(), memory=_MEMORY, code=code)
     with open(0, "rb", closefd=False) as upload, open(1, "wb", closefd=False) as sound:

@@ -116,7 +116,8 @@ class Remarks:
             path=os.fsdecode(path),
             reason="too_deep",
             hint=f"recordings are looked for in {DEEPEST} levels of folders, and where no path, that of an output or a note "
-            f"included, can have more than {self._location.folder.longest_path:,} bytes: move what lies deeper up, or give its folders shorter names",
+            f"included, can have more than {self._location.folder.longest_path:,} bytes: move what lies deeper up, or give "
+            "its folders shorter names",
         )
 
     def too_many(self, why: tuple[str, str]) -> None:

@@ -6,7 +6,8 @@ processes (the command line), by way of the ledger's memory.
 
 The modules, each before those it uses: `gate` (enter, run, leave), `request_queue` (waiting requests) and `tickets` (permission to
 claim or probe), `door` (hold, pause, probe) with `history` (what outcomes mean together), `reports` and `record` (log and store a
-hold), and `limits` (places, pace, minutes). `choice` chooses between several endpoints. If hosts share an endpoint: `peers`, `shared` (limits) and `fleet_record` (holds).
+hold), and `limits` (places, pace, minutes). `choice` chooses between several endpoints. If hosts share an endpoint: `peers`, `shared`
+(limits) and `fleet_record` (holds).
 """
 
 from watcher.gate.admission import Receipt

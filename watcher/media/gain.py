@@ -10,10 +10,10 @@ import numpy as np
 
 from watcher.media.levels import FRAME, Levels, Samples, decibels, power
 
-#: Speech below this level (dBFS) is quiet, and up to which level it is made louder.
+#: Level (dBFS) below which speech is quiet, and the level to which it is raised.
 _QUIET: Final = -40.0
 _WANTED: Final = -25.0
-#: The largest gain (dB), and the peak up to which it is made louder (dBFS).
+#: The largest gain (dB), and the highest peak that it may lead to (dBFS).
 _MOST: Final = 30.0
 _PEAK: Final = -1.0
 #: Frames below this (dBFS) are digital silence.
@@ -21,7 +21,7 @@ _DIGITAL: Final = -90.0
 #: Shares of the other frames: those that are quieter than the noise of the room, and louder than most speech.
 _FLOOR_SHARE: Final = 0.1
 _LOUD_SHARE: Final = 0.95
-#: In a steady noise, the loud frames are less than this above the floor (dB). Speech over music has 11, and over little noise 20 to 40.
+#: In a steady noise, the loud frames are less than this above the floor (dB). In speech over music it is 11, over little noise 20 to 40.
 _STEADY: Final = 8.0
 #: The level of speech is that of the frames that are at most so far below the loud ones (ITU-T P.56 has 15.9 dB).
 _MARGIN: Final = 16.0

@@ -70,7 +70,8 @@ def stored(
 ) -> TranscriptionResult | None:
     """Make the result of a known recording from its stored answers to `request`; None if one of them is missing.
 
-    `parameters`: those of the endpoints whose answers may be used; None: those that the content was made of. `alive` is called before each answer, and while they are joined. Raises FileError where they hold more text than anybody says.
+    `parameters`: those of the endpoints whose answers may be used; None: those that the content was made of. `alive` is called before
+    each answer, and while they are joined. Raises FileError where they hold more text than anybody says.
     """
     others = content.others if parameters is None else [one for one in parameters if one != content.parameters]
     question = Question(request, content.parameters, others=tuple(others))

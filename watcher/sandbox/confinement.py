@@ -49,8 +49,9 @@ def confine(parent: int, *, memory: int, code: Iterable[Path], spool: Path | Non
     If the machine runs out of memory, the kernel ends it first. It has no core dumps, no new privileges, no other process or thread,
     no large file and few files; only the system calls of `seccomp`, so no socket, no program and no signal to others; of root's
     capabilities only that of reading what others own. With Landlock (Linux 5.13) it opens files only below `spool` (None: nowhere)
-    and, for reading, below the directories `code`, from which modules are imported. Open descriptors stay usable. Call it before any thread starts. Raises ProcessLookupError if the parent has ended already,
-    and OSError if the kernel has Landlock or seccomp and refuses to use it.
+    and, for reading, below the directories `code`, from which modules are imported. Open descriptors stay usable. Call it before any
+    thread starts. Raises ProcessLookupError if the parent has ended already, and OSError if the kernel has Landlock or seccomp and
+    refuses to use it.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -95,8 +96,8 @@ def _landlock(libc: ctypes.CDLL, spool: Path | None, code: Iterable[Path]) -> No
     if version >= _SCOPE_VERSION:
         rules += struct.pack("=Q", _SOCKETS_AND_SIGNALS)
     ruleset = libc.syscall(_LANDLOCK_CREATE_RULESET, rules, ctypes.c_size_t(len(rules)), 0)
-    rights_by_directory = [(spool, _READ | _WRITE)] if spool is not None else []
-    for directory, rights in [*rights_by_directory, *((place, _READ) for place in code)]:
+    written = () if spool is None else ((spool, _READ | _WRITE),)
+    for directory, rights in (*written, *((place, _READ) for place in code)):
         descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         rule = struct.pack("=Qi", rights & files, descriptor)
         _checked(libc.syscall(_LANDLOCK_ADD_RULE, ruleset, _PATH_BENEATH, rule, 0))
