@@ -13,6 +13,7 @@ from support.memory import Memory
 from watcher.errors import (
     AccountError,
     ChangedError,
+    ClosedError,
     FileError,
     GarbledError,
     GoneError,
@@ -62,6 +63,7 @@ PATH = b"/in/talk.wav"
         (SourceError("x", reason="unreadable"), 2, Retry(2.0)),
         (SourceError("x", reason="unreadable"), 10, Fail()),
         (SourceError("x", reason="away"), 10, Retry(1.0, uncounted=True)),
+        (ClosedError("x"), 10, Retry(10.0, uncounted=True)),
         (ChangedError("x"), 1, Drop()),
         (GoneError("x"), 1, Drop()),
         (LeaseLostError("x"), 1, Abandon()),
@@ -182,6 +184,28 @@ def test_a_folder_that_takes_no_outputs_is_tried_ever_less_often_and_no_attempt_
     ledger.close()
 
     assert waits == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
+
+
+@pytest.mark.parametrize(("delayed", "wait"), [(20, 10.0), (300, 150.0), (100_000, 300.0)])
+def test_the_more_files_wait_for_an_endpoint_the_less_often_each_is_tried(delayed: int, wait: float) -> None:
+    step = verdict(ClosedError("x"), attempts=1, limit=10, jitter=lambda: 0.0, delayed=delayed)
+
+    assert step == Retry(wait, uncounted=True)
+
+
+def test_files_that_wait_for_an_endpoint_give_no_warnings_and_wait_for_each_other(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path, clock=lambda: 1e9)
+    ledger.queue.put([FoundRecording(b"/in", b"/in/%d.wav" % n, Fingerprint(n, 2, 3), small=True) for n in range(30)])
+    made, _ = worker(ledger, raising(ClosedError("studio is held")), clock=lambda: 1e9)
+
+    with capture_logs() as lines:
+        for _ in range(30):
+            assert made.step()
+
+    assert {line["log_level"] for line in lines if line["event"] == "job.retry"} == {"info"}
+    waits = {record.run_at - 1e9 for record in ledger.history.records(State.DELAYED, limit=30)}
+    assert (min(waits), max(waits)) == (10.0, 14.5)
+    ledger.close()
 
 
 def test_every_file_gets_its_turn_to_probe_though_the_first_ones_always_fail(tmp_path: Path) -> None:

@@ -46,8 +46,10 @@ RENEW: Final = 10.0
 _LONGEST_WAIT: Final = 300.0
 _LONGEST_SETBACK: Final = 60.0
 _LONGEST_ASKED: Final = 3600.0
-#: Seconds after which a job for which no endpoint was open is tried again.
+#: Seconds after which a job for which no endpoint was open is tried again, at least; and how many such jobs are tried a second, at
+#: most: each try costs some milliseconds, and a folder may have thousands of recordings.
 _CLOSED_SECONDS: Final = 10.0
+_CLOSED_A_SECOND: Final = 2.0
 #: Seconds by which a job that is not suitable for a probe is delayed; and how many jobs are claimed to find a suitable one.
 _ASIDE: Final = 5.0
 _CHOICE: Final = 100
@@ -91,12 +93,19 @@ NextStep = Retry | Release | Fail | Drop | Abandon
 
 
 def verdict(
-    error: JobError, *, attempts: int, limit: int, jitter: Callable[[], float], output_failures: int = 0
+    error: JobError,
+    *,
+    attempts: int,
+    limit: int,
+    jitter: Callable[[], float],
+    output_failures: int = 0,
+    delayed: int = 0,
 ) -> NextStep:
     """Return what to do with a job after an error; `attempts`: the number of attempts so far.
 
     `jitter` returns 0 to 1. Waits grow as 1, 2, 4 … 300 s and up to a quarter longer, and are never shorter than the server asked.
-    `output_failures`: failures in a row that cost no attempt; their waits are 60 s at most.
+    `output_failures`: failures in a row that cost no attempt; their waits are 60 s at most. `delayed`: number of jobs that wait for
+    their next try.
     """
     match error:
         case LeaseLostError():
@@ -107,7 +116,8 @@ def verdict(
             return Release(error.retry_after if isinstance(error, HeldError) else 0.0)
         case ClosedError() | OutputError() | SourceError(uncounted=True):
             wait = _wait(output_failures + 1, jitter, longest=_LONGEST_SETBACK)
-            return Retry(_CLOSED_SECONDS if isinstance(error, ClosedError) else wait, uncounted=True)
+            closed = min(max(_CLOSED_SECONDS, delayed / _CLOSED_A_SECOND), _LONGEST_WAIT)
+            return Retry(closed if isinstance(error, ClosedError) else wait, uncounted=True)
         case PassingError() | SourceError() if attempts < limit:
             asked = error.retry_after or 0.0 if isinstance(error, PassingError) else 0.0
             return Retry(max(_wait(attempts, jitter), min(asked, _LONGEST_ASKED)))
@@ -357,6 +367,7 @@ class Worker:
             limit=self._attempts(),
             jitter=self._jitter,
             output_failures=self._output_failures[job],
+            delayed=self._ledger.history.counts()[State.DELAYED] if isinstance(error, ClosedError) else 0,
         )
         self._output_failures.note(job, error)
         try:
@@ -379,8 +390,9 @@ class Worker:
                     self._ledger.queue.release(job, run_at=run_at, error=error)
                 else:
                     self._ledger.queue.retry(job, error, run_at=run_at)
-                # A folder that takes no outputs gets one warning, however many recordings it has.
-                tell = _log.info if uncounted and not self._output_failures.is_news(error.message) else _log.warning
+                # A hold was reported when it began. A folder that takes no outputs gets one warning, however many recordings it has.
+                is_reported = uncounted and not self._output_failures.is_news(error.message)
+                tell = _log.info if is_reported or isinstance(error, ClosedError) else _log.warning
                 tell("job.retry", attempt=job.attempts, retry_in=seconds, **_why(error))
             case Release(delay):
                 if delay > 0:
