@@ -5,6 +5,7 @@ Pure: a report and a size in, styled lines out. The caller knows the terminal.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import zip_longest
 from typing import Final
 
 from watcher.folding import fold
@@ -17,6 +18,7 @@ from watcher.status.text import (
     problem_text,
     result_text,
     running_text,
+    servers,
     told,
 )
 from watcher.status.text import summary as summary_of
@@ -68,12 +70,13 @@ def frame(report: StatusReport, *, width: int, height: int) -> list[ScreenLine]:
 
 
 def _head(report: StatusReport, width: int) -> list[ScreenLine]:
-    service, *server = headline(report)
+    service, *more = headline(report)
     bad = not report.pid or report.counts[State.FAILED]
     lines = _lines(service, width, LineStyle.BAD if bad else LineStyle.TITLE)
     styles = {"open": LineStyle.GOOD, "paused": LineStyle.WAITS}
-    for line in server:
-        lines += _lines(line, width, styles.get(str(report.gate.get("status")), LineStyle.BAD))
+    statuses = (status for status, _ in servers(report))
+    for line, status in zip_longest(more, statuses, fillvalue=report.gate.get("status")):
+        lines += _lines(str(line), width, styles.get(str(status), LineStyle.BAD))
     for line in summary_of(report):
         lines += _lines(line, width, LineStyle.PLAIN)
     return lines

@@ -88,7 +88,7 @@ def _sum(period: str, seconds: float, limit: float, terms: PriceTerms, cost: flo
 
 
 def headline(report: StatusReport) -> list[str]:
-    """Return the lines that matter most: whether it runs, on how many files, and how the server is doing."""
+    """Return the lines that matter most: whether it runs, on how many files, and how each server is doing."""
     counts = report.counts
     queued = counts[State.READY] + counts[State.DELAYED]
     numbers = (
@@ -108,8 +108,7 @@ def headline(report: StatusReport) -> list[str]:
         lines = [
             f"{report.program} is stopping (pid {report.pid}), requests in flight may finish until {until}: {numbers}"
         ]
-    if report.gate:
-        lines.append(f"Server{_server(report)}: {report.gate['sentence']}")
+    lines += [line for _, line in servers(report)]
     if report.pid:
         return lines
     # One that was started before state.dir changed goes on, and a second one would work beside it.
@@ -117,6 +116,19 @@ def headline(report: StatusReport) -> list[str]:
         "If one runs that was started with other settings, restart it; else start it" if report.is_fresh else "Start it"
     )
     return [*lines, f"{other}: {report.start}"]
+
+
+def servers(report: StatusReport) -> list[tuple[str, str]]:
+    """Return the status of each server's gate, and the line about it; of several, each is named as in the settings."""
+    endpoints = report.service.get("endpoints", ())
+    if len(endpoints) > 1:
+        return [
+            (one["gate"]["status"], f"Server {one['name']} ({one['model']}): {one['gate']['sentence']}")
+            for one in endpoints
+        ]
+    return (
+        [(report.gate.get("status", ""), f"Server{_server(report)}: {report.gate['sentence']}")] if report.gate else []
+    )
 
 
 def _directory(report: StatusReport) -> str:
