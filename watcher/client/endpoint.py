@@ -92,6 +92,7 @@ class Endpoint:
         if self.title == API:
             return text
         text = text.replace("WATCHER_API__", f"WATCHER_ENDPOINTS__{self.title.upper()}__")
+        text = text.replace("the credential api_key", f"the credential api_key.{self.title}")
         return _OF_API.sub(f"{self.section}.", text)
 
     @property

@@ -7,17 +7,16 @@ from pathlib import Path
 from typing import Final
 
 from watcher.config import Config
+from watcher.doctor.endpoints import endpoint_findings, is_locked_away, named
 from watcher.doctor.findings import Finding, Grade
 from watcher.doctor.folders import folder_findings, some_of
-from watcher.doctor.server import server_findings
-from watcher.doctor.unit import KEY, SystemdUnit
-from watcher.errors import ConfigError, WatcherError
+from watcher.doctor.unit import SystemdUnit, credential
+from watcher.errors import WatcherError
 from watcher.fleet import Host
 from watcher.job import TRIAL_MODEL
 from watcher.ledger import holder, open_ledger
 from watcher.ledger.ledger import Ledger
 from watcher.log import quoted
-from watcher.service.endpoint_plan import endpoint_of, require_key
 from watcher.text import hours, money, printable
 
 #: The setting of the key.
@@ -33,7 +32,7 @@ def examine(
     unit: SystemdUnit | None = None,
     command: Sequence[str] = (),
 ) -> Iterator[Finding]:
-    """Run all checks, and yield their findings; `paid`: also have a one-second clip transcribed.
+    """Run all checks, and yield their findings; `paid`: also have each endpoint transcribe a one-second clip.
 
     `supervised`: it runs under systemd. `named`: folders that were given to the command. `unit`: it does not, and root asks for the service of this unit; `command` is what
     was asked. Leaves nothing behind.
@@ -44,16 +43,8 @@ def examine(
     yield from folder_findings(config, named=named)
     yield from _hooks(config)
     yield from _state(config)
-    if _is_locked_away(config, unit):
-        return
-    try:
-        endpoint = endpoint_of(config.settings)
-        require_key(endpoint, unused_key=config.unused_key)
-    except ConfigError as error:
-        yield Finding("settings", Grade.FAIL, error.message, error.hint)
-        return
-    yield from server_findings(endpoint, paid=paid, unused_key=config.unused_key)
-    if supervised:
+    is_asked = yield from endpoint_findings(config, paid=paid, unit=unit)
+    if supervised and is_asked:
         yield Finding("unit", Grade.OK, "started by systemd")
 
 
@@ -84,13 +75,9 @@ def _unit(config: Config, unit: SystemdUnit, command: Sequence[str]) -> Iterator
     """Yield what root cannot check, and how to run the check as the service's user."""
     if config.origin(_SETTING) == "credential":
         yield Finding("unit", Grade.OK, f"the key is the service's ({unit.key})")
-    elif _is_locked_away(config, unit):
-        message = f"the key is encrypted ({unit.encrypted}), and only the running service is handed it: the server was not asked"
-        hint = (
-            "start it, and check again; or see by yourself whether it can be decrypted here:\n"
-            f"systemd-creds decrypt --name={KEY} {quoted(str(unit.encrypted))} - >/dev/null"
-        )
-        yield Finding("unit", Grade.WARN, message, hint)
+    for name in config.settings.servers:
+        if is_locked_away(config, unit, name):
+            yield _locked_away(config, unit, name)
     yield Finding(
         "unit",
         Grade.WARN,
@@ -99,9 +86,14 @@ def _unit(config: Config, unit: SystemdUnit, command: Sequence[str]) -> Iterator
     )
 
 
-def _is_locked_away(config: Config, unit: SystemdUnit | None) -> bool:
-    """Return whether only the service can read the key."""
-    return unit is not None and unit.encrypted is not None and not config.settings.api.key.get_secret_value()
+def _locked_away(config: Config, unit: SystemdUnit, name: str) -> Finding:
+    path = unit.encrypted(name)
+    message = f"the key is encrypted ({path}), and only the running service is handed it: the server was not asked"
+    hint = (
+        "start it, and check again; or see by yourself whether it can be decrypted here:\n"
+        f"systemd-creds decrypt --name={credential(name)} {quoted(str(path))} - >/dev/null"
+    )
+    return named(Finding("unit", Grade.WARN, message, hint), name, config)
 
 
 def _state(config: Config) -> Iterator[Finding]:

@@ -24,6 +24,8 @@ class Finding:
     grade: Grade
     message: str
     hint: str = ""
+    #: The endpoint that it is about; "" where the settings have only one.
+    endpoint: str = ""
 
     @property
     def exit_code(self) -> int:
@@ -40,7 +42,14 @@ class KeyFinding(Finding):
 
 def data(findings: list[Finding]) -> dict[str, Any]:
     """Return the findings for scripts."""
-    return {"findings": [{**asdict(finding), "grade": str(finding.grade)} for finding in findings]}
+    return {"findings": [_entry(finding) for finding in findings]}
+
+
+def _entry(finding: Finding) -> dict[str, Any]:
+    entry = {**asdict(finding), "grade": str(finding.grade)}
+    if not finding.endpoint:
+        del entry["endpoint"]
+    return entry
 
 
 def text(finding: Finding) -> str:

@@ -7,12 +7,13 @@ from typing import Final
 
 from watcher import reach
 from watcher.config import Config, Settings
+from watcher.config.settings import FolderSettings
 from watcher.doctor.findings import Finding, Grade
 from watcher.errors import ConfigError
 from watcher.folders import DOUBLE_HINT, CountedPaths, Folder, FolderProbeResult, WatchMode, probe
 from watcher.log import quoted
 from watcher.overrides import InvalidOverride, Overrides
-from watcher.service.plan import OVERRIDABLE, check_overrides, doubles, folder_for, no_folder, not_a_folder
+from watcher.service.plan import OVERRIDABLE, check_overrides, doubles, folder_for, narrowed, no_folder, not_a_folder
 from watcher.settle import UNWATCHED
 from watcher.text import counted, printable
 
@@ -56,7 +57,7 @@ def folder_findings(config: Config, *, named: Collection[str] = ()) -> Iterator[
             message = f"{folder.path} is the same directory as {printable(other)}: that one is watched, this one is not"
             yield Finding("folder", Grade.WARN, message, DOUBLE_HINT)
             continue
-        look = partial(_looked_through, settings, folder_for(settings, folder))
+        look = partial(_looked_through, settings, folder)
         try:
             result, findings = reach.ask(os.fsencode(folder.path), look, seconds=_PATIENCE)
         except reach.SilentError:
@@ -80,9 +81,10 @@ def _no_folder(path: str, named: Collection[str]) -> ConfigError:
     return ConfigError(f"{path} does not exist; the daemon waits for it", hint=hint)
 
 
-def _looked_through(settings: Settings, folder: Folder) -> tuple[FolderProbeResult, list[Finding]]:
-    result = probe(folder)
-    return result, [*_probed(folder, result), *_overrides(settings, folder.path, result.settings)]
+def _looked_through(settings: Settings, folder: FolderSettings) -> tuple[FolderProbeResult, list[Finding]]:
+    made = folder_for(settings, folder)
+    result = probe(made)
+    return result, [*_probed(made, result), *_overrides(settings, folder, result.settings)]
 
 
 def _standing(path: str) -> tuple[bool, bool]:
@@ -128,18 +130,23 @@ def _probed(folder: Folder, result: FolderProbeResult) -> Iterator[Finding]:
         )
 
 
-def _overrides(settings: Settings, root: str, paths: CountedPaths) -> Iterator[Finding]:
-    """Name each `.watcher.toml` below a folder that cannot be used, and why."""
+def _overrides(settings: Settings, folder: FolderSettings, paths: CountedPaths) -> Iterator[Finding]:
+    """Name each `.watcher.toml` below a folder that cannot be used, and why, and those that leave no endpoint."""
+    root, order = folder.path, folder.endpoints or tuple(settings.servers)
     broken: list[InvalidOverride] = []
     overrides = Overrides(OVERRIDABLE, validate=partial(check_overrides, settings), report=broken.append)
     location = os.fsencode(os.path.abspath(root))  # noqa: PTH100 - links stay
-    for path in paths.some:
-        overrides.effective(location, os.path.dirname(path))  # noqa: PTH120 - bytes
+    directories = [os.path.dirname(path) for path in paths.some]  # noqa: PTH120 - bytes
+    waiting = [one for one in directories if not narrowed(order, overrides.effective(location, one))]
     for problem in broken[:_NAMED]:
         message = f"{printable(problem.path)} is not used: {problem.message}"
         yield Finding("folder", Grade.WARN, message, "correct the file")
     if len(broken) > _NAMED:
         yield Finding("folder", Grade.WARN, f"{len(broken) - _NAMED} more files of settings in {root} are not used")
+    if waiting:
+        message = f"no endpoint is left for the recordings in {some_of(waiting, len(waiting))}: they wait"
+        hint = f"let each list of endpoints in .watcher.toml there, and above, name one of: {', '.join(order)}"
+        yield Finding("folder", Grade.WARN, message, hint)
     if left := paths.count - len(paths.some):
         yield Finding("folder", Grade.OK, f"{left} more files of settings in {root} were not looked at")
 

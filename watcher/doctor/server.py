@@ -4,6 +4,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -25,16 +26,21 @@ _REFUSED: Final = 300
 
 def server_findings(endpoint: Endpoint, *, paid: bool, unused_key: str) -> Iterator[Finding]:
     """Yield what is found about the server; `unused_key`: the message for a key that is set and not used."""
+    for finding in _findings(endpoint, paid=paid, unused_key=unused_key):
+        yield replace(finding, hint=endpoint.with_own_keys(finding.hint))
+
+
+def _findings(endpoint: Endpoint, *, paid: bool, unused_key: str) -> Iterator[Finding]:
     for warning in endpoint.warnings():
         yield Finding("endpoint", Grade.WARN, warning)
     seen = survey(endpoint)
     if seen.unreachable:
         hint = seen.hint or "check api.url, the network, and the proxy variables of the environment"
         named = endpoint.host in seen.unreachable
-        message = seen.unreachable if named else f"{endpoint.name}: {seen.unreachable}"
+        message = seen.unreachable if named else f"{endpoint.server}: {seen.unreachable}"
         yield Finding("endpoint", Grade.FAIL, message, hint)
         return
-    yield Finding("endpoint", Grade.OK, f"{endpoint.name} is reached at {', '.join(seen.addresses)}")
+    yield Finding("endpoint", Grade.OK, f"{endpoint.server} is reached at {', '.join(seen.addresses)}")
     if seen.certificate_days is not None:
         soon = seen.certificate_days < _CERTIFICATE_DAYS
         message = f"its certificate is good for {counted(round(seen.certificate_days), 'day')}"

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from watcher.client.endpoint import API
+
 UNIT: Final = "watcher.service"
-#: The credential's name.
+#: The name of the credential for [api]; those of endpoints begin with it.
 KEY: Final = "api_key"
 #: Where systemd shows a running service its credentials (systemd.exec(5)); root can read them.
 _RUNNING: Final = Path("/run/credentials")
@@ -41,10 +43,9 @@ class SystemdUnit:
         found = [self.running / KEY, *self._credentials("LoadCredential")[-1:]]
         return next((path for path in found if path.is_file()), None)
 
-    @property
-    def encrypted(self) -> Path | None:
-        """The encrypted key that the unit names."""
-        return next(reversed(self._credentials("LoadCredentialEncrypted")), None)
+    def encrypted(self, endpoint: str) -> Path | None:
+        """Return the encrypted key of an endpoint that the unit names."""
+        return next(reversed(self._credentials("LoadCredentialEncrypted", credential(endpoint))), None)
 
     def recipe(self, argv: Sequence[str]) -> str:
         """Return a command that runs `argv` as the service's user in its sandbox; on several lines, for a shell."""
@@ -69,9 +70,14 @@ class SystemdUnit:
             found.setdefault(key, []).append(value)
         return found
 
-    def _credentials(self, kind: str) -> list[Path]:
+    def _credentials(self, kind: str, wanted: str = KEY) -> list[Path]:
         found = [value.partition(":") for key, value in self.assigned() if key == kind]
-        return [Path(path) for name, _, path in found if name == KEY and path.startswith("/")]
+        return [Path(path) for name, _, path in found if name == wanted and path.startswith("/")]
+
+
+def credential(endpoint: str) -> str:
+    """Return the name of the credential that has the key of an endpoint."""
+    return KEY if endpoint == API else f"{KEY}.{endpoint}"
 
 
 def installed() -> SystemdUnit | None:

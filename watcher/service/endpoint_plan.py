@@ -73,10 +73,11 @@ def _endpoint(name: str, server: ServerSettings) -> Endpoint:
     )
 
 
-def endpoint_of(settings: Settings) -> Endpoint:
-    """Return the preferred endpoint of the settings. Raises ConfigError."""
-    name, server = next(iter(settings.servers.items()))
-    return _endpoint(name, server)
+def endpoint_of(settings: Settings, name: str = "") -> Endpoint:
+    """Return an endpoint of the settings; without `name`, the preferred one. Raises ConfigError."""
+    servers = settings.servers
+    name = name or next(iter(servers))
+    return _endpoint(name, servers[name])
 
 
 def require_key(

@@ -1,7 +1,7 @@
 """Convert the settings to the values that each package takes; only this module knows both."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Final
@@ -72,11 +72,10 @@ class Plan:
         """Return the endpoints that may get a recording, the preferred first; `overrides`: see `wanted`."""
         folder = self.folder(path)
         order = (folder.endpoints if folder is not None else ()) or tuple(self.endpoints)
-        wished = overrides[FOLDER].get("endpoints") if overrides else None
         # With --offline nothing leaves the machine, whatever a list says.
-        if not isinstance(wished, list) or (self.is_free and len(self.endpoints) == 1):
+        if not overrides or (self.is_free and len(self.endpoints) == 1):
             return order
-        return tuple(name for name in order if name in wished)
+        return narrowed(order, overrides)
 
     def folder(self, path: bytes) -> FolderSettings | None:
         """Return the folder of a path, as in the ledger or without links; of nested roots, the inner one."""
@@ -108,6 +107,12 @@ class Plan:
     def check_overrides(self, sections: Sections) -> None:
         """Check that values of a `.watcher.toml` can be used on top of the settings. Raises ValueError with a sentence."""
         check_overrides(self.settings, sections)
+
+
+def narrowed(order: Sequence[str], overrides: Sections) -> tuple[str, ...]:
+    """Return the endpoints of a folder's order that the `.watcher.toml` files allow; see `Plan.wanted` for `overrides`."""
+    wished = overrides[FOLDER].get("endpoints")
+    return tuple(name for name in order if not isinstance(wished, list) or name in wished)
 
 
 def check_overrides(settings: Settings, sections: Sections) -> None:
