@@ -126,7 +126,9 @@ WRONG = [
     ("[endpoints.relay]\nurl = 'http://r'\nattempts = 3", "did you mean api.attempts?"),
     ("[endpoints.relay]\nurl = 'http://r'\nkey = 3", "endpoints.relay.key is wrong"),
     ("[endpoints.api]\nurl = 'http://r'", "an endpoint cannot be called api"),
-    ("[endpoints.'My relay']\nurl = 'http://r'", "use a-z, 0-9 and _"),
+    ("[endpoints.'My relay']\nurl = 'http://r'", "use a-z and 0-9"),
+    ("[endpoints.my__relay]\nurl = 'http://r'", "with single _ between them"),
+    ("[endpoints.relay_]\nurl = 'http://r'", "with single _ between them"),
     (
         "[endpoints.r]\nurl = 'http://r'\nheaders = {Host = 'sk-1234567890'}",
         "endpoints.r.headers is wrong: the header Host",

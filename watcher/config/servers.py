@@ -11,7 +11,8 @@ from watcher.text import printable
 
 #: What a header's name consists of (RFC 9110, 5.1 and 5.6.2).
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_NAME: Final = re.compile(r"[a-z0-9_]+")
+#: A name of an endpoint: "__" ends it in the name of a variable.
+_NAME: Final = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)*")
 #: Headers that a request has anyway, and those that say how it is sent.
 _OURS: Final = frozenset(
     {
@@ -57,7 +58,7 @@ def check_names(endpoints: Mapping[str, object]) -> None:
     """Raise ValueError if the name of an endpoint cannot be used."""
     for name in endpoints:
         if not _NAME.fullmatch(name):
-            message = f"{_shown(name)} is no name of an endpoint: use a-z, 0-9 and _, as in [endpoints.relay]"
+            message = f"{_shown(name)} is no name of an endpoint: use a-z and 0-9, with single _ between them, as in [endpoints.relay_2]"
             raise ValueError(message)
         if name == _RESERVED:
             message = (
