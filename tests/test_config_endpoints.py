@@ -6,6 +6,7 @@ import pytest
 from support.daemon import invoke
 
 from watcher.config import Config, load
+from watcher.config.environment import beside
 from watcher.config.example import example, toml
 from watcher.errors import ConfigError
 
@@ -92,7 +93,7 @@ def test_each_endpoint_has_a_credential_and_a_key_file_of_its_own(tmp_path: Path
     keys = {name: server.key.get_secret_value() for name, server in config.settings.servers.items()}
     assert keys == {"studio": "sk-of-studio", "relay_2": "sk-relay-1234567", "azure": "sk-of-a-file"}
     assert config.origin("endpoints.studio.key") == "credential"
-    outside = load(environ={}, file=config.file, credential=tmp_path / "api_key")
+    outside = load(environ={}, file=config.file, credential=beside(tmp_path / "api_key"))
     assert outside.settings.servers["studio"].key.get_secret_value() == "sk-of-studio"
 
 

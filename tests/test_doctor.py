@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -60,15 +61,15 @@ def test_the_last_word_counts_and_an_empty_one_takes_back(unit: SystemdUnit) -> 
 
 
 def test_the_key_is_the_running_service_s_else_the_file_the_unit_names(unit: SystemdUnit, tmp_path: Path) -> None:
-    assert unit.key is None
+    assert unit.key("api") is None
     named = tmp_path / "named"
     named.write_text("sk-named")
     unit = replace(unit, lines=(*unit.lines, ("LoadCredential", f"api_key:{named}")))
-    assert unit.key == named
+    assert unit.key("api") == named
 
     unit.running.mkdir()
     (unit.running / "api_key").write_text("sk-running")
-    assert unit.key == unit.running / "api_key"
+    assert unit.key("api") == unit.running / "api_key"
 
 
 def test_the_recipe_runs_a_command_inside_the_walls(unit: SystemdUnit) -> None:
@@ -89,7 +90,9 @@ def test_without_systemd_there_is_no_unit(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert installed() is None
 
 
-def check(unit: SystemdUnit, tmp_path: Path, credential: Path | None = None) -> dict[str, tuple[Grade, str]]:
+def check(
+    unit: SystemdUnit, tmp_path: Path, credential: Callable[[str], Path | None] | None = None
+) -> dict[str, tuple[Grade, str]]:
     given = {"state": {"dir": str(tmp_path / "state")}, "api": {"url": "http://127.0.0.1:1"}}
     config = load(given, environ={}, credential=credential)
     found = examine(config, paid=False, supervised=False, unit=unit, command=["watcher", "check"])
@@ -103,7 +106,7 @@ def test_root_is_reported_whose_key_it_is_and_how_to_ask_as_the_service(unit: Sy
 
     grade, line = found["unit 1"]
     assert grade is Grade.OK
-    assert str(unit.key) in line
+    assert str(unit.key("api")) in line
     grade, line = found["unit 2"]
     assert grade is Grade.WARN
     assert "systemd-run" in line
@@ -119,6 +122,41 @@ def test_an_encrypted_key_of_a_stopped_service_is_no_missing_key(unit: SystemdUn
     assert f"systemd-creds decrypt --name=api_key {cred} -" in line
     assert not any(name.startswith("endpoint") for name in found)
     assert all(grade is not Grade.FAIL for grade, _ in found.values())
+
+
+def test_root_is_told_of_the_key_of_each_endpoint(unit: SystemdUnit, tmp_path: Path) -> None:
+    for name in ("plain", "elsewhere"):
+        (tmp_path / name).mkdir()
+    relay, studio = tmp_path / "plain" / "relay", tmp_path / "elsewhere" / "studio.key"
+    relay.write_text("sk-relay")
+    studio.write_text("sk-studio")
+    lines = (
+        *unit.lines,
+        ("LoadCredential", f"api_key.relay:{relay}"),
+        ("LoadCredential", f"api_key.studio:{studio}"),
+        ("LoadCredentialEncrypted", "api_key.cloud:/etc/watcher/cloud.cred"),
+    )
+    unit = replace(unit, lines=lines)
+    endpoints = {name: {"url": "http://127.0.0.1:1"} for name in ("relay", "studio", "cloud")}
+    config = load({"state": {"dir": str(tmp_path / "state")}, "endpoints": endpoints}, environ={}, credential=unit.key)
+
+    findings = list(examine(config, paid=False, supervised=False, unit=unit, command=["watcher", "check"]))
+
+    assert [server.key.get_secret_value() for server in config.settings.servers.values()] == [
+        "sk-relay",
+        "sk-studio",
+        "",
+    ]
+    said = [(finding.endpoint, finding.message) for finding in findings if finding.area == "unit"]
+    assert said[:2] == [
+        ("relay", f"relay: the key is the service's ({relay})"),
+        ("studio", f"studio: the key is the service's ({studio})"),
+    ]
+    assert said[2][1].startswith("cloud: the key is encrypted (/etc/watcher/cloud.cred), and only the running service")
+    (hint,) = [finding.hint for finding in findings if finding.endpoint == "cloud"]
+    assert "systemd-creds decrypt --name=api_key.cloud /etc/watcher/cloud.cred -" in hint
+    asked = {finding.endpoint for finding in findings if finding.area == "endpoint"}
+    assert asked == {"relay", "studio"}
 
 
 def test_a_recipe_can_be_pasted_from_a_narrow_terminal(unit: SystemdUnit) -> None:

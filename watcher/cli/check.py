@@ -39,7 +39,7 @@ def check(
         unit = _service(loaded)
         if fix:
             _put_right(_fixes(loaded, unit), yes=yes)
-        if unit is not None and not loaded.settings.api.key.get_secret_value():
+        if unit is not None and not all(server.key.get_secret_value() for server in loaded.settings.servers.values()):
             loaded = configured(config, given, folders=folders, credential=unit.key)
         command = [sys.argv[0], "check", *(["--paid"] if paid else [])]
         supervised = bool(surroundings().notify_socket)

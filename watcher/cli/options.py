@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from enum import StrEnum
@@ -117,10 +117,10 @@ def configured(
     folders: Sequence[Path] = (),
     extra: dict[str, Any] | None = None,
     options: Mapping[str, str] | None = None,
-    credential: Path | None = None,
+    credential: Callable[[str], Path | None] | None = None,
     alone: bool = False,
 ) -> Config:
-    """Load the settings, with those of the command line on top; `credential`: the file of the key, if it is elsewhere.
+    """Load the settings, with those of the command line on top; `credential`: the file of each key, if it is elsewhere.
 
     `extra`: settings by section from other options; `options`: the option for each dotted key of them; `alone`: see `load`.
     """

@@ -16,6 +16,7 @@ from watcher.cli.asking import agreed, is_person
 from watcher.cli.called import called
 from watcher.cli.options import INTERRUPTED, surroundings, write
 from watcher.config import Config, load
+from watcher.config.environment import beside
 from watcher.doctor.findings import Finding, Grade, KeyFinding, text
 from watcher.doctor.folders import folder_findings
 from watcher.doctor.server import server_findings
@@ -219,7 +220,7 @@ def _kept_key(target: SetupTarget, url: str) -> str:
     if not (target.settings.is_file() and target.key.is_file()):
         return ""
     with suppress(ConfigError):
-        former = load(environ=_service_environment(), file=target.settings, credential=target.key)
+        former = load(environ=_service_environment(), file=target.settings, credential=beside(target.key))
         if host(former.settings.api.url) == host(url):
             return former.settings.api.key.get_secret_value()
     return ""
@@ -235,7 +236,7 @@ def _loaded(target: SetupTarget, chosen: ChosenSettings | None) -> Config:
     """Return the settings that the service will use. Raises ConfigError."""
     environ = _service_environment()
     if chosen is None:
-        loaded = load(environ=environ, file=target.settings, credential=target.key)
+        loaded = load(environ=environ, file=target.settings, credential=beside(target.key))
     else:
         api = {"url": chosen.url, "model": chosen.model, "key": chosen.key}
         folders = [{"path": folder} for folder in chosen.folders]

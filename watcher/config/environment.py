@@ -2,12 +2,13 @@
 
 import os
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from watcher.config import files
+from watcher.config.settings import API
 from watcher.errors import ConfigError
 from watcher.text import printable
 
@@ -122,15 +123,18 @@ def _by_number(folders: Mapping[str, Any]) -> list[Any]:
 def from_credential(environ: Mapping[str, str], endpoints: Collection[str] = ()) -> dict[str, Any]:
     """Return the keys that systemd handed over (LoadCredential=api_key:…, api_key.NAME:… for an endpoint). Raises ConfigError."""
     directory = environ.get("CREDENTIALS_DIRECTORY", "")
-    return from_credential_file(Path(directory) / _CREDENTIAL if directory else None, endpoints)
+    return from_credential_files(beside(Path(directory) / _CREDENTIAL), endpoints) if directory else {}
 
 
-def from_credential_file(path: Path | None, endpoints: Collection[str] = ()) -> dict[str, Any]:
-    """Return the keys in a credential's file, and in those of the endpoints beside it, as far as they exist. Raises ConfigError."""
-    if path is None:
-        return {}
-    found: dict[str, Any] = {"api": {"key": key}} if (key := _credential(path)) else {}
-    keys = {name: _credential(path.with_name(f"{path.name}.{name}")) for name in endpoints}
+def beside(path: Path) -> Callable[[str], Path | None]:
+    """Return a function that returns the file of an endpoint's key: beside that of [api], with the endpoint's name at its end."""
+    return lambda name: path if name == API else path.with_name(f"{path.name}.{name}")
+
+
+def from_credential_files(file_of: Callable[[str], Path | None], endpoints: Collection[str] = ()) -> dict[str, Any]:
+    """Return the keys of [api] and of the endpoints in credentials' files, as far as they exist. Raises ConfigError."""
+    keys = {name: _credential(file) if (file := file_of(name)) else "" for name in (API, *endpoints)}
+    found: dict[str, Any] = {"api": {"key": key}} if (key := keys.pop(API)) else {}
     if tables := {name: {"key": key} for name, key in keys.items() if key}:
         found["endpoints"] = tables
     return found

@@ -2,7 +2,7 @@
 
 import difflib
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import takewhile
@@ -76,14 +76,14 @@ def load(
     environ: Mapping[str, str],
     file: Path | None = None,
     folders: Sequence[str] = (),
-    credential: Path | None = None,
+    credential: Callable[[str], Path | None] | None = None,
     options: Mapping[str, str] | None = None,
     alone: bool = False,
 ) -> Config:
     """Read all sources and merge them.
 
     `given`: settings of the command line, nested; `folders`: absolute paths added to the configured ones; `credential`: the
-    file of the key, for commands that inspect a service from outside; `options`: the option that gave a dotted key of `given`,
+    file of each endpoint's key, for commands that inspect a service from outside; `options`: the option that gave a dotted key of `given`,
     where that was not ``--set``; `alone`: [api] is the only endpoint, whatever [endpoints] says. Raises one ConfigError that
     names everything that is wrong, with the nearest valid key for an unknown one.
     """
@@ -105,7 +105,8 @@ def load(
         raise ConfigError("\n".join(problems), hint="watcher config --example shows every key")
     names = endpoint_keys.names_of(layers)
     layers["credential"].update(
-        environment.from_credential(environ, names) or environment.from_credential_file(credential, names)
+        environment.from_credential(environ, names)
+        or (environment.from_credential_files(credential, names) if credential is not None else {})
     )
     endpoint_keys.read_files(layers, sources.words)
     unused = endpoint_keys.take_openai(layers, environ)

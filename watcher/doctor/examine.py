@@ -4,8 +4,8 @@ import os
 import shutil
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Final
 
+from watcher.client.endpoint import API
 from watcher.config import Config
 from watcher.doctor.endpoints import endpoint_findings, is_locked_away, named
 from watcher.doctor.findings import Finding, Grade
@@ -18,9 +18,6 @@ from watcher.ledger import holder, open_ledger
 from watcher.ledger.ledger import Ledger
 from watcher.log import quoted
 from watcher.text import hours, money, printable
-
-#: The setting of the key.
-_SETTING: Final = "api.key"
 
 
 def examine(
@@ -73,10 +70,11 @@ def _hooks(config: Config) -> Iterator[Finding]:
 
 def _unit(config: Config, unit: SystemdUnit, command: Sequence[str]) -> Iterator[Finding]:
     """Yield what root cannot check, and how to run the check as the service's user."""
-    if config.origin(_SETTING) == "credential":
-        yield Finding("unit", Grade.OK, f"the key is the service's ({unit.key})")
     for name in config.settings.servers:
-        if is_locked_away(config, unit, name):
+        section = API if name == API else f"endpoints.{name}"
+        if config.origin(f"{section}.key") == "credential":
+            yield named(Finding("unit", Grade.OK, f"the key is the service's ({unit.key(name)})"), name, config)
+        elif is_locked_away(config, unit, name):
             yield _locked_away(config, unit, name)
     yield Finding(
         "unit",

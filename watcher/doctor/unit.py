@@ -37,10 +37,10 @@ class SystemdUnit:
     lines: tuple[tuple[str, str], ...]
     running: Path = _RUNNING / UNIT
 
-    @property
-    def key(self) -> Path | None:
-        """Where the key can be read: the running service's, else the file that the unit names; None: nowhere."""
-        found = [self.running / KEY, *self._credentials("LoadCredential")[-1:]]
+    def key(self, endpoint: str) -> Path | None:
+        """Return where the key of an endpoint can be read: the running service's, else the file that the unit names; None: nowhere."""
+        name = credential(endpoint)
+        found = [self.running / name, *self._credentials("LoadCredential", name)[-1:]]
         return next((path for path in found if path.is_file()), None)
 
     def encrypted(self, endpoint: str) -> Path | None:
@@ -70,7 +70,7 @@ class SystemdUnit:
             found.setdefault(key, []).append(value)
         return found
 
-    def _credentials(self, kind: str, wanted: str = KEY) -> list[Path]:
+    def _credentials(self, kind: str, wanted: str) -> list[Path]:
         found = [value.partition(":") for key, value in self.assigned() if key == kind]
         return [Path(path) for name, _, path in found if name == wanted and path.startswith("/")]
 
