@@ -26,10 +26,11 @@ from watcher.text import quoted_line
 _log = structlog.get_logger()
 
 
-def transport_error(exc: Exception, *, exchange: Exchange, server: str, secret: str) -> JobError:
+def transport_error(exc: Exception, *, exchange: Exchange, server: str, secret: str, ca_file: str = "") -> JobError:
     """Return our error for one of the transport; specific cases are checked before general ones.
 
     `server`: its host, and its port where the address has one. `secret` is not quoted.
+    `ca_file`: the file of certificates that the settings name.
     """
     if exchange.cancelled:
         return StoppedError("the daemon stops", in_flight=True)
@@ -38,9 +39,10 @@ def transport_error(exc: Exception, *, exchange: Exchange, server: str, secret: 
     if ours is not None:
         return SourceError.of(ours)
     words = " ".join(str(link) for link in chain)
-    for mark, reason, message, hint in _OPERATOR:
+    for mark, reason, message, hint in (*(_OWN_CERTIFICATES if ca_file else ()), *_OPERATOR):
         if mark in words if isinstance(mark, str) else any(isinstance(link, mark) for link in chain):
-            return AccountError(message.format(server=server, why=_distrust(chain)), reason=reason, hint=hint)
+            text = message.format(server=server, why=_distrust(chain), ca_file=ca_file)
+            return AccountError(text, reason=reason, hint=hint)
     kinds = [
         AnswerTooLongError,
         HeadTooLongError,
@@ -130,12 +132,26 @@ _BROKEN: Final[Mapping[type[Exception] | None, tuple[str, str]]] = {
     IncompleteRead: ("the answer was cut off", "truncated"),
 }
 
-#: Errors that only the operator can fix, by type or text: all files would fail. Messages may have the fields `server` and `why`.
+_NOT_TRUSTED: Final = "the certificate of {server} is not trusted{why}"
+#: requests' OSError for a missing CA bundle or client certificate.
+_NO_BUNDLE: Final = "invalid path: "
+#: Errors like those of `_OPERATOR`, and before them, if the settings name the certificates to trust.
+_OWN_CERTIFICATES: Final[Sequence[tuple[type[Exception] | str, str, str, str]]] = (
+    (
+        ssl.SSLCertVerificationError,
+        "certificate",
+        _NOT_TRUSTED,
+        "check api.url, the clock, and the certificates in api.ca_file",
+    ),
+    (_NO_BUNDLE, "ca", "{ca_file}, the file of CA certificates, cannot be found", "correct api.ca_file"),
+)
+#: Errors that only the operator can fix, by type or text: all files would fail. Messages may have the fields `server`, `why` and
+#: `ca_file`.
 _OPERATOR: Final[Sequence[tuple[type[Exception] | str, str, str, str]]] = (
     (
         ssl.SSLCertVerificationError,
         "certificate",
-        "the certificate of {server} is not trusted{why}",
+        _NOT_TRUSTED,
         "check api.url and the clock; for a CA of your own set REQUESTS_CA_BUNDLE",
     ),
     (requests.exceptions.InvalidProxyURL, "proxy", "the proxy's address is not valid", "check https_proxy"),
@@ -149,7 +165,7 @@ _OPERATOR: Final[Sequence[tuple[type[Exception] | str, str, str, str]]] = (
         "check https_proxy and all_proxy",
     ),
     (
-        "invalid path: ",  # requests' OSError for a missing CA bundle or client certificate
+        _NO_BUNDLE,
         "ca",
         "the CA certificates named in the environment cannot be found",
         "check REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE",

@@ -59,6 +59,7 @@ class Wire:
             settings = session.merge_environment_settings(endpoint.transcriptions, {}, True, None, None)  # noqa: FBT003 - positional in its signature
         # No proxy can reach our loopback, although the environment's rules rarely exclude it.
         self._proxies: dict[str, str] = {} if endpoint.loopback else dict(settings["proxies"])
+        self._ca_file = endpoint.ca_file
         self._verify: bool | str = endpoint.ca_file or (True if settings["verify"] is None else settings["verify"])
 
     def post(self, url: str, fields: Sequence[tuple[str, str]], upload: Upload, *, seconds: float) -> HttpResponse:
@@ -152,7 +153,9 @@ class Wire:
                 if exchange.cancelled:
                     with self._lock:
                         self.given_up += 1
-                raise transport_error(exc, exchange=exchange, server=self._server, secret=self._secret) from exc
+                raise transport_error(
+                    exc, exchange=exchange, server=self._server, secret=self._secret, ca_file=self._ca_file
+                ) from exc
 
     def _masked(self, body: bytes) -> bytes:
         for masked in self._maskers:
