@@ -1,6 +1,7 @@
 """`watcher check` with several endpoints: real servers side by side, one of which is away, wants another key, or hangs."""
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import certificates
 from support.heard import hearing
 from support.scripted import Asked, Reply, Server, serving
 
@@ -25,6 +27,7 @@ class Site:
     stack: ExitStack
     output: pytest.CaptureFixture[str]
     urls: dict[str, str] = field(default_factory=dict)
+    ca_files: dict[str, Path] = field(default_factory=dict)
     #: More lines of the folder's table.
     folder_settings: str = ""
 
@@ -32,14 +35,14 @@ class Site:
     def folder(self) -> Path:
         return self.directory / "in"
 
-    def add(self, name: str, script: Callable[[Asked], Reply]) -> Server:
-        server = self.stack.enter_context(serving(script))
+    def add(self, name: str, script: Callable[[Asked], Reply], *, tls: ssl.SSLContext | None = None) -> Server:
+        server = self.stack.enter_context(serving(script, tls=tls))
         self.urls[name] = server.url
         return server
 
     def check(self, *arguments: str) -> tuple[int, dict[str, Any]]:
         tables = [
-            f'[endpoints.{name}]\nurl = "{url}"\nkey = "key-of-{name}"\nmodel = "whisper-1"\n'
+            f'[endpoints.{name}]\nurl = "{url}"\nkey = "key-of-{name}"\nmodel = "whisper-1"\nca_file = "{self.ca_files.get(name, "")}"\n'
             for name, url in self.urls.items()
         ]
         folder = f'[[folders]]\npath = "{self.folder}"\n{self.folder_settings}\n'
@@ -135,6 +138,27 @@ def test_an_endpoint_that_hangs_delays_no_other(site: Site) -> None:
     assert code == 0
     found = [one["endpoint"] for one in document["data"]["findings"] if "one-second clip" in one["message"]]
     assert sorted(found) == ["cloud", "relay"]
+
+
+def test_the_file_of_certificates_of_each_endpoint_is_tried(site: Site, certificate: tuple[Path, Path]) -> None:
+    (site.directory / "other").mkdir()
+    other = certificates.made(site.directory / "other")
+    tls = certificates.serving_with(certificate)
+    servers = {name: site.add(name, listing, tls=tls) for name in ("right", "wrong", "missing")}
+    missing = site.directory / "none.pem"
+    site.ca_files = {"right": certificate[0], "wrong": other[0], "missing": missing}
+
+    code, document = site.check()
+
+    assert code == 4
+    assert any("its certificate is good for" in one["message"] for one in of(document, "right"))
+    assert not of(document, "right", "fail")
+    (wrong,) = of(document, "wrong", "fail")
+    assert f"wrong: the certificate of 127.0.0.1:{servers['wrong'].port} is not trusted" in wrong["message"]
+    assert wrong["hint"] == "check endpoints.wrong.url, the clock, and the certificates in endpoints.wrong.ca_file"
+    (gone,) = of(document, "missing", "fail")
+    assert f"{missing}, the file of CA certificates, cannot be found" in gone["message"]
+    assert gone["hint"] == "correct endpoints.missing.ca_file"
 
 
 def test_an_endpoint_that_no_folder_uses_is_named_and_not_asked(site: Site) -> None:

@@ -65,20 +65,26 @@ def _asked(config: Config, endpoint: Endpoint, *, paid: bool) -> Iterator[Findin
 
 
 def _side_by_side(config: Config, endpoints: Sequence[Endpoint], *, paid: bool) -> Iterator[Finding]:
-    """Yield the findings of several endpoints: those of one together, as soon as it has been looked at."""
-    done: SimpleQueue[list[Finding] | Exception] = SimpleQueue()
+    """Yield what is found about several endpoints, each as soon as it is known."""
+    found: SimpleQueue[Finding | Exception | None] = SimpleQueue()
 
     def look(endpoint: Endpoint) -> None:
         try:
-            done.put([*_asked(config, endpoint, paid=paid)])
+            for finding in _asked(config, endpoint, paid=paid):
+                found.put(finding)
+            found.put(None)
         except Exception as exc:  # noqa: BLE001 - it is raised in the thread that waits
-            done.put(exc)
+            found.put(exc)
 
     for endpoint in endpoints:
         # A server may take minutes; Ctrl-C ends the command all the same.
         threading.Thread(target=look, args=(endpoint,), name=f"check-{endpoint.title}", daemon=True).start()
-    for _ in endpoints:
-        found = done.get()
-        if isinstance(found, Exception):
-            raise found
-        yield from found
+    looking = len(endpoints)
+    while looking:
+        one = found.get()
+        if isinstance(one, Exception):
+            raise one
+        if one is None:
+            looking -= 1
+        else:
+            yield one
