@@ -63,7 +63,8 @@ class Endpoints:
         self._monotonic = monotonic
         api = plan.settings.api
         self._spread, self._failover_seconds = api.spread, api.failover_seconds
-        self._orders = {root: plan.order(root) for root, _ in plan.roots} | {_ELSEWHERE: tuple(self._accesses)}
+        every = tuple(self._accesses)
+        self._orders = {root: folder.endpoints or every for root, folder in plan.roots} | {_ELSEWHERE: every}
 
     def __getitem__(self, name: str) -> EndpointAccess:
         """Return an endpoint."""
