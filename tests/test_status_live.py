@@ -186,18 +186,6 @@ def test_the_lines_that_matter_most_stand_last() -> None:
     ]
 
 
-def test_of_several_servers_each_is_shown_even_if_another_one_does_the_work() -> None:
-    endpoints = [{"name": name, "model": name[0], "gate": gate} for name, gate in (("studio", HELD), ("relay", GATE))]
-    told = report(service={"folders": (), "endpoints": endpoints})
-    expected = {
-        "Server studio (s): held since 08:00:00: no money; top it up": LineStyle.BAD,
-        "Server relay (r): open, 2 of 4 requests in flight": LineStyle.GOOD,
-    }
-
-    assert text(told).split("\n")[-2:] == list(expected)
-    assert {line.text: line.style for line in frame(told, width=80, height=24)[1:3]} == expected
-
-
 def test_what_was_bought_today_is_read_from_the_ledger(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path)
     ledger.memory.remember(ENDPOINT, {"name": "host/v1", "party": "1"})

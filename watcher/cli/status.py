@@ -124,6 +124,7 @@ def _look(loaded: Config, start: Callable[[Config], str]) -> StatusReport:
         settings.state.url,
         roots=settings.roots,
         terms=PriceTerms.of(settings),
+        endpoint_terms=PriceTerms.by_endpoint(settings),
         start=partial(start, loaded),
     )
 

@@ -25,6 +25,7 @@ RETRIED: Final = "retried:"
 SPENT: Final = "spent:"
 
 #: Memory key of the endpoint that the last process used: its `name` and `party`; see `watcher.ledger.hosts.Hosts.fleet`.
+#: If it had several: also `endpoints`, each with its `server` and `model`, too.
 ENDPOINT: Final = "endpoint"
 #: Memory key: hook failures of the last run (`problems`), for `status`.
 HOOKS: Final = "hooks"

@@ -106,8 +106,14 @@ class EndpointAccesses:
         return gate
 
     def _name(self, plan: Plan) -> None:
-        """Store the preferred endpoint's name, for `status` after the end of this process; not the offline engine's, which ends with it."""
-        endpoint = next((made.endpoint for made in plan.endpoints.values() if not made.is_free), None)
-        if endpoint is not None:
-            with suppress(StateBusyError):
-                self._direct.memory.remember(ENDPOINT, {"name": endpoint.name, "party": endpoint.party})
+        """Store the endpoints' names, for `status` after the end of this process; not the offline engine's, which ends with it."""
+        named = [made.endpoint for made in plan.endpoints.values() if not made.is_free]
+        if not named:
+            return
+        value: dict[str, object] = {"name": named[0].name, "party": named[0].party}
+        if len(plan.endpoints) > 1:
+            value["endpoints"] = [
+                {"name": one.name, "party": one.party, "server": one.server, "model": one.model} for one in named
+            ]
+        with suppress(StateBusyError):
+            self._direct.memory.remember(ENDPOINT, value)

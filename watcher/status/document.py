@@ -8,7 +8,7 @@ from watcher.fleet import Host
 from watcher.job import ResultWarning, State
 from watcher.ledger.values import SourceRecord
 from watcher.log import retrying
-from watcher.status.values import StatusReport, WaitingRecording, named
+from watcher.status.values import EndpointStatus, StatusReport, WaitingRecording, named
 from watcher.text import exact_money, printable
 
 
@@ -30,7 +30,7 @@ def data(report: StatusReport) -> dict[str, Any]:
         "hosts": [_host(host, report.now) for host in report.hosts],
         "problems": list(report.problems),
         "gate": _gate(report.gate) if report.gate else None,
-        "endpoints": [_endpoint(one) for one in report.service.get("endpoints", ())],
+        "endpoints": [_endpoint(one) for one in report.endpoints],
         "counts": {
             "queued": counts[State.READY] + counts[State.DELAYED],
             "running": counts[State.RUNNING],
@@ -161,8 +161,19 @@ def _done(record: SourceRecord) -> dict[str, Any]:
     return facts
 
 
-def _endpoint(told: Mapping[str, Any]) -> dict[str, Any]:
-    return {**{key: told.get(key) for key in ("name", "server", "model")}, "gate": _gate(told.get("gate"))}
+def _endpoint(endpoint: EndpointStatus) -> dict[str, Any]:
+    cost = endpoint.cost_today
+    return {
+        "name": endpoint.name,
+        "server": endpoint.server or None,
+        "model": endpoint.model or None,
+        "gate": _gate(endpoint.gate or None),
+        "today": {
+            "bought_seconds": round(endpoint.today, 3),
+            "price_per_minute": endpoint.terms.price_per_minute or None,
+            "cost": None if cost is None else exact_money(cost),
+        },
+    }
 
 
 def _gate(gate: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -14,7 +14,15 @@ from watcher.ledger import holder, open_ledger
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.values import ENDPOINT, HOOKS, SourceRecord
 from watcher.status.problems import full_disk, no_outputs, not_in_use
-from watcher.status.values import PriceTerms, SpentSeconds, StatusReport, WaitingRecording, listed, named
+from watcher.status.values import (
+    EndpointStatus,
+    PriceTerms,
+    SpentSeconds,
+    StatusReport,
+    WaitingRecording,
+    listed,
+    named,
+)
 from watcher.text import printable
 
 _RECENT: Final = 10
@@ -33,18 +41,19 @@ def look(
     *,
     roots: Mapping[str, str] | None = None,
     terms: PriceTerms | None = None,
+    endpoint_terms: Mapping[str, PriceTerms] | None = None,
     start: Callable[[], str] = lambda: "watcher run",
     broken: bool = False,
 ) -> StatusReport:
     """Read the state. Raises StateError.
 
-    `roots`: path of each named folder, `start`: returns how the daemon is started here, `broken`: the settings of this call
-    cannot be used.
+    `roots`: path of each named folder, `terms`: those of the preferred endpoint, `endpoint_terms`: those of each by its name,
+    `start`: returns how the daemon is started here, `broken`: the settings of this call cannot be used.
     """
     try:
         ledger = open_ledger(directory, url, roots=roots, exclusive=False)
         try:
-            report = _look_at_once(ledger, directory, terms or PriceTerms(), broken=broken)
+            report = _look_at_once(ledger, directory, terms or PriceTerms(), endpoint_terms or {}, broken=broken)
             return report if report.pid else replace(report, start=start())
         finally:
             ledger.close()
@@ -55,21 +64,26 @@ def look(
         raise StateBusyError(error.message, hint=f"the daemon (pid {pid}) waits for it; {error.hint}") from error
 
 
-def _look_at_once(ledger: Ledger, directory: Path, terms: PriceTerms, *, broken: bool) -> StatusReport:
+def _look_at_once(
+    ledger: Ledger, directory: Path, terms: PriceTerms, endpoint_terms: Mapping[str, PriceTerms], *, broken: bool
+) -> StatusReport:
     """Read everything again where the ledger changed in between, so that counts and lists are of one moment."""
     version = ledger.context.database.version()
     for _ in range(_LOOKS):
-        report, before = _look(ledger, directory, terms, broken=broken), version
+        report, before = _look(ledger, directory, terms, endpoint_terms, broken=broken), version
         if (version := ledger.context.database.version()) == before:
             break
     return report
 
 
-def _look(ledger: Ledger, directory: Path, terms: PriceTerms, *, broken: bool) -> StatusReport:
+def _look(
+    ledger: Ledger, directory: Path, terms: PriceTerms, endpoint_terms: Mapping[str, PriceTerms], *, broken: bool
+) -> StatusReport:
     pid, hosts, now = holder(directory) or 0, ledger.hosts.all(), time.time()
     service = _service_of(pid, ledger)
-    endpoint = {key: str(value) for key, value in (ledger.memory.remembered(ENDPOINT) or {}).items()}
-    gate = service.get("gate") or _left_gate(ledger, endpoint, terms)
+    last = ledger.memory.remembered(ENDPOINT) or {}
+    endpoints = tuple(_endpoints(service, last, ledger, endpoint_terms, now))
+    gate = service.get("gate") or _left_gate(ledger, last, terms, endpoints)
     counts, delayed = dict(ledger.history.counts()), ledger.history.records(State.DELAYED, limit=_WAITING)
     known = ledger.history.records(State.RUNNING, limit=_RUNNING)
     # Whether this host is alive is known.
@@ -104,10 +118,11 @@ def _look(ledger: Ledger, directory: Path, terms: PriceTerms, *, broken: bool) -
             *no_outputs((*ledger.history.records(State.READY, limit=_WAITING), *delayed)),
         ),
         hosts=hosts,
-        spent=_spent(ledger, endpoint.get("name", ""), now),
+        spent=_spent(ledger, str(last.get("name", "")), now),
         terms=terms,
         minutes_per_hour=round(ledger.history.transcribed(now - _HOUR) / 60, 3),
         now=now,
+        endpoints=endpoints,
     )
 
 
@@ -118,21 +133,55 @@ def _service_of(pid: int, ledger: Ledger) -> Mapping[str, Any]:
 
 
 def _spent(ledger: Ledger, endpoint: str, now: float) -> SpentSeconds:
-    today = time.strftime("%Y-%m-%d", time.localtime(now))
+    today = _day(now)
     month = today[:8]
     here = ledger.purchases.buy(endpoint, today, 0.0)
     elsewhere = max(0.0, ledger.purchases.bought(None, today, today) - here)
     return SpentSeconds(here, ledger.purchases.bought(endpoint, f"{month}01", f"{month}31"), elsewhere)
 
 
-def _left_gate(ledger: Ledger, endpoint: Mapping[str, str], terms: PriceTerms) -> Mapping[str, Any]:
-    """Return the hold or pause that an ended process has left: the next start heeds it, or goes by the limits of `terms`."""
-    if not endpoint:
-        return {}
+def _day(now: float) -> str:
+    return time.strftime("%Y-%m-%d", time.localtime(now))
+
+
+def _endpoints(
+    service: Mapping[str, Any],
+    last: Mapping[str, Any],
+    ledger: Ledger,
+    endpoint_terms: Mapping[str, PriceTerms],
+    now: float,
+) -> Iterator[EndpointStatus]:
+    """Yield the daemon's endpoints; where none runs, those of the `last` process if it had several."""
+    for told in listed(service or last, "endpoints"):
+        name = str(told["name"])
+        terms = endpoint_terms.get(name, PriceTerms())
+        if "price_per_minute" in told:
+            terms = replace(terms, price_per_minute=float(told["price_per_minute"]))
+        yield EndpointStatus(
+            name=name,
+            server=str(told.get("server", "")),
+            model=str(told.get("model", "")),
+            gate=told["gate"] if service else _stored_gate(ledger, told, terms),
+            today=ledger.purchases.buy(str(told.get("stored_as", name)), _day(now), 0.0),
+            terms=terms,
+        )
+
+
+def _left_gate(
+    ledger: Ledger, last: Mapping[str, Any], terms: PriceTerms, endpoints: Sequence[EndpointStatus]
+) -> Mapping[str, Any]:
+    """Return the hold or pause that an ended process has left; of several endpoints the first one's, unless one is open."""
+    if endpoints:
+        return endpoints[0].gate if all(endpoint.gate for endpoint in endpoints) else {}
+    return _stored_gate(ledger, last, terms) if last else {}
+
+
+def _stored_gate(ledger: Ledger, endpoint: Mapping[str, Any], terms: PriceTerms) -> Mapping[str, Any]:
+    """Return the hold or pause of an endpoint in the ledger: the next start heeds it, or goes by the limits of `terms`."""
     from watcher.gate import OWN_LIMIT, GateStatus, facts, stored_state  # noqa: PLC0415 - only where no daemon tells
 
-    name = endpoint["name"]
-    state = stored_state(ledger.memory, name, ledger.hosts.fleet(name, endpoint["party"]))
+    name = str(endpoint["name"])
+    state = stored_state(ledger.memory, name, ledger.hosts.fleet(name, str(endpoint["party"])))
     if state is None:
         return {}
     if state.reason == OWN_LIMIT:

@@ -10,8 +10,8 @@ from watcher.job import State
 from watcher.ledger.values import SourceRecord
 from watcher.log import retrying
 from watcher.status.problems import FULL
-from watcher.status.values import PriceTerms, StatusReport, WaitingRecording, named
-from watcher.text import hours, money, printable, share
+from watcher.status.values import EndpointStatus, PriceTerms, StatusReport, WaitingRecording, named
+from watcher.text import hours, joined, money, printable, share
 
 _SHOWN: Final = 5
 #: Fewer seconds are not mentioned.
@@ -61,14 +61,18 @@ def summary(report: StatusReport) -> list[str]:
             else f"watches {folder['path']} ({folder['how']}{why})"
         )
         lines.append(f"  {how}")
+        if (closed := _closed_folders(report).get(folder["path"])) is not None:
+            lines.append(f"    its recordings wait, as none of its endpoints takes them: {closed}")
         if count := folder.get("passed_over"):
             look, them = ("files look like recordings", "them") if count > 1 else ("file looks like a recording", "it")
             lines.append(f"    {count} {look} and cannot be taken: watcher check names {them}")
     tally = report.tally
     lines.append(
         f"  {hours(tally.audio_seconds)} transcribed, {share(tally.saved_seconds, tally.audio_seconds)} of it from stored "
-        f"answers; {hours(tally.paid_seconds)} {report.terms.word} in all"
+        f"answers; {hours(tally.paid_seconds)} {_word(report)} in all"
     )
+    if report.has_several_endpoints:
+        return [*lines, *_sums_of_several(report)]
     terms = report.terms
     elsewhere = report.spent.elsewhere >= _TOLD
     period = "today at this server" if elsewhere else "today"
@@ -80,6 +84,35 @@ def summary(report: StatusReport) -> list[str]:
     if terms.monthly_minutes:
         lines.append(_sum("this month", report.spent.month, terms.monthly_minutes, terms, report.cost_month))
     return lines
+
+
+def _sums_of_several(report: StatusReport) -> list[str]:
+    """Return the lines about the day and the month where there are several endpoints; each has its own day in `servers`."""
+    seconds = sum(endpoint.today for endpoint in report.endpoints)
+    costs = [endpoint.cost_today for endpoint in report.endpoints if endpoint.cost_today is not None]
+    word = _word(report)
+    cost = f", {money(sum(costs))}" if costs else ""
+    lines = [f"  today: {hours(seconds)} {word}{cost}; {hours(report.minutes_per_hour * 60)} done in the last hour"]
+    others = report.spent.today + report.spent.elsewhere - seconds
+    if others >= _TOLD:
+        lines.append(f"  today at endpoints of earlier settings: {hours(others)} {word}")
+    if report.terms.monthly_minutes:
+        period = f"this month at {report.endpoints[0].name}"
+        lines.append(_sum(period, report.spent.month, report.terms.monthly_minutes, report.terms, report.cost_month))
+    return lines
+
+
+def _word(report: StatusReport) -> str:
+    """Return what happened to audio that went to the servers; see `PriceTerms.word`."""
+    if not report.has_several_endpoints:
+        return report.terms.word
+    return "paid" if any(endpoint.terms.word == "paid" for endpoint in report.endpoints) else "sent"
+
+
+def _closed_folders(report: StatusReport) -> Mapping[str, str]:
+    """Return the folders of which no endpoint is open while others are, with the reason."""
+    # If none is open to any folder, the endpoints' own lines say so.
+    return {} if report.gate.get("message") else report.service.get("closed") or {}
 
 
 def _sum(period: str, seconds: float, limit: float, terms: PriceTerms, cost: float | None) -> str:
@@ -120,15 +153,30 @@ def headline(report: StatusReport) -> list[str]:
 
 def servers(report: StatusReport) -> list[tuple[str, str]]:
     """Return the status of each server's gate, and the line about it; of several, each is named as in the settings."""
-    endpoints = report.service.get("endpoints", ())
-    if len(endpoints) > 1:
+    if report.has_several_endpoints:
         return [
-            (one["gate"]["status"], f"Server {one['name']} ({one['model']}): {one['gate']['sentence']}")
-            for one in endpoints
+            (str(endpoint.gate.get("status", "open")), _endpoint_text(endpoint, report.now))
+            for endpoint in report.endpoints
         ]
     return (
         [(report.gate.get("status", ""), f"Server{_server(report)}: {report.gate['sentence']}")] if report.gate else []
     )
+
+
+def _endpoint_text(endpoint: EndpointStatus, now: float) -> str:
+    """Return one line about an endpoint of several: its server, what it got today, and its state."""
+    gate, cost = endpoint.gate, endpoint.cost_today
+    today = f"{hours(endpoint.today)} {endpoint.terms.word} today{'' if cost is None else f', {money(cost)}'}"
+    if not gate:
+        state = "not held"
+    elif gate["status"] == "open":
+        state = f"open, {gate['in_flight']} of {gate['limit']} in flight"
+    else:
+        state = str(gate["sentence"])
+        # For a refused key, the hint says what has to come first.
+        if gate["status"] == "held" and gate["reason"] not in {"budget", "key"} and (gate["next_probe"] or now) > now:
+            state = joined(state, f"sooner by watcher resume {endpoint.name}")
+    return f"{endpoint.name}{f' ({endpoint.server})' if endpoint.server else ''}: {today}; {state}"
 
 
 def _directory(report: StatusReport) -> str:
@@ -158,6 +206,7 @@ def verdict(report: StatusReport) -> tuple[int, str]:
     looks = [
         *(() if report.stopping is None else (f"{report.program} is stopping until {_time_of_day(report.stopping)}",)),
         *((report.gate["sentence"],) if held and own_limit else ()),
+        *(() if held else _held_beside_others(report)),
         *((f"{failed} failed",) if failed else ()),
         *(f"{one['path']}: {one['message']}" for one in notes),
         *(f"the host {name} is silent" for name in silent),
@@ -169,6 +218,13 @@ def verdict(report: StatusReport) -> tuple[int, str]:
         return 1, f"WARNING: {said}"
     queued = report.counts[State.READY] + report.counts[State.DELAYED]
     return 0, f"OK: {queued} queued, {report.counts[State.RUNNING]} running, {report.counts[State.DONE]} done"
+
+
+def _held_beside_others(report: StatusReport) -> Iterator[str]:
+    """Yield what a monitor reports of endpoints that are held while others work, unless a limit of the settings is reached."""
+    for endpoint in report.endpoints if report.has_several_endpoints else ():
+        if endpoint.gate.get("status") in {"held", "probing"} and endpoint.gate.get("reason") != "budget":
+            yield f"{endpoint.name} {endpoint.gate['sentence']}"
 
 
 def _idle(report: StatusReport) -> str:
@@ -245,7 +301,8 @@ def result_text(record: SourceRecord, now: float) -> str:
         return f"{named(record)}  {ago}, its outputs were there already"
     names = ", ".join(sorted(output.kind for output in outcome.outputs))
     now_at = printable(outcome.moved_to) if outcome.moved_to else named(record)
-    lines = [f"{now_at}  {ago}, {hours(outcome.audio_seconds)}, {names}"]
+    by = f", by {' and '.join(name for name, _ in outcome.endpoints)}" if outcome.fallback else ""
+    lines = [f"{now_at}  {ago}, {hours(outcome.audio_seconds)}, {names}{by}"]
     lines += [f"  warning: {warning.message}" for warning in outcome.warnings]
     # Done before, and gone when it was to be done again.
     lines += [f"  {record.message}", f"  -> {record.hint}"] if record.message else []

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from watcher.config.settings import Settings
+from watcher.config.settings import ServerSettings, Settings
 from watcher.fleet import Host
 from watcher.job import State, is_offline
 from watcher.ledger.values import SourceRecord, Tally
@@ -23,11 +23,19 @@ class PriceTerms:
 
     @classmethod
     def of(cls, settings: Settings) -> "PriceTerms":
-        """Return the terms of the settings."""
-        api = next(iter(settings.servers.values()))
-        if is_offline(api.model):
+        """Return the terms of the preferred endpoint."""
+        return cls._of_server(next(iter(settings.servers.values())))
+
+    @classmethod
+    def by_endpoint(cls, settings: Settings) -> "dict[str, PriceTerms]":
+        """Return the terms of each endpoint by its name."""
+        return {name: cls._of_server(server) for name, server in settings.servers.items()}
+
+    @classmethod
+    def _of_server(cls, server: ServerSettings) -> "PriceTerms":
+        if is_offline(server.model):
             return cls(is_free=True)
-        return cls(api.price_per_minute, api.daily_minutes, api.monthly_minutes)
+        return cls(server.price_per_minute, server.daily_minutes, server.monthly_minutes)
 
     @property
     def limits(self) -> str:
@@ -41,6 +49,10 @@ class PriceTerms:
         """What happened to audio that went to the server: it was "paid" only where money is spoken of at all."""
         return "paid" if self.price_per_minute or self.daily_minutes or self.monthly_minutes else "sent"
 
+    def cost(self, seconds: float) -> float | None:
+        """Return what these seconds of audio cost; None where no price is known."""
+        return seconds / 60 * self.price_per_minute if self.price_per_minute else None
+
 
 @dataclass(frozen=True, slots=True)
 class SpentSeconds:
@@ -50,6 +62,25 @@ class SpentSeconds:
     month: float = 0.0
     #: Today to other servers.
     elsewhere: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointStatus:
+    """An endpoint of the settings that the daemon uses, or that the last process used."""
+
+    name: str
+    server: str
+    model: str
+    #: The state of its gate, as in `StatusReport.gate`.
+    gate: Mapping[str, Any]
+    #: Seconds of audio that went to it today.
+    today: float
+    terms: PriceTerms
+
+    @property
+    def cost_today(self) -> float | None:
+        """What was bought today costs this much; None where no price is known."""
+        return self.terms.cost(self.today)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +128,8 @@ class StatusReport:
     #: Audio minutes transcribed in the last hour, by whichever process.
     minutes_per_hour: float
     now: float
+    #: The preferred first; none where no daemon runs, and the last process had only one.
+    endpoints: tuple[EndpointStatus, ...] = ()
     #: The command that starts the daemon here, or several.
     start: str = "watcher run"
 
@@ -130,15 +163,17 @@ class StatusReport:
     @property
     def cost_today(self) -> float | None:
         """What was bought today costs this much; None where no price is known."""
-        return self._cost(self.spent.today)
+        return self.terms.cost(self.spent.today)
 
     @property
     def cost_month(self) -> float | None:
         """Likewise in this month."""
-        return self._cost(self.spent.month)
+        return self.terms.cost(self.spent.month)
 
-    def _cost(self, seconds: float) -> float | None:
-        return seconds / 60 * self.terms.price_per_minute if self.terms.price_per_minute else None
+    @property
+    def has_several_endpoints(self) -> bool:
+        """Whether recordings may go to one endpoint or another."""
+        return len(self.endpoints) > 1
 
 
 def named(record: SourceRecord) -> str:
