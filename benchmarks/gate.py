@@ -6,6 +6,8 @@ The server (a process of its own) answers after 0.2 s, refuses whatever is beyon
 with faults turns 30 % of all requests into a 429, a 500, a 502 with a page, a reset, or an answer cut off half-way. Each
 run says: wall time against the ideal (files x 0.2 s / 8), requests per file, 429s, and what the client's process cost.
 Exits 1 when a target is missed: wall <= 1.05 x ideal without faults, <= 1.5 requests per file with them, every file done.
+
+Then the daemon with two endpoints (`benchmarks.endpoints`): the places of both at once, and when the first one is killed.
 """
 
 import argparse
@@ -31,6 +33,7 @@ import structlog
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks import endpoints
 from benchmarks.report import Row, write
 from watcher.client import Client, Endpoint, Request, Upload
 from watcher.errors import AccountError, HeldError, PassingError, RemedyError
@@ -71,7 +74,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, default=1000)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--only", default="", help="scenarios whose name holds this")
+    parser.add_argument("--only", default="", help="scenarios whose name holds this, or endpoints")
     parser.add_argument("--json", type=Path, help="write the figures there too")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -86,6 +89,10 @@ def main() -> int:
             runs = [measure(scenario, options.files, seed) for seed in range(options.runs)]
             rows += report(scenario, runs, options.files)
     rows.append(wrong_key(options.files))
+    if not options.only or options.only == "endpoints":
+        several = endpoints.measure(options.files, min(200, options.files))
+        print("\n".join(map(str, several)))
+        rows += several
     if options.json:
         write(options.json, rows, {})
     return 1 if any(row.met is False for row in rows) else 0

@@ -69,12 +69,15 @@ class Upstream:
 
 
 @contextmanager
-def upstream(directory: Path, *, seconds: float) -> Iterator[Upstream]:
-    """Run a server that takes `seconds` for each answer."""
+def upstream(directory: Path, *, seconds: float, port: int = 0) -> Iterator[Upstream]:
+    """Run a server that takes `seconds` for each answer; `port`: 0 for any."""
     journal = directory / f"journal-{time.monotonic_ns()}.jsonl"
     journal.touch()
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.upstream", "--seconds", str(seconds), "--journal", str(journal)],
+        [
+            *(sys.executable, "-m", "benchmarks.upstream", "--seconds", str(seconds)),
+            *("--journal", str(journal), "--port", str(port)),
+        ],
         stdout=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).parent.parent,
@@ -87,7 +90,7 @@ def upstream(directory: Path, *, seconds: float) -> Iterator[Upstream]:
         process.wait(10)
 
 
-async def serve(seconds: float, journal: Path) -> None:
+async def serve(seconds: float, journal: Path, port: int) -> None:
     """Answer until ended."""
     with journal.open("a", buffering=1) as lines:
 
@@ -121,7 +124,7 @@ async def serve(seconds: float, journal: Path) -> None:
             finally:
                 writer.close()
 
-        server = await asyncio.start_server(handle, "127.0.0.1", 0, backlog=1024)
+        server = await asyncio.start_server(handle, "127.0.0.1", port, backlog=1024)
         sys.stdout.write(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1\n")
         sys.stdout.flush()
         await server.serve_forever()
@@ -131,8 +134,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--journal", type=Path, required=True)
+    parser.add_argument("--port", type=int, default=0)
     given = parser.parse_args()
     try:
-        asyncio.run(serve(given.seconds, given.journal))
+        asyncio.run(serve(given.seconds, given.journal, given.port))
     except KeyboardInterrupt:
         sys.exit(0)
