@@ -5,6 +5,7 @@ listens. Their journals hold what they answered, which is what a server charges 
 """
 
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -29,26 +30,32 @@ _PATIENCE: Final = 300.0
 _LOOK: Final = 0.01
 
 
-def measure(files: int, killed_files: int) -> list[Row]:
-    """Give all figures: `files` for the places, and the first endpoint killed in the middle of `killed_files`."""
-    return [spread(files), alone(), *killed(killed_files)]
+def measure(files: int, runs: int, killed_files: int) -> list[Row]:
+    """Give all figures: `files` for the places, `runs` times; the first endpoint killed in the middle of `killed_files`."""
+    return [spread(files, runs), alone(), *killed(killed_files)]
 
 
-def spread(files: int) -> Row:
-    """Compare two endpoints of 4 places, all used at once, with one of 8."""
+def spread(files: int, runs: int) -> Row:
+    """Compare two endpoints of 4 places, all used at once, with one of 8; the median of the runs' ratios."""
+    ratios, shares = [], []
     with tempfile.TemporaryDirectory(prefix="bench-endpoints-") as made:
-        place = Path(made)
-        with upstream(place, seconds=SERVER_SECONDS) as one:
-            single = _wall(place / "one", [one], PLACES, files)
-        with upstream(place, seconds=SERVER_SECONDS) as first, upstream(place, seconds=SERVER_SECONDS) as second:
-            both = _wall(place / "two", [first, second], PLACES // 2, files)
-    ratio = both / single
+        for run in range(runs):
+            place = Path(made) / str(run)
+            place.mkdir()
+            with upstream(place, seconds=SERVER_SECONDS) as one:
+                single = _wall(place / "one", [one], PLACES, files)
+            with upstream(place, seconds=SERVER_SECONDS) as first, upstream(place, seconds=SERVER_SECONDS) as second:
+                both = _wall(place / "two", [first, second], PLACES // 2, files)
+                shares.append(min(len(first.requests()), len(second.requests())) / files)
+            ratios.append(both / single)
+            print(f"one endpoint of 8 places {single:.2f} s, two of 4 {both:.2f} s: {ratios[-1]:.3f}", flush=True)
+    ratio = statistics.median(ratios)
     return Row(
         f"{files:,} files, two endpoints of 4 places with `spread`: wall / that of one of 8",
         "<= 1.05",
         ratio,
         "",
-        limits={"one of 8, s": single, "two of 4, s": both},
+        limits={"files at the one that got fewer, %": 100 * min(shares)},
         met=ratio <= 1.05,
     )
 

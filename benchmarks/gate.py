@@ -90,7 +90,7 @@ def main() -> int:
             rows += report(scenario, runs, options.files)
     rows.append(wrong_key(options.files))
     if not options.only or options.only == "endpoints":
-        several = endpoints.measure(options.files, min(200, options.files))
+        several = endpoints.measure(options.files, options.runs, min(200, options.files))
         print("\n".join(map(str, several)))
         rows += several
     if options.json:
