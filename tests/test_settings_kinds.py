@@ -17,6 +17,7 @@ from support.waiting import eventually
 from watcher.cli.main import run
 from watcher.config import Config, files, load
 from watcher.config.descriptions import keys, sections
+from watcher.config.environment import beside
 from watcher.config.example import toml
 from watcher.errors import ConfigError
 from watcher.job import Fingerprint, Job
@@ -443,7 +444,7 @@ def test_a_key_or_credential_is_in_a_regular_file_of_bounded_size(tmp_path: Path
     }
 
     for path, reason in wrong.items():
-        for source in ({"environ": {"WATCHER_API__KEY_FILE": str(path)}}, {"environ": {}, "credential": path}):
+        for source in ({"environ": {"WATCHER_API__KEY_FILE": str(path)}}, {"environ": {}, "credential": beside(path)}):
             with pytest.raises(ConfigError) as error:
                 load(**source)
             assert f"{path} cannot be read: {reason}" in error.value.message

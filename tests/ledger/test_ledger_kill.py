@@ -1,5 +1,6 @@
 """kill -9 at random instants: what the ledger said it had, it has; nothing is done twice."""
 
+import contextlib
 import os
 import random
 import signal
@@ -50,7 +51,7 @@ def work():
             continue
         name = os.path.basename(job.path).decode()
         say("claimed", name)
-        if recalled_body(ledger, name, "asked") is None:
+        if ledger.answers.recall(name, "asked") is None:
             say("pay", name)
             ledger.answers.keep(name, "asked", b"answer to " + name.encode(), seconds=1, model="m")
             say("kept", name)
@@ -96,15 +97,17 @@ def run_and_kill(directory: Path, first: int, ahead: float, seconds: float, *, a
     environment = {**os.environ, "PYTHONPATH": os.fspath(Path(watcher.__file__).parents[1])}
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, env=environment) as child:
         assert child.stdout is not None
-        for line in child.stdout:
-            yield line
-            if line.startswith(after):
-                break
         try:
+            for line in child.stdout:
+                yield line
+                if line.startswith(after):
+                    break
             # The instant is the point of the test: no condition to wait for.
-            child.wait(seconds)
-        except subprocess.TimeoutExpired:
-            child.send_signal(signal.SIGKILL)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(seconds)
+        finally:
+            # Also where the test's time is over: else its end would wait for the child.
+            child.kill()
         rest = child.stdout.read()
     assert child.returncode == -signal.SIGKILL
     yield from (line for line in rest.splitlines(keepends=True) if line.endswith(b"\n"))

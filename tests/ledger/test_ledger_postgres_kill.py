@@ -56,7 +56,7 @@ def work(owner):
             continue
         name = os.path.basename(job.path).decode()
         try:
-            if recalled_body(ledger, name, "asked") is None:
+            if ledger.answers.recall(name, "asked") is None:
                 say("pay", name)
                 ledger.answers.keep(name, "asked", b"answer to " + name.encode(), seconds=1, model="m")
                 say("kept", name)
