@@ -84,9 +84,13 @@ def fixes(folders: Sequence[str], unit: Mapping[str, Sequence[str]] | None) -> I
     """
     rights = None if unit is None else ServiceRights.of(unit)
     for folder in folders:
+        place = os.fsencode(folder)
+        if reach.is_silent(place):
+            # Asked before, and reported: there is no reason to wait for it again.
+            continue
         # A person can make directories deeper than this walks.
         with suppress(reach.SilentError, OSError, RecursionError):
-            found = reach.ask(os.fsencode(folder), partial(_of_folder, folder, rights), seconds=_PATIENCE)
+            found = reach.ask(place, partial(_of_folder, folder, rights), seconds=_PATIENCE)
             yield from (replace(one, apply=partial(_apply, folder, one.apply)) for one in found)
     if unit is not None and (unnamed := [folder for folder in folders if not _is_named(folder, unit)]):
         yield Fix(
