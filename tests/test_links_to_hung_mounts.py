@@ -12,6 +12,7 @@ from support.clock import Clock
 from support.daemon import daemon
 from support.finding import put
 from support.heard import hearing, recording, said
+from support.job_runners import idle_runner
 from support.mounts import unanswered
 from support.scripted import serving
 from support.sidecar_scene import Scene
@@ -26,10 +27,7 @@ from watcher.ledger import Ledger
 from watcher.overrides import InvalidOverride, Overrides
 from watcher.pipeline.renamed import _is_gone
 from watcher.service.again import _renamed_trials, ask_again
-from watcher.service.clients import OtherClients
-from watcher.service.job_places import JobPlaces
-from watcher.service.job_runner import JobRunner, _require_answer
-from watcher.service.snapshot import Snapshot
+from watcher.service.job_runner import _require_answer
 from watcher.sidecar import disk
 
 pytestmark = pytest.mark.timeout(200)
@@ -99,15 +97,7 @@ def test_a_link_in_the_place_of_a_recordings_folder_holds_up_no_other_recording(
     tmp_path: Path, local: Path, ledger: Ledger
 ) -> None:
     clock = Clock()
-    runner = JobRunner(
-        ledger,
-        no_snapshot,
-        OtherClients(ledger.memory),
-        JobPlaces(),
-        spool=tmp_path,
-        stop=threading.Event(),
-        monotonic=clock,
-    )
+    runner = idle_runner(ledger, tmp_path, clock)
     put(local / "sub" / "talk.wav")
     put(local / "other.wav")
     beat = Heartbeat(clock)
@@ -158,10 +148,6 @@ def test_no_question_about_a_recording_follows_a_link_in_the_place_of_its_folder
 
     assert answers == {name: answer for name, (_, answer) in questions.items()}
     scene.ledger.close()
-
-
-def no_snapshot() -> Snapshot:
-    pytest.fail("no job is run here")
 
 
 def job_of(root: Path, path: Path) -> Job:
