@@ -19,6 +19,7 @@ from watcher.folders import MountKind, Mounts
 from watcher.heartbeat import Heartbeat
 from watcher.job import TRIAL_MODEL, Job, Outcome
 from watcher.ledger import Ledger
+from watcher.overrides import Sections
 from watcher.pipeline import ExhaustedForms, KeyedLocks, Tools
 from watcher.service.clients import OtherClients
 from watcher.service.job_places import JobPlaces
@@ -88,14 +89,15 @@ class JobRunner:
         snapshot = self._snapshot()
         self._at_work[beat] = (job, self._monotonic())
         _require_answer(job)
-        endpoints, order = snapshot.endpoints, snapshot.order(job)
+        overrides = snapshot.overrides_of(job)
+        endpoints, order = snapshot.endpoints, snapshot.order(job, overrides)
         tried: list[str] = []
         name = self._places.first(job, order, ticket, endpoints)
         while True:
             tried.append(name)
             try:
                 with self._places.at(endpoints[name].plan.endpoint.name, job):
-                    return pipeline.run(job, self._tools(job, snapshot, name, order), beat)
+                    return pipeline.run(job, self._tools(job, snapshot, name, order, overrides), beat)
             except (HeldError, AccountError, NoChannelError) as error:
                 others = [one for one in order if one not in tried]
                 if endpoints.is_open(name) or not (other := endpoints.choose(others)):
@@ -103,7 +105,7 @@ class JobRunner:
                 _log.info("job.rerouted", endpoint=other, former=name, reason=error.reason, message=error.message)
                 name = other
 
-    def _tools(self, job: Job, snapshot: Snapshot, name: str, order: tuple[str, ...]) -> Tools:
+    def _tools(self, job: Job, snapshot: Snapshot, name: str, order: tuple[str, ...], overrides: Sections) -> Tools:
         access = snapshot.endpoints[name]
         models = [snapshot.endpoints[other].plan.endpoint.model for other in order]
         # The texts of a trial are poor, and are no reason to leave a recording to it.
@@ -116,7 +118,7 @@ class JobRunner:
             spool=self._spool,
             stop=self._stop,
             submit=self._submit,
-            wanted=snapshot.wanted,
+            wanted=partial(snapshot.plan.wanted, overrides=overrides),
             sound_locks=self._sound_locks,
             exhausted=self._exhausted[access.plan.endpoint.name],
             order=order,

@@ -20,15 +20,16 @@ class Snapshot:
 
     def wanted(self, job: Job) -> JobSettings:
         """Return the settings of a source."""
-        return self.plan.wanted(job, self._overrides(job))
+        return self.plan.wanted(job, self.overrides_of(job))
 
-    def order(self, job: Job) -> tuple[str, ...]:
-        """Return the endpoints that may get a source, the preferred first."""
-        order = self.plan.order(job.path, self._overrides(job))
+    def order(self, job: Job, overrides: Sections) -> tuple[str, ...]:
+        """Return the endpoints that may get a source, the preferred first; `overrides`: from `overrides_of`."""
+        order = self.plan.order(job.path, overrides)
         if job.again is None or not job.again.endpoint:
             return order
         return tuple(name for name in order if name == job.again.endpoint)
 
-    def _overrides(self, job: Job) -> Sections:
+    def overrides_of(self, job: Job) -> Sections:
+        """Return the values of the `.watcher.toml` files above a source. It accesses their folders."""
         folder = os.path.dirname(job.path)  # noqa: PTH120 - bytes
         return self.overrides.effective(job.root, folder)
