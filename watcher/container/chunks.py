@@ -6,6 +6,7 @@ CAF: Apple Core Audio Format Specification 1.0.
 
 import math
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from struct import Struct
@@ -38,29 +39,23 @@ _PLACEHOLDERS: Final = (0x7F000000, 1 << 31, 1 << 32)
 _NEAR: Final = 1 << 16
 #: The four characters of a chunk's name.
 _CHUNK_NAME: Final = re.compile(rb"[ -~]{4}")
+#: A chunk: its name, where its body begins, and the length of that in bytes, as the file declares it.
+_Chunk = tuple[bytes, int, int]
 
 
 def wav(source: Source) -> Inspection:
     """RIFF, RIFX, RF64 and BW64 with the form WAVE."""
-    magic = source.read(0, 4)
-    form = {b"RIFF": "wav", b"RIFX": "rifx"}.get(magic, "rf64")
-    big = form == "rifx"
-    wave = _Wave(riff_size=source.unpack(_BIG if big else _LITTLE, 0)[1])
+    form, big, wave = _begun(source)
     if not _walk_wave(wave, source, big=big):
         return Inspection(Completeness.INCOMPLETE, form, None, NO_SOUND)
-    if form == "rf64":
-        wave.riff_size = wave.long_riff_size
-        if wave.data_size == _UNFILLED:
-            wave.data_size = wave.long_data_size
+    wave.settle(form)
     data_end = wave.data + wave.data_size
     if wave.data_size in (0, _UNFILLED) or wave.riff_size in (0, _UNFILLED):
         # A size of the sound alone was written at some moment of the recording.
         known = wave.data_size not in (0, _UNFILLED) and data_end <= source.size
         end = _chunks_end(source, data_end, big=big) if known else None
         return unfilled(form, end=end)
-    lost = _lost_bytes(wave, source)
-    # The sound's size overflows a moment later than the file's.
-    wave.data_size += lost if wave.data + wave.data_size + lost <= source.size else max(0, lost - _OVERFLOW)
+    lost = wave.restore(source)
     data_end = wave.data + wave.data_size
     if data_end > source.size:
         promised = _promised(wave.data_size, _wave_seconds(wave.fmt, wave.data_size, wave.samples))
@@ -77,6 +72,30 @@ def wav(source: Source) -> Inspection:
     return Inspection(
         Completeness.COMPLETE, form, seconds, "", channels=channels, sound=(wave.data, data_end) if lost else None
     )
+
+
+def all_chunks(source: Source) -> Iterator[_Chunk]:
+    """Yield the chunks of a little-endian RIFF/WAVE, an RF64, BW64 or W64, those behind the sound too, without the sound's own.
+
+    At most 64 before the sound and 64 behind it, none of another kind of file. Raises EOFError where the chunks end without sound.
+    """
+    if source.read(0, 16) == W64_MAGIC:
+        yield from _w64_chunks(source)
+        return
+    form, big, wave = _begun(source)
+    if big or source.read(0, 4) not in _FORMS or source.read(8, 4) != b"WAVE":
+        return
+    for name, body, length in _chunks(source, big=big):
+        wave.read(name, source, body, length, big=big)
+        if name == b"data":
+            break
+        yield name, body, length
+    wave.settle(form)
+    wave.restore(source)
+    for name, body, length in _chunks_behind(source, wave.data + wave.data_size, big=big):
+        if name in _FORMS:
+            return
+        yield name, body, length
 
 
 def timecode(source: Source) -> bool:
@@ -119,25 +138,57 @@ class _Wave:
     long_riff_size: int = 0
     long_data_size: int = 0
 
+    def read(self, name: bytes, source: Source, body: int, length: int, *, big: bool) -> None:
+        """Take what a chunk says."""
+        if name == b"data":
+            self.data, self.data_size = body, length
+        elif name == b"fmt ":
+            self.fmt = source.unpack(_FMT_BIG if big else _FMT_LITTLE, body)
+        elif name == b"fact":
+            self.samples = source.unpack(_U32_BIG if big else _U32_LITTLE, body)[0]
+        elif name == b"ds64":
+            self.long_riff_size, self.long_data_size = source.unpack(_DS64, body)
+
+    def settle(self, form: str) -> None:
+        """Take the sizes of the ds64 chunk for those that 32 bits cannot hold."""
+        if form == "rf64":
+            self.riff_size = self.long_riff_size
+            if self.data_size == _UNFILLED:
+                self.data_size = self.long_data_size
+
+    def restore(self, source: Source) -> int:
+        """Add to the sound's size what it lost by overflowing; return how many bytes the file's size lost."""
+        lost = _lost_bytes(self, source)
+        # The sound's size overflows a moment later than the file's.
+        self.data_size += lost if self.data + self.data_size + lost <= source.size else max(0, lost - _OVERFLOW)
+        return lost
+
+
+def _begun(source: Source) -> tuple[str, bool, _Wave]:
+    """Return the format of a RIFF/WAVE, whether its numbers are big-endian, and its declared size."""
+    form = {b"RIFF": "wav", b"RIFX": "rifx"}.get(source.read(0, 4), "rf64")
+    big = form == "rifx"
+    return form, big, _Wave(riff_size=source.unpack(_BIG if big else _LITTLE, 0)[1])
+
 
 def _walk_wave(wave: _Wave, source: Source, *, big: bool) -> bool:
     """Read the chunks up to the sound's; False when there are too many of them."""
-    chunk, fmt, u32 = (_BIG, _FMT_BIG, _U32_BIG) if big else (_LITTLE, _FMT_LITTLE, _U32_LITTLE)
+    for name, body, length in _chunks(source, big=big):
+        wave.read(name, source, body, length, big=big)
+        if name == b"data":
+            return True
+    return False
+
+
+def _chunks(source: Source, *, big: bool) -> Iterator[_Chunk]:
+    """Yield the chunks of a RIFF/WAVE from the first one on; those behind the sound only where its declared length is true."""
+    layout = _BIG if big else _LITTLE
     position = 12
     for _ in range(_MOST_CHUNKS):
-        name, length = source.unpack(chunk, position)
+        name, length = source.unpack(layout, position)
         body = position + _CHUNK_BYTES
-        if name == b"data":
-            wave.data, wave.data_size = body, length
-            return True
-        if name == b"fmt ":
-            wave.fmt = source.unpack(fmt, body)
-        elif name == b"fact":
-            wave.samples = source.unpack(u32, body)[0]
-        elif name == b"ds64":
-            wave.long_riff_size, wave.long_data_size = source.unpack(_DS64, body)
+        yield name, body, length
         position = body + length + (length & 1)
-    return False
 
 
 def _lost_bytes(wave: _Wave, source: Source) -> int:
@@ -154,22 +205,31 @@ def _chunks_end(source: Source, position: int, *, big: bool) -> int:
 
     Stops before bytes that are no chunk, and before another recording.
     """
+    for name, body, length in _chunks_behind(source, position, big=big):
+        if name in _FORMS:
+            return body - _CHUNK_BYTES
+        position = body + length
+    return position
+
+
+def _chunks_behind(source: Source, position: int, *, big: bool) -> Iterator[_Chunk]:
+    """Yield the chunks from `position` on, with or without a pad byte before each, up to bytes that are none.
+
+    The beginning of another recording is yielded too, by its name in `_FORMS`, whatever its length is.
+    """
     layout = _BIG if big else _LITTLE
     for _ in range(_MOST_CHUNKS):
         for pad in (position & 1, 0):
-            at = position + pad
-            if at + _CHUNK_BYTES > source.size:
+            body = position + pad + _CHUNK_BYTES
+            if body > source.size:
                 continue
-            name, length = source.unpack(layout, at)
-            end = at + _CHUNK_BYTES + length
-            if name in _FORMS:
-                return at
-            if _CHUNK_NAME.fullmatch(name) and end <= source.size:
-                position = end
+            name, length = source.unpack(layout, position + pad)
+            if name in _FORMS or (_CHUNK_NAME.fullmatch(name) and body + length <= source.size):
+                yield name, body, length
+                position = body + length
                 break
         else:
-            break
-    return position
+            return
 
 
 def _promised(size: int, seconds: float | None) -> float | None:
@@ -209,21 +269,27 @@ def _w64_promised(source: Source) -> float | None:
 def _w64_sound(source: Source) -> Inspection:
     """Judge by the chunks, up to the sound's."""
     fmt: tuple[int, ...] = ()
+    for name, body, length in _w64_chunks(source):
+        if name == b"fmt ":
+            fmt = source.unpack(_FMT_LITTLE, body)
+        elif name == b"data":
+            seconds = _wave_seconds(fmt, length, 0)
+            if body + length > source.size:
+                reason = "data chunk ends beyond the file"
+                return Inspection(Completeness.INCOMPLETE, "w64", None, reason, promised=_promised(length, seconds))
+            return Inspection(Completeness.COMPLETE, "w64", seconds)
+    return Inspection(Completeness.INCOMPLETE, "w64", None, NO_SOUND)
+
+
+def _w64_chunks(source: Source) -> Iterator[_Chunk]:
+    """Yield the chunks of a Wave64; those whose names are no four letters have the name ""."""
     position = 40
     for _ in range(_MOST_CHUNKS):
         name, family, length = source.unpack(_W64_CHUNK, position)
         if length < _W64_CHUNK.size:
-            break
-        if family == _W64_FAMILY and name == b"fmt ":
-            fmt = source.unpack(_FMT_LITTLE, position + 24)
-        elif family == _W64_FAMILY and name == b"data":
-            seconds = _wave_seconds(fmt, length - _W64_CHUNK.size, 0)
-            if position + length > source.size:
-                reason = "data chunk ends beyond the file"
-                return Inspection(Completeness.INCOMPLETE, "w64", None, reason, promised=_promised(length, seconds))
-            return Inspection(Completeness.COMPLETE, "w64", seconds)
+            return
+        yield name if family == _W64_FAMILY else b"", position + _W64_CHUNK.size, length - _W64_CHUNK.size
         position += (length + 7) & ~7
-    return Inspection(Completeness.INCOMPLETE, "w64", None, NO_SOUND)
 
 
 #: The smallest FORM that has room for the form's name and its common chunk.
