@@ -474,26 +474,26 @@ def test_every_account_row_says_what_to_do() -> None:
     ],
 )
 def test_keys_are_taken_out_of_what_servers_write(text: str, secret: str) -> None:
-    assert scrubbed(text, secret) in {"Incorrect API key provided: ***.", "Incorrect API key provided: sk-***."}
-    assert "topsecret" not in str(judged(401, error(text)).error(secret="topsecret"))
+    assert scrubbed(text, [secret]) in {"Incorrect API key provided: ***.", "Incorrect API key provided: sk-***."}
+    assert "topsecret" not in str(judged(401, error(text)).error(secrets=["topsecret"]))
 
 
 def test_a_refusal_says_whether_a_key_was_sent() -> None:
     refused = judged(401, error("Unauthorized"))
 
     assert str(refused.error()) == "this server wants a key, and none is set: Unauthorized (HTTP 401)"
-    assert str(refused.error(secret="sk-wrong")) == "the server refuses every file: Unauthorized (HTTP 401)"
+    assert str(refused.error(secrets=["sk-wrong"])) == "the server refuses every file: Unauthorized (HTTP 401)"
 
 
 @pytest.mark.parametrize("key", ["none", "k", "x", "EMPTY", "of", "formats"])
 def test_a_key_that_is_a_short_word_garbles_no_message(key: str) -> None:
-    said = str(judged(401, error("none of your formats is known: EMPTY")).error(secret=key))
+    said = str(judged(401, error("none of your formats is known: EMPTY")).error(secrets=[key]))
 
     assert said == "the server refuses every file: none of your formats is known: EMPTY (HTTP 401)"
 
 
 def test_words_that_only_look_like_keys_stay() -> None:
-    assert scrubbed("ask-me-anything or disk-full", "") == "ask-me-anything or disk-full"
+    assert scrubbed("ask-me-anything or disk-full", []) == "ask-me-anything or disk-full"
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 413, 415, 422, 429, 500, 502, 503])

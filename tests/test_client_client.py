@@ -1209,11 +1209,15 @@ LONG_KEY = "qx" * 20 + "zz"
         Reply(" " * (65_536 - 41) + LONG_KEY, status=500),
         Reply('{"a":' + " " * (4096 - 46) + LONG_KEY),
         Reply(status=307, headers=[("Location", "/" + "y" * 957 + f"/{LONG_KEY}/zz")]),
+        Reply(stream=lambda: iter([f"{LONG_KEY}\r\n\r\n".encode()])),
     ],
 )
-def test_what_is_cut_of_a_servers_words_leaves_no_part_of_the_key(talk: Talking, echo: Reply) -> None:
-    """The whole key was looked for, to mask it, in what was left of it."""
-    talking = talk(echo, key=LONG_KEY)
+@pytest.mark.parametrize("secret", [{"key": LONG_KEY}, {"headers": (("api-key", LONG_KEY),)}], ids=["key", "header"])
+def test_what_is_cut_of_a_servers_words_leaves_no_part_of_a_secret(
+    talk: Talking, echo: Reply, secret: dict[str, Any]
+) -> None:
+    """The whole one was looked for, to mask it, in what was left of it."""
+    talking = talk(echo, **secret)
 
     with capture_logs() as logs:
         raised = talking.refused()

@@ -59,10 +59,12 @@ def _is_word(character: str) -> bool:
     return re.match(r"\w", character) is not None
 
 
-def beginning(text: AnyStr, most: int, secret: AnyStr) -> AnyStr:
+def beginning(text: AnyStr, most: int, secrets: Iterable[AnyStr]) -> AnyStr:
     """Return at most `most` characters of a text, without a cut-off secret at their end."""
-    cut = text.find(secret, max(0, most - len(secret) + 1), most + len(secret) - 1) if secret else -1
-    return text[: most if cut < 0 else cut]
+    for secret in filter(None, secrets):
+        cut = text.find(secret, max(0, most - len(secret) + 1), most + len(secret) - 1)
+        most = most if cut < 0 else cut
+    return text[:most]
 
 
 def passwords(url: str) -> list[str]:

@@ -1,6 +1,7 @@
 """Classify a refusal, and make the error for it; `rulings` has the table."""
 
 import re
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urljoin, urlsplit
@@ -32,10 +33,10 @@ class Classification:
     #: Seconds in which no request may start; None: the caller decides.
     wait: float | None = None
 
-    def error(self, *, secret: str = "") -> JobError:
-        """Return the error to raise; `secret`: the key, which is removed from the server's text; "" if none was sent."""
-        said = scrubbed(self.refusal.message, secret)
-        keyless = self.reason == "key" and not secret
+    def error(self, *, secrets: Collection[str] = ()) -> JobError:
+        """Return the error to raise; `secrets`: the key and what else was sent as one, which is removed from the server's text."""
+        said = scrubbed(self.refusal.message, secrets)
+        keyless = self.reason == "key" and not secrets
         sentence = "this server wants a key, and none is set" if keyless else _SENTENCES[self.error_class]
         message = f"{sentence}: {said or _NAMES.get(self.refusal.status, 'it gave no reason')}"
         if self.refusal.status:
@@ -76,9 +77,9 @@ def classify(refusal: Refusal, *, station: bool) -> Classification:
     )
 
 
-def scrubbed(text: str, secret: str) -> str:
+def scrubbed(text: str, secrets: Iterable[str]) -> str:
     """Return a server's text without keys; some servers quote the refused key, whole or in part."""
-    return _KEY.sub("sk-***", masker([secret])(text))
+    return _KEY.sub("sk-***", masker(secrets)(text))
 
 
 _KEY: Final = re.compile(r"\bsk-[A-Za-z0-9_\-*]{4,}")
@@ -132,7 +133,7 @@ _NAMES: Final = {
 
 def redirect_error(meaning: Classification, endpoint: Endpoint) -> AccountError:
     """Return the error for a redirect. Redirects are never followed: the key would be sent to another server."""
-    location = scrubbed(meaning.refusal.location, endpoint.secret)
+    location = scrubbed(meaning.refusal.location, endpoint.secrets)
     try:
         target = urlsplit(urljoin(endpoint.transcriptions, location))
         place = f"{target.scheme}://{target.netloc.rpartition('@')[2]}{target.path}"

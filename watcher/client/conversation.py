@@ -193,10 +193,10 @@ class Conversation:
                 return read_answer(reply.body, self.upload.seconds, self.request, plain=plain, waiting=waiting)
             except NoTranscriptError as unfit:
                 if unfit.error is None:
-                    raise garbled_error(reply, unfit, secret=self.endpoint.secret) from unfit
-                refusal = refusal_of(reply, now=self.clock(), error=unfit.error, secret=self.endpoint.secret)
+                    raise garbled_error(reply, unfit, secrets=self.endpoint.secrets) from unfit
+                refusal = refusal_of(reply, now=self.clock(), error=unfit.error, secrets=self.endpoint.secrets)
         else:
-            refusal = refusal_of(reply, now=self.clock(), secret=self.endpoint.secret)
+            refusal = refusal_of(reply, now=self.clock(), secrets=self.endpoint.secrets)
         meaning = classify(refusal, station=station)
         if meaning.refusal.marked:
             self.profile.learn_server(marked=True)
@@ -207,7 +207,7 @@ class Conversation:
             error_class=meaning.error_class.value,
             reason=meaning.reason,
             form=state.form.name,
-            message=scrubbed(meaning.refusal.message, self.endpoint.secret)[:300],
+            message=scrubbed(meaning.refusal.message, self.endpoint.secrets)[:300],
         )
         return meaning
 
@@ -341,7 +341,7 @@ class Conversation:
         again, alone = (True, False) if state.failing else self.experience.failures.failed(self.upload)
         if not again:
             return None
-        message = meaning.error(secret=self.endpoint.secret).message
+        message = meaning.error(secrets=self.endpoint.secrets).message
         return RemedyError(message, remedy=Remedy.RECODE, reason=meaning.reason, passing=True, alone=alone)
 
 

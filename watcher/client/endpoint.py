@@ -102,8 +102,13 @@ class Endpoint:
 
     @property
     def secret(self) -> str:
-        """The key; "" if there is none. Only for the Authorization header and for removing it from texts."""
+        """The key; "" if there is none. Only for the Authorization header."""
         return self.key.get_secret_value() if isinstance(self.key, SecretStr) else ""
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The key and the values of the headers, as far as there are any: to be removed from texts."""
+        return tuple(filter(None, (self.secret, *(value for _, value in self.headers))))
 
     @property
     def host(self) -> str:

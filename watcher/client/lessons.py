@@ -52,7 +52,7 @@ def refusal_error(
             return redirect_error(meaning, endpoint)
         case ErrorClass.FIELD | ErrorClass.FORMAT | ErrorClass.PROMPT:
             meaning = replace(meaning, error_class=ErrorClass.RECODE, reason="refused")
-    return meaning.error(secret=endpoint.secret)
+    return meaning.error(secrets=endpoint.secrets)
 
 
 def _largest(meaning: Classification, upload: Upload) -> int:

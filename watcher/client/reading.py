@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
@@ -12,7 +12,7 @@ import structlog
 from watcher.client.classify import classify, scrubbed
 from watcher.client.found import NoTranscriptError
 from watcher.client.parse import transcript_of
-from watcher.client.refusal import BodyShape, refusal_of
+from watcher.client.refusal import BodyShape, encoded, refusal_of
 from watcher.client.request import Request
 from watcher.client.upload import HttpResponse
 from watcher.errors import AccountError, GarbledError, JobError
@@ -40,7 +40,7 @@ def parse(body: bytes, seconds: float, request: Request | None = None) -> Transc
     try:
         return read_answer(body, seconds, request or Request(), plain=True)
     except NoTranscriptError as unfit:
-        raise _refusal_error(HttpResponse(200, {}, body), unfit, secret="") from unfit
+        raise _refusal_error(HttpResponse(200, {}, body), unfit, secrets=()) from unfit
 
 
 def read_answer(
@@ -82,26 +82,26 @@ def _turn(body: bytes, waiting: Callable[[], object]) -> Iterator[None]:
         _large_answer.release()
 
 
-def _refusal_error(reply: HttpResponse, unfit: NoTranscriptError, *, secret: str) -> JobError:
+def _refusal_error(reply: HttpResponse, unfit: NoTranscriptError, *, secrets: Collection[str]) -> JobError:
     if unfit.error is None:
-        return garbled_error(reply, unfit, secret=secret)
-    return classify(refusal_of(reply, now=time.time(), error=unfit.error, secret=secret), station=False).error(
-        secret=secret
+        return garbled_error(reply, unfit, secrets=secrets)
+    return classify(refusal_of(reply, now=time.time(), error=unfit.error, secrets=secrets), station=False).error(
+        secrets=secrets
     )
 
 
-def garbled_error(reply: HttpResponse, unfit: NoTranscriptError, *, secret: str) -> JobError:
+def garbled_error(reply: HttpResponse, unfit: NoTranscriptError, *, secrets: Collection[str]) -> JobError:
     """Return the error for a complete answer that is neither a transcript nor a refusal; it quotes the answer's beginning.
 
     A web page means that the address is wrong, or that a login page is in front of the server.
     """
-    refusal = refusal_of(reply, now=0.0, secret=secret)
-    text = beginning(reply.body, _SHOWN_BYTES, secret.encode(errors="replace")).decode("utf-8-sig", "replace")
+    refusal = refusal_of(reply, now=0.0, secrets=secrets)
+    text = beginning(reply.body, _SHOWN_BYTES, encoded(secrets)).decode("utf-8-sig", "replace")
     text = quoted_line(text)
-    begins = scrubbed(text, secret)[:_SHOWN_CHARACTERS]
+    begins = scrubbed(text, secrets)[:_SHOWN_CHARACTERS]
     if refusal.shape is BodyShape.HTML:
         return AccountError(
-            f"{unfit.message}: {scrubbed(refusal.message, secret) or begins}",
+            f"{unfit.message}: {scrubbed(refusal.message, secrets) or begins}",
             reason="web_page",
             hint="check api.url; a login page, or one that says that the server is being repaired, may be in front of it",
         )

@@ -8,7 +8,7 @@ relay/controller/audio.go and error.go, new-api types/error.go, LiteLLM 1.106, P
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
@@ -65,23 +65,27 @@ class Refusal:
     location: str = ""
 
 
-def refusal_of(reply: HttpResponse, *, now: float, error: Mapping[str, Any] | None = None, secret: str = "") -> Refusal:
+def refusal_of(
+    reply: HttpResponse, *, now: float, error: Mapping[str, Any] | None = None, secrets: Collection[str] = ()
+) -> Refusal:
     """Read a refusal; `error`: the object found in an answer with status 200. `now`: Unix time, for dates in headers. Never raises.
 
-    Text is never cut inside `secret`, because masking finds only the whole key. An error inside a 200 gets the status that
+    Text is never cut inside one of `secrets`, because masking finds only the whole key. An error inside a 200 gets the status that
     its text names, or 0 if it names none.
     """
     status = _status_said(error) if error is not None else reply.status
     try:
-        found = _of_object(error, secret) if error is not None else _of_body(reply.body, secret)
+        found = _of_object(error, secrets) if error is not None else _of_body(reply.body, secrets)
     except RecursionError:
         # `json.dumps` can hit the recursion limit where `json.loads` did not.
-        found = Refusal(0, BodyShape.JSON, message=_line(_head(reply.body, secret).decode("utf-8", "replace"), secret))
+        found = Refusal(
+            0, BodyShape.JSON, message=_line(_head(reply.body, secrets).decode("utf-8", "replace"), secrets)
+        )
     found = replace(
         found,
         status=status,
         retry_after=wait_asked(reply.headers, now=now),
-        location=_line(reply.headers.get("location", ""), secret) if 300 <= status < 400 else "",  # noqa: PLR2004 - redirects
+        location=_line(reply.headers.get("location", ""), secrets) if 300 <= status < 400 else "",  # noqa: PLR2004 - redirects
     )
     return _unwrapped(found)
 
@@ -144,19 +148,19 @@ def _date(value: str) -> float | None:
         return None
 
 
-def _of_body(body: bytes, secret: str) -> Refusal:
-    text = _head(body, secret).decode("utf-8-sig", "replace").strip()
+def _of_body(body: bytes, secrets: Collection[str]) -> Refusal:
+    text = _head(body, secrets).decode("utf-8-sig", "replace").strip()
     if not text:
         return Refusal(0, BodyShape.EMPTY)
     if text[0] == "<":
-        return Refusal(0, BodyShape.HTML, message=_line(_title_of(text), secret))
+        return Refusal(0, BodyShape.HTML, message=_line(_title_of(text), secrets))
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        return Refusal(0, BodyShape.TEXT, message=_line(text, secret))
+        return Refusal(0, BodyShape.TEXT, message=_line(text, secrets))
     if isinstance(value, dict):
-        return _of_object(value, secret)
-    return Refusal(0, BodyShape.TEXT if isinstance(value, str) else BodyShape.JSON, message=_line(str(value), secret))
+        return _of_object(value, secrets)
+    return Refusal(0, BodyShape.TEXT if isinstance(value, str) else BodyShape.JSON, message=_line(str(value), secrets))
 
 
 def _title_of(page: str) -> str:
@@ -165,7 +169,7 @@ def _title_of(page: str) -> str:
     return page[begin.end() : end.start()] if begin and end else ""
 
 
-def _of_object(value: Mapping[str, Any], secret: str) -> Refusal:
+def _of_object(value: Mapping[str, Any], secrets: Collection[str]) -> Refusal:
     error = value.get("error")
     if error is None:
         error = next((value[key] for key in _ERRORS if value.get(key)), None)
@@ -175,25 +179,25 @@ def _of_object(value: Mapping[str, Any], secret: str) -> Refusal:
         return Refusal(
             0,
             BodyShape.ERROR,
-            message=_line(error.get("message") or error.get("msg") or "", secret),
+            message=_line(error.get("message") or error.get("msg") or "", secrets),
             kind=_word(error.get("type")),
             code=_word(error.get("code")),
             param=_word(error.get("param")),
         )
     if isinstance(error, str) and error:
         return Refusal(
-            0, BodyShape.ERROR, message=_line(value.get("message") or error, secret), code=_word(value.get("code"))
+            0, BodyShape.ERROR, message=_line(value.get("message") or error, secrets), code=_word(value.get("code"))
         )
     page = value.get("html-message")
     if isinstance(page, str):
-        return _of_body(page.encode("utf-8", "replace"), secret)
-    message = _line(value.get("message") or value.get("msg") or value.get("title") or "", secret)
+        return _of_body(page.encode("utf-8", "replace"), secrets)
+    message = _line(value.get("message") or value.get("msg") or value.get("title") or "", secrets)
     if value.get("status") == "failure":
         return Refusal(0, BodyShape.FAILURE, message=message)
     if "detail" in value:
-        return _of_detail(value["detail"], message, secret)
+        return _of_detail(value["detail"], message, secrets)
     return Refusal(
-        0, BodyShape.JSON, message=message or _line(json.dumps(value), secret), code=_word(value.get("code"))
+        0, BodyShape.JSON, message=message or _line(json.dumps(value), secrets), code=_word(value.get("code"))
     )
 
 
@@ -201,11 +205,11 @@ def _of_object(value: Mapping[str, Any], secret: str) -> Refusal:
 _ERRORS: Final = ("errors", "err", "error_message", "errorMessage", "error_msg", "err_msg", "fault")
 
 
-def _of_detail(detail: object, message: str, secret: str) -> Refusal:
+def _of_detail(detail: object, message: str, secrets: Collection[str]) -> Refusal:
     if isinstance(detail, dict):
-        return replace(_of_object(detail if "error" in detail else {"error": detail}, secret), shape=BodyShape.DETAIL)
+        return replace(_of_object(detail if "error" in detail else {"error": detail}, secrets), shape=BodyShape.DETAIL)
     if not isinstance(detail, list):
-        return Refusal(0, BodyShape.DETAIL, message=_line(detail, secret) or message)
+        return Refusal(0, BodyShape.DETAIL, message=_line(detail, secrets) or message)
     entries = [entry for entry in detail if isinstance(entry, dict)]
     places = [[_word(part) for part in entry["loc"]] if isinstance(entry.get("loc"), list) else [] for entry in entries]
     names = [place[-1].removesuffix("[]") if place else "" for place in places]
@@ -214,7 +218,7 @@ def _of_detail(detail: object, message: str, secret: str) -> Refusal:
         BodyShape.DETAIL,
         message=_line(
             "; ".join(f"{' '.join(place)}: {entry.get('msg')}" for entry, place in zip(entries, places, strict=True)),
-            secret,
+            secrets,
         ),
         fields=tuple(name for name in names if name),
         # Pydantic's error types for a field that the model does not have, in version 2 and 1.
@@ -265,13 +269,18 @@ def _word(value: object) -> str:
     return "" if text in {"null", "None", "<nil>", "nil"} else text[:100]
 
 
-def _head(body: bytes, secret: str) -> bytes:
-    return beginning(body, _BODY_BYTES, secret.encode(errors="replace"))
+def encoded(secrets: Iterable[str]) -> list[bytes]:
+    """Return secrets as a server's bytes may have them."""
+    return [secret.encode(errors="replace") for secret in secrets]
 
 
-def _line(value: object, secret: str) -> str:
+def _head(body: bytes, secrets: Collection[str]) -> bytes:
+    return beginning(body, _BODY_BYTES, encoded(secrets))
+
+
+def _line(value: object, secrets: Collection[str]) -> str:
     """Return one printable line of bounded length: a server's text ends up in logs and notes."""
     text = value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
-    text = beginning(text, 4 * _MESSAGE_CHARACTERS, secret)
+    text = beginning(text, 4 * _MESSAGE_CHARACTERS, secrets)
     text = quoted_line(text)
-    return text if len(text) <= _MESSAGE_CHARACTERS else beginning(text, _MESSAGE_CHARACTERS - 1, secret) + "…"
+    return text if len(text) <= _MESSAGE_CHARACTERS else beginning(text, _MESSAGE_CHARACTERS - 1, secrets) + "…"

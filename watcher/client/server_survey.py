@@ -71,12 +71,12 @@ def survey(endpoint: Endpoint, *, clock: Callable[[], float] = time.time) -> Ser
             return replace(seen, unreachable=error.message, hint=error.hint)
         now = (began + clock()) / 2
     refused = reply.status >= _REFUSED
-    message = refusal_of(reply, now=now, secret=endpoint.secret).message if refused else ""
+    message = refusal_of(reply, now=now, secrets=endpoint.secrets).message if refused else ""
     return replace(
         seen,
         certificate_days=None if certificate_ends is None else (certificate_ends - now) / _DAY,
         status=reply.status,
-        message=scrubbed(message, endpoint.secret)[:_SHOWN],
+        message=scrubbed(message, endpoint.secrets)[:_SHOWN],
         models=None if refused else _names(reply.body),
         is_page=not refused and is_page(reply.body.decode("utf-8", "replace").lstrip()),
         clock_ahead=_ahead(reply.headers.get("date", ""), now),

@@ -4,7 +4,7 @@ import errno
 import http.client
 import socket
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 import requests
@@ -26,10 +26,12 @@ from watcher.text import quoted_line
 _log = structlog.get_logger()
 
 
-def transport_error(exc: Exception, *, exchange: Exchange, server: str, secret: str, ca_file: str = "") -> JobError:
+def transport_error(
+    exc: Exception, *, exchange: Exchange, server: str, secrets: Collection[str], ca_file: str = ""
+) -> JobError:
     """Return our error for one of the transport; specific cases are checked before general ones.
 
-    `server`: its host, and its port where the address has one. `secret` is not quoted.
+    `server`: its host, and its port where the address has one. `secrets` are not quoted.
     `ca_file`: the file of certificates that the settings name.
     """
     if exchange.cancelled:
@@ -61,7 +63,7 @@ def transport_error(exc: Exception, *, exchange: Exchange, server: str, secret: 
     message, reason = _BROKEN.get(kind, ("the connection broke before the answer was complete", "connection"))
     if kind is None and not isinstance(exc, _FORESEEN):
         _log.debug("api.response", exc_info=exc)
-        text = scrubbed(quoted_line(f"{type(exc).__name__}: {exc}"), secret)[:_SHOWN_CHARACTERS]
+        text = scrubbed(quoted_line(f"{type(exc).__name__}: {exc}"), secrets)[:_SHOWN_CHARACTERS]
         message = f"the server's answer is not HTTP as it should be ({text})"
     return PassingError(message, reason=reason)
 

@@ -47,7 +47,8 @@ class Wire:
         self._server = urlsplit(endpoint.transcriptions).netloc
         self._headers = dict(endpoint.headers)
         self._query = list(endpoint.query)
-        self._maskers = [answer_masker(secret) for secret in (endpoint.secret, *self._headers.values())]
+        self._secrets = endpoint.secrets
+        self._maskers = [answer_masker(secret) for secret in self._secrets]
         self._monotonic = monotonic
         self._adapter = MeteredAdapter(pool_maxsize=_CONNECTIONS)
         self._lock = threading.Lock()
@@ -154,7 +155,7 @@ class Wire:
                     with self._lock:
                         self.given_up += 1
                 raise transport_error(
-                    exc, exchange=exchange, server=self._server, secret=self._secret, ca_file=self._ca_file
+                    exc, exchange=exchange, server=self._server, secrets=self._secrets, ca_file=self._ca_file
                 ) from exc
 
     def _masked(self, body: bytes) -> bytes:

@@ -69,7 +69,7 @@ def _listed(endpoint: Endpoint, seen: ServerSurvey, unused_key: str) -> Finding:
     """Check address, key and model by the server's list of models."""
     status, models = seen.status, seen.models
     if status in {401, 403}:
-        if endpoint.secret:
+        if endpoint.secrets:
             said, remedy = "the key is refused", "set the right one: WATCHER_API__KEY, or the credential api_key"
         else:
             said = "this server wants a key, and none is set"
@@ -80,13 +80,13 @@ def _listed(endpoint: Endpoint, seen: ServerSurvey, unused_key: str) -> Finding:
         message = "it gives a web page where a list of models would be: this may be no transcription server"
         return Finding("endpoint", Grade.WARN, message, "check api.url: most servers' ends in /v1")
     if status is None or status >= _REFUSED or models is None:
-        unknown = ", and whether it takes the key is not known" if endpoint.secret else ""
+        unknown = ", and whether it takes the key is not known" if endpoint.secrets else ""
         return Finding("endpoint", Grade.OK, f"it lists no models ({status}); many that transcribe well don't{unknown}")
     if models and endpoint.model not in models:
         hint = f"set api.model to one that it lists: {', '.join(sorted(models)[:5])}"
         message = f"{endpoint.model} is not among its {counted(len(models), 'model')}"
         return Finding("endpoint", Grade.WARN, message, hint)
-    key = "the key is accepted" if endpoint.secret else "it lists its models without a key"
+    key = "the key is accepted" if endpoint.secrets else "it lists its models without a key"
     return Finding("endpoint", Grade.OK, f"{key}, and {endpoint.model} is listed" if models else key)
 
 
