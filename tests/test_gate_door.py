@@ -591,6 +591,51 @@ def test_probes_that_may_be_charged_for_become_rare(world: World, reason: str, l
     assert max(gaps) == longest
 
 
+def test_a_batch_does_not_wait_for_ever_for_a_server_that_is_busy_whenever_its_one_file_comes(world: World) -> None:
+    gate = world.gate(crowded_seconds=600.0)
+    found = []
+    for _ in range(56):
+        ask(gate, busy(10.0))
+        found.append(gate.state().status)
+        world.elapsed += 11.0
+
+    assert found == [GateStatus.PAUSED] * 55 + [GateStatus.HELD]
+
+
+def charged_for(reason: str) -> AccountError:
+    """Return a refusal in an answer of success."""
+    error = AccountError("no", reason=reason)
+    error.maybe_paid = True
+    return error
+
+
+@pytest.mark.parametrize(
+    ("first", "probes"),
+    [
+        pytest.param([GarbledError("mush", body=b"")] * 3, [GarbledError("mush", body=b"")], id="garbled answers"),
+        pytest.param(
+            [charged_for("key")], [busy(1.0), charged_for("quota"), charged_for("key")], id="a reason after the other"
+        ),
+    ],
+)
+def test_no_server_is_paid_every_minute_by_probes_whatever_it_says(
+    world: World, first: list[JobError], probes: list[JobError]
+) -> None:
+    gate = world.gate(longest_interval=60.0)
+    for number, error in enumerate(first):
+        ask(gate, error, path=b"%d" % number)
+    gaps = []
+    for number in range(40):
+        due = gate.state().next_probe
+        assert due is not None
+        gaps.append(due - world.clock())
+        world.elapsed += gaps[-1]
+        ask(gate, probes[number % len(probes)])
+
+    assert max(gaps) == 1800.0
+    assert sum(gaps[-9:]) > 3 * 3600.0
+
+
 def test_a_probe_with_an_unexpected_error_has_failed_and_may_be_paid_for(world: World) -> None:
     """It was made again at once with the next file, for as long as there were any, and nothing was counted."""
     gate = world.gate(daily_minutes=1)

@@ -71,6 +71,18 @@ def test_an_error_that_the_server_may_want_to_be_paid_for_is_counted_and_not_tri
     assert gate.paid_seconds == 1.0
 
 
+def test_a_busy_server_that_says_so_in_an_answer_of_success_is_not_asked_again_and_again_in_place() -> None:
+    """It may charge for each answer, and one file alone never shows that the server is down."""
+    gate, error = real(), PassingError("busy", reason="rate", crowded=True)
+    error.maybe_paid = True
+    calls = Calls(error)
+
+    with pytest.raises(PassingError):
+        run(gate, calls)
+
+    assert calls.made == 1
+
+
 def test_requests_beside_the_one_that_is_counted_are_charged(world: World) -> None:
     gate = world.gate(daily_minutes=1)
 

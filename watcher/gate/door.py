@@ -59,6 +59,8 @@ class GateDoor:
         #: When the server last gave an answer (monotonic), and since when the door is open (Unix time).
         self._answered = -math.inf
         self._opened = clock.wall()
+        #: Requests that began or probed holds and may be charged for, since one passed, whatever the server gave as its reasons.
+        self._paid = 0
         self._recall()
 
     def _recall(self) -> None:
@@ -150,6 +152,7 @@ class GateDoor:
             return None
         if is_answer(error):
             self._answered = now
+        self._paid = self._paid if error else 0
         probes = request.probe is not None
         verdict = self.history.count(
             _file(request),
@@ -258,7 +261,8 @@ class GateDoor:
         """Set the time of the next probe after a request that ended with `error`."""
         asked = error.retry_after or 0.0 if isinstance(error, PassingError) else 0.0
         most = self._limits.options.longest_interval
-        hold.schedule(now, self._clock, asked=asked, maybe_paid=is_maybe_paid(error), most=most)
+        self._paid += (maybe_paid := is_maybe_paid(error))
+        hold.schedule(now, self._clock, asked=asked, paid=self._paid if maybe_paid else 0, most=most)
 
     def begin_hold(self, hold: Hold, now: float) -> None:
         """Hold the queue: waiting requests end with HeldError. The first probe comes no sooner than the server asked."""
@@ -365,6 +369,7 @@ class GateDoor:
             if not self._is_spent(now):
                 self._release(hold)
         elif hold is not None:
+            self._paid = 0
             if not self.record.needs_permission:
                 # A probe in flight may take minutes (as long as its audio), so allow another one.
                 hold.probing, hold.resumes = False, hold.resumes + 1

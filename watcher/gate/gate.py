@@ -94,7 +94,7 @@ class Gate:
             self._limits.window,
             self._garbled,
             self._clock,
-            longest_outage=lambda: self._limits.options.outage_seconds,
+            options=lambda: self._limits.options,
         )
         reports = HoldReports(
             self._peers.record,
@@ -178,7 +178,8 @@ class Gate:
                         raise given_up(error.message, error.times) from error
                     raise
                 except PassingError as error:
-                    if error.crowded or error.reason == "unreachable":
+                    # A server that is busy may say so in an answer of success, which it may want to be paid for.
+                    if (error.crowded and not is_maybe_paid(error)) or error.reason == "unreachable":
                         turned_away += 1
                         if turned_away > _TURNED_AWAY and self._history.passed - passed > _TURNED_AWAY:
                             raise
@@ -362,7 +363,7 @@ class Gate:
     def _conclude(self, request: GateRequest, error: BaseException | None) -> JobError | None:
         """Count a request that ended; return an error to raise instead, or None."""
         error = counted_as(error)
-        bought = error is None or isinstance(error, GarbledError) or is_maybe_paid(error)
+        bought = error is None or is_maybe_paid(error)
         with self._lock:
             self._leave(request, bought=bought)
             now = self._clock.now()

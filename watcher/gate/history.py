@@ -21,6 +21,7 @@ from watcher.fleet import FailedFile
 from watcher.gate.clock import GateClock
 from watcher.gate.garbled import MOST, GarbledCounts
 from watcher.gate.hold import FailureStreak
+from watcher.gate.state import GateOptions
 from watcher.gate.window import ConcurrencyWindow
 
 #: Outcomes that say something about the endpoint.
@@ -59,13 +60,13 @@ class RequestHistory:
         garbled: GarbledCounts,
         clock: GateClock,
         *,
-        longest_outage: Callable[[], float] = lambda: math.inf,
+        options: Callable[[], GateOptions] = GateOptions,
     ) -> None:
-        """`window` shrinks and grows with the outcomes. `longest_outage`: see `GateOptions.outage_seconds`."""
+        """`window` shrinks and grows with the outcomes. `options` returns those that hold now."""
         #: Number of requests that passed.
         self.passed = 0
         self._window = window
-        self._longest_outage = longest_outage
+        self._options = options
         self._garbled = garbled
         self._clock = clock
         self._streak = FailureStreak()
@@ -183,7 +184,7 @@ class RequestHistory:
                 self.remember_failed(path)
                 if own:
                     return RequestVerdict()
-            counts = self._streak.failed(file, error.reason, now=now, longest=self._longest_outage())
+            counts = self._streak.failed(file, error.reason, now=now, longest=self._options().outage_seconds)
             own = may_be_files_fault(error) and self._streak.is_of_one(present)
             return RequestVerdict(error if counts and not own else None)
         pause = 0.0
@@ -193,7 +194,8 @@ class RequestHistory:
             # Even one request at a time is too many: all have to wait.
             pause = min(2.0 ** min(self._pauses, 16), _LONGEST_OWN_PAUSE)
             self._pauses += 1
-        return RequestVerdict(error if self._streak.crowded(file, now) else None, pause)
+        is_outage = self._streak.crowded(file, now, longest=self._options().crowded_seconds)
+        return RequestVerdict(error if is_outage else None, pause)
 
     def _is_own(self, path: bytes, now: float) -> bool:
         """Return whether a further failure is the file's fault, not the server's: others passed meanwhile, and still do."""
@@ -211,10 +213,13 @@ def counted_as(error: BaseException | None) -> BaseException | None:
 
 
 def is_maybe_paid(error: BaseException | None) -> bool:
-    """Return whether the server may have done the work, and charged for it, without an answer; also if a stop ended the request."""
+    """Return whether the server may have done the work, and charged for it, without an answer that can be used.
+
+    Also if a stop ended the request.
+    """
     if isinstance(error, StoppedError):
         return error.in_flight
-    if isinstance(error, JobError) and error.maybe_paid:
+    if isinstance(error, GarbledError) or (isinstance(error, JobError) and error.maybe_paid):
         return True
     return isinstance(error, PassingError) and error.reason in MAYBE_PAID
 

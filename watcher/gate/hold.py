@@ -113,20 +113,24 @@ class Hold:
         """Return whether the day or month whose minutes are used up is over; `today`: YYYY-MM-DD."""
         return not today.startswith(self.day)
 
-    def interval(self, *, maybe_paid: bool = False) -> float:
-        """Return the seconds until the next probe; `maybe_paid`: the server may have charged for the last one."""
+    def interval(self, *, paid: int = 0) -> float:
+        """Return the seconds until the next probe.
+
+        `paid`: how many requests that began or probed a hold the server may have charged for, since one passed; 0: not for the last one.
+        """
         first, most = _INTERVALS[self.kind]
-        return min(first * 2.0 ** min(self.step, 16), _LONGEST_IF_PAID if maybe_paid else most)
+        step, most = (max(self.step, paid - 1), _LONGEST_IF_PAID) if paid else (self.step, most)
+        return min(first * 2.0 ** min(step, 16), most)
 
     def schedule(
-        self, now: float, clock: GateClock, *, asked: float = 0.0, maybe_paid: bool = False, most: float = math.inf
+        self, now: float, clock: GateClock, *, asked: float = 0.0, paid: int = 0, most: float = math.inf
     ) -> None:
-        """Set the time of the next probe; `asked`: seconds without requests that the server asked for; `maybe_paid`: see `interval`.
+        """Set the time of the next probe; `asked`: seconds without requests that the server asked for; `paid`: see `interval`.
 
         `most`: longest interval, unless the last probe may be charged for.
         """
-        interval = self.interval(maybe_paid=maybe_paid) * (1 + 0.1 * clock.jitter())
-        self.next_probe = now + (interval if maybe_paid else min(interval, most))
+        interval = self.interval(paid=paid) * (1 + 0.1 * clock.jitter())
+        self.next_probe = now + (interval if paid else min(interval, most))
         self.put_off(max(self.not_before, now + min(asked, LONGEST_PAUSE) if asked else -math.inf), clock)
 
     def put_off(self, until: float, clock: GateClock) -> None:
@@ -263,16 +267,17 @@ class FailureStreak:
             or (self._failures >= self.FAILURES and len(self._files) >= self.FILES)
         )
 
-    def crowded(self, file: FailedFile, now: float) -> bool:
-        """Count a refusal because of too many requests; True: it lasts so long, for so many files, that it is an outage."""
+    def crowded(self, file: FailedFile, now: float, *, longest: float = math.inf) -> bool:
+        """Count a refusal because of too many requests; True: it lasts so long, for so many files, that it is an outage.
+
+        `longest`: seconds after which the number of files does not matter.
+        """
         self._crowded_since = min(self._crowded_since, now)
         self._crowded += 1
         _add(self._crowded_files, file)
-        return (
-            self._crowded >= self.FAILURES
-            and len(self._crowded_files) >= self.FILES
-            and now - self._crowded_since >= self.CROWDED_SECONDS
-        )
+        lasted = now - self._crowded_since
+        are_many = self._crowded >= self.FAILURES and len(self._crowded_files) >= self.FILES
+        return lasted >= longest or (are_many and lasted >= self.CROWDED_SECONDS)
 
     def garbled(self, file: FailedFile) -> bool:
         """Count a garbled answer; True: the answers of all files are garbled."""

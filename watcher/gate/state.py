@@ -63,6 +63,8 @@ class GateOptions:
     longest_interval: float = math.inf
     #: Seconds without any connection that are an outage, however few requests there were; infinity: only their number counts.
     outage_seconds: float = math.inf
+    #: Seconds of nothing but refusals because of too many requests that are an outage, for however few files; infinity: only for many.
+    crowded_seconds: float = math.inf
     #: The endpoint's section of the settings; "api": there is one endpoint.
     section: str = "api"
 
