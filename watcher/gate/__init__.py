@@ -12,7 +12,7 @@ hold), and `limits` (places, pace, minutes). `choice` chooses between several en
 
 from watcher.gate.admission import Receipt
 from watcher.gate.choice import Availability, availability, choose, is_preferred
-from watcher.gate.clock import PATIENCE_SECONDS, SLICE
+from watcher.gate.clock import SLICE
 from watcher.gate.gate import Gate
 from watcher.gate.history import is_maybe_paid
 from watcher.gate.record import (
@@ -28,7 +28,6 @@ from watcher.gate.ticket import Ticket
 
 __all__ = [
     "OWN_LIMIT",
-    "PATIENCE_SECONDS",
     "SLICE",
     "Availability",
     "Gate",

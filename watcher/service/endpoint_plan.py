@@ -7,7 +7,7 @@ from watcher.client import CONNECT_SECONDS, Endpoint
 from watcher.config import Settings
 from watcher.config.settings import ServerSettings
 from watcher.errors import ConfigError
-from watcher.gate import PATIENCE_SECONDS, GateOptions
+from watcher.gate import GateOptions
 from watcher.job import is_offline
 from watcher.text import joined
 
@@ -53,7 +53,8 @@ def _endpoint_plan(name: str, server: ServerSettings, settings: Settings) -> End
         section=endpoint.section,
     )
     if is_one_of_several:
-        patience = min(PATIENCE_SECONDS, settings.api.failover_seconds)
+        # A shorter patience would send recordings back from an endpoint that still counts as open, and they would come again at once.
+        patience = settings.api.failover_seconds
         outage = max(_SHORTEST_OUTAGE, settings.api.failover_seconds - CONNECT_SECONDS)
         gate = replace(gate, patience=patience, longest_interval=_PROBED, outage_seconds=outage)
     return EndpointPlan(endpoint, gate, 0.0 if is_free else server.price_per_minute)
