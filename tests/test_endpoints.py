@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.daemon import Done, daemon, invoke
+from support.daemon import Done, daemon, invoke, watcher
 from support.heard import hearing, recording
+from support.hostile import mortal
 from support.scripted import Asked, Reply, Server, serving
 from support.sounds import speechlike
 from support.waiting import eventually
@@ -191,6 +192,46 @@ def test_a_folders_own_file_narrows_the_list_even_if_it_has_an_error(stations: S
     assert [asked.file[1] for asked in stations.requests("relay")] != []
     assert secret.read_bytes() not in [asked.file[1] for asked in stations.requests("relay")]
     assert (stations.folder / "talk.srt").exists()
+
+
+@pytest.mark.parametrize("where", ["in the same folder", "in another folder"])
+def test_a_batch_ends_though_files_wait_for_different_reasons(stations: Stations, where: str) -> None:
+    """Neither waited for the one thing that the end of a batch was looked for at, and each was tried again for ever."""
+    stations.replies["studio"] = REFUSED_KEY
+    private, full = stations.folder / "private", stations.directory / "full"
+    private.mkdir()
+    full.mkdir()
+    stations.folder_settings = f'[[folders]]\npath = "{full}"\nendpoints = ["relay"]\n'
+    if where == "in the same folder":
+        (private / ".watcher.toml").write_text('endpoints = ["studio"]')
+    else:
+        stations.folder_settings = f'endpoints = ["studio"]\n{stations.folder_settings}'
+    recording(private / "secret.wav", seconds=0.3)
+    recording(full / "talk.wav", seconds=0.5)
+    full.chmod(0o555)
+
+    done = watcher("once", "--yes", "--json", "--config", stations.settings, check=False, prefix=mortal())
+    full.chmod(0o755)
+
+    found = data_of(done)
+    assert (found["queued"], [one["reason"] for one in found["failed"]]) == (1, ["not_writable"])
+
+
+def test_a_pause_that_is_shorter_than_the_wait_for_the_next_endpoint_wakes_no_file_again_and_again(
+    stations: Stations,
+) -> None:
+    """The endpoint counted as open, but took nothing: the files came back at once, thousands of times a second."""
+    stations.general = "failover_seconds = 600"
+    stations.replies["studio"] = Reply(
+        {"error": {"message": "slow down"}}, status=429, headers=[("Retry-After", "300")]
+    )
+    recording(stations.folder / "talk.wav", seconds=0.3)
+    with daemon("--config", stations.settings, state=stations.state) as running:
+        running.await_event("gate.paused")
+        invoke("status", "--config", stations.settings, check=False)
+
+        assert running.stop() == 0
+    assert len(running.seen("job.started")) == 1
 
 
 def test_a_folders_own_file_cannot_widen_the_list(stations: Stations) -> None:

@@ -33,6 +33,10 @@ class OutputFailures:
             self._messages.pop(next(iter(self._messages)), None)
         return not known
 
+    def is_stuck(self, job_id: int, times: int) -> bool:
+        """Return whether a job has had at least `times` such failures in a row."""
+        return self._counts.get(job_id, 0) >= times
+
     def stuck(self, times: int) -> int:
         """Return the number of jobs with at least `times` such failures in a row."""
         return sum(count >= times for count in list(self._counts.values()))

@@ -21,6 +21,7 @@ from watcher.errors import AbsentError, JobError, StateError
 from watcher.folders import MountKind, Mounts, NotTaken, ScanResult, collect
 from watcher.gate import GateState, GateStatus
 from watcher.job import State
+from watcher.ledger.values import SourceRecord
 from watcher.log import retrying
 from watcher.service.advice import HoldAdvice, RunContext
 from watcher.service.again import announce_trials_at, follow_moved, lacking
@@ -72,9 +73,9 @@ def once(
     Raises ConfigError and StateError; StateLockedError if a daemon uses the same state.
     """
     made = plan(config)
-    # No place has to be reserved: nothing new arrives.
-    endpoints = {name: replace(one, gate=replace(one.gate, reserve=0)) for name, one in made.endpoints.items()}
-    made = replace(made, endpoints=endpoints)
+    # No place has to be reserved: nothing new arrives. And a server that is only ever busy is not waited for without end.
+    gates = {name: replace(one.gate, reserve=0, crowded_seconds=_PATIENCE) for name, one in made.endpoints.items()}
+    made = replace(made, endpoints={name: replace(one, gate=gates[name]) for name, one in made.endpoints.items()})
     places = SearchPlaces() if again else search_places(made, paths)
     with Signals() as signals:
         application = Application(
@@ -361,36 +362,49 @@ class _BatchRun:
         hung = self._application.hung_jobs()
         queued, running = counts[State.READY] + counts[State.DELAYED], counts[State.RUNNING] - len(hung)
         if not running and self._application.output_failures.stuck(_TRIES) >= queued:
-            # During a batch, nobody will free the disk, open the folder or repair the mount.
-            if queued:
-                records = self._application.ledger.history.records(State.READY, State.DELAYED, limit=_SHOWN)
-                self.batch.unplaced = len(records)
-                for record in records:
-                    self.batch.failed.append(
-                        (record.path, JobError(record.message, hint=record.hint, reason=record.reason))
-                    )
+            self._give_up_unplaced()
             self.batch.failed.extend((job.path, lost(job)) for job in hung)
             return True
-        if running or concluded != self._concluded:
+        # Recordings that cannot be placed, or that no endpoint may get now, are tried again and again: that is no progress.
+        is_open = state.status in {GateStatus.OPEN, GateStatus.PROBING}
+        is_working = self._application.endpoints.in_flight or (running and is_open)
+        if is_working or concluded != self._concluded:
             self._idle_since, self._concluded = time.monotonic(), concluded
+            return False
+        if running:
             return False
         # Wait for a probe that is running or due; do not wait for a dead server, a wrong key or an empty account.
         hopeless = state.status is GateStatus.HELD and not state.due
         if hopeless or time.monotonic() - self._idle_since > _PATIENCE:
             self.batch.held = state
+            self._give_up_unplaced()
             return True
         return False
+
+    def _give_up_unplaced(self) -> None:
+        """Report recordings whose outputs cannot be placed: during a batch, nobody will free the disk, open the folder or repair the mount."""
+        unplaced = [record for record in self._waiting() if self._is_stuck(record)]
+        self.batch.unplaced = len(unplaced)
+        for record in unplaced:
+            self.batch.failed.append((record.path, JobError(record.message, hint=record.hint, reason=record.reason)))
+
+    def _waiting(self) -> list[SourceRecord]:
+        return self._application.direct.history.records(State.READY, State.DELAYED, limit=_SHOWN)
+
+    def _is_stuck(self, record: SourceRecord) -> bool:
+        return self._application.output_failures.is_stuck(record.id, _TRIES)
 
     def _state(self) -> GateState:
         """Return the state of the endpoints that may get what is queued."""
         endpoints = self._application.endpoints
         if len(endpoints.gates) == 1:
             return endpoints.state()
-        queued = self._application.direct.history.records(State.READY, State.DELAYED, limit=_SHOWN)
-        if queued and all(record.reason == "closed" for record in queued):
+        queued = [record for record in self._waiting() if not self._is_stuck(record)]
+        closed = [record for record in queued if record.reason == "closed"]
+        if closed and len(closed) == len(queued):
             # Others of their folders may go elsewhere, these may not.
-            return GateState(GateStatus.HELD, time.time(), "closed", queued[0].message, queued[0].hint)
-        return endpoints.state({record.root for record in queued})
+            return GateState(GateStatus.HELD, time.time(), "closed", closed[0].message, closed[0].hint)
+        return endpoints.state({record.root for record in queued if record.reason != "closed"})
 
     def _progress(self, counts: dict[State, int], state: GateState) -> BatchProgress:
         finished = sum(outcome.audio_seconds for _, outcome in self.batch.done)
