@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from watcher.errors import Remedy, RemedyError
 from watcher.media import CODECS, MediaOptions
 from watcher.media.values import Codec
-from watcher.pipeline.remedies import Remedies
+from watcher.pipeline.remedies import Remedies, given_up
+from watcher.worker import Fail, Retry, verdict
 
 RECODE = RemedyError("x", remedy=Remedy.RECODE)
 SHRINK = RemedyError("x", remedy=Remedy.SHRINK)
@@ -103,6 +104,13 @@ def test_a_limit_above_what_is_cut_to_is_worth_one_more_cutting() -> None:
     limited = RemedyError("x", remedy=Remedy.SPLIT, seconds=670)
 
     assert forms(remedies, limited, limited) == ["flac 600", "flac 600 limited"]
+
+
+def test_a_recording_that_is_too_large_in_every_form_has_an_end() -> None:
+    """The gate knows nothing of it and holds nothing back, so an error of the account brought it again at once, and for ever."""
+    steps = [verdict(given_up(SHRINK), attempts=attempts, limit=3, jitter=lambda: 0.0) for attempts in (1, 2, 3)]
+
+    assert steps == [Retry(1.0), Retry(2.0), Fail()]
 
 
 def test_a_codec_counts_as_rejected_only_for_its_encoding() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Final
 
-from watcher.errors import AccountError, FileError, JobError, Remedy, RemedyError
+from watcher.errors import FileError, JobError, PassingError, Remedy, RemedyError
 from watcher.job import Job
 from watcher.log import quoted
 from watcher.media import CODECS, MediaOptions
@@ -128,9 +128,13 @@ def no_text() -> RemedyError:
 
 
 def given_up(error: RemedyError) -> JobError:
-    """Return the error of a recording that was refused in every form."""
+    """Return the error of a recording that was refused in every form.
+
+    It is none of the account, although every other recording may be refused as well: it did not pass the gate, so no hold would keep
+    this one from coming again at once.
+    """
     if error.remedy is Remedy.SHRINK:
-        return AccountError(
+        return PassingError(
             f"the server refuses even a small upload: {error.message}",
             hint="raise the upload limit of the server or of the proxy in front of it (nginx: client_max_body_size)",
             reason=error.reason,
