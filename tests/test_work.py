@@ -236,6 +236,7 @@ TRANSCRIPTS: dict[str, Callable[[int], Transcript]] = {
     "letters among words twice as long": lambda n: transcript(n, "a b", "aa"),
     "segments": lambda n: transcript(n, "a", segments=True),
     "segments all at once": lambda n: transcript(n, "a", segments=True, seconds=0.0001),
+    "segments that span it all": lambda n: Transcript((Segment("a", 0.0, n * 0.1),) * n, duration=n * 0.1),
     "speakers": lambda n: transcript(n, "a", segments=True, names=10**9),
     "speakers all at once": lambda n: transcript(n, "a", segments=True, seconds=0.0001, names=10**9),
     "zero-width words": lambda n: transcript(n, "\u200b"),
@@ -275,7 +276,7 @@ def outputs_in_stretches(said: Transcript) -> None:
 
 
 STAGES: dict[str, Callable[[Transcript], object]] = {
-    "guard": lambda said: guard.review(said, loudness=b"\x10" * 1000, prompt="a b c"),
+    "guard": lambda said: guard.review(said, loudness=b"\x10" * (1000 + int(said.duration * 10)), prompt="a b c"),
     "sound": lambda said: move_to_sound(said, Loudness(b"\x10\x40\x40\x40" * 5000)),
     "empty": lambda said: empty.in_doubt(said, SECONDS, prompt="a b c", guarded=True),
     "language": lambda said: language.resolve([part(said, 0.0), part(said, 30.0)], lambda _index, _language: None),

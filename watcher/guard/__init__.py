@@ -25,13 +25,13 @@ A metric that the server did not give, and loudness that was not measured, is no
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
 from watcher.guard.phrases import COURTESIES, CREDITS, key
 from watcher.guard.repetition import divided, is_compressible, loops, repeats
-from watcher.guard.silence import is_silent, limit, span
+from watcher.guard.silence import is_silent, span, sums_of_louder
 from watcher.text import UNSPACED
 from watcher.transcript import Segment, Transcript
 
@@ -62,10 +62,10 @@ def review(transcript: Transcript, *, loudness: bytes = b"", prompt: str = "", m
     sign. With `music`, marks of music without words stay.
     """
     keys = [key(segment.text) for segment in transcript.segments]
-    quiet = limit(loudness)
+    louder = sums_of_louder(loudness) if transcript.timed else None
     asked = f" {key(prompt)} "
     signs = [
-        _signs(segment, said, loudness if transcript.timed else None, quiet, asked)
+        _signs(segment, said, louder, asked)
         if (empty := _nothing_said(segment.text, said, music=music)) is None
         else empty
         for segment, said in zip(transcript.segments, keys, strict=True)
@@ -102,12 +102,12 @@ def _nothing_said(text: str, said: str, *, music: bool) -> set[str] | None:
 _MUSIC: Final = re.compile("[\N{QUARTER NOTE}-\N{BEAMED SIXTEENTH NOTES}]")
 
 
-def _signs(segment: Segment, said: str, loudness: bytes | None, quiet: int, asked: str) -> set[str]:
-    """Return the signs of a segment that says something, by itself; `loudness` is None where times say nothing."""
+def _signs(segment: Segment, said: str, louder: Sequence[int] | None, asked: str) -> set[str]:
+    """Return the signs of a segment that says something, by itself; `louder`: `sums_of_louder`, None where times say nothing."""
     found = _doubts(segment) | _phrase(said)
-    if loudness is not None and is_silent(segment, loudness, quiet):
+    if louder is not None and is_silent(segment, louder):
         found.add("silence")
-    if loudness is not None and _is_hurried(segment, said):
+    if louder is not None and _is_hurried(segment, said):
         found.add("pace")
     if is_compressible(segment):
         found.add("ratio")

@@ -1,6 +1,9 @@
 """Silence by our own measurement: by a recording's own level and noise, since a quiet recording may lie where another has noise."""
 
 import math
+from array import array
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import Final
 
 from watcher.transcript import Segment
@@ -40,8 +43,16 @@ def limit(loudness: bytes) -> int:
     return min(inaudible, max(_AUDIBLE, loud + _BELOW_LOUD, noise - _ABOVE_NOISE))
 
 
-def is_silent(segment: Segment, loudness: bytes, quiet: int) -> bool:
-    """Return whether a segment lies where nothing was heard; `quiet` is the recording's `limit`. What was not measured is not silent."""
+def sums_of_louder(loudness: bytes) -> Sequence[int]:
+    """Return for each tenth of a second, and for the end, how many tenths before it are not silent.
+
+    With these, a segment costs the same however long it is: a server may let each of its segments span the whole piece.
+    """
+    return array("I", accumulate(map(limit(loudness).__gt__, loudness), initial=0))
+
+
+def is_silent(segment: Segment, sums: Sequence[int]) -> bool:
+    """Return whether a segment lies where nothing was heard, by `sums_of_louder`. What was not measured is not silent."""
     spoken = span(segment)
     if spoken is None:
         return False
@@ -49,12 +60,11 @@ def is_silent(segment: Segment, loudness: bytes, quiet: int) -> bool:
     first, last = int(start * 10), math.ceil(end * 10)
     if last - first > 5 * _MARGIN_TENTHS:
         first, last = first + _MARGIN_TENTHS, last - _MARGIN_TENTHS
-    tenths = loudness[first : max(last, first + 1)]
+    last = max(last, first + 1)
     # Past the end of what was measured nothing is known.
-    if not tenths or len(tenths) < last - first:
+    if last >= len(sums):
         return False
-    louder = sum(value < quiet for value in tenths)
-    return louder <= (_CLICKS if len(tenths) > 5 * _CLICKS else 0)
+    return sums[last] - sums[first] <= (_CLICKS if last - first > 5 * _CLICKS else 0)
 
 
 def span(segment: Segment) -> tuple[float, float] | None:
