@@ -54,6 +54,15 @@ def test_the_reason_of_a_refusal_arrives() -> None:
         next(blocks)
 
 
+def test_an_upload_of_more_than_a_day_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """25 MB hold months of silence, and a process that was taken over sends samples without end."""
+    monkeypatch.setattr("watcher.engine.audio_process._LONGEST", 4)
+    content = sounds.tone(tmp_path / "a.wav", 5.0, rate=RATE).read_bytes()
+
+    with decoded(io.BytesIO(content), check=never) as blocks, pytest.raises(AudioError, match="longer than"):
+        list(blocks)
+
+
 def test_an_upload_that_asks_for_gigabytes_takes_none_of_ours() -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 

@@ -239,6 +239,30 @@ def test_a_flood_of_connections_neither_grows_nor_keeps_others_out(server: Engin
         assert asked.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
 
 
+def test_uploads_that_never_become_whole_keep_nobody_out(server: EngineServer, ear: Ear) -> None:
+    """A byte now and then kept a connection for good, and 64 of them were all that there are."""
+    with ExitStack() as stack:
+        asked = stack.enter_context(connect(server))
+        asked.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(FORM) + FORM)
+        assert ear.listening.wait(60)
+        for _ in range(_MOST - 1):
+            stack.enter_context(connect(server)).sendall(HEAD + b"Content-Length: 1000\r\n\r\n" + FORM[:20])
+        eventually(lambda: len(server._admitted) == _MOST)
+
+        models = requests.get(f"http://127.0.0.1:{server.port}/v1/models", timeout=60)
+        ear.release.set()
+
+        assert models.status_code == 200
+        assert receive(asked)[0] == 200
+
+
+def test_a_length_of_thousands_of_digits_is_refused(server: EngineServer) -> None:
+    with connect(server) as connection:
+        connection.sendall(HEAD + b"Content-Length: " + b"1" * 5000 + b"\r\n\r\n")
+
+        assert receive(connection)[0] == 411
+
+
 def test_a_caller_that_does_not_read_its_answers_does_not_delay_the_end(
     server: EngineServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

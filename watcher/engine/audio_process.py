@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from watcher.engine.errors import AudioError
 from watcher.engine.process import POLL, started
+from watcher.engine.recognition import RATE
 
 #: Exit code of an upload that is no audio; the reason is on stderr.
 REFUSED: Final = 3
@@ -28,6 +29,9 @@ _PROGRAM: Final = Path(__file__).with_name("audio_child.py")
 _ENVIRONMENT: Final = {"LC_ALL": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
 #: Bytes that are read at once: two seconds of sound.
 _PART: Final = 1 << 16
+#: Seconds of the longest upload, as the daemon's longest recording. 25 MB of FLAC can hold months of silence, and a decoder that was
+#: taken over sends samples without end.
+_LONGEST: Final = 24 * 3600
 #: Seconds for the process to end after its last sample.
 _FAREWELL: Final = 5.0
 
@@ -60,6 +64,7 @@ def _blocks(
     poll = select.poll()
     poll.register(pipe, select.POLLIN)
     rest = b""
+    left = 2 * RATE * _LONGEST
     while True:
         check()
         if not poll.poll(POLL):
@@ -67,6 +72,9 @@ def _blocks(
         part = os.read(pipe, _PART)
         if not part:
             break
+        left -= len(part)
+        if left < 0:
+            raise AudioError(f"It is longer than {_LONGEST // 3600} hours.")
         whole = rest + part
         rest = whole[len(whole) & ~1 :]
         yield np.frombuffer(whole[: len(whole) & ~1], np.int16)

@@ -7,7 +7,7 @@ import socket
 import socketserver
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler
@@ -31,6 +31,8 @@ _LINGER_BYTES = 4 * MAX_REQUEST
 _LINGER_SECONDS = 5.0
 #: Connections at the same time: anybody on the machine can open some, and each takes a descriptor and a thread of the process.
 _MOST = 64
+#: Digits of the longest Content-Length that is read: Python refuses to read thousands of them.
+_DIGITS = 15
 
 
 class EngineServer(socketserver.TCPServer):
@@ -49,9 +51,11 @@ class EngineServer(socketserver.TCPServer):
             ) from error
         self.api = api
         self._lock = threading.Lock()
-        #: From the oldest on; those whose request is admitted; and those that were ended, whose threads follow.
+        #: From the oldest on; those whose request is admitted, and of these those whose upload is whole; and those that were ended,
+        #: whose threads follow.
         self._connections: dict[socket.socket, threading.Thread] = {}
         self._admitted: set[socket.socket] = set()
+        self._whole: set[socket.socket] = set()
         self._ended: set[socket.socket] = set()
         self._numbers = itertools.count(1)
 
@@ -61,11 +65,15 @@ class EngineServer(socketserver.TCPServer):
         return int(self.socket.getsockname()[1])
 
     def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002 - the base class's parameters
-        """Return whether there is room for a connection; where there are many, end the oldest without an admitted request."""
+        """Return whether there is room for a connection; where there are many, end the oldest without an admitted request.
+
+        If there is none, end the oldest whose upload still arrives: callers that send a byte a minute would keep all others out.
+        """
         with self._lock:
             if len(self._connections) - len(self._ended) < _MOST:
                 return True
-            waiting = (one for one in self._connections if one not in self._admitted and one not in self._ended)
+            open_ones = [one for one in self._connections if one not in self._ended]
+            waiting = (one for kept in (self._admitted, self._whole) for one in open_ones if one not in kept)
             oldest = next(waiting, None)
             if oldest is None or len(self._connections) >= 2 * _MOST:
                 return False
@@ -84,6 +92,13 @@ class EngineServer(socketserver.TCPServer):
         finally:
             with self._lock:
                 self._admitted.discard(request)
+                self._whole.discard(request)
+
+    def received(self, request: socket.socket) -> None:
+        """Note that the upload of an admitted request is whole."""
+        with self._lock:
+            if request in self._admitted:
+                self._whole.add(request)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Serve one connection in a thread of its own."""
@@ -138,7 +153,8 @@ class RequestHandler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         length = self._length()
-        body = _Body(self.rfile, max(length, 0))
+        server = cast("EngineServer", self.server)
+        body = _Body(self.rfile, max(length, 0), whole=lambda: server.received(self.connection))
         reply = self._reply(length, cast("Any", body))
         # What is left of the upload is before the next request; a little is skipped, a lot ends the connection.
         skips = 0 <= length <= MAX_REQUEST
@@ -171,7 +187,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         if "Transfer-Encoding" in self.headers:
             return -1
         given = self.headers.get("Content-Length", "0")
-        return int(given) if given.isascii() and given.isdigit() else -1
+        return int(given) if given.isascii() and given.isdigit() and len(given) <= _DIGITS else -1
 
     def _reply(self, length: int, body: Any) -> ApiResponse:
         if length < 0:
@@ -236,15 +252,19 @@ class _Head:
 class _Body(RawIOBase):
     """The body of one request: ends after `length` bytes, and says so when the caller stops sending before."""
 
-    def __init__(self, source: BufferedIOBase, length: int) -> None:
+    def __init__(self, source: BufferedIOBase, length: int, *, whole: Callable[[], None]) -> None:
+        """`whole` is called with the last bytes."""
         self._source = source
         self._left = length
+        self._whole = whole
 
     def readinto(self, buffer: Any) -> int:
         data = self._source.read1(min(len(buffer), self._left)) if self._left else b""
         if self._left and not data:
             raise ConnectionResetError("The request ended before its Content-Length.")
         self._left -= len(data)
+        if data and not self._left:
+            self._whole()
         buffer[: len(data)] = data
         return len(data)
 
