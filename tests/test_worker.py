@@ -186,7 +186,7 @@ def test_a_folder_that_takes_no_outputs_is_tried_ever_less_often_and_no_attempt_
     assert waits == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
 
 
-@pytest.mark.parametrize(("delayed", "wait"), [(20, 10.0), (300, 150.0), (100_000, 300.0)])
+@pytest.mark.parametrize(("delayed", "wait"), [(20, 10.0), (300, 150.0), (5000, 2500.0), (100_000, 3600.0)])
 def test_the_more_files_wait_for_an_endpoint_the_less_often_each_is_tried(delayed: int, wait: float) -> None:
     step = verdict(ClosedError("x"), attempts=1, limit=10, jitter=lambda: 0.0, delayed=delayed)
 

@@ -46,6 +46,7 @@ RENEW: Final = 10.0
 _LONGEST_WAIT: Final = 300.0
 _LONGEST_SETBACK: Final = 60.0
 _LONGEST_ASKED: Final = 3600.0
+_LONGEST_CLOSED: Final = 3600.0
 #: Seconds after which a job for which no endpoint was open is tried again, at least; and how many such jobs are tried a second, at
 #: most: each try costs some milliseconds, and a folder may have thousands of recordings.
 _CLOSED_SECONDS: Final = 10.0
@@ -116,7 +117,7 @@ def verdict(
             return Release(error.retry_after if isinstance(error, HeldError) else 0.0)
         case ClosedError() | OutputError() | SourceError(uncounted=True):
             wait = _wait(output_failures + 1, jitter, longest=_LONGEST_SETBACK)
-            closed = min(max(_CLOSED_SECONDS, delayed / _CLOSED_A_SECOND), _LONGEST_WAIT)
+            closed = min(max(_CLOSED_SECONDS, delayed / _CLOSED_A_SECOND), _LONGEST_CLOSED)
             return Retry(closed if isinstance(error, ClosedError) else wait, uncounted=True)
         case PassingError() | SourceError() if attempts < limit:
             asked = error.retry_after or 0.0 if isinstance(error, PassingError) else 0.0
