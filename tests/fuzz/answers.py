@@ -13,12 +13,15 @@ from typing import Any, Final
 
 #: What a daemon keeps secret; servers send it back wherever text can stand.
 KEY: Final = "sk-fuzz-0123456789abcdef0123456789"
+#: The same as a header of its own; it looks like no key.
+PASSPHRASE: Final = "correct-horse-battery-staple"
+SECRETS: Final = (KEY, PASSPHRASE)
 
 # fmt: off
 _ATOMS: Final = (
     "word ", "a", "你好", "ไทยภาษา", "\u0301", "\u0323", "\u200b", "\u200d", "\u202e", "\ufeff", "\uff9e", "\u2028", "\0", "\n", "\r\n\r\n",
     "\x1b[2J", "\ud800", "(", "[", "<v a", "<b ", "</", "&#" + "9" * 40 + ";", "{\\an8}", "-->", "<|0.00|>", "[00:00.00]", "NOTE ", "WEBVTT\n",
-    "00:00:01,000 --> 00:00:00,000\n", "{}", "%s", "♪ ", "Thank you. ", f" {KEY} ", "👨‍👩‍👧", "i" * 999,
+    "00:00:01,000 --> 00:00:00,000\n", "{}", "%s", "♪ ", "Thank you. ", f" {KEY} ", f" {PASSPHRASE} ", "👨‍👩‍👧", "i" * 999,
 )
 _ODD: Final[tuple[Any, ...]] = (
     0, -1, 1, 0.2, 1e300, -1e300, 5e-324, float("nan"), float("inf"), -float("inf"), 10**19, -(2**63), 10**4000, 1 << 31, None, True, False,
@@ -31,7 +34,7 @@ _STATUSES: Final = (
 )
 _WAITS: Final = (*_AMOUNTS, "Wed, 21 Oct 9999 07:28:00 GMT", "1ms", "5m0s", "0x10")
 _HINTS: Final = ("Retry-After", "retry-after-ms", "x-ratelimit-reset-requests", "X-RateLimit-Remaining", "Date", "WWW-Authenticate")
-_LOCATIONS: Final = ("http://[", "//", "/v1", "http://\u202e.test:99999/", "file:///etc/passwd", "http://127.0.0.1:1/v1", "\x01")
+_LOCATIONS: Final = ("http://[", "//", "/v1", "http://\u202e.test:99999/", "file:///etc/passwd", "http://127.0.0.1:1/v1", "\x01", f"/{PASSPHRASE}", f"//{KEY}/{PASSPHRASE}?{PASSPHRASE}")
 _TYPES: Final = ("application/json", "text/plain", "text/html", "text/vtt", "text/event-stream", "", "a" * 4000)
 _CHARSETS: Final = ("", "", "; charset=utf-8", "; charset=utf-16", "; charset=zip", "; charset=" + ';="' * 900)
 _CLOCKS: Final = ("00:00:00,000", "00:01.500", "99:99:99,999", "-1:00:00.0", "9" * 300 + ":00", "1e9")
@@ -40,10 +43,11 @@ _LENGTHS: Final = (b"-5", b"0", b"5", b"999", b"9" * 5000, b"1e3", b"24, 24", b"
 _STATUS_LINES: Final = (
     b"HTTP/1.1", b"HTTP/1.1 ", b"HTTP/9.9 200 OK", b"HTTP/1.1 " + b"2" * 5000, b"HTTP/1.1 -200 OK", b"HTTP/1.1 2e2 OK", b"\0" * 99, b"ICY 200 OK",
     b"SSH-2.0-x", b"\x16\x03\x01\x02", b"HTTP/1.1 200 " + b"O" * 99_999, b"HTTP/1.0 200 OK", b"HTTP/1.1 000 x", b"HTTP/1.1 \xb2\xb2\xb2 x",
+    PASSPHRASE.encode(), b"HTTP/1.1 " + KEY.encode(), b"HTTP/1.1 200 " + PASSPHRASE.encode(),
 )
 _HEADERS: Final = (
     b"X: y\r\n" * 3000, b"X: " + b" \r\n y" * 300_000 + b"\r\n", b"\r \n", b": \r\n", b"X\r\n", b"\0: \0\r\n", b"Set-Cookie: a=b\r\n" * 99,
-    b"Content-Type: " + b";a=" * 4000 + b"\r\n", b"X: " + KEY.encode() + b"\r\n", b" X: y\r\n", b"Transfer-Encoding: gzip, chunked\r\n",
+    b"Content-Type: " + b";a=" * 4000 + b"\r\n", b"X: " + KEY.encode() + b"\r\n", PASSPHRASE.encode() + b"\r\n", b" X: y\r\n", b"Transfer-Encoding: gzip, chunked\r\n",
     b"Content-Encoding: " + b"gzip," * 3000 + b"\r\n", b"Link: " + b"<" * 9000 + b"\r\n", b"Connection: " + b"close," * 2000 + b"\r\n",
 )
 # fmt: on
@@ -58,6 +62,7 @@ _COMPLAINTS: Final = (
     "Rate limit reached for whisper-1 in organization: Limit {}, Used {}. Please try again in {}s.",
     "You exceeded your current quota {}",
     "Incorrect API key provided: " + KEY,
+    f"Access denied due to invalid subscription key {PASSPHRASE}, or {KEY}{PASSPHRASE}: {{}}",
     "Invalid value for 'prompt': at most {} tokens; 'language': {} is not one of ['en']",
     "The model `{}` does not exist",
     "[{{'loc': ['body', 'file'], 'msg': 'field required', 'limit': {}}}]",

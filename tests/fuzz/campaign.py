@@ -26,7 +26,7 @@ from typing import Final
 
 import srt
 import webvtt
-from fuzz.answers import KEY
+from fuzz.answers import KEY, PASSPHRASE, SECRETS
 from fuzz.folders import DEEDS, Place, standing
 from fuzz.health import Health, environment
 from fuzz.server import CANARY, Server
@@ -47,6 +47,7 @@ _COMMAND_SECONDS: Final = 60.0
 #: Seconds between two looks of the operator in a calm.
 _NUDGE: Final = 10.0
 _ACTIONS: Final = 50
+_ENDPOINTS: Final = ("first", "second", "third")
 _LINES: Final = 20
 
 
@@ -184,15 +185,29 @@ class Campaign:
         concurrency, piece_seconds = chance.choice((2, 4, 8)), chance.choice((10, 600))
         codec, language = chance.choice(("flac", "mp3", "wav")), chance.choice(("", "de"))
         lines = [
-            f'[api]\nurl = "{self._server.url}"\nkey = "{KEY}"\nattempts = 3\nconcurrency = {concurrency}',
+            *self._endpoints(f"attempts = 3\nconcurrency = {concurrency}"),
             f'[transcript]\nformats = ["srt", "vtt", "json", "txt"]\nlanguage = "{language}"',
             chance.choice(("", 'prompt = "Names: Zoë, Łukasz"')),
             f'[media]\npiece_seconds = {piece_seconds}\ncodec = "{codec}"',
             f"[service]\ndrain_seconds = {_DRAIN_SECONDS}\n[state]\nworkers = 8",
-            *(f'[[folders]]\npath = "{path}"\nquiet_seconds = 0.5' for path in self._folders.values()),
         ]
+        for name, path in self._folders.items():
+            lines.append(f'[[folders]]\npath = "{path}"\nquiet_seconds = 0.5')
+            if "[endpoints." in lines[0] and name != _QUIET and chance.random() < 0.4:
+                lines.append(f"endpoints = {json.dumps(chance.sample(_ENDPOINTS, chance.choice((1, 2))))}")
         self._settings.write_text("\n".join(lines) + "\n")
         self._settings.chmod(0o600)
+
+    def _endpoints(self, common: str) -> list[str]:
+        """Return the settings of one endpoint, or of several, of which one may be nobody's; all others are the same server."""
+        chance = self._chance
+        access = f'key = "{KEY}"\nheaders = {{api-key = "{PASSPHRASE}"}}'
+        if chance.random() < 0.3:
+            return [f'[api]\nurl = "{self._server.url}"\n{access}\n{common}']
+        urls = [self._server.url, chance.choice((self._server.url, "http://127.0.0.1:9/v1")), self._server.url]
+        tables = [f'[endpoints.{name}]\nurl = "{url}"\n{access}' for name, url in zip(_ENDPOINTS, urls, strict=True)]
+        seconds, spread = chance.choice((5, 30, 300)), chance.choice(("true", "false"))
+        return ["\n".join([f"[api]\n{common}\nfailover_seconds = {seconds}\nspread = {spread}", *tables])]
 
     def _note(self, fact: str) -> None:
         self._actions.append(f"{time.monotonic() - self._started:8.2f}  {fact}")
@@ -266,7 +281,7 @@ class Campaign:
                     # It tells what each of its threads does.
                     process.send_signal(signal.SIGABRT)
         self._note(f"watcher {' '.join(map(str, words))!a}: {process.returncode}")
-        if process.returncode not in codes or "Traceback" in told or KEY in said + told:
+        if process.returncode not in codes or "Traceback" in told or _has_secret(said + told):
             self._wrong.append(f"watcher {words} ended with {process.returncode}: {said[-2000:]} {told[-4000:]}")
         return said
 
@@ -278,7 +293,7 @@ class Campaign:
 
     def _ask_for_something(self, chance: random.Random) -> None:
         place = self._folders[chance.choice(sorted(DEEDS))]
-        deed = chance.choice(("status", "status", "again", "forget", "render", "retry", "reload", "check"))
+        deed = chance.choice(("status", "status", "again", "forget", "render", "retry", "reload", "check", "resume"))
         self._deeds[f"operator: {deed}"] += 1
         if deed == "status":
             json.loads(self._ask("status", "--json"))
@@ -289,6 +304,8 @@ class Campaign:
                     self._keeper.signal(signal.SIGHUP)
         elif deed == "check":
             self._ask("status", "--check", codes=(0, 1, 2, 3))
+        elif deed == "resume":
+            self._ask("resume", chance.choice(_ENDPOINTS), codes=(0, 1, 2, 3, 4))
         else:
             with self._running:
                 json.loads(self._ask(deed, place, "--json", codes=(0, 1, 2, 4)))
@@ -378,8 +395,8 @@ class Campaign:
             self._wrong.append(f"{path} cannot be read: {error!r:.300}")
         else:
             # Outputs have what the server said, as it said it.
-            if "transcription-" in path.name and KEY in content:
-                self._wrong.append(f"the key is in {path}")
+            if "transcription-" in path.name and _has_secret(content):
+                self._wrong.append(f"a secret is in {path}")
 
     def _story(self, wrong: list[str]) -> str:
         log = (self._base / "log").read_text()
@@ -395,6 +412,10 @@ class Campaign:
                 f"again: pytest tests/fuzz --fuzz-minutes 10 --fuzz-seed {self._seed}",
             ]
         )
+
+
+def _has_secret(text: str) -> bool:
+    return any(secret in text for secret in SECRETS)
 
 
 def _trying(deed: Callable[[Place], None], place: Place) -> None:

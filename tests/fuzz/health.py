@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from fuzz.answers import KEY
+from fuzz.answers import SECRETS
 from keeper import Keeper
 from support.daemon import Daemon
 from support.supervisor import Supervisor
@@ -155,8 +155,8 @@ class Health:
 
 def _complaints(event: dict[str, object]) -> Iterator[str]:
     line = json.dumps(event)
-    if KEY in line:
-        yield f"the key is in the log: {line[:600]}"
+    if any(secret in line for secret in SECRETS):
+        yield f"a secret is in the log: {line[:600]}"
     if len(line) > _LINE:
         yield f"a line of {len(line)} bytes: {line[:300]}"
     if event.get("event") == "job.crashed" or event.get("level") == "critical" or "Traceback (most" in line:
