@@ -25,6 +25,7 @@ from watcher.cues.tokens import tokens
 from watcher.errors import JobError
 from watcher.formats import Document, TextLayout, render
 from watcher.join import join, move_to_sound
+from watcher.join.tracks import TrackTranscript, merge
 from watcher.languages import code
 from watcher.loudness import Loudness
 from watcher.output_kinds import OUTPUT_KINDS
@@ -275,6 +276,18 @@ def outputs_in_stretches(said: Transcript) -> None:
         outputs(said)
 
 
+def session(said: Transcript, tracks: int = 2) -> Transcript:
+    """Merge tracks in which the same is said, as loud and much quieter in turn, and once half a second later."""
+    return merge(
+        [
+            TrackTranscript(
+                said, f"{index}", f"{index}", (index == 1) / 2, Loudness((b"\x10\x40" * 9, b"\x20")[index % 2] * 5000)
+            )
+            for index in range(tracks)
+        ]
+    ).transcript
+
+
 STAGES: dict[str, Callable[[Transcript], object]] = {
     "guard": lambda said: guard.review(said, loudness=b"\x10" * (1000 + int(said.duration * 10)), prompt="a b c"),
     "sound": lambda said: move_to_sound(said, Loudness(b"\x10\x40\x40\x40" * 5000)),
@@ -286,11 +299,21 @@ STAGES: dict[str, Callable[[Transcript], object]] = {
         [part(said, 0.0, said.duration), part(said, said.duration - 2.0)], duration=SECONDS
     ),
     "join without times": lambda said: join([untimed(said, 0.0), untimed(said, 28.0)], duration=SECONDS),
+    "session": session,
+    "session of many": lambda said: session(said, 7),
+    "outputs of a session": lambda said: outputs(session(said, 3)),
     "outputs": outputs,
     "outputs in stretches": outputs_in_stretches,
 }
 #: Words; where two parts meet more of them are not compared, and a caption holds at most 84.
-SIZES = {"join": 500, "join at an end": 500, "join without times": 200, "outputs": 120, "outputs in stretches": 120}
+SIZES = {
+    "join": 500,
+    "join at an end": 500,
+    "join without times": 200,
+    "outputs": 120,
+    "outputs in stretches": 120,
+    "outputs of a session": 120,
+}
 
 
 #: What takes long to count is tried with these each time.

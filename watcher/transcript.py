@@ -15,6 +15,8 @@ class Word:
     start: float
     end: float
     speaker: str = ""
+    #: Name of the stem, channel or stream of a session that it is from; "" in a recording of one track.
+    track: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,8 @@ class Segment:
     end: float
     words: tuple[Word, ...] = ()
     speaker: str = ""
+    #: See `Word`.
+    track: str = ""
     avg_logprob: float | None = None
     compression_ratio: float | None = None
     no_speech_prob: float | None = None

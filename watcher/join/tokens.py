@@ -4,10 +4,11 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 from typing import Final
 
 from watcher.text import UNSPACED, letters
-from watcher.transcript import Segment
+from watcher.transcript import Segment, Word
 
 #: A token is a written word; where words are not set apart by blanks (Han, Kana, Thai, Lao, Khmer …), a character.
 _TOKEN: Final = re.compile(f"[{UNSPACED}]|[^\\s{UNSPACED}]+")
@@ -58,10 +59,10 @@ def most_shared(seconds: float) -> int:
 
 def tokenize(segments: Sequence[Segment]) -> list[TimedToken]:
     """Return the tokens of all segments, in order."""
-    return [token for segment in segments for token in _segment_tokens(segment)]
+    return [token for segment in segments for token in segment_tokens(segment)]
 
 
-def _segment_tokens(segment: Segment) -> list[TimedToken]:
+def segment_tokens(segment: Segment) -> list[TimedToken]:
     """Return the segment's tokens, timed by its words, or evenly where it has none."""
     found = [(match.start(), match.end(), letters(match.group())) for match in _TOKEN.finditer(segment.text)]
     total = max(1, sum(len(key) for _, _, key in found))
@@ -87,7 +88,7 @@ def cut_to(segments: Sequence[Segment], first: int, behind: int | None) -> list[
     result = []
     passed = 0
     for segment in segments:
-        tokens = _segment_tokens(segment)
+        tokens = segment_tokens(segment)
         low = max(0, first - passed)
         high = len(tokens) if behind is None else min(len(tokens), behind - passed)
         passed += len(tokens)
@@ -100,19 +101,35 @@ def cut_to(segments: Sequence[Segment], first: int, behind: int | None) -> list[
 
 def _cut(segment: Segment, tokens: Sequence[TimedToken], low: int, high: int) -> Segment:
     """Return the segment with its tokens from `low` to before `high` alone."""
-    total = max(1, sum(len(token.key) for token in tokens))
-    spoken = max(1, sum(len(letters(word.text)) for word in segment.words))
-    bounds = [sum(len(token.key) for token in tokens[:count]) * spoken // total for count in (low, high)]
-    words = []
-    passed = 0
-    for word in segment.words:
-        if bounds[0] <= passed < bounds[1]:
-            words.append(word)
-        passed += len(letters(word.text))
-    return replace(
-        segment,
-        text=segment.text[tokens[low].first if low else 0 : tokens[high - 1].behind if high < len(tokens) else None],
-        start=tokens[low].start if low else segment.start,
-        end=tokens[high - 1].end if high < len(tokens) else segment.end,
-        words=tuple(words),
-    )
+    borders = [border for border in (low, high) if 0 < border < len(tokens)]
+    return divided(segment, tokens, borders)[1 if low else 0]
+
+
+def divided(segment: Segment, tokens: Sequence[TimedToken], borders: Sequence[int]) -> list[Segment]:
+    """Return the parts of a segment between the borders: numbers of its tokens, ascending, neither the first nor behind the last.
+
+    Each word goes to the part that has its letters; a word without letters follows the word before it.
+    """
+    written = [0, *accumulate(len(token.key) for token in tokens)]
+    lengths = [len(letters(word.text)) for word in segment.words]
+    total, spoken = max(1, written[-1]), max(1, sum(lengths))
+    bounds = [written[border] * spoken // total for border in borders]
+    words: list[list[Word]] = [[] for _ in range(len(borders) + 1)]
+    passed = place = 0
+    for word, length in zip(segment.words, lengths, strict=True):
+        while length and place < len(bounds) and bounds[place] <= passed:
+            place += 1
+        words[place].append(word)
+        passed += length
+    return [
+        replace(
+            segment,
+            text=segment.text[
+                tokens[low].first if low else 0 : tokens[high - 1].behind if high < len(tokens) else None
+            ],
+            start=tokens[low].start if low else segment.start,
+            end=tokens[high - 1].end if high < len(tokens) else segment.end,
+            words=tuple(said),
+        )
+        for (low, high), said in zip(pairwise([0, *borders, len(tokens)]), words, strict=True)
+    ]

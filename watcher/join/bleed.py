@@ -1,0 +1,207 @@
+"""Find bleed: a speaker's words that other speakers' microphones picked up, and that the server heard there as well.
+
+The same word at the same time in two tracks is bleed in the one where it is much quieter than that track's own voice. Where a track
+has no voice of its own, its level itself is compared. At the same loudness both speakers said it.
+"""
+
+import math
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Container, Iterator, Sequence
+from functools import cached_property
+from itertools import combinations
+from statistics import median_low
+from typing import Final
+
+from watcher.join.tokens import TimedToken
+from watcher.loudness import DIGITAL_SILENCE, Loudness
+
+#: Decibels by which bleed is quieter than the voice it comes from.
+_MUCH_QUIETER: Final = 10
+#: A word is as loud as its loud frames: this share of them may belong to the word beside it.
+_BESIDE: Final = 0.25
+#: Seconds of a word that are listened to at most.
+_HEARD: Final = 2.0
+#: Words by which a track's own voice is measured, at most and at least; and the share of them that is loud.
+_SAMPLE: Final = 500
+_OWN: Final = 3
+_LOUD: Final = 0.05
+#: Misheard words in a row between two words of bleed.
+_MISHEARD: Final = 2
+
+
+class TrackWords:
+    """The words of a track in the session's time, in order of their start, and how loud they are there."""
+
+    def __init__(
+        self, tokens: Sequence[TimedToken], utterances: Sequence[tuple[int, int]], loudness: Loudness, offset: float
+    ) -> None:
+        """Take the tokens, the first one of each utterance and the one behind it, and the track's own loudness."""
+        self.tokens = tokens
+        self.utterances = utterances
+        self._loudness = loudness
+        self._offset = offset
+        self._levels: dict[int, int] = {}
+
+    @property
+    def measured(self) -> bool:
+        """Whether the loudness is known."""
+        return bool(self._loudness.levels)
+
+    @cached_property
+    def places(self) -> dict[str, list[int]]:
+        """The numbers of the tokens with letters, by these."""
+        found: defaultdict[str, list[int]] = defaultdict(list)
+        for number, token in enumerate(self.tokens):
+            if token.key:
+                found[token.key].append(number)
+        return found
+
+    @cached_property
+    def sample(self) -> list[int]:
+        """The numbers of some tokens with letters from all over the track."""
+        numbers = [number for number, token in enumerate(self.tokens) if token.key]
+        return numbers[:: math.ceil(len(numbers) / _SAMPLE) or 1]
+
+    @cached_property
+    def loudest(self) -> int:
+        """The level of the loud words, in minus dBFS."""
+        levels = sorted(map(self.level, self.sample))
+        return levels[int(len(levels) * _LOUD)] if levels else 0
+
+    def level(self, number: int) -> int:
+        """Return the level of a token, in minus dBFS."""
+        if number not in self._levels:
+            self._levels[number] = self.level_beside(self.tokens[number])
+        return self._levels[number]
+
+    def level_beside(self, token: TimedToken) -> int:
+        """Return the level at the time of a token of any track, in minus dBFS."""
+        # Evenly spread times may lie in a pause of the segment.
+        doubt = 0.0 if token.exact else token.doubt / 3
+        rate = self._loudness.rate
+        low = max(0, int((token.start - doubt - self._offset) * rate))
+        until = max(low + 1, math.ceil((min(token.end, token.start + _HEARD) + doubt - self._offset) * rate))
+        frames = sorted(self._loudness.levels[low:until])
+        return frames[int(len(frames) * _BESIDE)] if frames else DIGITAL_SILENCE
+
+    def own_level(self, others: Sequence["TrackWords"]) -> int | None:
+        """Return the level of the track's own voice: of words that are bleed of none of the others; None if it hardly has any."""
+        own = [
+            self.level(number)
+            for number in self.sample
+            if not any(self._is_quieter_than(other, number) for other in others)
+        ]
+        return median_low(own) if len(own) >= _OWN else None
+
+    def _is_quieter_than(self, other: "TrackWords", number: int) -> bool:
+        return _is_quieter(self.level(number), self.loudest, other.level_beside(self.tokens[number]), other.loudest)
+
+
+def _is_quieter(mine: int, my_loudest: int, theirs: int, their_loudest: int) -> bool:
+    """Return whether a level is much lower than another one, each by what is loud in its track; if that is not clear, by itself."""
+    relative = (mine - my_loudest) - (theirs - their_loudest)
+    return (relative if abs(relative) >= _MUCH_QUIETER else mine - theirs) >= _MUCH_QUIETER
+
+
+def find_bleed(tracks: Sequence[TrackWords], *, alive: Callable[[], None] = lambda: None) -> list[bytearray]:
+    """Return for each track which of its tokens are bleed (1) of another track.
+
+    Bleed are words that another track has at the same time, and that are much quieter in this one. Misheard words as quiet as they
+    between them are bleed too, and around them, as far as the speaker makes no pause, if these are no more than they. In a track whose
+    loudness was not measured nothing is bleed. `alive` is called for each two tracks.
+    """
+    dropped = [bytearray(len(track.tokens)) for track in tracks]
+    measured = [number for number, track in enumerate(tracks) if track.measured]
+    own = {
+        number: tracks[number].own_level([tracks[other] for other in measured if other != number])
+        for number in measured
+    }
+    for one, other in combinations(measured, 2):
+        alive()
+        pair = _TwoTracks((tracks[one], tracks[other]), (own[one], own[other]))
+        for number, side in ((one, 0), (other, 1)):
+            for at in pair.bleed(side):
+                dropped[number][at] = 1
+    return dropped
+
+
+class _TwoTracks:
+    """Two tracks, and the words that both have at the same time."""
+
+    def __init__(self, tracks: tuple[TrackWords, TrackWords], own: tuple[int | None, int | None]) -> None:
+        self._tracks = tracks
+        self._own = own
+        #: For each of the two, the tokens that the other one has much louder.
+        self._matched: tuple[set[int], set[int]] = (set(), set())
+        for first, second in _pairs(*tracks):
+            levels = (tracks[0].level(first), tracks[1].level(second))
+            if self._quieter(0, *levels):
+                self._matched[0].add(first)
+            elif self._quieter(1, *reversed(levels)):
+                self._matched[1].add(second)
+
+    def bleed(self, side: int) -> Iterator[int]:
+        """Yield the tokens of one of the two tracks (0 or 1) that are bleed of the other one."""
+        track, matched = self._tracks[side], self._matched[side]
+        numbers = sorted(matched)
+        for low, high in track.utterances:
+            first = bisect_left(numbers, low)
+            if first < len(numbers) and numbers[first] < high:
+                for run in self._quiet_runs(side, low, high):
+                    yield from _bleed_of(run, track.tokens, matched)
+
+    def _quiet_runs(self, side: int, low: int, high: int) -> Iterator[list[int]]:
+        """Yield the runs of quiet tokens of an utterance; lone punctuation goes with the word before it."""
+        track, other, matched = self._tracks[side], self._tracks[1 - side], self._matched[side]
+        run: list[int] = []
+        for at in range(low, high):
+            token = track.tokens[at]
+            if at in matched or (self._quieter(side, track.level(at), other.level_beside(token)) if token.key else run):
+                run.append(at)
+            elif run:
+                yield run
+                run = []
+        if run:
+            yield run
+
+    def _quieter(self, side: int, mine: int, theirs: int) -> bool:
+        own, their_own = self._own[side], self._own[1 - side]
+        if own is not None and their_own is not None:
+            return (mine - own) - (theirs - their_own) >= _MUCH_QUIETER
+        return _is_quieter(mine, self._tracks[side].loudest, theirs, self._tracks[1 - side].loudest)
+
+
+def _pairs(one: TrackWords, other: TrackWords) -> Iterator[tuple[int, int]]:
+    """Yield the tokens of two tracks that are the same word at the same time, each token once at most."""
+    for key, firsts in one.places.items():
+        seconds = other.places.get(key, ())
+        place = 0
+        for first in firsts:
+            ours = one.tokens[first]
+            while place < len(seconds):
+                theirs = other.tokens[seconds[place]]
+                doubt = max(ours.doubt, theirs.doubt)
+                if theirs.start > ours.start + doubt:
+                    break
+                place += 1
+                if theirs.start >= ours.start - doubt:
+                    yield first, seconds[place - 1]
+                    break
+
+
+def _bleed_of(run: Sequence[int], tokens: Sequence[TimedToken], matched: Container[int]) -> Iterator[int]:
+    """Yield the tokens of a quiet run that are bleed: all if half of the words match, else those from match to match."""
+    words = [at for at in run if tokens[at].key]
+    found = [place for place, at in enumerate(words) if at in matched]
+    if 2 * len(found) >= len(words):
+        yield from run
+        return
+    # Each group of matches with a few misheard words between them.
+    begin = 0
+    for index, place in enumerate(found):
+        if index + 1 == len(found) or found[index + 1] - place > _MISHEARD + 1:
+            if index > begin and 2 * (index - begin + 1) > place - found[begin]:
+                behind = words[place + 1] if place + 1 < len(words) else run[-1] + 1
+                yield from range(words[found[begin]], behind)
+            begin = index + 1
