@@ -437,6 +437,16 @@ class TestConclusions:
         assert early is None
         assert claimed(ledger).attempts == 1
 
+    def test_only_the_delays_for_the_named_reason_end_early(self, ledger: Ledger) -> None:
+        ledger.queue.put([found("full.wav"), found("closed.wav")])
+        for reason in ("full", "closed"):
+            ledger.queue.release(claimed(ledger), run_at=START + 60, error=OutputError("not now", reason=reason))
+
+        ledger.queue.end_delays("closed")
+
+        assert name(claimed(ledger)) == "closed.wav"
+        assert ledger.queue.claim("worker", lease=LEASE) is None
+
     def test_a_claim_clears_what_was_said_before(self, ledger: Ledger) -> None:
         ledger.queue.put([found()])
         ledger.queue.retry(claimed(ledger), crowded(), run_at=0)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Final
+from typing import ClassVar, Final
 
 from watcher.errors import GarbledError
 from watcher.job import AgainRequest
@@ -14,7 +14,12 @@ from watcher.ledger.waiting import WorkSignal
 
 
 class Requeue(WorkSignal):
-    """Requests of a person."""
+    """Requests of a person, and delays that end early."""
+
+    #: Makes delayed sources due whose last error had a reason.
+    UNDELAY: ClassVar[str] = (
+        "UPDATE sources SET state = 'ready', run_at = :now WHERE state = 'delayed' AND reason = :reason"
+    )
 
     def put_back(self, paths: Iterable[bytes] | None = None) -> list[bytes]:
         """Queue failed sources again, with all their attempts (all sources, or those at or below `paths`); return their paths.
@@ -48,6 +53,12 @@ class Requeue(WorkSignal):
             return _ask_again(connection, path, again, now)
 
         return self._requeue(lambda connection, now: [path for path in stored if queue(connection, path, now)], stored)
+
+    def end_delays(self, reason: str) -> None:
+        """Make delayed sources due now whose last error had this reason. Cheap."""
+        values = {"now": self._clock(), "reason": reason}
+        if self._database.change(lambda connection: connection.execute(self.UNDELAY, values).rowcount, durable=False):
+            self._offer()
 
     def _requeue(self, make: Callable[[Connection, float], list[bytes]], stored: list[bytes] | None) -> list[bytes]:
         """Queue sources in one transaction, and announce them. `make` queues them, for a Unix time, and returns their paths.

@@ -42,6 +42,12 @@ class PostgresQueue(Queue):
     )
     """
 
+    UNDELAY: ClassVar[str] = """
+    UPDATE sources SET state = 'ready', run_at = :now WHERE id IN (
+        SELECT id FROM sources WHERE state = 'delayed' AND reason = :reason FOR UPDATE SKIP LOCKED
+    )
+    """
+
     ANSWERS_ASIDE: ClassVar[str] = """
     UPDATE answers SET aside = 1 FROM sources
     WHERE sources.id = :id AND answers.host = sources.host AND answers.used_at >= sources.updated_at
