@@ -348,8 +348,7 @@ def test_only_one_worker_gets_a_ticket_to_probe_and_an_unused_one_goes_to_the_ne
     assert first.probe
     assert gate.admit(timeout=0.0) is None
 
-    with first:
-        pass
+    first.close()
 
     assert admitted(gate).probe
     first.close()
@@ -1041,7 +1040,7 @@ def test_a_failure_that_only_another_encoding_may_meet_ends_no_outage(world: Wor
     gate = world.gate(concurrency=4)
     fail_on(gate)
     world.elapsed += 2.0
-    with admitted(gate):
+    with contextlib.closing(admitted(gate)):
         raised = ask(gate, RemedyError("failed", remedy=Remedy.RECODE, reason="server", passing=True), path=BAD[0])
 
     assert isinstance(raised, HeldError)

@@ -1,6 +1,7 @@
 """Answers that cannot be read, at the gate: when they hold the queue, and when their file fails."""
 
 import threading
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -120,11 +121,11 @@ def test_retry_and_resume_allow_one_request_more(world: World) -> None:
     ask_resume(world.memory, "h/v1")
     world.elapsed += 3.0
     calls = Calls(garbled())
-    with admitted(gate), pytest.raises(HeldError):
+    with closing(admitted(gate)), pytest.raises(HeldError):
         run(gate, calls, sound="sound")
     world.elapsed += 61.0
     gate.resume()
-    with admitted(gate):
+    with closing(admitted(gate)):
         assert asked(gate, None) is None
 
     assert calls.made == 1
@@ -165,7 +166,7 @@ def test_only_an_answer_that_can_be_read_ends_a_hold_for_unreadable_ones(world: 
     for path in BAD:
         asked(gate, garbled(), path=path, sound=path.decode())
     world.elapsed += 61.0
-    with admitted(gate):
+    with closing(admitted(gate)):
         asked(gate, error, path=b"new", sound="new")
 
     assert gate.state().status is GateStatus.HELD
@@ -279,7 +280,7 @@ def test_while_the_answer_to_a_probe_is_read_again_others_may_probe_in_their_tur
 
     assert gate.state().status is GateStatus.HELD
     assert gate.state().next_probe == pytest.approx(world.clock() + 120.0)
-    with admitted(gate) as ticket:
+    with closing(admitted(gate)) as ticket:
         assert ticket.before_due
         run(gate, Calls("answer"), path=b"good", root=b"/other", sound="good")
 

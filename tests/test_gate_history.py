@@ -11,7 +11,7 @@ import threading
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
@@ -241,7 +241,7 @@ class World:
             if error is not None:
                 raise error
 
-        with ticket:
+        with closing(ticket):
             if not ticket.offer(path) and ticket.before_due:
                 ticket.close(no_job=True)
                 return HeldError("it is too early")

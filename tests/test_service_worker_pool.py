@@ -126,6 +126,30 @@ def test_where_several_folders_are_watched_two_more_are_hired_and_no_folder_may_
     assert [(worker.small, worker.limit and worker.limit.most) for worker in office.worker_pool.workers] == limits
 
 
+def test_those_that_only_probe_come_on_top_take_any_file_and_have_no_limit(office: Office) -> None:
+    office.worker_pool.resize(2, folders=2, probers=1)
+
+    assert [worker.only_probes for worker in office.worker_pool.workers] == [False] * 5 + [True]
+    assert (office.worker_pool.workers[-1].small, office.worker_pool.workers[-1].limit) == (False, None)
+    office.worker_pool.resize(1)
+    assert [worker.only_probes for worker in office.worker_pool.workers] == [False]
+
+
+def test_as_many_workers_that_wait_for_an_endpoint_are_replaced_as_there_are_workers(office: Office) -> None:
+    office.worker_pool.resize(1)
+    office.put("a", "b", "c")
+    eventually(lambda: office.in_work() == {"/in/a"})
+
+    (first,) = office.worker_pool.workers
+    assert office.worker_pool.all_at_work([first.beat])
+    office.worker_pool.relieve([], waiting=[first.beat])
+    eventually(lambda: office.in_work() == {"/in/a", "/in/b"})
+    assert not office.worker_pool.all_at_work([first.beat])
+    office.worker_pool.relieve([], waiting=[worker.beat for worker in office.worker_pool.workers])
+
+    assert len(office.worker_pool.everybody) == 2
+
+
 GREEDY, MODEST = "/greedy", "/modest"
 
 

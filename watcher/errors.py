@@ -20,6 +20,7 @@
         ├── GoneError             the source is gone
         │   └── AbsentError       it was gone before its job began
         ├── HeldError             the gate is closed: give the job back, the attempt too
+        │   └── ElsewhereError    nothing was sent yet, and a better endpoint takes it now
         ├── ClosedError           no endpoint that it may go to is open: later, the attempt does not count
         ├── StoppedError          the daemon stops: give the job back, the attempt too
         └── LeaseLostError        another worker has the job now: drop the result
@@ -263,6 +264,12 @@ class HeldError(JobError):
         """`retry_after`: seconds in which this job is not claimed, so that the next probe is made with another one."""
         super().__init__(message, hint=hint, reason=reason)
         self.retry_after = retry_after
+
+
+class ElsewhereError(HeldError):
+    """The recording waits for a place, nothing of it was sent yet, and another endpoint is better now."""
+
+    code = "elsewhere"
 
 
 class ClosedError(JobError):

@@ -7,10 +7,9 @@ A worker knows nothing about audio: it gets a callable that runs a job and retur
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Protocol
 
 import structlog
 
@@ -54,6 +53,8 @@ _CLOSED_A_SECOND: Final = 2.0
 #: Seconds by which a job that is not suitable for a probe is delayed; and how many jobs are claimed to find a suitable one.
 _ASIDE: Final = 5.0
 _CHOICE: Final = 100
+#: Seconds between two probes of a worker that makes nothing else.
+_PROBE_PAUSE: Final = 1.0
 #: Seconds between two signs of life of a worker that has nothing to do, for the watchdog.
 _IDLE: Final = 5.0
 #: Most characters of an unexpected error's message: it may quote anything.
@@ -201,14 +202,6 @@ class ClaimTicket(Protocol):
     def close(self, *, no_job: bool = False) -> None:
         """Return the ticket to the gate; `no_job`: there was no job for it."""
 
-    def __enter__(self) -> Self:
-        """Return itself."""
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None, /
-    ) -> None:
-        """Close."""
-
 
 class JobWork(Protocol):
     """Callable that runs a job."""
@@ -220,8 +213,8 @@ class JobWork(Protocol):
 class Admission(Protocol):
     """Callable that admits a worker to claim a job."""
 
-    def __call__(self, *, timeout: float) -> ClaimTicket | None:
-        """Return a ticket, or None if nothing may be claimed within `timeout` seconds."""
+    def __call__(self, *, timeout: float, only_probes: bool) -> ClaimTicket | None:
+        """Return a ticket, or None if nothing may be claimed within `timeout` seconds; `only_probes`: no ticket without a probe."""
 
 
 class Worker:
@@ -248,8 +241,10 @@ class Worker:
         """`small`: take only files of a single request, so that they never wait for long ones."""
         self.name = name
         self.beat = Heartbeat(monotonic)
-        #: Changed by WorkerPool between jobs. `limit`: how many workers may run jobs of the same folder.
+        #: Changed by WorkerPool between jobs. `limit`: how many workers may run jobs of the same folder; `only_probes`: it only finds
+        #: out whether a closed endpoint works again.
         self.small = small
+        self.only_probes = False
         self.limit: RootLimit | None = None
         #: Whether it was dismissed and has ended.
         self.ended = False
@@ -284,10 +279,10 @@ class Worker:
     def step(self) -> bool:
         """Run one job, or wait a short time for one; return True if a job was concluded."""
         self.beat()
-        ticket = self._admit(timeout=_IDLE)
+        ticket = self._admit(timeout=_IDLE, only_probes=self.only_probes)
         if ticket is None or self._stop.is_set():
             return False
-        with ticket:
+        with closing(ticket):
             job = self._claim(ticket)
             if job is not None:
                 self._leases.add(job)
@@ -296,6 +291,9 @@ class Worker:
                         self._run(job, ticket)
                 finally:
                     self._leases.let_go(job)
+                if self.only_probes:
+                    # Its job may be due again at once.
+                    self._stop.wait(_PROBE_PAUSE)
                 return True
         self._ledger.queue.wait(_IDLE)
         return False

@@ -182,7 +182,8 @@ class GateDoor:
         # not keep the gate closed. While the queue is held, a file may therefore be sent more often than it has attempts, but
         # nothing is bought twice: a readable answer is stored, a garbled one counts for its sound (`garbled`), and a request
         # that may cost something without an answer is in the end repeated only every half hour (`Hold.interval`).
-        return self.hold.error(retry_after=ANOTHER_FILE_SECONDS if request.probe is self.hold else 0.0)
+        seconds = ANOTHER_FILE_SECONDS if request.probe is self.hold else 0.0
+        return self._limits.held_error(self.hold, retry_after=seconds)
 
     def _doubted(
         self, request: GateRequest, trouble: JobError, error: BaseException | None, now: float
@@ -270,7 +271,7 @@ class GateDoor:
             hold.put_off(self.pause.until, self._clock)
             self.pause.noted = 0.0
         if hold.kind is HoldKind.BUDGET:
-            hold.hint = self._advise(hold.error())
+            hold.hint = self._advise(self._limits.held_error(hold))
         self.hold = hold
         self.outcome = ResumeOutcome.HELD
         self.reports.begun(hold, now)

@@ -132,6 +132,10 @@ class Gate:
         """
         return self._tickets.issue(timeout=timeout)
 
+    def wants_probe(self, path: bytes = b"") -> bool:
+        """Return whether a probe is due and nobody makes it; with `path`: with a file at which the server has not failed."""
+        return self._tickets.is_due(path)
+
     def run(
         self,
         call: Callable[[], _T],
@@ -144,12 +148,14 @@ class Gate:
         retried: str = "",
         tries: int = 3,
         announce: Callable[[float], None] = lambda _: None,
+        leaves: Callable[[], bool] = lambda: False,
         reread: Callable[[GarbledError], _T] | None = None,
         receipt: Receipt | None = None,
     ) -> _T:
         """Make a request through the gate; `seconds` of audio, of the file `path` in the watched folder `root`.
 
-        `announce` is called again and again while it waits, with the seconds until the next call at the latest.
+        `announce` is called again and again while it waits, with the seconds until the next call at the latest. `leaves`, too, while
+        it waits for a place: if it returns True, the request is given up with ElsewhereError.
 
         Refusals because of too many requests (429, 503) and failed connections cost nothing: it waits and tries again, until the gate
         holds or the daemon stops. After other passing failures there are `tries` tries in all, a quarter of a second and more
@@ -169,7 +175,9 @@ class Gate:
         try:
             while True:
                 try:
-                    with self.enter(seconds=seconds, small=small, path=path, root=root, announce=announce) as request:
+                    with self.enter(
+                        seconds=seconds, small=small, path=path, root=root, announce=announce, leaves=leaves
+                    ) as request:
                         request.receipt = receipt
                         read = call if reread is None else partial(self._reread, request, call, reread)
                         return self._garbled.read(read, sound, known, retried=retried) if sound else read()
@@ -207,13 +215,16 @@ class Gate:
         path: bytes,
         root: bytes = b"",
         announce: Callable[[float], None] = lambda _: None,
+        leaves: Callable[[], bool] = lambda: False,
     ) -> Iterator[GateRequest]:
-        """Take a place for one request; the exception of the block tells the gate how it ended. `announce`: see `run`.
+        """Take a place for one request; the exception of the block tells the gate how it ended. `announce` and `leaves`: see `run`.
 
         Waits for a place, the pace and short pauses. Raises HeldError while the gate holds (also instead of the error
         that began an outage), StoppedError on stop, and StateError if the ledger cannot be read and waiting does not help.
         """
-        request = self._requests.enter(seconds=seconds, small=small, path=path, root=root, announce=announce)
+        request = self._requests.enter(
+            seconds=seconds, small=small, path=path, root=root, announce=announce, leaves=leaves
+        )
         error: BaseException | None = None
         try:
             self._limits.book()
@@ -400,5 +411,5 @@ class Gate:
                 self._door.hold_for(all_garbled(known.message), now, files={file})
             if (hold := self._door.hold) is not None:
                 self._door.use_another_file(hold, file.path, now)
-                raise hold.error(retry_after=_PASSED_OVER_SECONDS)
+                raise self._limits.held_error(hold, retry_after=_PASSED_OVER_SECONDS)
         raise given_up(known.message, known.times)

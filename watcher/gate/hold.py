@@ -144,9 +144,9 @@ class Hold:
         self.next_probe = self.not_before = now
         self.asked_until, self.step = 0.0, 0
 
-    def error(self, *, retry_after: float = 0.0) -> HeldError:
-        """Return the error for a request that is not made because of the hold."""
-        message = f"the queue is held: {self.why}"
+    def error(self, subject: str, *, retry_after: float = 0.0) -> HeldError:
+        """Return the error for a request that is not made because of the hold; `subject`: see GateOptions.subject."""
+        message = f"{subject} is held: {self.why}"
         return HeldError(message, reason=self.reason, hint=self.hint, retry_after=retry_after)
 
     def record(self, *, next_probe: float) -> dict[str, object]:

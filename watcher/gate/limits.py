@@ -6,6 +6,7 @@ This module is for a host that works alone; for hosts that share an endpoint see
 import math
 from abc import ABC, abstractmethod
 
+from watcher.errors import HeldError
 from watcher.fleet import BudgetCredit
 from watcher.gate.clock import GateClock
 from watcher.gate.hold import Hold, HoldKind
@@ -121,6 +122,10 @@ class GateLimits(ABC):
         )
 
     # Requests.
+
+    def held_error(self, hold: Hold, *, retry_after: float = 0.0) -> HeldError:
+        """See Hold.error."""
+        return hold.error(self.options.subject, retry_after=retry_after)
 
     def start(self, seconds: float, now: float) -> str:  # noqa: ARG002 - `now` is for limits that count starts
         """Count a request that starts; return the day on which it counts, for `end`."""

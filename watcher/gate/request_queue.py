@@ -5,7 +5,7 @@ import math
 import threading
 from collections.abc import Callable
 
-from watcher.errors import HeldError, StateBusyError, StoppedError
+from watcher.errors import ElsewhereError, HeldError, StateBusyError, StoppedError
 from watcher.fleet import BudgetCredit
 from watcher.gate.admission import AdmissionQueue, GateRequest
 from watcher.gate.clock import SILENT, SLICE, GateClock
@@ -37,21 +37,33 @@ class RequestQueue:
         self._in_flight: dict[GateRequest, float] = {}
 
     def enter(
-        self, *, seconds: float, small: bool, path: bytes, root: bytes, announce: Callable[[float], None]
+        self,
+        *,
+        seconds: float,
+        small: bool,
+        path: bytes,
+        root: bytes,
+        announce: Callable[[float], None],
+        leaves: Callable[[], bool] = lambda: False,
     ) -> GateRequest:
         """Wait until a request may start; see `Gate.enter`. Called without the lock."""
         request = GateRequest(threading.Condition(self._lock), seconds, small=small, path=path, root=root)
         self._door.sync()
         with self._lock:
             self._line.join(request)
+        has_waited = False
         try:
             while not request.granted:
                 announce(SILENT)
+                is_leaving = has_waited and leaves()
                 with contextlib.suppress(StateBusyError):  # then no request starts, and it is tried again
                     self._limits.begin_day()
                 with self._lock:
                     if not request.granted:
+                        if is_leaving:
+                            raise ElsewhereError("it waited for a place, and another endpoint is better now")
                         self._await_turn(request)
+                has_waited = True
         finally:
             with self._lock:
                 self._line.quit(request)
@@ -113,13 +125,13 @@ class RequestQueue:
     def _await_probe(self, hold: Hold, request: GateRequest, now: float) -> None:
         """Start a request as a probe, or wait until the limits allow it; raises HeldError if it may not probe."""
         if hold.ticket is None and (hold.next_probe > now or self._door.record.needs_permission):
-            raise hold.error()
+            raise self._limits.held_error(hold)
         if (
             (ticket := hold.ticket) is not None
             and hold.before_due
             and (request.root in ticket.without or self._door.history.has_failed(request.path))
         ):
-            raise hold.error()
+            raise self._limits.held_error(hold)
         if (delay := self._probe_delay(hold, request, now)) > 0:
             self._limits.ask()
             request.signal.wait(max(min(delay, SLICE), 0.001))
@@ -134,7 +146,7 @@ class RequestQueue:
         if hold.not_before > now:
             hold.ticket = None
             hold.next_probe = max(hold.next_probe, hold.not_before, now + hold.interval())
-            raise hold.error(retry_after=ANOTHER_FILE_SECONDS)
+            raise self._limits.held_error(hold, retry_after=ANOTHER_FILE_SECONDS)
         credit = self._limits.credit(request.seconds, now)
         if credit is BudgetCredit.SPENT:
             # Report the reached limit, not the old refusal: no probe is possible.
@@ -142,7 +154,7 @@ class RequestQueue:
             self._door.record.give_back(hold)
             spent = self._limits.exhausted(request.seconds, former=hold)
             self._door.begin_hold(spent, now)
-            raise spent.error()
+            raise self._limits.held_error(spent)
         is_free = credit is BudgetCredit.ALL and self._line.inside < self._limits.probe_places(now)
         return self._limits.delay(now) if is_free else math.inf
 

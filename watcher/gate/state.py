@@ -68,6 +68,11 @@ class GateOptions:
     #: The endpoint's section of the settings; "api": there is one endpoint.
     section: str = "api"
 
+    @property
+    def subject(self) -> str:
+        """What a hold holds, for people: the queue, or one endpoint of several."""
+        return "the queue" if self.section == "api" else self.section.removeprefix("endpoints.")
+
     def __post_init__(self) -> None:
         """Raise ConfigError for impossible values."""
         if self.concurrency < 1:

@@ -1,8 +1,6 @@
 """What a worker needs before it claims a job."""
 
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
 
 class Ticket:
@@ -42,13 +40,3 @@ class Ticket:
         if self._give_back is not None:
             self._give_back(self)
             self._give_back = None
-
-    def __enter__(self) -> Self:
-        """Return the ticket; it was acquired when it was made."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
-        self.close()

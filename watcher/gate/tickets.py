@@ -58,6 +58,16 @@ class Tickets:
                 self._door.record.look_again()
         return None
 
+    def is_due(self, path: bytes) -> bool:
+        """See Gate.wants_probe."""
+        with self._lock:
+            now = self._clock.now()
+            self._door.lapse(now)
+            if self._door.hold is None or self._door.history.has_failed(path):
+                return False
+            due, without = self._due(now)
+            return due <= now and without is None
+
     def _due(self, now: float) -> tuple[float, frozenset[bytes] | None]:
         """Return when there may be a ticket (monotonic); and, for a probe before it is due, the folders whose files may not make it."""
         hold, pause = self._door.hold, self._door.pause

@@ -30,6 +30,8 @@ class Asker:
         self._spending = spending
         #: Voice samples of the speakers in the first piece, for questions that name speakers.
         self.voices: tuple[Voice, ...] = ()
+        #: A request has begun: the recording stays at this endpoint while it is open.
+        self._has_sent = False
 
     def ask(
         self,
@@ -57,6 +59,7 @@ class Asker:
                 sound=f"{upload.digest} {question.key}",
                 retried=f"{RETRIED}{self._job.id}",
                 announce=beat,
+                leaves=lambda: not self._has_sent and self._tools.leaves(),
                 reread=None if measurement is None else partial(self._reread, upload, question, measurement),
                 receipt=None if measurement is None else measurement.receipt,
             )
@@ -67,6 +70,7 @@ class Asker:
             with suppress(SourceError, reach.SilentError):
                 reach.ask(self._job.root, partial(unchanged, self._job, upload.descriptor))
         self._keep(upload.digest, question, answer.body, upload.seconds)
+        self._tools.answered()
         return replace(answer, transcript=replace(answer.transcript, origin=self._tools.origin))
 
     def _call(
@@ -84,6 +88,7 @@ class Asker:
         `seconds`: seconds of audio counted for it.
         """
         gate, client = self._tools.gate, self._tools.client
+        self._has_sent = True
 
         def charge() -> None:
             gate.charge(seconds)

@@ -79,6 +79,10 @@ class Tools:
     #: The endpoints that may get the recording, the preferred first; and the models of the others of them, whose stored answers are used.
     order: tuple[str, ...] = ()
     other_models: tuple[str, ...] = ()
+    #: Returns whether a recording that waits for a place should rather go to another endpoint; asked until it has sent something.
+    leaves: Callable[[], bool] = lambda: False
+    #: Called for each answer of the endpoint.
+    answered: Callable[[], None] = lambda: None
 
     @property
     def origin(self) -> AnswerOrigin:

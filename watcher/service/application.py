@@ -38,7 +38,7 @@ from watcher.service.thread_group import ShutdownDeadline, ThreadGroup
 from watcher.service.worker_pool import WorkerPool
 from watcher.settle import Quota
 from watcher.text import printable
-from watcher.worker import RENEW, FailedProbes, Leases, Worker
+from watcher.worker import RENEW, ClaimTicket, FailedProbes, Leases, Worker
 
 _log = structlog.get_logger()
 
@@ -49,6 +49,8 @@ ALL_ENDED: Final = 8.0
 #: Seconds for the ledger to put back the jobs of threads that did not end; the second value: after a second Ctrl-C.
 _PUT_BACK: Final = 1.0
 _PUT_BACK_NOW: Final = 0.5
+#: Seconds between two looks of a worker that only probes at whether another one is free.
+_FREE: Final = 0.5
 #: Memory key of a service's facts about itself, for `status` and other hosts; it deletes them when it ends.
 SERVICE: Final = "service"
 #: Most failed hooks to report at the end.
@@ -178,7 +180,7 @@ class Application:
             self._pause_notes = PauseNotes(self.direct, clock=self._clock, monotonic=self._monotonic)
         self._beat()
         if works:
-            self.worker_pool.resize(self.plan.settings.state.workers, folders=len(self.plan.folders))
+            self._resize(self.plan)
         self._servants.start("leases", self._keep_leases)
         self._attend_gates()
         self._servants.start("hooks", self.hook_runner.run)
@@ -292,7 +294,7 @@ class Application:
         self.snapshot = self._snapshot_of(new, self._accesses.remake(old.endpoints, new), old.overrides)
         self._attend_gates()
         if self._works:
-            self.worker_pool.resize(new.settings.state.workers, folders=len(new.folders))
+            self._resize(new)
         self.hook_runner.poke()
 
     @property
@@ -312,7 +314,7 @@ class Application:
             self._idle,
             self.job_runner.run,
             leases=self.leases,
-            admit=lambda *, timeout: self.endpoints.admit(timeout=timeout),
+            admit=self._admit,
             conclude=self.conclusions,
             stop=self.stop,
             attempts=lambda: self.plan.settings.api.attempts,
@@ -321,6 +323,13 @@ class Application:
             failed_probes=self._failed_probes,
             clock=self._clock,
         )
+
+    def _admit(self, *, timeout: float, only_probes: bool) -> ClaimTicket | None:
+        """See Endpoints.admit. One that only probes is not needed while another worker is free."""
+        if only_probes and not self.worker_pool.all_at_work(self.job_runner.at_work()):
+            self.stop.wait(_FREE)
+            return None
+        return self.endpoints.admit(timeout=_FREE if only_probes else timeout, only_probes=only_probes)
 
     def hung(self, *, seconds: float = reach.ANSWER_SECONDS) -> list[Worker]:
         """Return the workers, including dismissed ones, whose job is on a mount that hangs; do not access the mount.
@@ -336,9 +345,14 @@ class Application:
         return [job for job in jobs if job is not None and job in self.leases.held]
 
     def relieve(self) -> None:
-        """Replace workers that hang in a mount, so that others do not wait for them; for the main thread."""
-        if self._works and (hung := self.hung()):
-            self.worker_pool.relieve(hung)
+        """Replace workers that hang in a mount, or wait for an endpoint when a better one is open; for the main thread."""
+        if self._works:
+            self.worker_pool.relieve(self.hung(), waiting=self.job_runner.misplaced())
+
+    def _resize(self, plan: Plan) -> None:
+        # While all endpoints are closed, every worker probes; else at least one is open.
+        probers = len(plan.endpoints) - 1
+        self.worker_pool.resize(plan.settings.state.workers, folders=len(plan.folders), probers=probers)
 
     def _snapshot_of(self, plan: Plan, accesses: Mapping[str, EndpointAccess], former: Overrides | None) -> Snapshot:
         endpoints = Endpoints(plan, accesses, busy=self._places.busy, stop=self.stop, monotonic=self._monotonic)
@@ -393,6 +407,7 @@ class Application:
             self.job_runner.ask_where_work_goes_on()
             try:
                 self.crash_cleanup.step()
+                self._places.end_delays(snapshot.endpoints, self.direct.queue)
                 if self._pause_notes is not None and not over:
                     roots = [root for root, _ in snapshot.plan.roots]
                     states = {root: snapshot.endpoints.state([root]) for root in roots}

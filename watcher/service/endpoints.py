@@ -5,8 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from watcher.client import Client
 from watcher.errors import ClosedError, HeldError, JobError, StateError
@@ -24,6 +23,7 @@ from watcher.gate import (
     is_preferred,
 )
 from watcher.service.endpoint_plan import EndpointPlan
+from watcher.service.endpoint_ticket import EndpointTicket
 from watcher.service.plan import Plan
 from watcher.worker import ClaimTicket
 
@@ -90,13 +90,16 @@ class Endpoints:
 
     # The choice.
 
-    def admit(self, *, timeout: float) -> ClaimTicket | None:
-        """Return a ticket to claim a job; None if no endpoint takes one within `timeout` seconds, or on stop."""
-        if len(self._accesses) == 1:
+    def admit(self, *, timeout: float, only_probes: bool = False) -> ClaimTicket | None:
+        """Return a ticket to claim a job; None if no endpoint takes one within `timeout` seconds, or on stop.
+
+        `only_probes`: a ticket only to probe an endpoint that is closed.
+        """
+        if len(self._accesses) == 1 and not only_probes:
             return self.first.gate.admit(timeout=timeout)
         deadline = self._monotonic() + timeout
         while not self._stop.is_set():
-            if (ticket := self._ticket()) is not None:
+            if (ticket := self._ticket(only_probes=only_probes)) is not None:
                 return ticket
             left = deadline - self._monotonic()
             if left <= 0:
@@ -115,6 +118,44 @@ class Endpoints:
         """Return whether an endpoint takes recordings now."""
         return self._available()[name].is_open
 
+    def open_names(self) -> set[str]:
+        """Return the endpoints that take recordings now."""
+        return {name for name, one in self._available().items() if one.is_open}
+
+    def better(self, order: Sequence[str], name: str, path: bytes) -> str:
+        """Return the endpoint at which a recording should be rather than wait for a place at `name`; "" if there is none.
+
+        It is one before `name` that is open, or that this file may probe now; with `spread`, also one that has a place free.
+        """
+        states = {one: self._accesses[one].gate.state() for one in self._rather(order, name)}
+        for one, state in states.items():
+            is_open = availability(state, failover_seconds=self._failover_seconds).is_open
+            if is_open and not (self._spread and state.in_flight >= state.limit):
+                return one
+        return next((one for one in states if self._accesses[one].gate.wants_probe(path)), "")
+
+    def is_misplaced(self, order: Sequence[str], name: str) -> bool:
+        """Return whether an endpoint before `name` is open, so that a new recording would go there; never with `spread`."""
+        return not self._spread and bool(choose(self._rather(order, name), self._available()))
+
+    def probe(self, order: Sequence[str], path: bytes, *, attempts: int) -> tuple[str, Ticket] | None:
+        """Return the first closed endpoint of `order` of which a probe is due, with the permission to make it with this file."""
+        for name in order:
+            if name not in self._accesses:
+                continue
+            gate = self._accesses[name].gate
+            if gate.wants_probe() and (ticket := gate.admit(timeout=0.0)) is not None:
+                ticket.offer(path, attempts=attempts)
+                return name, ticket
+        return None
+
+    def _rather(self, order: Sequence[str], name: str) -> list[str]:
+        """Return the endpoints at which a recording that is at `name` might be better."""
+        if name not in order:
+            return []
+        others = order if self._spread else order[: order.index(name)]
+        return [one for one in others if one != name and one in self._accesses]
+
     def closed_error(self, order: Sequence[str], path: bytes) -> JobError:
         """Return the error of a recording for which no endpoint of `order` is open."""
         kind = HeldError if tuple(order) == self._orders[self._root_of(path)] else ClosedError
@@ -122,16 +163,14 @@ class Endpoints:
 
     def _available(self) -> dict[str, Availability]:
         return {
-            name: availability(
-                access.gate.state(), failover_seconds=self._failover_seconds, busy=self._busy(access.plan.endpoint.name)
-            )
+            name: availability(access.gate.state(), failover_seconds=self._failover_seconds, busy=self._busy(name))
             for name, access in self._accesses.items()
         }
 
-    def _ticket(self) -> "EndpointTicket | None":
+    def _ticket(self, *, only_probes: bool) -> EndpointTicket | None:
         """Return a ticket for the folders of which an endpoint is open, or should be probed now."""
         states = self._available()
-        open_to = {root for root, order in self._orders.items() if choose(order, states)}
+        open_to = set() if only_probes else {root for root, order in self._orders.items() if choose(order, states)}
         for name, access in self._accesses.items():
             wanting = {
                 root for root, order in self._orders.items() if is_preferred(name, order, states, spread=self._spread)
@@ -147,6 +186,7 @@ class Endpoints:
                     probe=probe,
                     endpoint=name,
                     wanting=wanting - probe.without,
+                    only_probes=only_probes,
                 )
         if not open_to:
             return None
@@ -279,56 +319,3 @@ class Endpoints:
     def _named(self, names: Collection[str]) -> list[EndpointAccess]:
         """Return these endpoints, as far as the settings have them; all, if they have none."""
         return [self._accesses[name] for name in names if name in self._accesses] or [*self._accesses.values()]
-
-
-class EndpointTicket:
-    """Permission to claim a job for one of several endpoints; see `ClaimTicket`. It may contain the permission to probe one."""
-
-    def __init__(
-        self,
-        root_of: Callable[[bytes], bytes],
-        open_to: Collection[bytes],
-        without: Collection[bytes],
-        *,
-        probe: Ticket | None = None,
-        endpoint: str = "",
-        wanting: Collection[bytes] = (),
-    ) -> None:
-        """`open_to`: folders of which an endpoint is open; `wanting`: those that would rather go to the endpoint that is probed."""
-        self.without = frozenset(without)
-        #: The endpoint that the job is to probe; "": none.
-        self.endpoint = ""
-        self._root_of = root_of
-        self._open_to = open_to
-        self._probe = probe
-        self._probed = endpoint
-        self._wanting = wanting
-        self.before_due = probe is not None and probe.before_due
-
-    def offer(self, path: bytes, *, attempts: int) -> bool:
-        """Return whether the job of this file is suitable: for the probe, or because an endpoint is open to its folder."""
-        root = self._root_of(path)
-        is_open = root in self._open_to
-        self.endpoint = ""
-        if self._probe is not None and root in self._wanting:
-            is_suitable = self._probe.offer(path, attempts=attempts)
-            if is_suitable or not is_open:
-                self.endpoint = self._probed
-                return is_suitable
-        return is_open
-
-    def close(self, *, no_job: bool = False) -> None:
-        """Return the permission to probe; `no_job`: there was no job for it."""
-        if self._probe is not None:
-            self._probe.close(no_job=no_job)
-            self._probe = None
-
-    def __enter__(self) -> Self:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
-        self.close()

@@ -6,6 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
@@ -14,7 +15,7 @@ import structlog
 
 from watcher import pipeline, reach, tree
 from watcher.client import Client
-from watcher.errors import AccountError, HeldError, NoChannelError, OutputError
+from watcher.errors import AccountError, ElsewhereError, HeldError, JobError, NoChannelError, OutputError
 from watcher.folders import MountKind, Mounts
 from watcher.heartbeat import Heartbeat
 from watcher.job import TRIAL_MODEL, Job, Outcome
@@ -22,6 +23,7 @@ from watcher.ledger import Ledger
 from watcher.overrides import Sections
 from watcher.pipeline import ExhaustedForms, KeyedLocks, Tools
 from watcher.service.clients import OtherClients
+from watcher.service.endpoint_ticket import EndpointTicket
 from watcher.service.job_places import JobPlaces
 from watcher.service.snapshot import Snapshot
 from watcher.text import printable
@@ -33,7 +35,7 @@ _Result = TypeVar("_Result")
 #: Most threads in which requests of long recordings wait at the gate; they are made when needed. The gate decides how
 #: many requests are in flight, and each job has only a few pieces waiting.
 _THREADS: Final = 512
-#: Seconds of work on a job after which it is tested whether its mount answers.
+#: Seconds of work on a job after which it is tested whether its mount answers, and whether it waits for a server that others do not need.
 _LATE: Final = 1.0
 
 
@@ -67,6 +69,8 @@ class JobRunner:
         self._mounts = mounts or Mounts()
         #: A worker's heartbeat -> the job that it began last, and when (monotonic).
         self._at_work: dict[Heartbeat, tuple[Job, float]] = {}
+        #: The heartbeat of a worker with a job -> the endpoints that may get it, the one where it is, and since when (monotonic).
+        self._sent: dict[Heartbeat, tuple[tuple[str, ...], str, float]] = {}
 
     @property
     def clients(self) -> list[Client]:
@@ -84,26 +88,47 @@ class JobRunner:
     def run(self, job: Job, ticket: ClaimTicket, beat: Heartbeat) -> Outcome:
         """Run a job, and return its outcome. Raises what `pipeline.run` raises, OutputError if its mount hangs, and ClosedError.
 
-        If the endpoint that it was sent to closes meanwhile, it goes on at the next one that is open.
+        If the endpoint that it was sent to closes meanwhile, it goes on at the next one that is open. While it waits for a place and
+        nothing of it was sent, it goes to a better one as soon as there is one.
         """
-        snapshot = self._snapshot()
         self._at_work[beat] = (job, self._monotonic())
         _require_answer(job)
+        try:
+            with ExitStack() as permissions:
+                permissions.callback(ticket.close)
+                return self._run(job, ticket, beat, permissions)
+        finally:
+            self._sent.pop(beat, None)
+
+    def _run(self, job: Job, ticket: ClaimTicket, beat: Heartbeat, permissions: ExitStack) -> Outcome:
+        """Run a job at one endpoint after the other; `permissions`: closes the ticket, and gets further ones to probe an endpoint."""
+        snapshot = self._snapshot()
         overrides = snapshot.overrides_of(job)
         endpoints, order = snapshot.endpoints, snapshot.order(job, overrides)
         tried: list[str] = []
-        name = self._places.first(job, order, ticket, endpoints)
+        why: JobError
+        name = self._places.first(job, order, ticket, endpoints, permissions)
         while True:
-            tried.append(name)
+            self._sent[beat] = (order, name, self._monotonic())
             try:
-                with self._places.at(endpoints[name].plan.endpoint.name, job):
+                with self._places.at(name, job):
                     return pipeline.run(job, self._tools(job, snapshot, name, order, overrides), beat)
+            except ElsewhereError as error:
+                # Nothing has failed here, so it may come back; and it does not probe this one any more.
+                permissions.pop_all().close()
+                former, why = name, error
+                name = self._places.other(job, order, name, endpoints, permissions)
             except (HeldError, AccountError, NoChannelError) as error:
+                former, why = name, error
+                tried.append(name)
                 others = [one for one in order if one not in tried]
-                if endpoints.is_open(name) or not (other := endpoints.choose(others)):
+                if endpoints.is_open(name) or not (name := endpoints.choose(others)):
                     raise
-                _log.info("job.rerouted", endpoint=other, former=name, reason=error.reason, message=error.message)
-                name = other
+                if isinstance(ticket, EndpointTicket) and ticket.only_probes:
+                    # Another worker takes it there.
+                    raise HeldError(error.message, hint=error.hint, reason=error.reason) from error
+            if name != former:
+                _log.info("job.rerouted", endpoint=name, former=former, reason=why.reason, message=why.message)
 
     def _tools(self, job: Job, snapshot: Snapshot, name: str, order: tuple[str, ...], overrides: Sections) -> Tools:
         access = snapshot.endpoints[name]
@@ -123,7 +148,19 @@ class JobRunner:
             exhausted=self._exhausted[access.plan.endpoint.name],
             order=order,
             other_models=tuple(others),
+            leaves=partial(self._places.leaves, job, order, name, snapshot.endpoints),
+            answered=partial(self._places.answered, job, name),
         )
+
+    def at_work(self) -> Collection[Heartbeat]:
+        """Return the heartbeats of workers that have a job."""
+        return self._sent.keys()
+
+    def misplaced(self) -> list[Heartbeat]:
+        """Return the heartbeats of workers that have waited for an endpoint for a while, when a better one is open."""
+        late = self._monotonic() - _LATE
+        sent = [(beat, order, name) for beat, (order, name, since) in list(self._sent.items()) if since < late]
+        return [beat for beat, order, name in sent if self._snapshot().endpoints.is_misplaced(order, name)]
 
     def hung(self, beats: Collection[Heartbeat], *, seconds: float = reach.ANSWER_SECONDS) -> list[Heartbeat]:
         """Return the heartbeats of workers whose job is on a mount that hangs, without access to the mount. For the main thread.

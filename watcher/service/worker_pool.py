@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection
 from typing import Final, Protocol
 
+from watcher.heartbeat import Heartbeat
 from watcher.ledger.claims import RootLimit
 from watcher.worker import Worker
 
@@ -28,18 +29,21 @@ class WorkerPool:
         self.workers: tuple[Worker, ...] = ()
         #: Dismissed workers, which finish their job.
         self._leaving: tuple[Worker, ...] = ()
-        self._count = self._folders = 0
+        self._count = self._folders = self._probers = 0
 
-    def resize(self, count: int, *, folders: int = 1) -> None:
+    def resize(self, count: int, *, folders: int = 1, probers: int = 0) -> None:
         """Set the number of workers to `count`, and, if it is more than one, some more for short files. No job is interrupted.
+
+        `probers` more only probe endpoints that are closed: all others may wait for one that does not answer.
 
         With several `folders`, there are two more, one of them for short files. No folder may occupy all workers for short files, or
         all others: one of each kind is free for other folders, or has a file of another folder. This does not apply to a single worker.
         """
-        self._count, self._folders = count, folders
+        self._count, self._folders, self._probers = count, folders, probers
         usual = count + _ahead(count)
         limited = count > 1 and folders > 1
-        total = usual + (_FOR_OTHERS if limited else 0)
+        working = usual + (_FOR_OTHERS if limited else 0)
+        total = working + probers
         self._leaving = tuple(worker for worker in (*self._leaving, *self.workers[total:]) if not worker.ended)
         for worker in self.workers[total:]:
             worker.retire()
@@ -52,27 +56,39 @@ class WorkerPool:
         self.workers = (*staying, *hired)
         for rank, worker in enumerate(self.workers, 1):
             # One of several workers is reserved for files of a single request, and so are the additional ones.
-            worker.small = rank >= count > 1 and rank != usual + 1
+            worker.only_probes = rank > working
+            worker.small = rank >= count > 1 and rank != usual + 1 and not worker.only_probes
         for small in (False, True):
             # The jobs of dismissed workers do not count: one may hang forever.
-            alike = [worker for worker in self.workers if worker.small == small]
+            alike = [worker for worker in self.workers[:working] if worker.small == small]
             limit = RootLimit(frozenset(worker.name for worker in alike), most=len(alike) - 1)
             for worker in alike:
                 worker.limit = limit if limited else None
+        for worker in self.workers[working:]:
+            worker.limit = None
         for worker in hired:
             self._thread_group.start(worker.name, worker.run)
         self._wake()
 
-    def relieve(self, hung: Collection[Worker]) -> None:
-        """Start other workers for those that hang; these end after their job, if it ever continues."""
-        stuck = [worker for worker in self.workers if worker in hung]
+    def relieve(self, hung: Collection[Worker], *, waiting: Collection[Heartbeat] = ()) -> None:
+        """Start other workers for those that hang, and for those whose heartbeats are in `waiting`; these end after their job.
+
+        Those that wait for an endpoint may do so for hours, so at most as many of them are replaced as there are workers.
+        """
+        most = 2 * len(self.workers) - len(self.everybody)
+        late = [worker for worker in self.workers if worker.beat in waiting][: max(0, most)]
+        stuck = [worker for worker in self.workers if worker in hung or worker in late]
         if not stuck:
             return
         for worker in stuck:
             worker.retire()
         self._leaving = (*self._leaving, *stuck)
         self.workers = tuple(worker for worker in self.workers if worker not in stuck)
-        self.resize(self._count, folders=self._folders)
+        self.resize(self._count, folders=self._folders, probers=self._probers)
+
+    def all_at_work(self, at_work: Collection[Heartbeat]) -> bool:
+        """Return whether each worker for any file has a job: those whose heartbeats are in `at_work`."""
+        return all(worker.beat in at_work for worker in self.workers if not (worker.small or worker.only_probes))
 
     @property
     def everybody(self) -> list[Worker]:
