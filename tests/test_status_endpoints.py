@@ -89,10 +89,32 @@ def test_each_endpoint_has_a_line_with_its_state_minutes_and_cost_of_today(state
     assert "  today: 3 min 00 s paid, 0.012; 0 s done in the last hour" in lines
     assert "  today at endpoints of earlier settings: 30 s paid" in lines
     assert [(one["name"], one["gate"]["status"], one["today"]) for one in data(report)["endpoints"]] == [
-        ("studio", "held", {"bought_seconds": 60.0, "price_per_minute": None, "cost": None}),
-        ("relay", "open", {"bought_seconds": 120.0, "price_per_minute": 0.006, "cost": 0.012}),
-        ("cloud", "paused", {"bought_seconds": 0.0, "price_per_minute": 0.01, "cost": 0.0}),
+        ("studio", "held", {"bought_seconds": 60.0, "price_per_minute": None, "cost": None, "limit_seconds": None}),
+        ("relay", "open", {"bought_seconds": 120.0, "price_per_minute": 0.006, "cost": 0.012, "limit_seconds": None}),
+        ("cloud", "paused", {"bought_seconds": 0.0, "price_per_minute": 0.01, "cost": 0.0, "limit_seconds": None}),
     ]
+
+
+def test_the_day_and_the_month_are_those_of_all_endpoints_together_and_each_has_its_own(state: Path) -> None:
+    terms = {"studio": PriceTerms(daily_minutes=10.0), "relay": PriceTerms(daily_minutes=5.0, monthly_minutes=50.0)}
+    publish(state, told("studio", OPEN, price=0.002), told("relay", OPEN, price=0.006))
+
+    report = look(state, terms=terms["studio"], endpoint_terms=terms)
+    found = data(report)
+
+    assert found["today"] == {
+        "bought_seconds": 180.0,
+        "elsewhere_seconds": 30.0,
+        "price_per_minute": None,
+        "cost": 0.014,
+        "limit_seconds": 900.0,
+    }
+    assert found["month"] == {"bought_seconds": 180.0, "cost": 0.014, "limit_seconds": None}
+    assert [(one["today"]["limit_seconds"], one["month"]) for one in found["endpoints"]] == [
+        (600.0, {"bought_seconds": 60.0, "cost": 0.002, "limit_seconds": None}),
+        (300.0, {"bought_seconds": 120.0, "cost": 0.012, "limit_seconds": 3000.0}),
+    ]
+    assert "  this month at relay: 2 min 00 s of 50 min 00 s paid, 0.012 at 0.006 a minute" in text(report).split("\n")
 
 
 def test_the_live_view_shows_each_endpoint_in_the_colour_of_its_own_state(state: Path) -> None:

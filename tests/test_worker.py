@@ -256,7 +256,9 @@ def test_a_file_that_has_not_failed_makes_the_probe_at_once_before_those_that_ca
                 raise PassingError("no speech", reason="server")
         return Outcome()
 
-    made, conclusions = worker(ledger, work, attempts=100, clock=lambda: now[0], admit=lambda timeout, **_: gate.admit(timeout=timeout))
+    made, conclusions = worker(
+        ledger, work, attempts=100, clock=lambda: now[0], admit=lambda timeout, **_: gate.admit(timeout=timeout)
+    )
     while gate.state().status is GateStatus.OPEN:
         now[0] += 1.0
         assert made.step()

@@ -14,7 +14,7 @@ from watcher.text import exact_money, printable
 
 def data(report: StatusReport) -> dict[str, Any]:
     """Return it for scripts; times in RFC 3339, UTC."""
-    counts = report.counts
+    counts, terms = report.counts, report.whole_terms
     return {
         "service": {
             "running": bool(report.pid),
@@ -51,14 +51,14 @@ def data(report: StatusReport) -> dict[str, Any]:
         "today": {
             "bought_seconds": round(report.spent.today, 3),
             "elsewhere_seconds": round(report.spent.elsewhere, 3),
-            "price_per_minute": report.terms.price_per_minute or None,
+            "price_per_minute": terms.price_per_minute or None,
             "cost": None if report.cost_today is None else exact_money(report.cost_today),
-            "limit_seconds": report.terms.daily_minutes * 60 or None,
+            "limit_seconds": terms.daily_minutes * 60 or None,
         },
         "month": {
             "bought_seconds": round(report.spent.month, 3),
             "cost": None if report.cost_month is None else exact_money(report.cost_month),
-            "limit_seconds": report.terms.monthly_minutes * 60 or None,
+            "limit_seconds": terms.monthly_minutes * 60 or None,
         },
         "pace": {"audio_minutes_per_hour": report.minutes_per_hour},
         "state": {"directory": str(report.state_directory), "size_bytes": report.size},
@@ -162,7 +162,7 @@ def _done(record: SourceRecord) -> dict[str, Any]:
 
 
 def _endpoint(endpoint: EndpointStatus) -> dict[str, Any]:
-    cost = endpoint.cost_today
+    today, month = endpoint.cost_today, endpoint.cost_month
     return {
         "name": endpoint.name,
         "server": endpoint.server or None,
@@ -171,7 +171,13 @@ def _endpoint(endpoint: EndpointStatus) -> dict[str, Any]:
         "today": {
             "bought_seconds": round(endpoint.today, 3),
             "price_per_minute": endpoint.terms.price_per_minute or None,
-            "cost": None if cost is None else exact_money(cost),
+            "cost": None if today is None else exact_money(today),
+            "limit_seconds": endpoint.terms.daily_minutes * 60 or None,
+        },
+        "month": {
+            "bought_seconds": round(endpoint.month, 3),
+            "cost": None if month is None else exact_money(month),
+            "limit_seconds": endpoint.terms.monthly_minutes * 60 or None,
         },
     }
 

@@ -118,7 +118,9 @@ def _look(
             *no_outputs((*ledger.history.records(State.READY, limit=_WAITING), *delayed)),
         ),
         hosts=hosts,
-        spent=_spent(ledger, str(last.get("name", "")), now),
+        spent=_spent_at(endpoints, ledger, now)
+        if len(endpoints) > 1
+        else _spent(ledger, str(last.get("name", "")), now),
         terms=terms,
         minutes_per_hour=round(ledger.history.transcribed(now - _HOUR) / 60, 3),
         now=now,
@@ -133,11 +135,23 @@ def _service_of(pid: int, ledger: Ledger) -> Mapping[str, Any]:
 
 
 def _spent(ledger: Ledger, endpoint: str, now: float) -> SpentSeconds:
-    today = _day(now)
-    month = today[:8]
-    here = ledger.purchases.buy(endpoint, today, 0.0)
-    elsewhere = max(0.0, ledger.purchases.bought(None, today, today) - here)
-    return SpentSeconds(here, ledger.purchases.bought(endpoint, f"{month}01", f"{month}31"), elsewhere)
+    here = ledger.purchases.buy(endpoint, _day(now), 0.0)
+    return SpentSeconds(here, _bought_in_month(ledger, endpoint, now), _elsewhere(ledger, here, now))
+
+
+def _spent_at(endpoints: Sequence[EndpointStatus], ledger: Ledger, now: float) -> SpentSeconds:
+    today = sum(endpoint.today for endpoint in endpoints)
+    return SpentSeconds(today, sum(endpoint.month for endpoint in endpoints), _elsewhere(ledger, today, now))
+
+
+def _elsewhere(ledger: Ledger, here: float, now: float) -> float:
+    """Return the seconds bought today at others than those where it is `here`."""
+    return max(0.0, ledger.purchases.bought(None, _day(now), _day(now)) - here)
+
+
+def _bought_in_month(ledger: Ledger, endpoint: str, now: float) -> float:
+    month = _day(now)[:8]
+    return ledger.purchases.bought(endpoint, f"{month}01", f"{month}31")
 
 
 def _day(now: float) -> str:
@@ -157,12 +171,14 @@ def _endpoints(
         terms = endpoint_terms.get(name, PriceTerms())
         if "price_per_minute" in told:
             terms = replace(terms, price_per_minute=float(told["price_per_minute"]))
+        stored_as = str(told.get("stored_as", name))
         yield EndpointStatus(
             name=name,
             server=str(told.get("server", "")),
             model=str(told.get("model", "")),
             gate=told["gate"] if service else _stored_gate(ledger, told, terms),
-            today=ledger.purchases.buy(str(told.get("stored_as", name)), _day(now), 0.0),
+            today=ledger.purchases.buy(stored_as, _day(now), 0.0),
+            month=_bought_in_month(ledger, stored_as, now),
             terms=terms,
         )
 

@@ -88,18 +88,18 @@ def summary(report: StatusReport) -> list[str]:
 
 def _sums_of_several(report: StatusReport) -> list[str]:
     """Return the lines about the day and the month where there are several endpoints; each has its own day in `servers`."""
-    seconds = sum(endpoint.today for endpoint in report.endpoints)
-    costs = [endpoint.cost_today for endpoint in report.endpoints if endpoint.cost_today is not None]
     word = _word(report)
-    cost = f", {money(sum(costs))}" if costs else ""
-    lines = [f"  today: {hours(seconds)} {word}{cost}; {hours(report.minutes_per_hour * 60)} done in the last hour"]
-    others = report.spent.today + report.spent.elsewhere - seconds
-    if others >= _TOLD:
-        lines.append(f"  today at endpoints of earlier settings: {hours(others)} {word}")
-    if report.terms.monthly_minutes:
-        period = f"this month at {report.endpoints[0].name}"
-        lines.append(_sum(period, report.spent.month, report.terms.monthly_minutes, report.terms, report.cost_month))
-    return lines
+    cost = "" if report.cost_today is None else f", {money(report.cost_today)}"
+    lines = [
+        f"  today: {hours(report.spent.today)} {word}{cost}; {hours(report.minutes_per_hour * 60)} done in the last hour"
+    ]
+    if report.spent.elsewhere >= _TOLD:
+        lines.append(f"  today at endpoints of earlier settings: {hours(report.spent.elsewhere)} {word}")
+    limited = [endpoint for endpoint in report.endpoints if endpoint.terms.monthly_minutes]
+    return lines + [
+        _sum(f"this month at {one.name}", one.month, one.terms.monthly_minutes, one.terms, one.cost_month)
+        for one in limited
+    ]
 
 
 def _word(report: StatusReport) -> str:

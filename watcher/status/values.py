@@ -1,6 +1,6 @@
 """What `watcher status` reports: a moment of the queue."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,7 @@ class PriceTerms:
 
 @dataclass(frozen=True, slots=True)
 class SpentSeconds:
-    """Seconds of audio that went to the server that was asked last, today and in this month (local time)."""
+    """Seconds of audio that went to the server that was asked last, or to all endpoints, today and in this month (local time)."""
 
     today: float = 0.0
     month: float = 0.0
@@ -73,14 +73,20 @@ class EndpointStatus:
     model: str
     #: The state of its gate, as in `StatusReport.gate`.
     gate: Mapping[str, Any]
-    #: Seconds of audio that went to it today.
+    #: Seconds of audio that went to it today, and in this month.
     today: float
+    month: float
     terms: PriceTerms
 
     @property
     def cost_today(self) -> float | None:
         """What was bought today costs this much; None where no price is known."""
         return self.terms.cost(self.today)
+
+    @property
+    def cost_month(self) -> float | None:
+        """Likewise in this month."""
+        return self.terms.cost(self.month)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,17 +169,40 @@ class StatusReport:
     @property
     def cost_today(self) -> float | None:
         """What was bought today costs this much; None where no price is known."""
+        if self.has_several_endpoints:
+            return _sum_of(endpoint.cost_today for endpoint in self.endpoints)
         return self.terms.cost(self.spent.today)
 
     @property
     def cost_month(self) -> float | None:
         """Likewise in this month."""
+        if self.has_several_endpoints:
+            return _sum_of(endpoint.cost_month for endpoint in self.endpoints)
         return self.terms.cost(self.spent.month)
+
+    @property
+    def whole_terms(self) -> PriceTerms:
+        """The terms of all endpoints together: the price if all have the same, and the limits' sums if all have one."""
+        if not self.has_several_endpoints:
+            return self.terms
+        every = [endpoint.terms for endpoint in self.endpoints]
+        days, months = [one.daily_minutes for one in every], [one.monthly_minutes for one in every]
+        return PriceTerms(
+            every[0].price_per_minute if len({one.price_per_minute for one in every}) == 1 else 0.0,
+            sum(days) if all(days) else 0.0,
+            sum(months) if all(months) else 0.0,
+        )
 
     @property
     def has_several_endpoints(self) -> bool:
         """Whether recordings may go to one endpoint or another."""
         return len(self.endpoints) > 1
+
+
+def _sum_of(costs: Iterable[float | None]) -> float | None:
+    """Return the sum of the known costs; None where none is known."""
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) if known else None
 
 
 def named(record: SourceRecord) -> str:
