@@ -155,6 +155,18 @@ def test_if_both_are_closed_the_files_wait_and_the_batch_says_for_what(stations:
     assert (stations.folder / "talk.srt").exists()
 
 
+def test_resume_without_a_daemon_ends_each_hold_and_names_it(stations: Stations) -> None:
+    stations.replies = {"studio": REFUSED_KEY, "relay": REFUSED_KEY}
+    recording(stations.folder / "talk.wav", seconds=0.3)
+    stations.once(check=False)
+
+    first, second = (invoke("resume", "--config", stations.settings).stdout for _ in range(2))
+
+    said = [line.partition(";")[0] for line in first.splitlines()]
+    assert said == ["studio: the hold is ended", "relay: the hold is ended"]
+    assert "nothing is held" in second
+
+
 def test_a_folder_that_may_use_only_one_endpoint_waits_for_it(stations: Stations) -> None:
     stations.replies["studio"] = REFUSED_KEY
     stations.folder_settings = 'endpoints = ["studio"]'

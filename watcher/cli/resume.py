@@ -75,16 +75,15 @@ class _StoredGate:
 
 
 def _resume(ledger: Ledger, loaded: Config, gates: Sequence[_StoredGate], *, as_json: bool) -> Result:
-    closed = next((gate for gate in gates if gate.state is not None), None)
-    stored = None if closed is None else closed.state
+    closed = {gate.title: gate.state for gate in gates if gate.state is not None}
     daemons = _Daemons(ledger, loaded, [gate.title for gate in gates])
     daemons.await_word()
-    held = daemons.trouble if stored is None else stored.message
+    held = _listed({title: state.message for title, state in closed.items()}, loaded) or daemons.trouble
     if not daemons.told:
         for gate in gates:
             # Only the next start ends a limit of the settings.
             (gate.allow_again if gate.is_own_limit else gate.resume)()
-        return _untried(stored, loaded, ledger)
+        return _untried(closed, loaded, ledger)
     titles = [] if len(gates) == len(loaded.settings.servers) else [gate.title for gate in gates]
     if not held:
         return _reloaded(_reload(daemons, ledger, gates, titles), ledger)
@@ -145,19 +144,32 @@ def _announce(seconds: float, *, as_json: bool) -> None:
         write(sys.stderr, f"the file to try with is due in {hours(seconds)}: waiting for it")
 
 
-def _untried(stored: GateState | None, loaded: Config, ledger: Ledger) -> Result:
-    """Return the result of `resume` if no daemon is running."""
+def _untried(closed: Mapping[str, GateState], loaded: Config, ledger: Ledger) -> Result:
+    """Return the result of `resume` if no daemon is running; `closed`: what is held or paused, by endpoint."""
     away = holder(loaded.state_directory) is None
-    if stored is None:
+    if not closed:
         text = f"{'no daemon is running, and ' if away else ''}nothing is held{_meant(ledger, away=away)}"
         return _document("", text)
-    what = "the pause is ended" if stored.status is GateStatus.PAUSED else "the hold is ended"
-    later = "; no daemon is running: the next start takes up what is queued" if away else ""
-    text = f"{what}{later}; until now: {stored.message}"
+    texts = {title: _ended(state, loaded, away=away) for title, state in closed.items()}
+    messages = {title: state.message for title, state in closed.items()}
+    return _document(_listed(messages, loaded), _listed(texts, loaded, between="\n"))
+
+
+def _ended(stored: GateState, loaded: Config, *, away: bool) -> str:
+    """Return what became of a hold or a pause if no daemon is running."""
     if stored.reason == OWN_LIMIT:
         hint = HoldAdvice(RunContext.BATCH).about(stored.reason, stored.hint, loaded)
-        text = f"resume does not lift this: {joined(stored.message, hint)}; the next start uses the settings as they are then"
-    return _document(stored.message, text)
+        return f"resume does not lift this: {joined(stored.message, hint)}; the next start uses the settings as they are then"
+    what = "the pause is ended" if stored.status is GateStatus.PAUSED else "the hold is ended"
+    later = "; no daemon is running: the next start takes up what is queued" if away else ""
+    return f"{what}{later}; until now: {stored.message}"
+
+
+def _listed(texts: Mapping[str, str], loaded: Config, *, between: str = "; ") -> str:
+    """Return texts about endpoints as one, each with the endpoint's name if the settings have several."""
+    if len(loaded.settings.servers) == 1:
+        return between.join(texts.values())
+    return between.join(f"{title}: {text}" for title, text in texts.items())
 
 
 def _reloaded(refused: str, ledger: Ledger) -> Result:
@@ -189,6 +201,7 @@ class _Daemons:
         """`titles`: the endpoints that it is about."""
         self._ledger = ledger
         self._titles = titles
+        self._loaded = loaded
         self._directory = loaded.state_directory
 
     @property
@@ -200,8 +213,8 @@ class _Daemons:
 
     @property
     def trouble(self) -> str:
-        """Return why one of them holds its queue, or ""."""
-        return self._of_the_held("message")
+        """Return why one of them holds its queue, or of several endpoints each that is held, or ""."""
+        return _listed({title: str(gate.get("message", "")) for title, gate in self._held().items()}, self._loaded)
 
     @property
     def hint(self) -> str:
@@ -219,16 +232,25 @@ class _Daemons:
         return next((text for facts in self.told if (text := _resumed(facts).get("refused"))), "")
 
     def _of_the_held(self, key: str) -> str:
-        gates = [gate for facts in self.told for gate in self._gates(facts)]
-        return next((str(gate.get(key, "")) for gate in gates if gate.get("status") not in {None, "open"}), "")
+        return next((str(gate.get(key, "")) for gate in self._held().values()), "")
 
-    def _gates(self, facts: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    def _held(self) -> dict[str, Mapping[str, Any]]:
+        """Return the facts about each gate that is held or paused, by endpoint; of several daemons, those of the first."""
+        found: dict[str, Mapping[str, Any]] = {}
+        for title, gate in (pair for facts in self.told for pair in self._gates(facts)):
+            if gate.get("status") not in {None, "open"}:
+                found.setdefault(title, gate)
+        return found
+
+    def _gates(self, facts: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """Yield a daemon's facts about the gates of the endpoints; an earlier version, with one endpoint, has one gate."""
         endpoints = facts.get("endpoints")
         if not isinstance(endpoints, list):
-            yield facts.get("gate") or {}
+            yield "", facts.get("gate") or {}
             return
-        yield from (one.get("gate") or {} for one in endpoints if one.get("name") in self._titles)
+        for one in endpoints:
+            if (title := one.get("name")) in self._titles:
+                yield str(title), one.get("gate") or {}
 
     def await_word(self) -> None:
         """Wait for the facts of a daemon that has just started: a hold from before the restart may be stored already."""
