@@ -137,6 +137,23 @@ def test_settings_that_exist_are_used_as_they_are_and_replaced_only_when_told_to
     assert "api_key.1" not in home.files()
 
 
+def test_each_of_several_servers_is_tried(home: Home, strict: Server, server: Server) -> None:
+    home.settings.parent.mkdir(parents=True)
+    tables = [f'[endpoints.{name}]\nurl = "{one.url}"\nkey = "sk-old"' for name, one in (("a", server), ("b", strict))]
+    home.settings.write_text("\n".join([*tables, f'[[folders]]\npath = "{home.path / "in"}"']))
+
+    done = home.setup(check=False)
+
+    assert done.returncode == 4
+    assert "a: " in done.stdout
+    assert "b: the key is refused (401)" in done.stdout
+    keyless = home.settings.read_text().replace(strict.url, "https://relay.example/v1").replace('key = "sk-old"', "")
+    home.settings.write_text(keyless)
+    missing = home.setup(check=False)
+    assert "there is no API key for relay.example" in missing.stderr
+    assert "endpoints.b.key" in missing.stderr
+
+
 def test_a_key_is_never_kept_for_another_server(home: Home, strict: Server, server: Server) -> None:
     folder = ("--folder", home.path / "in")
     home.setup(*folder, "--url", strict.url.replace("127.0.0.1", "localhost"), "--key-file", home.key_file)

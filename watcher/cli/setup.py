@@ -17,9 +17,9 @@ from watcher.cli.called import called
 from watcher.cli.options import INTERRUPTED, surroundings, write
 from watcher.config import Config, load
 from watcher.config.environment import beside
+from watcher.doctor.endpoints import endpoint_findings
 from watcher.doctor.findings import Finding, Grade, KeyFinding, text
 from watcher.doctor.folders import folder_findings
-from watcher.doctor.server import server_findings
 from watcher.doctor.unit import installed
 from watcher.errors import ConfigError, StateError, UsageError
 from watcher.log import quoted
@@ -243,7 +243,10 @@ def _loaded(target: SetupTarget, chosen: ChosenSettings | None) -> Config:
         options = {"api.url": "--url", "api.model": "--model", "folders.path": "--folder"}
         loaded = load({"api": api, "folders": folders}, environ=environ, file=Path(os.devnull), options=options)
     remedy = "give it: --key-file FILE, or --key-file - and the key on stdin"
-    require_key(endpoint_of(loaded.settings), unused_key=loaded.unused_key, offline=False, remedy=remedy)
+    servers = loaded.settings.servers
+    for name in servers:
+        how = remedy if len(servers) == 1 else "set api.key"
+        require_key(endpoint_of(loaded.settings, name), unused_key=loaded.unused_key, offline=False, remedy=how)
     return loaded
 
 
@@ -287,7 +290,7 @@ def _findings(loaded: Config, target: SetupTarget) -> Iterator[Finding]:
     if not target.system:
         # Root's rights say nothing about the service's: the folders are checked as the service, once it runs.
         yield from folder_findings(loaded)
-    yield from server_findings(endpoint_of(loaded.settings), paid=False, unused_key=loaded.unused_key)
+    yield from endpoint_findings(loaded, paid=False, unit=None)
 
 
 def _tried_as_service(folders: list[str]) -> int:
