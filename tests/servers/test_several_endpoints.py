@@ -136,6 +136,28 @@ def test_litellm_goes_on_for_a_server_whose_key_was_revoked(
     assert "Hello there." in (tmp_path / "talks" / "hello.srt").read_text()
 
 
+def test_of_three_kinds_in_one_list_the_last_goes_on_when_one_wants_another_key_and_one_has_no_money(
+    tmp_path: Path, litellm: str, upstream: FaultServer, engine: OfflineEngine
+) -> None:
+    upstream.script(*[fault.out_of_quota()] * 3)
+    with FaultServer(key="sk-of-yesterday") as studio:
+        tables = {
+            "studio": {"url": studio.url, "key": "sk-revoked", "model": "large"},
+            "relay": {"url": litellm, "key": LITELLM_KEY, "model": "fault"},
+            "here": {"url": engine.url, "key": ENGINE_KEY, "model": "whisper-1"},
+        }
+        file = settings(tmp_path, tables, {"talks": ["studio", "relay", "here"]})
+        hello = tmp_path / "talks" / "hello.flac"
+        shutil.copy(asking.CLIP, hello)
+
+        done = once(file)
+
+        assert [entry.status for entry in studio.journal] == [401]
+    assert done["done"][0]["endpoints"] == {"here": 1}
+    assert endpoints_of(hello) == ["here"]
+    assert "Hello there." in hello.with_suffix(".srt").read_text()
+
+
 def test_another_server_goes_on_when_the_account_behind_litellm_is_empty(
     tmp_path: Path, litellm: str, upstream: FaultServer
 ) -> None:
