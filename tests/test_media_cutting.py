@@ -639,6 +639,16 @@ def test_a_child_that_has_made_its_last_stretch_does_nothing_more(
         assert piece.path.stat().st_size == piece.size
 
 
+@pytest.mark.parametrize("excerpts", [(), [(0, 160000)]], ids=["pieces", "excerpts"])
+def test_no_zombie_remains_of_a_child_that_has_finished_while_its_pieces_wait_for_their_answers(
+    talk: Path, spool: Path, excerpts: list[tuple[int, int]]
+) -> None:
+    with cutting(talk, spool, SHORT, excerpts=excerpts) as running:
+        assert list(running)
+
+        assert not Path(f"/proc/{running._child.process.pid}").exists()
+
+
 def test_a_child_that_never_reads_does_not_block_other_work(file: Path, spool: Path, child_runs: Instead) -> None:
     """Once its socket was full, whoever told it of room for another piece waited for ever, and all others with it."""
     made = "{'v': 3, 'is': 'made', 'overlap': 0, 'file': str(n % 3), 'size': 1, 'cut': cut}"

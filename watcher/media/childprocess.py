@@ -86,6 +86,12 @@ class ChildProcess:
         """Kill the child; it may continue to exist in a read that does not end."""
         self.process.kill()
 
+    def end(self) -> None:
+        """Kill and reap a child that has finished; one that hangs in a read from a disk that does not answer is left to `close`."""
+        self.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(_FAREWELL)
+
     def close(self, waiting: Callable[[], object]) -> None:
         """Kill the child and wait for its end; `waiting` is called every few seconds meanwhile."""
         self.kill()

@@ -210,8 +210,9 @@ class Cutting:
                     self.replanned = replanned.index
                 case Ended() as ended if self._is_possible(ended):
                     self.heard = ended.seconds
-                    # It has finished; kill it, so that an attacker who controls it can do nothing more.
-                    self._child.kill()
+                    # It has finished; end it, so that an attacker who controls it can do nothing more, and no zombie stays until all
+                    # answers are there.
+                    self._child.end()
                     warnings = warnings_of(ended)
                     self._summary = Summary(
                         ended.seconds, ended.content, Loudness(ended.loudness), warnings, ended.stream
@@ -353,7 +354,7 @@ class Cutting:
         self._next_index, self._reached = made.cut.index + 1, made.cut.end
         if self._next_index == len(self._excerpts):
             # It has finished, and nothing checks it while the piece is sent.
-            self._child.kill()
+            self._child.end()
         with self._lock:
             self._granted -= 1
             self._existing[made.cut.index] = path
