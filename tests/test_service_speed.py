@@ -45,3 +45,17 @@ def test_a_short_recording_counts_for_as_long_as_the_engine_takes_for_it() -> No
     meter.add(60.0, 4.0)
 
     assert meter.measured == MeasuredSpeed(speed.SHORTEST + 60.0, 6.0)
+
+
+def test_what_was_measured_is_taken_once() -> None:
+    meter = SpeedMeter()
+    meter.add(30.0, 3.0)
+    first = meter.take_fresh()
+    meter.add(60.0, 4.0)
+
+    assert (first, meter.take_fresh(), meter.take_fresh()) == (
+        MeasuredSpeed(30.0, 3.0),
+        MeasuredSpeed(60.0, 4.0),
+        MeasuredSpeed(),
+    )
+    assert meter.measured == MeasuredSpeed(90.0, 7.0)

@@ -51,6 +51,8 @@ def test_no_piece_of_a_long_recording_is_transcribed_twice_after_a_kill(folder: 
         running.await_events("api.response", 3, patience=PATIENT)
         running.kill()
         first = sizes_sent(running)
+    asked = ["--offline", *chosen(), "--set", f"state.dir={tmp_path / 'state'}", "--estimate", "--json"]
+    estimate = json.loads(watcher("once", folder, *asked).stdout)["data"]
 
     with offline(folder, tmp_path / "state", *settings) as running:
         done = running.await_event("job.done", patience=PATIENT)
@@ -61,6 +63,8 @@ def test_no_piece_of_a_long_recording_is_transcribed_twice_after_a_kill(folder: 
     # The third answer may have come too late to be stored; the first two are.
     assert set(second).isdisjoint(first[:2])
     assert len(set(second)) == len(second)
+    # The speed is known from the first answer on, not only when the engine ends.
+    assert estimate["about_seconds"] is not None
 
 
 def sizes_sent(running: Daemon) -> list[int]:

@@ -15,7 +15,7 @@ from watcher.cli.options import configured, surroundings
 from watcher.config import Config, OfflineSettings
 from watcher.errors import ConfigError, StateError
 from watcher.job import TRIAL_MODEL
-from watcher.service.speed import MeasuredSpeed, SpeedMeter, remember
+from watcher.service.speed import SpeedMeter, remember
 from watcher.text import printable
 
 if TYPE_CHECKING:
@@ -75,11 +75,18 @@ def require(model: str) -> None:
 def started_engine(config: Config, *, port: int, key: str) -> Iterator[tuple[str, str, SpeedMeter]]:
     """Run the offline engine within the context; yield its base address, its model's name, and what measures its speed.
 
-    The speed is remembered at the end. Raises ConfigError.
+    The speed is remembered after the first answer, in case this process is killed, and at the end. Raises ConfigError.
     """
     from watcher.engine import EngineError, OfflineEngine  # noqa: PLC0415 - only for those who use it
 
     settings, meter = config.settings.offline, SpeedMeter()
+
+    def heard(sound: float, work: float) -> None:
+        is_first = not meter.measured.factor
+        meter.add(sound, work)
+        if is_first:
+            _keep(config, engine.model, meter)
+
     try:
         engine = OfflineEngine(
             port=port,
@@ -87,7 +94,7 @@ def started_engine(config: Config, *, port: int, key: str) -> Iterator[tuple[str
             model=_model(settings),
             unload=settings.unload_minutes * 60,
             tell=_download_teller(sys.stderr, in_journal=surroundings().journal),
-            heard=meter.add,
+            heard=heard,
         )
         engine.start()
     except EngineError as exc:
@@ -96,11 +103,12 @@ def started_engine(config: Config, *, port: int, key: str) -> Iterator[tuple[str
         yield engine.url, engine.model, meter
     finally:
         engine.stop()
-        _keep(config, engine.model, meter.measured)
+        _keep(config, engine.model, meter)
 
 
-def _keep(config: Config, model: str, measured: MeasuredSpeed) -> None:
-    """Remember a speed; not where the state is out of reach, as that is no reason to end otherwise."""
+def _keep(config: Config, model: str, meter: SpeedMeter) -> None:
+    """Remember what was measured since the last call; not where the state is out of reach, as that is no reason to end otherwise."""
+    measured = meter.take_fresh()
 
     def keep() -> None:
         with open_looker(config) as ledger:

@@ -36,18 +36,26 @@ class SpeedMeter:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._measured = MeasuredSpeed()
+        self._measured = self._fresh = MeasuredSpeed()
 
     def add(self, sound: float, work: float) -> None:
         """Add a recording, or a piece of one: its seconds, and the seconds that it took."""
+        part = MeasuredSpeed(max(sound, SHORTEST), work)
         with self._lock:
-            self._measured += MeasuredSpeed(max(sound, SHORTEST), work)
+            self._measured += part
+            self._fresh += part
 
     @property
     def measured(self) -> MeasuredSpeed:
         """The speed of all that was added."""
         with self._lock:
             return self._measured
+
+    def take_fresh(self) -> MeasuredSpeed:
+        """Return the speed of what was added since the last call."""
+        with self._lock:
+            fresh, self._fresh = self._fresh, MeasuredSpeed()
+            return fresh
 
 
 def remembered(memory: KeyedMemory, settings: OfflineSettings, model: str) -> MeasuredSpeed:
