@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.cues.text import clean, graphemes, is_right_to_left, is_wide_script, joint, scrub, width
+from watcher.cues.text import clean, graphemes, is_right_to_left, is_wide_script, scrub, width
 
 
 @pytest.mark.parametrize(
@@ -130,33 +130,3 @@ def test_a_text_is_never_wider_than_its_parts(left: str, right: str) -> None:
 )
 def test_the_first_letter_with_a_direction_tells_it(text: str, expected: bool) -> None:  # noqa: FBT001 -- pytest passes by name
     assert is_right_to_left(text) is expected
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "between"),
-    [
-        ("one", "two", " "),
-        ("one…", "two", " "),
-        ("一。", "二", ""),
-        ("一…", "二", ""),
-        ("一……", "二", ""),
-        ("一", "二", " "),
-        ("一.", "二", ""),
-        ("一,", "二", ""),
-        ("一?!", "“二", ""),
-        ('一".', "二", ""),
-        ('一."', "二", ""),
-        ("一]:", "二", ""),
-        ("一.", "two", " "),
-        ("one.", "二", " "),
-        ("3.", "二", " "),
-        ("た.", "二", " "),
-        ("네.", "한", " "),
-        ("", "two", ""),
-        ("one", "", ""),
-    ],
-)
-def test_a_blank_stands_between_segments_but_not_after_chinese_punctuation(
-    before: str, after: str, between: str
-) -> None:
-    assert joint(before, after) == between

@@ -13,9 +13,8 @@ from itertools import pairwise
 from typing import Final
 
 from watcher.cues.language import Grammar, detect, grammar
-from watcher.cues.lexicon import Border, border, borders
+from watcher.cues.lexicon import Border, border, borders, meet
 from watcher.cues.text import HAN, WIDE_LETTER
-from watcher.text import UNSPACED
 
 SENTENCE: Final = 0
 CLAUSE: Final = 10
@@ -164,23 +163,18 @@ def _inside(groups: Sequence[Sequence[tuple[str, bool]]], begins_word: Sequence[
                 if told and kind is not Border.CLAUSE:
                     kind = Border.WORD if begins_word[offset + index] else Border.NONE
                 found[offset + index] = _unspaced(texts[index - 1], texts[index], kind)
-            elif _meet(texts[index - 1], texts[index]):
+            elif meet(texts[index - 1], texts[index]):
                 # In scripts without blanks between words, a blank separates phrases; beside a foreign word it means nothing.
                 found[offset + index] = min(found[offset + index], CLAUSE)
         offset += len(group)
     offset = 0
     for before, group in pairwise(groups):
         offset += len(before)
-        if before and group and _meet(before[-1][0], group[0][0]):
+        if before and group and meet(before[-1][0], group[0][0]):
             # A segment may end anywhere, even within a word. Between two words its end is the only sign of a clause in text
             # without punctuation, and is shown as a blank.
             kind = border(before[-1][0], group[0][0])
             found[offset] = _unspaced(before[-1][0], group[0][0], Border.CLAUSE if kind is Border.WORD else kind)
-
-
-def _meet(before: str, after: str) -> bool:
-    """Return whether letters of scripts without blanks between words meet at a border."""
-    return not after[0].isascii() and bool(_UNSPACED.match(before[-1]) and _UNSPACED.match(after))
 
 
 def _unspaced(before: str, after: str, kind: Border) -> int:
@@ -202,7 +196,6 @@ def _unspaced(before: str, after: str, kind: Border) -> int:
 #: A mark within a number, a Latin word or address ("Node.js"), or the name of a file ("报告.pdf"), between its neighbours.
 _WITHIN: Final = re.compile(rf"\d[.,:．]\d|[A-Za-z][.,:][A-Za-z\d/]|[{HAN}]\.[A-Za-z]")
 
-_UNSPACED: Final = re.compile(f"[{UNSPACED}]")
 _BORDERS: Final = {
     Border.NONE: GLUED,
     Border.BOUND: BOUND,

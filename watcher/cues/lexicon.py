@@ -5,12 +5,20 @@ script in Japanese (a phrase ends in hiragana and the next begins with kanji or 
 syllable find most of the borders; elsewhere a break is possible but poor.
 """
 
+import re
 from collections.abc import Sequence
 from enum import IntEnum
 from itertools import accumulate
 from typing import Final, NamedTuple
 
 from watcher.cues.chinese import words
+from watcher.text import UNSPACED
+
+#: Vowels of Thai and Lao that are written before their consonant, and those that are written behind it.
+LEADING_VOWELS: Final = "เแโใไເແໂໃໄ"
+FOLLOWING_VOWELS: Final = "ะาำๅๆฯະາຳຽໆຯ"
+#: Signs that continue a Japanese word: small kana, the long vowel mark, iteration marks.
+CONTINUING_KANA: Final = "ヽヾゝゞ々ーァィゥェォッャュョヮヵヶぁぃぅぇぉっゃゅょゎゕゖㇰㇱㇲㇳㇴㇵㇶㇷㇸㇹㇺㇻㇼㇽㇾㇿ"
 
 
 class Border(IntEnum):
@@ -35,9 +43,19 @@ def borders(texts: Sequence[str]) -> list[Border]:
 
 
 def border(before: str, after: str) -> Border:
-    """Return the kind of border between two segments: a word begins there, unless a known word reaches over it."""
+    """Return the kind of border between two segments: a word begins there, unless a known word or a syllable reaches over it."""
+    if before[-1:] in LEADING_VOWELS or after[:1] in FOLLOWING_VOWELS + CONTINUING_KANA:
+        return Border.NONE
     starts, _ = _starts(before + after)
     return starts.get(len(before), Border.WORD)
+
+
+def meet(before: str, after: str) -> bool:
+    """Return whether letters of scripts without blanks between words meet at the border between two texts."""
+    return not after[0].isascii() and bool(_UNSPACED.match(before[-1]) and _UNSPACED.match(after))
+
+
+_UNSPACED: Final = re.compile(f"[{UNSPACED}]")
 
 
 def _starts(text: str) -> tuple[dict[int, Border], Border]:
@@ -119,7 +137,7 @@ def _chinese(text: str) -> dict[int, Border]:
 
 def _leading_vowels(text: str) -> list[int]:
     """Return the offsets at which a syllable certainly begins: at the vowels that are written before their consonant."""
-    return [index for index, character in enumerate(text) if character in "เแโใไເແໂໃໄ"]
+    return [index for index, character in enumerate(text) if character in LEADING_VOWELS]
 
 
 def _japanese(text: str) -> dict[int, Border]:

@@ -6,9 +6,10 @@ from itertools import pairwise
 
 from watcher.cues.align import align, milliseconds
 from watcher.cues.breaks import SENTENCE, costs, grammar_of
+from watcher.cues.joint import joint
 from watcher.cues.language import Grammar
 from watcher.cues.stretches import TokenGroup, stretches
-from watcher.cues.text import clean, joint, width
+from watcher.cues.text import clean, width
 from watcher.transcript import Transcript
 
 

@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001 -- punctuation of many scripts is what this module is about
 """Text of captions: cleaning, width, and script.
 
 Width is counted in units. In Chinese, Japanese and Korean (`wide`) a character of full width has two units and a narrow
@@ -9,9 +8,8 @@ marks, an emoji with its modifiers and a flag count as one (UAX #29 grapheme clu
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
-from io import StringIO
 from typing import Final
 
 from watcher.text import nfc
@@ -181,28 +179,3 @@ def is_right_to_left(text: str) -> bool:
         if direction == "L":
             return False
     return False
-
-
-def run_on(texts: Iterable[str]) -> str:
-    """Return texts as one, each behind the other."""
-    written = StringIO()
-    before = ""
-    for text in filter(None, texts):
-        written.write(joint(before, text) + text)
-        before = text
-    return written.getvalue()
-
-
-def joint(before: str, after: str) -> str:
-    """Return the joint of two successive texts: a blank, or "" after Chinese punctuation, or after that of half width between Chinese."""
-    if not before or not after or _WIDE_END.search(before, max(0, len(before) - 3)):
-        return ""
-    return "" if _HALF_END.search(before, max(0, len(before) - 6)) and _HAN_BEGIN.match(after) else " "
-
-
-#: An ellipsis is Chinese or Japanese where such a character precedes it: it is two signs on end there.
-_WIDE_END: Final = re.compile("[、。，．・：；！？」』）】》]\\Z|[\u2e80-\uffef]…{1,2}\\Z")
-_CLOSING: Final = "\"')”’」』）》】〉\\]"
-#: Punctuation of half width behind a Han letter, with a closing sign before or behind it; and a text that begins with such a letter.
-_HALF_END: Final = re.compile(f"[{HAN}][{_CLOSING}]?[,.?!:;]{{1,3}}[{_CLOSING}]?\\Z")
-_HAN_BEGIN: Final = re.compile(f"[\"'(“‘「『（《【〈]?[{HAN}]")

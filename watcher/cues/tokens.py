@@ -14,14 +14,13 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
-from watcher.cues.lexicon import Border, borders
+from watcher.cues.lexicon import CONTINUING_KANA, FOLLOWING_VOWELS, LEADING_VOWELS, Border, borders
 from watcher.cues.text import graphemes, width
 from watcher.text import UNSPACED
 
 #: May not begin a line: closing brackets, stops, small kana, the long vowel mark, iteration marks (JIS X 4051, 4.3).
 _NOT_FIRST: Final = frozenset(
-    "、。，．・：；？！゛゜ヽヾゝゞ々ー’”）〕］｝〉》」』】〙〗〟｠»ァィゥェォッャュョヮヵヶぁぃぅぇぉっゃゅょゎゕゖ"
-    "ㇰㇱㇲㇳㇴㇵㇶㇷㇸㇹㇺㇻㇼㇽㇾㇿ‐゠–〜～‥…,.!?:;)]}%‰℃°％"
+    f"、。，．・：；？！゛゜’”）〕］｝〉》」』】〙〗〟｠»‐゠–〜～‥…,.!?:;)]}}%‰℃°％{CONTINUING_KANA}"
 )
 #: May not end a line: opening brackets and currency signs.
 _NOT_LAST: Final = frozenset("‘“（〔［｛〈《「『【〘〖〝｟«([{$£¥＄￥￡#＃№")
@@ -151,9 +150,9 @@ def _kind(character: str) -> str:
     """Return the class of a character, which decides what it is joined to in a script without blanks."""
     if "\u30a1" <= character <= "\u30ff" or "\uff66" <= character <= "\uff9f":
         return _KATAKANA
-    if character in "เแโใไເແໂໃໄ":
+    if character in LEADING_VOWELS:
         return _LEADING_VOWEL
-    if character in "ะาำๅๆฯะາຳຽໆຯ":
+    if character in FOLLOWING_VOWELS:
         return _FOLLOWING_VOWEL
     if not _UNSPACED.match(character) and (character.isalnum() or character in "_-'’@/&+"):
         return _LETTERS

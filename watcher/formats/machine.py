@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from watcher import __version__
 from watcher.cues import BrokenRule, Cue
-from watcher.cues.text import clean, run_on, scrub
+from watcher.cues.joint import run_on
+from watcher.cues.text import clean, scrub
 from watcher.formats.document import AskedPiece, Document
 from watcher.transcript import Segment, Word
 
