@@ -13,7 +13,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from watcher.text import letters
 from watcher.transcript import Segment, Word
@@ -155,7 +155,22 @@ class _Anchor:
     speaker: str
 
     def within(self, duration: int) -> "_Anchor":
+        if self.end <= duration:
+            return self
         return _Anchor(min(self.start, duration), min(self.end, duration), self.begins_word, self.speaker)
+
+
+class _Said(NamedTuple):
+    """A word: its start and length in milliseconds (no start: no recording has its time), and its speaker."""
+
+    start: int | None
+    span: int
+    speaker: str
+
+
+def _said(word: Word) -> _Said:
+    start, end = milliseconds(word.start), milliseconds(word.end)
+    return _Said(start, max(0, (end if end is not None else start) - start) if start is not None else 0, word.speaker)
 
 
 def _anchors(segments: Sequence[Segment], tokens: Sequence[Sequence[str]]) -> list[_Anchor | None]:
@@ -173,7 +188,7 @@ def _anchors(segments: Sequence[Segment], tokens: Sequence[Sequence[str]]) -> li
             run_tokens, run_words = [], []
         if exact:
             spoken = iter([word for word, key in zip(words, word_keys, strict=True) if key])
-            anchors.extend(_anchor(next(spoken), 0, 1, 1) if key else None for key in keys)
+            anchors.extend(_anchor(_said(next(spoken)), 0, 1, 1) if key else None for key in keys)
         elif not words:
             anchors.extend([None] * len(texts))
         else:
@@ -252,7 +267,7 @@ def _match(texts: Sequence[str], words: Sequence[Word]) -> list[_Anchor | None]:
     """Find tokens among words by their letters."""
     anchors: list[_Anchor | None] = [None] * len(texts)
     keys = [_key(text) for text in texts]
-    spoken = [(word, key) for word in words if (key := _key(word.text))]
+    spoken = [(_said(word), key) for word in words if (key := _key(word.text))]
     places = [index for index, key in enumerate(keys) if key]
     text = "".join(keys)
     if text == "".join(key for _, key in spoken) or len(text) < _SHORT_TOKENS * len(places):
@@ -264,7 +279,7 @@ def _match(texts: Sequence[str], words: Sequence[Word]) -> list[_Anchor | None]:
 
 
 def _by_tokens(
-    anchors: list[_Anchor | None], keys: Sequence[str], places: Sequence[int], spoken: Sequence[tuple[Word, str]]
+    anchors: list[_Anchor | None], keys: Sequence[str], places: Sequence[int], spoken: Sequence[tuple[_Said, str]]
 ) -> None:
     """Find whole tokens first, and compare the rest between them letter by letter."""
     said = [key for _, key in spoken]
@@ -279,7 +294,7 @@ def _by_tokens(
 
 
 def _by_letters(
-    anchors: list[_Anchor | None], keys: Sequence[str], places: Sequence[int], spoken: Sequence[tuple[Word, str]]
+    anchors: list[_Anchor | None], keys: Sequence[str], places: Sequence[int], spoken: Sequence[tuple[_Said, str]]
 ) -> None:
     text = "".join(keys[place] for place in places)
     said = "".join(key for _, key in spoken)
@@ -341,13 +356,13 @@ def _resume(left: Sequence[str], right: Sequence[str], i: int, j: int, agree: in
     return _REACH, _REACH
 
 
-def _anchor(word: Word, first: int, last: int, length: int) -> _Anchor | None:
+def _anchor(said: _Said, first: int, last: int, length: int) -> _Anchor | None:
     """Return the time of the letters `first` to `last` of the word's `length`."""
-    start, end = milliseconds(word.start), milliseconds(word.end)
-    if start is None:
+    if said.start is None:
         return None
-    span = max(0, (end if end is not None else start) - start)
-    return _Anchor(start + span * first // length, start + span * last // length, first == 0, word.speaker)
+    return _Anchor(
+        said.start + said.span * first // length, said.start + said.span * last // length, first == 0, said.speaker
+    )
 
 
 # Everything else

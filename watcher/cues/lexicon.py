@@ -60,56 +60,50 @@ _UNSPACED: Final = re.compile(f"[{UNSPACED}]")
 
 def _starts(text: str) -> tuple[dict[int, Border], Border]:
     """Return the known borders by offset, and the kind of all others."""
-    if any("\u0e01" <= character <= "\u0eff" for character in text):
+    if _THAI_OR_LAO.search(text):
         starts = _matched(text, _THAI)
         for at in _leading_vowels(text):
             starts.setdefault(at, Border.MAYBE)
         return starts, Border.NONE
-    if any("\u3041" <= character <= "\u30fa" for character in text):
+    if _KANA.search(text):
         return _japanese(text), Border.NONE
     return _chinese(text), Border.MAYBE
 
 
-class _Lexicon(NamedTuple):
-    """The most common words of a language; `words` includes clauses and particles."""
+_THAI_OR_LAO: Final = re.compile("[\u0e01-\u0eff]")
+_KANA: Final = re.compile("[\u3041-\u30fa]")
 
-    words: frozenset[str]
+
+class _Lexicon(NamedTuple):
+    """The most common words of a language."""
+
+    #: Finds the longest known word at each position.
+    words: re.Pattern[str]
     clauses: frozenset[str]
     particles: frozenset[str]
-    #: The first letters of all words, and the length of the longest.
-    first: frozenset[str]
-    longest: int
 
 
 def _lexicon(*, clauses: str, particles: str, words: str) -> _Lexicon:
-    every = frozenset(f"{clauses} {particles} {words}".split())
-    first = frozenset(word[0] for word in every)
-    return _Lexicon(every, frozenset(clauses.split()), frozenset(particles.split()), first, max(map(len, every)))
+    every = sorted(f"{clauses} {particles} {words}".split(), key=len, reverse=True)
+    return _Lexicon(re.compile("|".join(every)), frozenset(clauses.split()), frozenset(particles.split()))
 
 
 def _matched(text: str, lexicon: _Lexicon) -> dict[int, Border]:
     """Match the longest known word at each position; return the known borders by offset."""
     starts: dict[int, Border] = {}
-    at = 0
-    after_word = False
-    while at < len(text):
-        length = 0
-        if text[at] in lexicon.first:
-            sizes = range(min(lexicon.longest, len(text) - at), 0, -1)
-            length = next((size for size in sizes if text[at : at + size] in lexicon.words), 0)
-        word = text[at : at + length]
-        if not length:
-            if after_word:
-                starts[at] = Border.WORD
-            at, after_word = at + 1, False
-            continue
+    behind = 0
+    for found in lexicon.words.finditer(text):
+        if 0 < behind < found.start():
+            starts[behind] = Border.WORD
+        word, at, behind = found[0], found.start(), found.end()
         if word in lexicon.particles:
             starts[at] = Border.NONE
         else:
             starts[at] = Border.CLAUSE if word in lexicon.clauses else Border.WORD
-        for inside in range(at + 1, at + length):
+        for inside in range(at + 1, behind):
             starts[inside] = Border.NONE
-        at, after_word = at + length, True
+    if 0 < behind < len(text):
+        starts[behind] = Border.WORD
     return starts
 
 
@@ -137,7 +131,10 @@ def _chinese(text: str) -> dict[int, Border]:
 
 def _leading_vowels(text: str) -> list[int]:
     """Return the offsets at which a syllable certainly begins: at the vowels that are written before their consonant."""
-    return [index for index, character in enumerate(text) if character in LEADING_VOWELS]
+    return [found.start() for found in _LEADING_VOWEL.finditer(text)]
+
+
+_LEADING_VOWEL: Final = re.compile(f"[{LEADING_VOWELS}]")
 
 
 def _japanese(text: str) -> dict[int, Border]:

@@ -126,8 +126,15 @@ def graphemes(text: str) -> Iterator[str]:
     """Yield the characters as a reader sees them, with marks and modifiers; joined they are the text."""
     start = 0
     flags = 0
+    was_plain = False
     for index in range(1, len(text)):
         character = text[index]
+        is_plain = _stands_alone(character)
+        if was_plain and is_plain:
+            yield text[start:index]
+            start = index
+            continue
+        was_plain = is_plain
         before = text[index - 1]
         if _flag(before):
             flags += 1
@@ -154,6 +161,12 @@ def _extends(character: str) -> bool:
         unicodedata.category(character) in {"Mn", "Me", "Mc", "Cf"}
         or "\U0001f3fb" <= character <= "\U0001f3ff"  # skin tones
     )
+
+
+@lru_cache(maxsize=4096)
+def _stands_alone(character: str) -> bool:
+    """Return whether no character is joined to this one: two of this kind are two graphemes."""
+    return not (_extends(character) or _flag(character) or _jamo(character))
 
 
 def _flag(character: str) -> bool:

@@ -111,13 +111,12 @@ def _unspaced(chunk: str, *, quoted: bool) -> list[str]:
         if first == '"':
             quoted = not quoted
             first = "“" if quoted else "”"
-        kind = _kind(first)
+        kind, closes, opens = _traits(first)
         joins = (
             bool(starts)
             and held is None
             and (
-                first in _NOT_FIRST
-                or unicodedata.category(first) in {"Pe", "Pf"}
+                closes
                 or (kind == before and kind in _RUNS)
                 or (before == _POINT and first.isdigit())
                 or (before == _LEADING_VOWEL)
@@ -127,7 +126,7 @@ def _unspaced(chunk: str, *, quoted: bool) -> list[str]:
         if joins:
             if before == _LETTERS and first in ".,:":
                 kind = _POINT
-        elif first in _NOT_LAST or unicodedata.category(first) in {"Ps", "Pi"}:
+        elif opens:
             held = here if held is None else held
         else:
             starts.append(here if held is None else held)
@@ -146,6 +145,13 @@ _RUNS: Final = frozenset({_LETTERS, _KATAKANA})
 
 
 @lru_cache(maxsize=4096)
+def _traits(character: str) -> tuple[str, bool, bool]:
+    """Return the class of a character, whether it may not begin a line, and whether it may not end one."""
+    category = unicodedata.category(character)
+    closes = character in _NOT_FIRST or category in {"Pe", "Pf"}
+    return _kind(character), closes, character in _NOT_LAST or category in {"Ps", "Pi"}
+
+
 def _kind(character: str) -> str:
     """Return the class of a character, which decides what it is joined to in a script without blanks."""
     if "\u30a1" <= character <= "\u30ff" or "\uff66" <= character <= "\uff9f":
