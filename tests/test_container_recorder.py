@@ -4,7 +4,9 @@ import os
 import re
 import struct
 from fractions import Fraction
+from pathlib import Path
 
+import av
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -87,6 +89,19 @@ def test_at_23976_frames_the_timecode_is_not_the_time_of_day() -> None:
     assert found.frame_rate == Fraction(24_000, 1001)
     assert round(2_190_940_753 * found.frame_rate / 48_000) == ((12 * 60 + 39) * 60 + 59) * 24
     assert not found.drop_frame
+
+
+@pytest.mark.parametrize("options", [{}, {"rf64": "always"}])
+def test_the_time_that_ffmpeg_writes_is_read(options: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "take.wav"
+    with av.open(str(path), "w", options={"write_bext": "1", **options}) as container:
+        container.metadata.update({"time_reference": "2345328000", "description": "sTRK1=Anna"})
+        stream = container.add_stream("pcm_s24le", rate=48_000, layout="mono")
+        frame = av.AudioFrame("s32", "mono", 48_000)
+        frame.sample_rate = 48_000
+        container.mux(stream.encode(frame))
+
+    assert read(path.read_bytes()) == RecorderData(2_345_328_000, 48_000, 48_861.0, tracks=(RecorderTrack(1, "Anna"),))
 
 
 def test_the_lines_of_a_description_are_used_where_there_is_no_ixml() -> None:
