@@ -78,7 +78,15 @@ def answered_by(path: Path) -> list[str]:
     return [piece["endpoint"] for piece in json.loads(path.with_suffix(".json").read_text())["pieces"]]
 
 
-def test_the_first_is_found_again_while_all_workers_wait_for_a_second_that_never_answers(scene: Scene) -> None:
+@pytest.mark.parametrize("folders", [1, 2])
+def test_the_first_is_found_again_while_all_workers_wait_for_a_second_that_never_answers(
+    scene: Scene, folders: int
+) -> None:
+    """Where there are several folders, some workers are free, and may take no file of this one."""
+    others = [scene.directory / f"other-{number}" for number in range(1, folders)]
+    for other in others:
+        other.mkdir()
+        scene.folder_settings += f'[[folders]]\npath = "{other}"\n'
     scene.options += ["--set", "state.workers=2"]
     with scene.daemon() as running:
         stuck = scene.recordings("stuck", 3)

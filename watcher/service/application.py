@@ -49,8 +49,8 @@ ALL_ENDED: Final = 8.0
 #: Seconds for the ledger to put back the jobs of threads that did not end; the second value: after a second Ctrl-C.
 _PUT_BACK: Final = 1.0
 _PUT_BACK_NOW: Final = 0.5
-#: Seconds between two looks of a worker that only probes at whether another one is free.
-_FREE: Final = 0.5
+#: Seconds that other workers get to make a probe before one that only probes.
+_HEAD_START: Final = 0.5
 #: Memory key of a service's facts about itself, for `status` and other hosts; it deletes them when it ends.
 SERVICE: Final = "service"
 #: Most failed hooks to report at the end.
@@ -325,11 +325,12 @@ class Application:
         )
 
     def _admit(self, *, timeout: float, only_probes: bool) -> ClaimTicket | None:
-        """See Endpoints.admit. One that only probes is not needed while another worker is free."""
-        if only_probes and not self.worker_pool.all_at_work(self.job_runner.at_work()):
-            self.stop.wait(_FREE)
-            return None
-        return self.endpoints.admit(timeout=_FREE if only_probes else timeout, only_probes=only_probes)
+        """See Endpoints.admit."""
+        if not only_probes:
+            return self.endpoints.admit(timeout=timeout)
+        # A worker that is free makes the probe, and goes on at another endpoint if it fails.
+        self.stop.wait(_HEAD_START)
+        return self.endpoints.admit(timeout=0, only_probes=True)
 
     def hung(self, *, seconds: float = reach.ANSWER_SECONDS) -> list[Worker]:
         """Return the workers, including dismissed ones, whose job is on a mount that hangs; do not access the mount.

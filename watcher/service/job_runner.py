@@ -152,10 +152,6 @@ class JobRunner:
             answered=partial(self._places.answered, job, name),
         )
 
-    def at_work(self) -> Collection[Heartbeat]:
-        """Return the heartbeats of workers that have a job."""
-        return self._sent.keys()
-
     def misplaced(self) -> list[Heartbeat]:
         """Return the heartbeats of workers that have waited for an endpoint for a while, when a better one is open."""
         late = self._monotonic() - _LATE

@@ -86,10 +86,6 @@ class WorkerPool:
         self.workers = tuple(worker for worker in self.workers if worker not in stuck)
         self.resize(self._count, folders=self._folders, probers=self._probers)
 
-    def all_at_work(self, at_work: Collection[Heartbeat]) -> bool:
-        """Return whether each worker for any file has a job: those whose heartbeats are in `at_work`."""
-        return all(worker.beat in at_work for worker in self.workers if not (worker.small or worker.only_probes))
-
     @property
     def everybody(self) -> list[Worker]:
         """Active workers, and dismissed ones that have not ended."""
