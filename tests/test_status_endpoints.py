@@ -236,7 +236,9 @@ def test_a_held_endpoint_is_named_by_the_daemon_by_systemd_and_after_the_end(tmp
         ("relay", None),
     ]
     for found in (beside, after):
-        assert found["endpoints"][1]["today"] == {"bought_seconds": 6.0, "price_per_minute": 0.5, "cost": 0.05}
+        told_today = {"bought_seconds": 6.0, "price_per_minute": 0.5, "cost": 0.05, "limit_seconds": None}
+        assert found["endpoints"][1]["today"] == told_today
+        assert found["today"]["bought_seconds"] == 6.0
         assert found["endpoints"][0]["server"] in refusing.url
     assert after["gate"] is None
     assert re.search(r"^studio .*: 0 s sent today; held since ", said_after, re.MULTILINE)
