@@ -97,6 +97,21 @@ def test_a_breath_is_no_speech() -> None:
     assert moved(sounds((1, ROOM), (0.5, VOICE + 16), (1, VOICE), (1, ROOM)), ("Hey", 0.2, 2.5)) == [(1.4, 2.5)]
 
 
+#: Music that gets as loud as quiet speech, with short rests, and a voice over it between 2 and 3 s.
+MUSIC = [(0.3, 38), (0.1, ROOM)] * 5
+OVER_MUSIC = sounds(*MUSIC, (1, VOICE), *MUSIC)
+
+
+def test_over_music_a_segment_begins_soon_before_the_voice_is_strong() -> None:
+    assert moved(OVER_MUSIC, ("But", 2.2, 2.4), ("why", 2.4, 3.0))[0] == (1.9, 2.4)
+    assert moved(OVER_MUSIC, ("But", 1.7, 2.2), ("why", 2.2, 3.0))[0] == (1.9, 2.2)
+
+
+def test_over_music_a_word_within_a_segment_and_one_behind_a_voice_stay() -> None:
+    assert moved(OVER_MUSIC, ("And", 0.4, 0.6), ("but", 2.2, 2.4))[1] == (2.2, 2.4)
+    assert moved(OVER_MUSIC, ("But", 2.5, 2.7)) == [(2.5, 2.7)]
+
+
 def test_a_segment_moves_with_its_words() -> None:
     found = move_to_sound(transcript(Word("And", 0, 1.5), Word("then", 1.5, 4.4)), TALK)
 

@@ -61,7 +61,7 @@ def move_to_sound(transcript: Transcript, loudness: Loudness) -> Transcript:
     if not transcript.timed or loudness.rate != RATE or not loudness.levels:
         return transcript
     said = [() if segment.left_out else _words(segment) for segment in transcript.segments]
-    moved = _moved([word for words in said for word in words], loudness.levels)
+    moved = _moved([(word, not index) for words in said for index, word in enumerate(words)], loudness.levels)
     return replace(
         transcript,
         segments=tuple(
@@ -98,19 +98,22 @@ def _with_times(segment: Segment, moved: tuple[Word, ...]) -> Segment:
     return replace(segment, start=start, end=end, words=moved)
 
 
-def _moved(words: Sequence[Word], levels: bytes) -> Iterator[Word]:
-    """Yield the words with their new times. Starts do not fall that did not fall before."""
+def _moved(words: Sequence[tuple[Word, bool]], levels: bytes) -> Iterator[Word]:
+    """Yield the words, each given with whether a segment begins with it, with their new times.
+
+    Starts do not fall that did not fall before.
+    """
     before = 0.0
-    for word, follows in zip(words, [*(word.start for word in words[1:]), math.inf], strict=True):
+    for (word, begins), follows in zip(words, [*(word.start for word, _ in words[1:]), math.inf], strict=True):
         if not 0 <= word.start <= word.end < _NEVER:
             yield word
             continue
-        found = _placed(word, before, max(word.start, follows), levels)
+        found = _placed(word, before, max(word.start, follows), levels, begins=begins)
         before = max(before, found.end)
         yield found
 
 
-def _placed(word: Word, before: float, follows: float, levels: bytes) -> Word:
+def _placed(word: Word, before: float, follows: float, levels: bytes, *, begins: bool) -> Word:
     """Return a word at its sound; the one before it ends at `before`, the next one starts at `follows` or later."""
     first, last = int(word.start * RATE), math.ceil(min(word.end, follows) * RATE)
     low = min(first, max(int(before * RATE), first - _UNCLAIMED))
@@ -119,6 +122,10 @@ def _placed(word: Word, before: float, follows: float, levels: bytes) -> Word:
     if sound is None:
         return word
     onset = sound.onset(low, first, high)
+    if onset is None and begins:
+        onset = sound.over_music(low, high)
+    if onset is None:
+        onset = first
     ending = sound.ending(onset, min(last, high))
     start = word.start if abs(onset - first) < _SLIGHT else onset / RATE
     end = word.end if ending is None else ending / RATE
@@ -140,10 +147,10 @@ class _Sound:
     #: The level of the loud frames.
     loud: int
 
-    def onset(self, low: int, first: int, high: int) -> int:
+    def onset(self, low: int, first: int, high: int) -> int | None:
         """Return where the word begins that is said to begin at `first`: behind the last pause that hardly any of its sound precedes.
 
-        It is between `low` and `high`.
+        It is between `low` and `high`; None: there is no such pause.
         """
         onset, stray, reached = None, 0, first
         for begin, behind in self._silences():
@@ -154,9 +161,18 @@ class _Sound:
             if behind - begin >= _PAUSE and low <= behind < high and stray <= self._count(behind, high):
                 onset = behind
         if onset is None:
-            return first
+            return None
         strong = (at for at in range(onset, high) if self.levels[at - self.base] <= self.loud + _STRONG)
         return max(onset, next(strong, onset) - _RISE)
+
+    def over_music(self, low: int, high: int) -> int | None:
+        """Return where a word begins over music or noise that is as loud as quiet speech: soon before the first strong sound.
+
+        None: a voice may precede it, as there is strong sound before `low`, or none at all.
+        """
+        strong = _without_clicks([level <= self.loud + _STRONG for level in self.levels])
+        begin = self.base + strong.index(True) if any(strong) else high
+        return max(low, begin - _RISE) if begin - self.base >= _PAUSE and low <= begin < high else None
 
     def ending(self, onset: int, last: int) -> int | None:
         """Return where the word ends: before the first pause that hardly any of its sound follows; None: where it is said to end."""
@@ -188,11 +204,14 @@ def _sound(levels: bytes, base: int, high: int) -> _Sound | None:
     if quiet - loud < _CONTRAST:
         return None
     limit = min(loud + _BELOW_LOUD, quiet - _ABOVE_QUIET)
-    mask = [level <= limit for level in own]
+    return _Sound(own, _without_clicks([level <= limit for level in own]), base, loud)
+
+
+def _without_clicks(mask: list[bool]) -> list[bool]:
     for begin, behind in _runs(mask, sound=True):
         if behind - begin < _CLICK and begin > 0 and behind < len(mask):
             mask[begin:behind] = [False] * (behind - begin)
-    return _Sound(own, mask, base, loud)
+    return mask
 
 
 def _runs(mask: Sequence[bool], *, sound: bool) -> list[tuple[int, int]]:
