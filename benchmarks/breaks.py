@@ -7,7 +7,7 @@
 ``STATE`` is the state of any Watcher that has transcribed the recordings below ``DIR/long`` and ``DIR/clips``. All ways get the same
 stored answers. ``PYTHON`` is an interpreter that can import ``stable_whisper`` (``pip install stable-ts``, an environment of its own:
 it brings torch); without it, stable-ts is left out. Its captions are those of its default regrouping, and the same with
-``split_by_length(42)``, on one line each.
+``split_by_length(42)``, on one line each. Nothing else of it runs: no model of its own, and no correction of times by the sound.
 
 Counted are captions shown for less than a second, captions of one word, first lines of one word, and hanging ends: lines that end
 with an article, a preposition, a conjunction or a pronoun that belongs to the next line's verb, and lines that begin with the object of the verb
