@@ -91,7 +91,13 @@ def test_it_holds_what_automation_asks_for() -> None:
     )  # fmt: skip
     assert found["duration_seconds"] == 9.0
     assert found["text"] == "Hello there, how are you?"
-    assert found["segments"][0]["words"][0] == {"text": "Hello", "start": 0.4, "end": 0.73, "speaker": "Anna"}
+    assert found["segments"][0]["words"][0] == {
+        "text": "Hello",
+        "start": 0.4,
+        "end": 0.73,
+        "speaker": "Anna",
+        "track": None,
+    }
     assert found["segments"][0]["speaker"] == "Anna"
     assert found["segments"][0]["confidence"] is None
     assert found["segments"][1]["confidence"] == 0.607
@@ -134,3 +140,13 @@ def test_text_is_as_the_server_wrote_it_in_segments_and_clean_at_the_top() -> No
 
     assert found["segments"][0]["text"] == "<i>One</i>"
     assert found["text"] == "One two"
+
+
+def test_segments_and_words_of_a_session_have_their_track() -> None:
+    segment = Segment("Hi", 0, 1, (Word("Hi", 0, 1, "Anna", "1-anna.flac"),), "Anna", "1-anna.flac")
+
+    (found,) = data(Document(Transcript((segment,)), layout(Transcript((segment,)), CaptionRules(), duration=1), "a"))[
+        "segments"
+    ]
+
+    assert (found["track"], found["words"][0]["track"]) == ("1-anna.flac", "1-anna.flac")

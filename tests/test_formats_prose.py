@@ -110,3 +110,39 @@ def test_a_word_is_cut_only_to_be_wrapped() -> None:
 def test_settings_that_cannot_be_meant_are_refused(setting: dict[str, int], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         TextLayout(**setting)  # type: ignore[arg-type]  # one of its numbers
+
+
+def test_a_session_is_named_even_where_only_one_speaker_speaks() -> None:
+    assert prose(Segment("One.", 0, 1, speaker="Anna", track="1.wav")) == "Anna: One.\n"
+
+
+def test_each_utterance_of_a_session_has_its_own_time() -> None:
+    found = prose(
+        Segment("One two three.", 0, 70, speaker="Anna", track="a"),
+        Segment("Mhm.", 65, 66, speaker="Ben", track="b"),
+        Segment("Thanks for watching!", 67, 68, speaker="Ben", track="b", left_out=True),
+        Segment("Four.", 80, 81, speaker="Anna", track="a"),
+        text=TextLayout(timestamps=True),
+    )
+
+    assert found == "[00:00:00] Anna: One two three.\n\n[00:01:05] Ben: Mhm.\n\n[00:01:20] Anna: Four.\n"
+
+
+def test_what_is_left_out_between_two_utterances_begins_no_paragraph() -> None:
+    found = prose(
+        Segment("One.", 0, 1, speaker="Anna", track="a"),
+        Segment("Thanks!", 1, 2, speaker="Ben", track="b", left_out=True),
+        Segment("Two.", 1.5, 3, speaker="Anna", track="a"),
+    )
+
+    assert found == "Anna: One. Two.\n"
+
+
+def test_words_of_one_track_are_not_looked_for_in_another() -> None:
+    """Where text and words disagree, they are compared across segments: but only of the same speaker."""
+    anna = Segment("Well, yes and no.", 0, 2, (Word("Well", 0, 1, "Anna", "a"),), speaker="Anna", track="a")
+    ben = Segment(
+        "No.", 1, 2, (Word("yes", 1, 1.5, "Ben", "b"), Word("no", 1.5, 2, "Ben", "b")), speaker="Ben", track="b"
+    )
+
+    assert prose(anna, ben) == "Anna: Well, yes and no.\n\nBen: No.\n"

@@ -106,6 +106,7 @@ def _segment(index: int, segment: Segment) -> dict[str, Any]:
         "end": _seconds(segment.end),
         "text": scrub(segment.text.strip()),
         "speaker": scrub(segment.speaker) or None,
+        "track": scrub(segment.track) or None,
         "confidence": _confidence(segment.avg_logprob),
         "avg_logprob": _number(segment.avg_logprob),
         "compression_ratio": _number(segment.compression_ratio),
@@ -122,6 +123,7 @@ def _word(word: Word) -> dict[str, Any]:
         "start": _seconds(word.start),
         "end": _seconds(word.end),
         "speaker": scrub(word.speaker) or None,
+        "track": scrub(word.track) or None,
     }
 
 

@@ -1,7 +1,9 @@
 """Text to read: paragraphs by pauses and speakers."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from io import StringIO
+from itertools import chain, groupby
 from typing import Final
 
 from watcher.cues.breaks import SENTENCE
@@ -23,7 +25,7 @@ _NO_LINE: Final = 1 << 30
 
 def prose(document: Document) -> Iterator[str]:
     """Yield the transcript as paragraphs separated by blank lines; nothing when nothing was said."""
-    labelled = _speak_several(document.transcript)
+    labelled = _are_labelled(document.transcript)
     before = ""
     for start, speaker, text in _paragraphs(document):
         paragraph = f"{speaker}: {text}" if labelled and speaker else text
@@ -35,20 +37,26 @@ def prose(document: Document) -> Iterator[str]:
         yield "\n"
 
 
-def _streams(transcript: Transcript) -> Iterator[Stream]:
-    return streams(transcript, line=_NO_LINE, wide=True, audio_end=max(0, int(transcript.duration * 1000)))
+def _runs(transcript: Transcript) -> Iterator[Iterator[Stream]]:
+    """Yield what one track says until another one goes on, as streams; the times of two tracks may overlap."""
+    shown = (segment for segment in transcript.segments if not segment.left_out)
+    for _, run in groupby(shown, key=lambda segment: segment.track):
+        said = replace(transcript, segments=tuple(run))
+        yield streams(said, line=_NO_LINE, wide=True, audio_end=max(0, int(transcript.duration * 1000)))
 
 
-def _speak_several(transcript: Transcript) -> bool:
-    """Return whether more than one speaker has a name."""
+def _are_labelled(transcript: Transcript) -> bool:
+    """Return whether paragraphs begin with their speaker: in a session, and where more than one speaker has a name."""
     segments = transcript.segments
+    if any(segment.track for segment in segments):
+        return True
     names = {segment.speaker for segment in segments}.union(word.speaker for one in segments for word in one.words) - {
         ""
     }
     if len(names) > 1:
         # Some may only be in segments that are left out.
         names = set()
-        for text in _streams(transcript):
+        for text in chain.from_iterable(_runs(transcript)):
             names |= set(text.speaker) - {""}
             if len(names) > 1:
                 return True
@@ -57,10 +65,15 @@ def _speak_several(transcript: Transcript) -> bool:
 
 def _paragraphs(document: Document) -> Iterator[tuple[int, str, str]]:
     """Yield for each paragraph when it begins (milliseconds), who speaks, and its text."""
+    for run in _runs(document.transcript):
+        yield from _paragraphs_of(run, document)
+
+
+def _paragraphs_of(run: Iterator[Stream], document: Document) -> Iterator[tuple[int, str, str]]:
     start = length = end = 0
     speaker = ""
     said = StringIO()
-    for text in _streams(document.transcript):
+    for text in run:
         for index, token in enumerate(text.text):
             if length and _ends(text, index, text.start[index] - end, length, document):
                 yield start, speaker, said.getvalue()
