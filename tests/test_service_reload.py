@@ -95,6 +95,7 @@ AT_ONCE: dict[str, tuple[object, Probe, object]] = {
     "subtitles.guard": (False, lambda h: wanted(h).rules.guard, False),
     "subtitles.music_marks": (True, lambda h: wanted(h).rules.music_marks, True),
     "subtitles.punctuation": ("full", lambda h: wanted(h).rules.punctuation, "full"),
+    "subtitles.speakers": ("names", lambda h: wanted(h).rules.speakers, "names"),
     "folders.path": ("/srv/other", lambda h: folder(h).path, "/srv/other"),
     "folders.name": ("other", lambda h: folder(h).name, "other"),
     "folders.recursive": (False, lambda h: folder(h).recursive, False),

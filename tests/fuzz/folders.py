@@ -33,12 +33,12 @@ _ODD_NAMES: Final = (
 )
 #: Keys and values of `.watcher.toml`, and lines that are right.
 _KEYS: Final = (
-    "task", "language", "prompt", "temperature", "track", "channel", "formats", "output", "wrap", "bom", "max_chars", "max_lines", "guard", "music_marks", "punctuation",
+    "task", "language", "prompt", "temperature", "track", "channel", "formats", "output", "wrap", "bom", "max_chars", "max_lines", "guard", "music_marks", "punctuation", "speakers",
     "max_chars_per_second", "min_seconds", "max_seconds", "gap_seconds", "url", "key", "on_done", "path", "exclude", "endpoints", "a.b", '"" ',
 )
 _RIGHT: Final = (
     "max_chars = 1", "max_chars = 1000", "max_lines = 1", "max_chars_per_second = 1", "min_seconds = 0", "max_seconds = 1", "gap_seconds = 0", "wrap = 20",
-    "guard = false", "music_marks = true", 'punctuation = "full"', "bom = true", "track = 2", 'track = "all"', 'track = "de"', "channel = 1", 'formats = ["json", "vtt"]', 'output = "{name}"', "wrap = 1000",
+    "guard = false", "music_marks = true", 'punctuation = "full"', 'speakers = "names"', "bom = true", "track = 2", 'track = "all"', 'track = "de"', "channel = 1", 'formats = ["json", "vtt"]', 'output = "{name}"', "wrap = 1000",
     'output = "{stem}.{language}"', 'language = "ja"', 'task = "translate"', "temperature = 1", 'prompt = "Zoë"', 'output = "' + "n" * 200 + '"', "max_seconds = 60",
     'endpoints = ["second"]', 'endpoints = ["third", "first"]', 'endpoints = ["nobody"]', "endpoints = []",
 )

@@ -33,6 +33,7 @@ _OF_DATACLASSES: Final = {
         "guard": "leave out phantom text (two signs), flag doubtful text (one)",
         "music_marks": "show ♪ where nothing else is written; other text without a word is no caption",
         "punctuation": "keep: as the server wrote it; full: of full width beside Chinese",
+        "speakers": "dashes: before the lines of a dialogue; names: Anna: before each speaker's caption or line; off: no marks",
     },
     "media": {
         "pieces": "auto: cut long recordings at silences so that all places are busy; fixed: always near piece_seconds",

@@ -5,9 +5,11 @@ from dataclasses import replace
 from itertools import pairwise
 
 from watcher.cues.check import check
+from watcher.cues.marks import SpeakerMarks
 from watcher.cues.optimum import CaptionBreaks, cut
+from watcher.cues.overlaps import ordered_streams
 from watcher.cues.rules import CaptionLimits, CaptionRules
-from watcher.cues.stream import Stream, streams
+from watcher.cues.stream import Stream
 from watcher.cues.text import clean, width
 from watcher.cues.timing import place
 from watcher.cues.values import BrokenRule, Cue, Layout
@@ -32,10 +34,12 @@ def layout(
     speakers: list[str] = []
     spoken: list[tuple[int, int]] = []
     free = 0
-    for text in streams(transcript, line=limits.line, wide=limits.wide, audio_end=audio_end):
-        captions = cut(text, limits, audio_end, free=free, alive=alive)
+    marks = SpeakerMarks(rules.speakers, line=limits.line, wide=limits.wide)
+    room = limits.line - max((marks.units(name, dialogue=False) for name in _names(transcript)), default=0)
+    for text in ordered_streams(transcript, line=room, wide=limits.wide, audio_end=audio_end):
+        captions = cut(text, limits, audio_end, free=free, marks=marks, alive=alive)
         free = captions[-1].free
-        lines += (_lines(text, caption) for caption in captions)
+        lines += (_lines(text, caption, marks) for caption in captions)
         speakers += ("" if caption.dialogue else text.speaker[caption.lines[0]] for caption in captions)
         spoken += ((text.start[caption.lines[0]], text.end[caption.end - 1]) for caption in captions)
     units = [sum(width(line, wide=limits.wide) for line in group) for group in lines]
@@ -46,9 +50,21 @@ def layout(
     return Layout(cues, tuple(_explained(check(cues, limits, audio_end=audio_end), spoken, units, limits, audio_end)))
 
 
-def _lines(text: Stream, caption: CaptionBreaks) -> tuple[str, ...]:
-    dash = "- " if caption.dialogue else ""
-    return tuple(dash + text.line(begin, end) for begin, end in pairwise((*caption.lines, caption.end)))
+def _names(transcript: Transcript) -> set[str]:
+    """Return the names of all speakers, as captions show them."""
+    names = {segment.speaker for segment in transcript.segments}
+    return set(map(clean, names.union(word.speaker for segment in transcript.segments for word in segment.words)))
+
+
+def _lines(text: Stream, caption: CaptionBreaks, marks: SpeakerMarks) -> tuple[str, ...]:
+    begins = [
+        marks.mark(text.speaker[begin], dialogue=caption.dialogue) if caption.dialogue or not number else ""
+        for number, begin in enumerate(caption.lines)
+    ]
+    return tuple(
+        mark + text.line(begin, end)
+        for mark, (begin, end) in zip(begins, pairwise((*caption.lines, caption.end)), strict=True)
+    )
 
 
 def _explained(

@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from watcher.cues.breaks import LAST, SENTENCE, TIED
+from watcher.cues.marks import DASHES, SpeakerMarks
 from watcher.cues.rules import CaptionLimits
 from watcher.cues.stream import Stream
 from watcher.cues.timing import EARLY, LATE, stays_until
 
 #: No caption spans a silence of this length (milliseconds): it would show words much too early.
 PAUSE_BREAK: Final = 2500
-#: Units of a speaker's "- " on a line of a dialogue.
-DASH: Final = 2
 
 #: Base cost of a caption.
 _CUE: Final = 18.0
@@ -122,21 +121,27 @@ def _break(cost: int, pause: int) -> float:
 
 
 def cut(
-    stream: Stream, limits: CaptionLimits, audio_end: int, *, free: int = 0, alive: Callable[[], None] = lambda: None
+    stream: Stream,
+    limits: CaptionLimits,
+    audio_end: int,
+    *,
+    free: int = 0,
+    marks: SpeakerMarks = DASHES,
+    alive: Callable[[], None] = lambda: None,
 ) -> list[CaptionBreaks]:
     """Return the captions with the lowest cost; the first comes at `free` or later (milliseconds).
 
-    `audio_end` is 0 if unknown; `alive` is called regularly.
+    `audio_end` is 0 if unknown; `marks` take their part of the lines; `alive` is called regularly.
     """
     if not stream.text:
         return []
-    return _Search(stream, limits, audio_end).run(free, alive)
+    return _Search(stream, limits, audio_end, marks).run(free, alive)
 
 
 class _Search:
     """The columns of one search; an index is the index of a token, or of the border before it."""
 
-    def __init__(self, stream: Stream, limits: CaptionLimits, audio_end: int) -> None:
+    def __init__(self, stream: Stream, limits: CaptionLimits, audio_end: int, marks: SpeakerMarks) -> None:
         count = len(stream.text)
         self.stream = stream
         self.limits = limits
@@ -161,15 +166,24 @@ class _Search:
         self.stays = [
             stays_until(end, following - limits.gap) for end, following in zip(stream.end, self.follow, strict=True)
         ]
-        #: For a line that begins with each token, the index after the last token that fits.
-        self.fits = self._fits()
+        #: Units of the mark before each token: as the beginning of a line of a dialogue, and of a caption with one speaker.
+        speakers = set(stream.speaker)
+        in_dialogue = {speaker: marks.units(speaker, dialogue=True) for speaker in speakers}
+        alone = {speaker: marks.units(speaker, dialogue=False) for speaker in speakers}
+        self.dialogue_marks = [in_dialogue[speaker] for speaker in stream.speaker]
+        self.marks = [alone[speaker] for speaker in stream.speaker]
+        #: For a line that begins with each token, the index after the last token that fits; and for the first line of a caption, behind
+        #: the widest mark.
+        self.fits = self._fits(limits.line)
+        widest = max(alone.values())
+        self.first_fits = self._fits(limits.line - widest) if widest else self.fits
 
     def run(self, free: int, alive: Callable[[], None]) -> list[CaptionBreaks]:
         way = self._search(free, alive)
         captions: list[CaptionBreaks] = []
         while way.before:
             begin, end, lines = way.before.end, way.end, way.lines
-            if not lines and end > self.fits[begin]:
+            if not lines and end > self.first_fits[begin]:
                 lines = self._more_lines(begin, end)
             dialogue = self.turns[end - 1] > self.turns[begin]
             captions.append(CaptionBreaks((begin, *lines), end, dialogue, way.free))
@@ -199,10 +213,10 @@ class _Search:
         self.stops.append(stops + self.whole[-1])
         self.breaks.append(_break(behind.cost, behind.start - stream.end[-1]) if behind else _CUE)
 
-    def _fits(self) -> list[int]:
+    def _fits(self, line: int) -> list[int]:
         fits: list[int] = []
         end = 0
-        widths, blank, line = self.widths, self.stream.blank, self.limits.line
+        widths, blank = self.widths, self.stream.blank
         for begin in range(self.count):
             end = max(end, begin + 1)
             while end < self.count and widths[end + 1] - widths[begin] - blank[begin] <= line:
@@ -215,8 +229,8 @@ class _Search:
         first = [0]
         reach: list[int] = []
         for begin in range(self.count):
-            end = begin
-            for _ in range(self.limits.lines):
+            end = self.first_fits[begin]
+            for _ in range(self.limits.lines - 1):
                 end = self.fits[end] if end < self.count else end
             reach.append(end)
         begin = 0
@@ -243,8 +257,8 @@ class _Search:
         stream, fits = self.stream, self.fits
         while begin < end:
             yield begin
-            behind = begin
-            for _ in range(self.limits.lines):
+            behind = self.first_fits[begin]
+            for _ in range(self.limits.lines - 1):
                 behind = fits[behind] if behind < end else behind
             start = stream.start[begin]
             at = begin + 1
@@ -262,7 +276,11 @@ class _Search:
         blank, starts, ends = self.stream.blank, self.stream.start, self.stream.end
         limits, follow, whole = self.limits, self.follow, self.whole
         line, gap, longest = limits.line, limits.gap, limits.longest
-        needed = [limits.needed(units) for units in range(limits.lines * (line + DASH) + 1)]
+        # A line and the blank behind it; of a dialogue also its mark.
+        needed = [limits.needed(units) for units in range(limits.lines * (line + 2) + 1)]
+        dialogue_marks = self.dialogue_marks
+        # What is subtracted from the widths up to a caption's end, by its first token.
+        edges = [before + own - mark for before, own, mark in zip(widths[:-1], blank, self.marks, strict=True)]
         third = line / 3
         first, closed = self._first(), self._closed()
         #: The ways to each border: the cheapest, then more expensive ones that leave more time for the next captions.
@@ -305,17 +323,17 @@ class _Search:
                     fixed += (_SEEN - seen) * _FLICKER / 1000
                 if leasts[begin] + fixed >= best:
                     continue
-                units = widths[end] - widths[begin] - blank[begin]
+                units = widths[end] - edges[begin]
                 spoken_turns = turns[last] - turns[begin]
                 lines: tuple[int, ...] = ()
                 if spoken_turns:
                     if spoken_turns >= limits.lines:
                         break
-                    units += DASH * (spoken_turns + 1)
                     fixed += _DIALOGUE
                     lines = self._turn_lines(begin, end)
                     if not lines:
                         continue
+                    units += sum(dialogue_marks[at] for at in (begin, *lines)) - self.marks[begin]
                 elif inside := stops_before - stops[begin]:
                     fixed += _STOP_INSIDE * inside + fragment
                 if units < third:
@@ -365,7 +383,8 @@ class _Search:
         """Return the starts of the other speakers, one line for each; nothing if a line would be too long."""
         lines = tuple(index for index in range(begin + 1, end) if self.stream.turn[index])
         for at, until in zip((begin, *lines), (*lines, end), strict=True):
-            if self.widths[until] - self.widths[at] - self.stream.blank[at] + DASH > self.limits.line:
+            text = self.widths[until] - self.widths[at] - self.stream.blank[at]
+            if text + self.dialogue_marks[at] > self.limits.line:
                 return ()
         return lines
 
@@ -376,14 +395,15 @@ class _Search:
         """
         widths, blank, costs, fits = self.widths, self.stream.blank, self.line_breaks, self.fits
         line, third = self.limits.line, self.limits.line / 3
-        if self.limits.lines > 2 and fits[fits[begin]] < end:  # noqa: PLR2004
+        first = self.first_fits[begin]
+        if self.limits.lines > 2 and fits[first] < end:  # noqa: PLR2004
             return _MORE_LINES, ()
         best, place = budget, 0
         # If this break leaves too much for the second line, earlier ones leave even more.
-        for at in range(fits[begin], begin, -1):
+        for at in range(first, begin, -1):
             if fits[at] < end:
                 break
-            heavy = 2 * widths[at] - widths[begin] - blank[begin] - widths[end] + blank[at]
+            heavy = 2 * widths[at] - widths[begin] - blank[begin] + self.marks[begin] - widths[end] + blank[at]
             cost = costs[at] + (heavy * _BALANCE / line + _TOP_HEAVY if heavy > 0 else -heavy * _BALANCE / line)
             if (at == begin + 1 and widths[at] - widths[begin] < third) or (
                 at == end - 1 and widths[end] - widths[at] < third
@@ -397,7 +417,7 @@ class _Search:
         """Break a caption into as few lines as possible, each as close to the mean length as the breaks allow."""
         widths, blank, costs, fits = self.widths, self.stream.blank, self.line_breaks, self.fits
         fewest = 1
-        at = fits[begin]
+        at = self.first_fits[begin]
         while at < end:
             at, fewest = fits[at], fewest + 1
         mean = (widths[end] - widths[begin]) / fewest
@@ -406,7 +426,8 @@ class _Search:
         for _ in range(fewest):
             further: dict[int, tuple[float, tuple[int, ...]]] = {}
             for at, (cost, places) in ways.items():
-                for until in range(at + 1, min(fits[at], end) + 1 if at < end else 0):
+                most = (self.first_fits if at == begin else fits)[at] if at < end else 0
+                for until in range(at + 1, min(most, end) + 1):
                     off = abs(widths[until] - widths[at] - blank[at] - mean) * _BALANCE / self.limits.line
                     if until == at + 1 and widths[until] - widths[at] < self.limits.line / 3:
                         off += _LONELY

@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass, fields
 from typing import Final, Literal
 
+from watcher.cues.marks import SpeakerStyle
 from watcher.cues.text import is_wide_script
 
 #: TTSG, English I.4 and most alphabets: 42 characters per line (BBC: 37, from teletext).
@@ -74,6 +75,8 @@ class CaptionRules:
     music_marks: bool = False
     #: "full": punctuation of full width beside Chinese, see `watcher.cues.punctuation`; "keep": as the server wrote it.
     punctuation: Literal["keep", "full"] = "keep"
+    #: How captions show who speaks, see `watcher.cues.marks`.
+    speakers: SpeakerStyle = "dashes"
 
     def __post_init__(self) -> None:
         """Raise ValueError for impossible values, with a message that names key and range."""
