@@ -6,7 +6,7 @@ import pytest
 
 from watcher.config import Settings, example, load
 from watcher.config.descriptions import about, keys, sections
-from watcher.config.settings import TranscriptSettings
+from watcher.config.folder import TranscriptSettings
 from watcher.errors import ConfigError
 
 

@@ -26,7 +26,7 @@ from watcher.job import AgainRequest, Cut, Job
 from watcher.ledger.values import Content, unreadable
 from watcher.loudness import COARSE_RATE, Loudness
 from watcher.media import MediaOptions, source
-from watcher.pipeline import heard, stages
+from watcher.pipeline import heard, writing
 from watcher.transcript import Transcript
 
 
@@ -197,7 +197,7 @@ def test_the_captions_of_a_long_recording_may_take_a_slow_machine_their_time(
                 alive()
             return lay_out(*arguments, alive=alive, **options)
 
-        monkeypatch.setattr(stages, "layout", slow)
+        monkeypatch.setattr(writing, "layout", slow)
         outcome = pipeline.run(job, run.tools, run.beat)
 
     assert outcome.audio_seconds == 86_400

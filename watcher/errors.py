@@ -278,6 +278,17 @@ class ClosedError(JobError):
     code = "closed"
 
 
+class StemsError(JobError):
+    """Stems of this session are still queued or being transcribed, or out of reach; the attempt does not count."""
+
+    code = "stems"
+
+    def __init__(self, message: str, *, retry_after: float = 60.0) -> None:
+        """`retry_after`: seconds until it is tried again, unless the conclusion of a stem makes it due."""
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class StoppedError(JobError):
     """The daemon stops; the job goes back, and the attempt does not count."""
 

@@ -2,10 +2,10 @@
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Final, Literal
 
 from watcher.text import one_line
 
@@ -23,6 +23,20 @@ PAUSE_NOTE: Final = "transcription-paused.txt"
 TRIAL_MODEL: Final = "pocketsphinx-en-us"
 #: Start of the names of the offline engine's Whisper models.
 _OFFLINE: Final = "offline-whisper-"
+
+
+#: End of the path of a session. No file exists there; no recording has such a name.
+_SESSION: Final = b".session"
+
+
+def session_path(directory: bytes, name: str) -> bytes:
+    """Return the path under which a session of a directory is known; `name`: that of its outputs."""
+    return directory.rstrip(b"/") + b"/" + os.fsencode(name) + _SESSION
+
+
+def is_session(path: bytes) -> bool:
+    """Return whether this is the path of a session."""
+    return path.endswith(_SESSION)
 
 
 def is_offline(model: str) -> bool:
@@ -93,6 +107,32 @@ class FoundRecording:
     incomplete: bool = False
     #: Duration by its header; None if only decoding can tell.
     seconds: float | None = None
+    #: The session that it is a stem of; None: it is a recording of its own.
+    session: "SessionPlace | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOptions:
+    """The settings of a folder's sessions; see `watcher.config.folder.FolderSettings`."""
+
+    tracks: Literal["off", "folder", "channels", "streams"] = "off"
+    #: Seconds without a further stem, before the outputs are written.
+    quiet_seconds: float = 10.0
+    #: Whether each stem gets outputs of its own, too.
+    members: bool = False
+    #: Speakers' names, and seconds from the session's start to the track's, by name of the stem or number of the track.
+    speakers: Mapping[str, str] = field(default_factory=dict)
+    offsets: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPlace:
+    """The session of a stem: where it is, and how long nothing new must have come before its outputs are written."""
+
+    #: Absolute path of the session: `session_path`.
+    path: bytes
+    #: Seconds.
+    quiet_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +173,18 @@ class Job:
     alone: bool = False
     #: The request to transcribe it again, whatever is stored; None: there is none.
     again: AgainRequest | None = None
+    #: Path of the session that it is a stem of, or that it is; b"": a recording of its own.
+    session: bytes = b""
+
+    @property
+    def is_session(self) -> bool:
+        """Whether this is the job of a session, which writes the outputs of its stems; it has no file."""
+        return is_session(self.path)
+
+    @property
+    def is_stem(self) -> bool:
+        """Whether it is a stem of a session, which has the outputs."""
+        return bool(self.session) and not self.is_session
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,3 +303,6 @@ class Outcome:
     endpoints: tuple[tuple[str, int], ...] = ()
     #: Whether another endpoint than the preferred one has answered some of them.
     fallback: bool = False
+    #: Of a session: the names of its tracks; and how many stems are missing, as they failed.
+    stems: tuple[str, ...] = ()
+    missing_stems: int = 0

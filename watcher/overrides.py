@@ -25,6 +25,8 @@ NAME: Final = b".watcher.toml"
 #: The section of keys that [[folders]] has, and the key there that a file may only make narrower.
 FOLDER: Final = "folder"
 _ENDPOINTS: Final = "endpoints"
+#: Keys of that section whose value is a table.
+_TABLES: Final = frozenset({"speakers", "offsets"})
 
 #: Section -> key -> value, as TOML has them.
 Sections: TypeAlias = Mapping[str, Mapping[str, object]]
@@ -76,14 +78,16 @@ class Overrides:
         report: Callable[[InvalidOverride], None],
         former: "Overrides | None" = None,
     ) -> None:
-        """`keys`: the keys that a file may set: section -> keys, no key in two sections.
+        """`keys`: the keys that a file may set: section -> keys; no key in two sections, but for a table of the folder.
 
         `validate` gets sections with only the overridden values, and raises if they cannot be used on top of
         the settings: the exception is that file's problem. `report` is called once for each state of a file that cannot
         be used, in the calling thread. `former`: the object that this one replaces; the former values of broken files are taken from it.
         """
         self._keys = {section: frozenset(allowed) for section, allowed in keys.items()}
-        self._section_of = {key: section for section, allowed in keys.items() for key in allowed}
+        self._section_of = {
+            key: name for name, allowed in keys.items() for key in allowed if key not in _TABLES or name != FOLDER
+        }
         self._validate = validate
         self._report = report
         #: Held only for look-ups and changes in memory, so that no thread waits for another's disk access, validation or log.
@@ -185,7 +189,9 @@ class Overrides:
                 for key, inner in value.items():
                     self._say(said, refused, name, key, inner)
             else:
-                self._say(said, refused, self._section_of.get(name, ""), name, value)
+                # [speakers] is about the folder, speakers = "names" about captions.
+                is_table = name in _TABLES and isinstance(value, dict) and FOLDER in self._keys
+                self._say(said, refused, FOLDER if is_table else self._section_of.get(name, ""), name, value)
         if refused:
             more = f"; and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
             named = (self._refusal(*one) for one in refused[:_NAMED])
@@ -206,7 +212,7 @@ class Overrides:
         key: str,
         value: object,
     ) -> None:
-        if key not in self._keys.get(section, ()) or not _is_plain(value) or key in said[section]:
+        if key not in self._keys.get(section, ()) or not _is_plain(section, key, value) or key in said[section]:
             refused.append((section, key, value))
         else:
             said[section][key] = value
@@ -216,9 +222,11 @@ class Overrides:
         if key not in self._keys.get(section, ()):
             near = difflib.get_close_matches(key[:_LONGEST_SHOWN], self._keys.get(section, self._section_of), n=1)
             return f"{_shown(key)} can't be set in a folder" + (f" (did you mean {near[0]}?)" if near else "")
-        if isinstance(value, list) and len(value) > _MOST_ITEMS:
+        if isinstance(value, list | dict) and len(value) > _MOST_ITEMS:
             return f"{key} has more than {_MOST_ITEMS} items"
-        if not _is_plain(value):
+        if not _is_plain(section, key, value):
+            if section == FOLDER and key in _TABLES:
+                return f"{key} has to be a table of texts or numbers"
             return f"{key} has to be a text, a number of at most 64 bits, true or false, or a list of these"
         return f"{key} is there twice"
 
@@ -394,9 +402,15 @@ def _identity(found: os.stat_result) -> "_Identity":
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
-def _is_plain(value: object) -> bool:
+def _is_plain(section: str, key: str, value: object) -> bool:
+    if section == FOLDER and key in _TABLES:
+        return isinstance(value, dict) and len(value) <= _MOST_ITEMS and all(map(_is_single, value.values()))
     if isinstance(value, list):
-        return len(value) <= _MOST_ITEMS and all(not isinstance(item, list) and _is_plain(item) for item in value)
+        return len(value) <= _MOST_ITEMS and all(map(_is_single, value))
+    return _is_single(value)
+
+
+def _is_single(value: object) -> bool:
     # TOML guarantees 64 bits; a number of thousands of digits cannot be converted to a float, or to a message.
     return isinstance(value, str | float) or (isinstance(value, int) and abs(value) < 1 << 63)
 
@@ -404,6 +418,8 @@ def _is_plain(value: object) -> bool:
 def _characters(value: object) -> int:
     if isinstance(value, list):
         return sum(map(_characters, value))
+    if isinstance(value, dict):
+        return sum(map(_characters, (*value, *value.values())))
     return len(value) if isinstance(value, str) else 0
 
 

@@ -28,6 +28,7 @@ from watcher.errors import (
     PassingError,
     SourceError,
     StateError,
+    StemsError,
     StoppedError,
 )
 from watcher.heartbeat import Heartbeat
@@ -116,8 +117,9 @@ def verdict(
             return Drop()
         case AccountError() | NoChannelError() | HeldError() | StoppedError():
             return Release(error.retry_after if isinstance(error, HeldError) else 0.0)
-        case ClosedError() | OutputError() | SourceError(uncounted=True):
+        case ClosedError() | StemsError() | OutputError() | SourceError(uncounted=True):
             wait = _wait(output_failures + 1, jitter, longest=_LONGEST_SETBACK)
+            wait = error.retry_after if isinstance(error, StemsError) else wait
             closed = min(max(_CLOSED_SECONDS, delayed / _CLOSED_A_SECOND), _LONGEST_CLOSED)
             return Retry(closed if isinstance(error, ClosedError) else wait, uncounted=True)
         case PassingError() | SourceError() if attempts < limit:
@@ -391,7 +393,7 @@ class Worker:
                     self._ledger.queue.retry(job, error, run_at=run_at)
                 # A hold was reported when it began. A folder that takes no outputs gets one warning, however many recordings it has.
                 is_reported = uncounted and not self._output_failures.is_news(error.message)
-                tell = _log.info if is_reported or isinstance(error, ClosedError) else _log.warning
+                tell = _log.info if is_reported or isinstance(error, ClosedError | StemsError) else _log.warning
                 tell("job.retry", attempt=job.attempts, retry_in=seconds, **_why(error))
             case Release(delay):
                 if delay > 0:

@@ -93,7 +93,9 @@ def _finished(
     for path in map(os.fsencode, paths):
         meant = named(loaded.settings, path)
         known = list(meant.recordings(ledger, loaded.settings))
-        wanted = [record for record in known if record.state in _ASKED and record.outcome is not None]
+        # A session is made again once its stems are.
+        stems = [record for record in known if not record.job.is_session]
+        wanted = [record for record in stems if record.state in _ASKED and record.outcome is not None]
         looked = {record.id: is_there(record) for record in wanted}
         there = [record for record in wanted if looked[record.id]]
         if not wanted:

@@ -59,7 +59,7 @@ def render(
             if not wanted:
                 problem = nothing_to_do(path, known, meant, daemon=daemon, stored=False)
                 (idle if meant.is_folder else problems).append(problem)
-            for record in wanted:
+            for record in _with_outputs(wanted, wanted_of, ledger):
                 try:
                     written += _in_helper(record, partial(_render, record, made, wanted_of, ledger, formats))
                 except JobError as error:
@@ -74,6 +74,20 @@ def render(
         exit_code=1 if problems else 0,
     )
     return show(result, as_json=as_json)
+
+
+def _with_outputs(
+    records: Sequence[SourceRecord], wanted_of: Callable[[Job], JobSettings], ledger: Ledger
+) -> list[SourceRecord]:
+    """Return the records, each once, with the session in place of a stem whose outputs the session has."""
+    found: dict[int, SourceRecord] = {}
+    for record in records:
+        session = ledger.history.lookup(record.session) if record.job.is_stem else None
+        if session is not None and session.outcome is not None and not wanted_of(record.job).session.members:
+            found[session.id] = session
+        else:
+            found[record.id] = record
+    return list(found.values())
 
 
 def _has_transcript(record: SourceRecord, *, alone: bool) -> bool:
@@ -102,5 +116,6 @@ def _render(
     if formats:
         wanted = replace(wanted, formats=tuple(formats))
     model = outcome.model if outcome is not None else ""
-    rendered = pipeline.render(job, record.content, wanted, ledger, model=model or made.endpoint.model)
+    name = pipeline.output_name(record, ledger)
+    rendered = pipeline.render(job, record.content, wanted, ledger, model=model or made.endpoint.model, name=name)
     return [printable(output.path) for output in rendered.outputs]

@@ -7,16 +7,15 @@ value's origin is known; an unknown key, a wrong value or an unreadable file is 
 from watcher.config.descriptions import about
 from watcher.config.environment import Surroundings
 from watcher.config.example import example
+from watcher.config.folder import FolderSettings, TranscriptSettings
 from watcher.config.load import Config, digest, load, state_digest, state_place
 from watcher.config.settings import (
     ApiSettings,
-    FolderSettings,
     HookSettings,
     OfflineSettings,
     ServiceSettings,
     Settings,
     StateSettings,
-    TranscriptSettings,
 )
 
 __all__ = [

@@ -6,16 +6,15 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
+from watcher.config.folder import FolderSettings, TranscriptSettings
 from watcher.config.settings import (
     OWN_KEYS,
     ApiSettings,
     EndpointSettings,
-    FolderSettings,
     HookSettings,
     OfflineSettings,
     ServiceSettings,
     StateSettings,
-    TranscriptSettings,
 )
 from watcher.cues import CaptionRules
 from watcher.log import LogOptions

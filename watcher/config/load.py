@@ -14,8 +14,9 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 
 from watcher.config import endpoint_keys, environment, files
 from watcher.config.descriptions import all_keys, keys, sections
+from watcher.config.folder import FolderSettings
 from watcher.config.kinds import sentences, shown, table, takes
-from watcher.config.settings import FolderSettings, ServerSettings, Settings
+from watcher.config.settings import ServerSettings, Settings
 from watcher.errors import ConfigError
 from watcher.text import printable
 

@@ -9,8 +9,6 @@ from pathlib import PurePosixPath
 from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationInfo,
@@ -18,48 +16,27 @@ from pydantic import (
 )
 
 from watcher.address import routes
+from watcher.config.folder import FolderSettings, TranscriptSettings
+from watcher.config.section import Model, Section
 from watcher.config.servers import Headers, Query, check_names, check_order
 from watcher.config.values import (
     Argv,
-    Channel,
-    Formats,
-    Language,
-    OutputTemplate,
-    Task,
-    Temperature,
-    Track,
-    Wrap,
     at_home,
     check_absolute,
-    check_plain,
     plain_values,
 )
 from watcher.cues import CaptionRules
 from watcher.log import LogOptions
 from watcher.media import MediaOptions
-from watcher.output_kinds import OUTPUT_KINDS
 
 _HOST_OF_OPENAI: Final = "https://api.openai.com/v1"
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True, allow_inf_nan=False
-    )
-
-
-class _Section(_Model):
-    @field_validator("*", mode="before")
-    @classmethod
-    def _plain_value(cls, value: object, info: ValidationInfo) -> object:
-        return check_plain(cls, info.field_name or "", value)
 
 
 #: [subtitles], as the settings and folders give it.
 SubtitleRules: TypeAlias = Annotated[CaptionRules, plain_values(CaptionRules)]
 
 
-class ServerSettings(_Section):
+class ServerSettings(Section):
     """The settings of one endpoint, in [api] or in a table of [endpoints]."""
 
     url: str = Field(_HOST_OF_OPENAI, description="the server: host, host/v1 or the full path")
@@ -175,95 +152,7 @@ class EndpointSettings(ServerSettings):
         return self.model_copy(update={key: getattr(api, key) for key in keys})
 
 
-class TranscriptSettings(_Section):
-    """[transcript]: what is asked for and what is written; any key may be in a folder, too."""
-
-    task: Task = Field("transcribe", description="transcribe, or translate (to English)")
-    language: Language = Field("", description="ISO-639-1 code of the speech; empty: detected")
-    prompt: str = Field("", description="names and spelling that help the recognition, at most 224 tokens")
-    temperature: Temperature = Field(0.0, description="0 to 1; at 0 the server raises it by itself")
-    track: Track = Field(
-        "auto",
-        description="which audio track: auto (the default one, unless it is silent and another is not), a number from 1, "
-        "all (mixed), or a language code",
-    )
-    channel: Channel = Field(
-        "mix", description="which channel: mix (all but timecode), or a number from 1; small files are decoded then"
-    )
-    formats: Formats = Field(
-        ("srt", "txt"), description=f"what is written beside the source: {', '.join(OUTPUT_KINDS)}"
-    )
-    output: OutputTemplate = Field("{stem}", description="output name; {stem} {name} {language}")
-    wrap: Wrap = Field(0, description="width at which the .txt is wrapped, from 20 to 1000; 0: one line per paragraph")
-    bom: bool = Field(default=False, description="begin text outputs with a byte order mark, for old Windows programs")
-
-
-class FolderSettings(_Section):
-    """[[folders]]: a watched folder; keys of [transcript] that are here count for it alone."""
-
-    path: str = Field(description="the folder, a whole path; ~ is the home")
-    name: str = Field("", description="its name in status and log; default: the last part of path")
-    recursive: bool = Field(default=True, description="watch what lies below it, too")
-    include: tuple[str, ...] = Field((), description="globs of further files, beside the audio suffixes")
-    exclude: tuple[str, ...] = Field((), description="globs of files and folders to leave alone")
-    backlog: bool = Field(default=True, description="false: what is there at the first start is left alone")
-    quiet_seconds: float = Field(
-        2.0,
-        ge=0,
-        le=86400,
-        description="wait when a file's end can't be proved; 5 without a lease, 30 on network mounts",
-    )
-    after: str = Field("keep", description='"keep", or "move:done/": source and outputs together, never overwriting')
-    detect: Literal["auto", "events", "scan"] = Field("auto", description="auto, events or scan")
-    endpoints: tuple[str, ...] = Field(
-        (), description="the endpoints that may get its recordings, the preferred first; empty: all, in their order"
-    )
-    task: Task | None = None
-    language: Language | None = None
-    prompt: str | None = None
-    temperature: Temperature | None = None
-    track: Track | None = None
-    channel: Channel | None = None
-    formats: Formats | None = None
-    output: OutputTemplate | None = None
-    wrap: Wrap | None = None
-    bom: bool | None = None
-
-    @field_validator("path")
-    @classmethod
-    def _absolute_path(cls, value: str) -> str:
-        return check_absolute(value)
-
-    @field_validator("include", "exclude")
-    @classmethod
-    def _globs(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        from watcher.settle.names import Globs  # noqa: PLC0415 - `status` starts quickly, and most folders have none
-
-        try:
-            Globs(value)
-        except ValueError as exc:
-            message = 'one of them is not a glob of paths below the folder, such as "*.bak" or "drafts/"'
-            raise ValueError(message) from exc
-        return value
-
-    @field_validator("after")
-    @classmethod
-    def _keep_or_move(cls, value: str) -> str:
-        if value == "keep":
-            return value
-        target = PurePosixPath(value.removeprefix("move:"))
-        if not value.startswith("move:") or target.is_absolute() or ".." in target.parts or not target.parts:
-            message = 'it has to be "keep", or "move:" and a folder below this one, such as "move:done/"'
-            raise ValueError(message)
-        return value
-
-    def transcript(self, defaults: TranscriptSettings) -> TranscriptSettings:
-        """Return `defaults` with this folder's own keys on top."""
-        own = {key: value for key in TranscriptSettings.model_fields if (value := getattr(self, key)) is not None}
-        return TranscriptSettings.model_validate({**defaults.model_dump(), **own})
-
-
-class StateSettings(_Section):
+class StateSettings(Section):
     """[state]: the queue, the paid answers, and who works on them."""
 
     dir: str = Field(
@@ -305,7 +194,7 @@ class StateSettings(_Section):
         return value
 
 
-class HookSettings(_Section):
+class HookSettings(Section):
     """[hooks]: programs run after a file, or on a hold, with the facts as JSON on stdin, never through a shell."""
 
     on_done: Argv = Field((), description="argv of the program run after a transcript is in place")
@@ -317,7 +206,7 @@ class HookSettings(_Section):
     )
 
 
-class ServiceSettings(_Section):
+class ServiceSettings(Section):
     """[service]: behaviour of the daemon."""
 
     error_notes: bool = Field(
@@ -327,7 +216,7 @@ class ServiceSettings(_Section):
     drain_seconds: float = Field(60.0, ge=0, le=86400, description="how long requests in flight may finish at a stop")
 
 
-class OfflineSettings(_Section):
+class OfflineSettings(Section):
     """[offline]: the offline engine, of --offline and `watcher engine`."""
 
     model: str = Field(
@@ -354,11 +243,11 @@ class OfflineSettings(_Section):
         return at_home(value)
 
 
-class Settings(_Model):
+class Settings(Model):
     """All settings."""
 
     api: ApiSettings = ApiSettings()
-    endpoints: dict[str, EndpointSettings] = {}
+    endpoints: dict[str, EndpointSettings] = Field({})
     transcript: TranscriptSettings = TranscriptSettings()
     subtitles: SubtitleRules = CaptionRules()
     folders: tuple[FolderSettings, ...] = ()

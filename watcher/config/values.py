@@ -5,7 +5,7 @@ import os
 import re
 from contextlib import suppress
 from dataclasses import fields as dataclass_fields
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -13,6 +13,8 @@ from watcher.config.kinds import shown, takes, wanted
 from watcher.languages import code as language_code
 from watcher.output_kinds import OutputKind
 from watcher.sidecar import check_template
+
+_Value = TypeVar("_Value")
 
 
 def check_plain(kind: type, key: str, value: object) -> object:
@@ -129,6 +131,32 @@ def _argv(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def _speakers(value: dict[str, str]) -> dict[str, str]:
+    for name in value.values():
+        if not name.strip() or not name.isprintable() or len(name) > _LONGEST_SPEAKER:
+            message = f"the name of a speaker has to be a printable text of at most {_LONGEST_SPEAKER} characters"
+            raise ValueError(message)
+    return _bounded(value)
+
+
+def _offsets(value: dict[str, float]) -> dict[str, float]:
+    if any(not math.isfinite(seconds) or abs(seconds) > _DAY for seconds in value.values()):
+        message = "an offset has to be a number of seconds, of a day at most"
+        raise ValueError(message)
+    return _bounded(value)
+
+
+def _bounded(value: dict[str, _Value]) -> dict[str, _Value]:
+    if len(value) > _MOST_STEMS:
+        message = f"it has more than {_MOST_STEMS} entries"
+        raise ValueError(message)
+    return value
+
+
+#: Seconds; the longest name of a speaker; and most tracks of a session.
+_DAY: Final = 86_400.0
+_LONGEST_SPEAKER: Final = 60
+_MOST_STEMS: Final = 64
 #: A code of two or three letters.
 _CODE: Final = re.compile(r"[A-Za-z]{2,3}")
 #: More tracks or channels no file has, and digits of such a number.
@@ -138,6 +166,8 @@ _LONGEST_NUMBER: Final = 4
 _NARROWEST: Final = 20
 _WIDEST: Final = 1000
 
+Speakers: TypeAlias = Annotated[dict[str, str], AfterValidator(_speakers)]
+Offsets: TypeAlias = Annotated[dict[str, float], AfterValidator(_offsets)]
 Task: TypeAlias = Literal["transcribe", "translate"]
 Language: TypeAlias = Annotated[str, AfterValidator(_language)]
 Temperature: TypeAlias = Annotated[float, Field(ge=0, le=1)]

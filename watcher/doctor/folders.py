@@ -7,7 +7,7 @@ from typing import Final
 
 from watcher import reach
 from watcher.config import Config, Settings
-from watcher.config.settings import FolderSettings
+from watcher.config.folder import FolderSettings
 from watcher.doctor.findings import Finding, Grade
 from watcher.errors import ConfigError
 from watcher.folders import DOUBLE_HINT, CountedPaths, Folder, FolderProbeResult, WatchMode, probe

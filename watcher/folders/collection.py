@@ -14,6 +14,7 @@ from watcher.folders import notes as notes_of_failures
 from watcher.folders.census import unknown, unknown_file
 from watcher.folders.doubles import distinct, inside, report
 from watcher.folders.folder import Folder
+from watcher.folders.handover import AssignSessions
 from watcher.folders.mounts import Mounts
 from watcher.folders.root import Root
 from watcher.job import FoundRecording
@@ -68,6 +69,7 @@ def collect(
     *,
     stop: threading.Event,
     parts: Sequence[tuple[Folder, str]] = (),
+    assign: AssignSessions | None = None,
     clock: Callable[[], float] = time.time,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> ScanResult:
@@ -76,11 +78,11 @@ def collect(
     Of the folders in `parts`, only the given directory below them is scanned. A directory that the folder's rules exclude
     is reported, not scanned. A named file is judged by the rules of its folder, except the rules for names. An incomplete file
     that nobody writes is taken after the quiet time, and marked as suspect; a file that is being
-    written is left. When `stop` is set, returns at once what was found so far. ValueError for a broken glob.
+    written is left. When `stop` is set, returns at once what was found so far. `assign`: see `Root`. ValueError for a broken glob.
     """
     mounts = Mounts()
     try:
-        collection = _Collection(ledger, mounts, clock=clock, monotonic=monotonic)
+        collection = _Collection(ledger, mounts, assign=assign, clock=clock, monotonic=monotonic)
         collection.look_at(folders, files, parts)
         collection.heed_notes()
         collection.scan(stop)
@@ -112,8 +114,15 @@ class _Collection:
     """The roots of one call."""
 
     def __init__(
-        self, ledger: Ledger, mounts: Mounts, *, clock: Callable[[], float], monotonic: Callable[[], float]
+        self,
+        ledger: Ledger,
+        mounts: Mounts,
+        *,
+        assign: AssignSessions | None = None,
+        clock: Callable[[], float],
+        monotonic: Callable[[], float],
     ) -> None:
+        self._assign = assign
         self._ledger = ledger
         self._mounts = mounts
         self._clock = clock
@@ -265,7 +274,15 @@ class _Collection:
     def _made(self, folder: Folder) -> Root:
         # `once` does not wait ten minutes for a file that looks cut off: it is taken after the quiet time.
         patient = replace(folder, incomplete_after=folder.quiet_seconds)
-        root = Root(patient, self._ledger, self._mounts, clock=self._clock, monotonic=self._monotonic, told=self._told)
+        root = Root(
+            patient,
+            self._ledger,
+            self._mounts,
+            clock=self._clock,
+            monotonic=self._monotonic,
+            told=self._told,
+            assign=self._assign,
+        )
         root.location.set_real_path(reach.real_path(root.path))
         for _ in root.learn():
             pass

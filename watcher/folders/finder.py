@@ -14,6 +14,7 @@ from watcher import reach
 from watcher.folders.doubles import DOUBLE_HINT, distinct, inside, report, why_left_out
 from watcher.folders.folder import Folder
 from watcher.folders.folder_state import FolderState, WatchMode
+from watcher.folders.handover import AssignSessions
 from watcher.folders.inbox import Event, EventKind
 from watcher.folders.monitor import FolderMonitor
 from watcher.folders.monitor_thread import TICK, MonitorThread, RemoteMonitorThread
@@ -58,11 +59,13 @@ class Finder:
         monotonic: Callable[[], float] = time.monotonic,
         tick: float = TICK,
         settings: Callable[[bytes], None] | None = None,
+        assign: AssignSessions | None = None,
         waits: Callable[[], bool] = lambda: False,
     ) -> None:
         """Begin with these folders; `tick`: seconds between checks of roots and watches.
 
-        `settings` is called, in any of our threads, for each `.watcher.toml` that is found, changed or removed. `waits` returns
+        `settings` is called, in any of our threads, for each `.watcher.toml` that is found, changed or removed; `assign` for each
+        recording before it is put into the ledger, and returns it with its session. `waits` returns
         whether calls of the ledger wait for it: a thread that waits for it gives no sign of life, and does not hang.
         ValueError for a glob that cannot be understood.
         """
@@ -75,6 +78,7 @@ class Finder:
         self._monotonic = monotonic
         self._tick = tick
         self._settings = settings
+        self._assign = assign
         self._waits = waits
         #: Monotonic time at which calls of the ledger were last seen to wait.
         self._waited_at = float("-inf")
@@ -179,6 +183,7 @@ class Finder:
             monotonic=self._monotonic,
             tick=self._tick,
             settings=self._settings,
+            assign=self._assign,
             quotas=self._quotas,
         )
 

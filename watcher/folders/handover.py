@@ -1,8 +1,8 @@
 """Put complete files into the ledger, many in one transaction, and remember which files it knows."""
 
 import os
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias
 
 import structlog
 
@@ -13,6 +13,8 @@ from watcher.ledger.values import PutResult
 
 _log = structlog.get_logger()
 
+#: Returns found recordings, in order, each with the session that it is a stem of, if it is one.
+AssignSessions: TypeAlias = Callable[[Sequence[FoundRecording]], Sequence[FoundRecording]]
 #: Files of a scan that are put in one transaction.
 _BATCH: Final = 512
 
@@ -21,9 +23,14 @@ class Handover:
     """Found files that are not in the ledger yet. Owned by the finder's thread."""
 
     def __init__(
-        self, ledger: Ledger, known: KnownFiles, told: Callable[[FoundRecording, PutResult], None] | None = None
+        self,
+        ledger: Ledger,
+        known: KnownFiles,
+        told: Callable[[FoundRecording, PutResult], None] | None = None,
+        assign: AssignSessions | None = None,
     ) -> None:
-        """`told` is called with the ledger's result for each file."""
+        """`told` is called with the ledger's result for each file; `assign` before they are put."""
+        self._assign = assign
         self._ledger = ledger
         self._known = known
         self._told = told
@@ -60,7 +67,10 @@ class Handover:
                 self._note(found)
         if not self._found:
             return 0
-        batch, self._found = list(self._found.values()), {}
+        entries, self._found = list(self._found.values()), {}
+        found_now = [found for found, _ in entries]
+        assigned = found_now if self._assign is None else self._assign(found_now)
+        batch = [(found, waited) for found, (_, waited) in zip(assigned, entries, strict=True)]
         with self._ledger.queue.reporting([found.path for found, _ in batch]):
             answers = self._ledger.queue.put([found for found, _ in batch])
             for (found, waited), answer in zip(batch, answers, strict=True):

@@ -17,6 +17,7 @@ import structlog
 from watcher.folders.event_proof import EventProof
 from watcher.folders.folder import Folder
 from watcher.folders.folder_state import FolderState, WatchMode
+from watcher.folders.handover import AssignSessions
 from watcher.folders.inbox import Inbox, WaitingPaths
 from watcher.folders.kernel_watches import REMEDIES
 from watcher.folders.mounts import Mount, MountKind, Mounts
@@ -57,11 +58,12 @@ class FolderMonitor:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         settings: Callable[[bytes], None] | None = None,
+        assign: AssignSessions | None = None,
         quotas: Quotas | None = None,
     ) -> None:
         """`quotas`: limits the log lines about each folder."""
         self.folder = folder
-        self.root = Root(folder, ledger, mounts, clock=clock, monotonic=monotonic, settings=settings)
+        self.root = Root(folder, ledger, mounts, clock=clock, monotonic=monotonic, settings=settings, assign=assign)
         self._quotas = Quotas(monotonic=monotonic) if quotas is None else quotas
         self.schedule = ScanSchedule(self.root, monotonic=monotonic, quotas=self._quotas)
         self._scan_lease = ScanLease(folder, self.root.path, ledger.hosts, monotonic=monotonic)
@@ -186,9 +188,7 @@ class FolderMonitor:
 
     def want_look(self, path: bytes) -> None:
         """Request a look at a changed path; if too many wait, request a full scan instead."""
-        if self.schedule.covers(path):
-            return
-        if self._heard_of.add(path):
+        if self.schedule.covers(path) or self._heard_of.add(path):
             return
         if self._watch is not None:
             self._watch.overflowed = True

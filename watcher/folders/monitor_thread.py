@@ -15,6 +15,7 @@ from watcher import reach, tree
 from watcher.folders import notes as notes_of_failures
 from watcher.folders.folder import Folder
 from watcher.folders.folder_state import FolderState
+from watcher.folders.handover import AssignSessions
 from watcher.folders.inbox import Event, EventKind, Inbox, size
 from watcher.folders.monitor import FolderMonitor
 from watcher.folders.mounts import Mounts
@@ -61,6 +62,7 @@ class MonitorThread:
         monotonic: Callable[[], float] = time.monotonic,
         tick: float = TICK,
         settings: Callable[[bytes], None] | None = None,
+        assign: AssignSessions | None = None,
         quotas: Quotas | None = None,
     ) -> None:
         """Begin without monitors; `settings` is called for each `.watcher.toml` that is found, changed or removed.
@@ -88,6 +90,7 @@ class MonitorThread:
         #: The failure notes that are still to be checked in this round.
         self._notes: Iterator[OwnedOutput] | None = None
         self._settings = settings
+        self._assign = assign
         self._quotas = quotas
 
     def add(self, folder: Folder, foreign: frozenset[bytes], why: str) -> None:
@@ -101,6 +104,7 @@ class MonitorThread:
             clock=self._clock,
             monotonic=self._monotonic,
             settings=self._settings,
+            assign=self._assign,
             quotas=self._quotas,
         )
         monitor.root.location.foreign = foreign

@@ -13,7 +13,7 @@ from typing import Final
 from watcher import tree
 from watcher.folders.directories import Directories, ListedDirectory
 from watcher.folders.folder import Folder
-from watcher.folders.handover import Handover
+from watcher.folders.handover import AssignSessions, Handover
 from watcher.folders.inbox import WaitingPaths
 from watcher.folders.judge import Judge
 from watcher.folders.known import KnownFiles, directory_key, file_key, mark_of
@@ -53,10 +53,11 @@ class Root:
         monotonic: Callable[[], float] = time.monotonic,
         told: Callable[[FoundRecording, PutResult], None] | None = None,
         settings: Callable[[bytes], None] | None = None,
+        assign: AssignSessions | None = None,
     ) -> None:
         """Compile the folder's globs (ValueError for a broken one); `told` is called with the ledger's results.
 
-        `settings` is called for each `.watcher.toml` that a scan finds.
+        `settings` is called for each `.watcher.toml` that a scan finds, `assign` for each recording before it is put into the ledger.
         """
         self.location = RootLocation(folder, mounts)
         self.path = self.location.path
@@ -65,7 +66,7 @@ class Root:
         self.directories = Directories(self.path)
         self._ledger = ledger
         self.remarks = Remarks(self.location, monotonic=monotonic)
-        self._handover = Handover(ledger, self.known, told)
+        self._handover = Handover(ledger, self.known, told, assign)
         self._judge = Judge(
             self.location,
             self.remarks,

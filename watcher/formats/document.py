@@ -39,6 +39,8 @@ class AskedPiece:
     #: Who gave the answer; "" if an earlier version stored it.
     endpoint: str = ""
     model: str = ""
+    #: Of a session: the track that was asked about.
+    track: str = ""
 
 
 @dataclass(frozen=True, slots=True)

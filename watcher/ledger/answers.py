@@ -10,7 +10,7 @@ from typing import ClassVar, Final
 from watcher.job import Cut, Job
 from watcher.ledger import rows
 from watcher.ledger.lookups import minute_of
-from watcher.ledger.part import Connection, LedgerPart, Values, held
+from watcher.ledger.part import Connection, LedgerPart, Row, Values, held
 from watcher.ledger.values import Content, StoredAnswer, unreadable
 from watcher.loudness import Loudness
 
@@ -46,8 +46,11 @@ class Answers(LedgerPart):
     """
     #: Stores a content, after the former one was deleted.
     KEEP_CONTENT: ClassVar[str] = """
-    INSERT INTO contents (digest, sketch, parameters, seconds, cuts, loudness, loudness_rate, warnings, others, used_at)
-    VALUES (:digest, :sketch, :parameters, :seconds, :cuts, :loudness, :loudness_rate, :warnings, :others, :now)
+    INSERT INTO contents (
+        digest, sketch, parameters, seconds, cuts, loudness, loudness_rate, warnings, others, parts, used_at
+    ) VALUES (
+        :digest, :sketch, :parameters, :seconds, :cuts, :loudness, :loudness_rate, :warnings, :others, :parts, :now
+    )
     """
 
     def keep(
@@ -148,21 +151,23 @@ class Answers(LedgerPart):
     def erase(self, digest: str, sketch: str = "") -> int:
         """Delete all that is stored of a recording's sound: contents, cuts and answers; return the number of answers.
 
+        Of a session: all that is stored of its tracks.
+
         `digest` and `sketch`: as in `Content`; "" if one of them is not known. The source stays: see `forget`.
         """
 
         def erase(connection: Connection) -> int:
-            known = connection.execute(_KNOWN_AS, (digest, sketch)).fetchall()
-            sounds = {digest, *(made for made, _, _ in known)} - {""}
-            sounds |= {cut.digest for _, _, words in known for cut in rows.cuts_from(words)}
-            for mark in {sketch, *(mark for _, mark, _ in known)} - {""}:
+            known = _with_parts(connection, connection.execute(_KNOWN_AS, (digest, sketch)).fetchall())
+            sounds = {digest, *(made for made, *_ in known)} - {""}
+            sounds |= {cut.digest for _, _, words, _ in known for cut in rows.cuts_from(words)}
+            for mark in {sketch, *(mark for _, mark, *_ in known)} - {""}:
                 sounds |= {sound for (sound,) in connection.execute(_CUT_OUT, (mark,)).fetchall()}
                 connection.execute("DELETE FROM cuts WHERE sketch = ?", (mark,))
             dropped = 0
             for sound in sorted(sounds):
                 for name in (sound, unreadable(sound)):
                     dropped += self._drop(connection, connection.execute(_LENGTHS, (name,)).fetchall())
-            for made, _, _ in known:
+            for made, *_ in known:
                 connection.execute("DELETE FROM contents WHERE digest = ?", (made,))
             # The notes on garbled answers quote them (`watcher.gate.garbled`): one query for all sounds.
             for (key,) in connection.execute("SELECT key FROM memory WHERE key LIKE ?", ("garbled:%",)).fetchall():
@@ -183,6 +188,7 @@ class Answers(LedgerPart):
             "loudness_rate": content.loudness.rate,
             "warnings": rows.warnings_text(content.warnings),
             "others": json.dumps(content.others),
+            "parts": rows.parts_text(content.parts),
             "now": self._clock(),
         }
         connection.execute("DELETE FROM contents WHERE digest = :digest AND parameters = :parameters", values)
@@ -196,7 +202,7 @@ class Answers(LedgerPart):
         found = self._database.query(statement, {"key": digest or sketch, "parameters": parameters})
         if not found:
             return None
-        ((id_, digest, sketch, parameters, seconds, cuts, levels, rate, warnings, others, used_at),) = found
+        ((id_, digest, sketch, parameters, seconds, cuts, levels, rate, warnings, others, parts, used_at),) = found
         now = self._clock()
         if abs(now - used_at) > _DAY and not self._database.missing:
             self._database.change(lambda connection: connection.execute(_USED, (now, id_)), durable=False)
@@ -209,6 +215,7 @@ class Answers(LedgerPart):
             loudness=Loudness(zlib.decompress(levels), rate),
             warnings=rows.warnings_from(warnings),
             others=tuple(json.loads(others)),
+            parts=rows.parts_from(parts),
         )
 
     def prune(self, *, answers_older_than: float, max_bytes: int = 0) -> int:
@@ -280,7 +287,15 @@ _SUPERSEDED: Final = "UPDATE sources SET again = :again WHERE id = :id AND fence
 _ANSWERS: Final = "SELECT id, parameters FROM answers WHERE digest = ?"
 _FORMER: Final = "SELECT id, length(body) FROM answers WHERE digest = ? AND parameters = ?"
 _LENGTHS: Final = "SELECT id, length(body) FROM answers WHERE digest = ?"
-_KNOWN_AS: Final = "SELECT digest, sketch, cuts FROM contents WHERE digest = ? OR sketch = ?"
+_KNOWN_AS: Final = "SELECT digest, sketch, cuts, parts FROM contents WHERE digest = ? OR sketch = ?"
+
+
+def _with_parts(connection: Connection, known: list[Row]) -> list[Row]:
+    """Add the contents of the tracks of sessions to rows of _KNOWN_AS."""
+    parts = {part.digest for *_, words in known for part in rows.parts_from(words)}
+    return known + [row for part in sorted(parts) for row in connection.execute(_KNOWN_AS, (part, "")).fetchall()]
+
+
 _CUT_OUT: Final = "SELECT digest FROM cuts WHERE sketch = ?"
 _LENGTH: Final = "SELECT length(body) FROM answers WHERE digest = ? AND parameters = ?"
 _KEEP_CUT: Final = """
@@ -290,7 +305,9 @@ ON CONFLICT (sketch, parameters, number) DO UPDATE SET
 """
 _CUTS: Final = "SELECT number, first, behind, digest FROM cuts WHERE sketch = ? AND parameters = ? ORDER BY number"
 _USED: Final = "UPDATE contents SET used_at = ? WHERE id = ?"
-_FIELDS: Final = "SELECT id, digest, sketch, parameters, seconds, cuts, loudness, loudness_rate, warnings, others, used_at FROM contents "
+_FIELDS: Final = """
+SELECT id, digest, sketch, parameters, seconds, cuts, loudness, loudness_rate, warnings, others, parts, used_at FROM contents
+"""
 #: By what is known: the digest (else the sketch), the parameters.
 _CONTENT: Final = {
     (True, True): _FIELDS + "WHERE digest = :key AND parameters = :parameters",

@@ -96,7 +96,7 @@ TABLES: Final = (
                 "piece",
                 "pieces",
             ),
-            *("seconds_done", "reason", "message", "hint", "outcome", "again", "model", "came_as"),
+            *("seconds_done", "reason", "message", "hint", "outcome", "again", "model", "came_as", "session"),
         ),
     ),
     Table("answers", ("id",), ("digest", "parameters", "body", "seconds", "model", "endpoint", "used_at", "aside")),
@@ -110,7 +110,7 @@ TABLES: Final = (
         ("id",),
         (
             *("digest", "sketch", "parameters", "others", "seconds", "cuts"),
-            *("loudness", "loudness_rate", "warnings", "used_at"),
+            *("loudness", "loudness_rate", "warnings", "parts", "used_at"),
         ),
     ),
     Table("outputs", ("path",), ("path", "source", "kind", "digest", "former", "placed")),
@@ -120,7 +120,7 @@ TABLES: Final = (
     Table("hooks", ("id",), ("source", "kind", "payload", "attempts", "failures", "run_at", "message")),
 )
 #: Columns that hold a path.
-_PATHS: Final = frozenset({"path", "root", "source", "came_as"})
+_PATHS: Final = frozenset({"path", "root", "source", "came_as", "session"})
 #: Rows at a time.
 _PAGE: Final = 500
 

@@ -8,6 +8,7 @@ from watcher.job import Fingerprint, Job, State
 from watcher.ledger import rows
 from watcher.ledger.claims import GROUPS, NEXT_ROOT, next_name
 from watcher.ledger.part import LedgerPart, Row, Values
+from watcher.ledger.sessions import MOST_STEMS
 from watcher.ledger.values import SourceRecord, Tally
 
 #: Rows read at a time in a walk over all of them, so that other threads do not wait for the whole walk.
@@ -35,6 +36,15 @@ class Lookups(LedgerPart):
         found = self._records(_MOVED, (self._paths.stored(path),))
         return found[0] if found else None
 
+    def stem_counts(self) -> dict[State, int]:
+        """Return the number of stems of sessions in each state, zeros included."""
+        found: dict[str, int] = dict(self._database.query(_STEM_COUNTS))
+        return {state: int(found.get(state.value, 0)) for state in State}
+
+    def stems(self, session: bytes) -> list[SourceRecord]:
+        """Return the stems of a session, in the order of their paths; of too many, one more than MOST_STEMS."""
+        return self._records(_STEMS, (self._paths.stored(session),) * 2)
+
     def namesakes(self, job: Job) -> list[SourceRecord]:
         """Return done sources of the same root, with other paths, that were the same file: same inode, stamp and content.
 
@@ -59,7 +69,7 @@ class Lookups(LedgerPart):
         return {state: int(totals[state]) for state in State}
 
     def records(self, *states: State, limit: int = 10) -> list[SourceRecord]:
-        """Return the latest records of each state, newest first."""
+        """Return the latest records of each state, newest first; of sessions those that are done, without their done stems."""
         found = [record for state in dict.fromkeys(states) for record in self._latest(state, limit)]
         return sorted(found, key=lambda record: (record.updated_at, record.id), reverse=True)[:limit]
 
@@ -126,6 +136,12 @@ _LOOKUP: Final = f"SELECT {rows.RECORD} FROM sources WHERE path = ?"  # noqa: S6
 _MOVED: Final = f"""
 SELECT {rows.RECORD} FROM sources WHERE came_as = ? ORDER BY id DESC LIMIT 1
 """  # noqa: S608 - our own column names
+_STEMS: Final = f"""
+SELECT {rows.RECORD} FROM sources WHERE session = ? AND path <> ? ORDER BY path LIMIT {MOST_STEMS + 1}
+"""  # noqa: S608 - our own column names
+_STEM_COUNTS: Final = """
+SELECT state, count(*) FROM sources WHERE session IS NOT NULL AND session <> path GROUP BY state
+"""
 #: Limit, since somebody may make twenty thousand hard links of one file, and each of them looks for the others.
 MOST_NAMESAKES: Final = 20
 _SAME: Final = """
@@ -171,7 +187,7 @@ _NEWEST: Final = _ready("queued_at DESC, id DESC", "queued_at DESC, id DESC")
 _LATEST: Final = {
     State.DELAYED: _SELECT + "'delayed' ORDER BY updated_at DESC, id DESC LIMIT ?",
     State.RUNNING: _SELECT + "'running' ORDER BY updated_at DESC, id DESC LIMIT ?",
-    State.DONE: _SELECT + "'done' ORDER BY updated_at DESC, id DESC LIMIT ?",
+    State.DONE: _SELECT + "'done' AND (session IS NULL OR session = path) ORDER BY updated_at DESC, id DESC LIMIT ?",
     State.FAILED: _SELECT + "'failed' ORDER BY updated_at DESC, id DESC LIMIT ?",
     State.SKIPPED: _SELECT + "'skipped' ORDER BY updated_at DESC, id DESC LIMIT ?",
 }

@@ -9,7 +9,7 @@ leases for them (`watcher.ledger.postgres.queue`).
 claimed again; if it takes a file out of the queue, the scan at the next start finds the file again.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import ClassVar, Final, TypeVar
 
 from watcher.errors import JobError, LeaseLostError
@@ -20,6 +20,7 @@ from watcher.ledger.hooks import HOOK
 from watcher.ledger.lookups import minute_of
 from watcher.ledger.part import LOST, Connection, held
 from watcher.ledger.requeue import Requeue
+from watcher.ledger.sessions import DISBAND, MOVE_STEMS, queue_sessions, wake_session
 from watcher.ledger.suspects import Suspects, why
 from watcher.ledger.values import SPENT, PutResult
 from watcher.ledger.waiting import LONGEST_DELAY
@@ -44,12 +45,17 @@ class Queue(Claims, Suspects, Requeue):
         A changed source starts again (attempts 0, due now), whatever its state was, and its fence is raised; if it had failed, a
         request of `queue_again` is forgotten. A source dropped with an open `again` request is queued as new. If the content is the
         same under a new fingerprint, the worker finds that out, through `Job.content`. An inode of 0, old or new,
-        is not compared. Cheap: after power loss, the scan at the next start finds the files again.
+        is not compared. The sessions of stems that are queued are queued, too. Cheap: after power loss, the scan at the next start
+        finds the files again.
         """
         now, stored = self._clock(), list(map(self._paths.found, found))
-        answers = self._database.change(
-            lambda connection: [_put(connection, one, now) for one in stored], durable=False
-        )
+
+        def put(connection: Connection) -> list[PutResult]:
+            answers = [_put(connection, one, now) for one in stored]
+            queue_sessions(connection, news(stored, answers), now)
+            return answers
+
+        answers = self._database.change(put, durable=False)
         if any(answer is not PutResult.KNOWN for answer in answers):
             self._offer()
         return answers
@@ -79,10 +85,21 @@ class Queue(Claims, Suspects, Requeue):
     def forget(self, path: bytes) -> None:
         """Delete a source that is gone, or that must be found and inspected again; its answers and outputs stay stored. Cheap."""
         values = (self._paths.stored(path),)
-        self._database.change(
-            lambda connection: connection.execute("DELETE FROM sources WHERE path = ?", values), durable=False
-        )
+
+        def forget(connection: Connection) -> None:
+            sessions = connection.execute("SELECT session FROM sources WHERE path = ?", values).fetchall()
+            connection.execute("DELETE FROM sources WHERE path = ?", values)
+            for (session,) in sessions:
+                wake_session(connection, session, self._clock())
+
+        self._database.change(forget, durable=False)
         self._concluded()
+
+    def disband(self, session: bytes) -> None:
+        """Queue the done stems of a session again that have no outputs of their own, as it turned out to be none. Cheap."""
+        values = {"session": self._paths.stored(session), "now": self._clock()}
+        self._database.change(lambda connection: connection.execute(DISBAND, values), durable=False)
+        self._offer()
 
     # Working.
 
@@ -105,6 +122,8 @@ class Queue(Claims, Suspects, Requeue):
         """
         self._conclude(job, lambda connection: self._store_outcome(connection, job, outcome, hook))
         self._concluded(hook)
+        if job.session:
+            self._offer()
 
     def fail(self, job: Job, error: JobError, *, hook: str = "") -> None:
         """Conclude as failed for good, with the error's reason, message and hint. Raises LeaseLostError.
@@ -116,6 +135,7 @@ class Queue(Claims, Suspects, Requeue):
             held(connection, _FAIL, job, now=self._clock(), **why(error))
             connection.execute(_FORGET, (f"{SPENT}{job.id}",))
             self._add_hook(connection, job, "on_failed", hook)
+            self._wake_session(connection, job)
 
         self._conclude(job, fail)
         self._concluded(hook)
@@ -143,6 +163,7 @@ class Queue(Claims, Suspects, Requeue):
         def drop(connection: Connection) -> None:
             if not connection.execute(_AWAIT_DONE, values).rowcount:
                 held(connection, _DROP, job)
+            self._wake_session(connection, job)
 
         self._conclude(job, drop, back=True, durable=False)
         self._concluded()
@@ -183,19 +204,35 @@ class Queue(Claims, Suspects, Requeue):
         if outcome.moved_to:
             connection.execute(_MOVED_AWAY, (job.id,))
         if outcome.renamed_from:
-            connection.execute(_RENAMED, (self._paths.stored(outcome.renamed_from),))
+            self._forget_renamed(connection, self._paths.stored(outcome.renamed_from), now)
         if crashes:
             connection.execute(self.EXONERATE)
         same = former is not None and bool(content) and content == outcome.content
         again = (same or bool(outcome.renamed_from)) and not outcome.paid_seconds
-        if outcome.audio_seconds and not again:
-            # A file that was only touched or renamed does not count twice.
+        if outcome.audio_seconds and not again and not job.is_session:
+            # The stems of a session have counted already. A file that was only touched or renamed does not count twice.
             seconds = rows.seconds(outcome.audio_seconds)
             connection.execute(self._context.add, (seconds, "audio_seconds"))
             saved = min(rows.seconds(outcome.saved_seconds), seconds)
             connection.execute(self._context.add, (saved, "saved_seconds"))
             connection.execute(self.KEEP_PACE, (minute_of(now), seconds))
         self._add_hook(connection, job, "on_done", hook)
+        if not outcome.moved_to:
+            self._wake_session(connection, job)
+        elif job.is_session:
+            # Its outputs are in their place: now the stems follow.
+            connection.execute(MOVE_STEMS, {"session": self._paths.stored(job.path), "now": now})
+
+    def _forget_renamed(self, connection: Connection, path: bytes, now: float) -> None:
+        """Forget the name that a source had; the session of which it was a stem under that name goes on without it."""
+        sessions = connection.execute("SELECT session FROM sources WHERE path = ?", (path,)).fetchall()
+        connection.execute(_RENAMED, (path,))
+        for (session,) in sessions:
+            wake_session(connection, session, now)
+
+    def _wake_session(self, connection: Connection, job: Job) -> None:
+        if job.is_stem:
+            wake_session(connection, self._paths.stored(job.session), self._clock())
 
     def _add_hook(self, connection: Connection, job: Job, kind: str, payload: str) -> None:
         if payload:
@@ -248,10 +285,10 @@ REROOT: Final = "UPDATE sources SET root = ? WHERE id = ?"
 # root, which somebody else may have made, does not.
 _QUEUE: Final = """
 INSERT INTO sources (
-    path, root, size, mtime_ns, inode, backlog, small, suspect, seconds, state, run_at, queued_at, updated_at, content,
-    again
+    path, root, size, mtime_ns, inode, backlog, small, suspect, seconds, session, state, run_at, queued_at, updated_at,
+    content, again
 ) VALUES (
-    :path, :root, :size, :mtime_ns, :inode, :backlog, :small, :suspect, :seconds, 'ready', :now, :now, :now,
+    :path, :root, :size, :mtime_ns, :inode, :backlog, :small, :suspect, :seconds, :session, 'ready', :now, :now, :now,
     coalesce((
         SELECT content FROM sources
         WHERE state = 'done' AND inode <> 0 AND content <> '' AND inode = :inode AND size IN (:size, -1 - :size)
@@ -269,7 +306,7 @@ INSERT INTO sources (
 REQUEUE: Final = """
 UPDATE sources SET
     root = :root, size = :size, mtime_ns = :mtime_ns, inode = :inode, backlog = :backlog, small = :small,
-    suspect = :suspect, seconds = :seconds, state = 'ready', attempts = 0, fence = fence + 1, alone = 0, crashes = 0,
+    suspect = :suspect, seconds = :seconds, session = :session, state = 'ready', attempts = 0, fence = fence + 1, alone = 0, crashes = 0,
     reached = 0, gone_at = 0, run_at = :now, queued_at = :now, updated_at = :now, piece = 0, pieces = 0, seconds_done = 0,
     reason = '', message = '', hint = '',
     again = CASE WHEN state = 'failed' THEN '' ELSE again END
@@ -365,6 +402,11 @@ def _put(connection: Connection, found: FoundRecording, now: float) -> PutResult
     return PutResult.KNOWN
 
 
+def news(found: Iterable[FoundRecording], answers: Iterable[PutResult]) -> Iterator[FoundRecording]:
+    """Yield the files that were queued; `answers`: what `put` made of each."""
+    return (one for one, answer in zip(found, answers, strict=True) if answer is not PutResult.KNOWN)
+
+
 def columns(found: FoundRecording, now: float) -> dict[str, object]:
     """Return a found file's columns."""
     return {
@@ -375,6 +417,7 @@ def columns(found: FoundRecording, now: float) -> dict[str, object]:
         "small": found.small,
         "suspect": found.incomplete,
         "seconds": None if found.seconds is None else rows.seconds(found.seconds),
+        "session": None if found.session is None else found.session.path,
         "now": now,
     }
 

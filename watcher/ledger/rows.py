@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 from watcher.job import AgainRequest, Cut, Fingerprint, Job, Outcome, Output, ResultWarning, State
 from watcher.ledger.part import Row
 from watcher.ledger.paths import AS_STORED
-from watcher.ledger.values import HookCall, SourceRecord
+from watcher.ledger.values import ContentPart, HookCall, SourceRecord
 
 Carry: TypeAlias = Callable[[bytes], bytes]
 
@@ -24,11 +24,11 @@ _SIGN: Final = 1 << 63
 _WORD: Final = 1 << 64
 
 #: Columns of a Job, in the order `job` reads them.
-JOB: Final = "id, root, path, size, mtime_ns, inode, attempts, fence, queued_at, backlog, small, suspect, seconds, content, alone, again"
+JOB: Final = "id, root, path, size, mtime_ns, inode, attempts, fence, queued_at, backlog, small, suspect, seconds, content, alone, again, session"
 #: Columns of a SourceRecord, in the order `record` reads them.
 RECORD: Final = (
     "id, root, path, state, attempts, run_at, queued_at, updated_at, size, mtime_ns, inode, reason, message, hint, "
-    "piece, pieces, seconds_done, outcome, fence, content, alone"
+    "piece, pieces, seconds_done, outcome, fence, content, alone, session"
 )
 
 
@@ -51,6 +51,7 @@ def job(row: Row, real: Carry) -> Job:
         content,
         alone,
         again,
+        session,
     ) = row
     return Job(
         id=id_,
@@ -67,13 +68,14 @@ def job(row: Row, real: Carry) -> Job:
         content=content,
         alone=bool(alone),
         again=again_from(again),
+        session=real(session) if session else b"",
     )
 
 
 def record(row: Row, real: Carry) -> SourceRecord:
     """Return the record of a row with RECORD's columns."""
     (id_, root, path, state, attempts, run_at, queued_at, updated_at, size, mtime_ns, inode, *rest) = row
-    (reason, message, hint, piece, pieces, seconds_done, outcome, fence, content, alone) = rest
+    (reason, message, hint, piece, pieces, seconds_done, outcome, fence, content, alone, session) = rest
     return SourceRecord(
         id=id_,
         root=real(root),
@@ -94,6 +96,7 @@ def record(row: Row, real: Carry) -> SourceRecord:
         fence=fence,
         content=content,
         alone=bool(alone),
+        session=real(session) if session else b"",
     )
 
 
@@ -164,6 +167,7 @@ def outcome_from(words: str, real: Carry = AS_STORED.real) -> Outcome:
         path = fields.get(name, "").encode("utf-8", "surrogateescape")
         known[name] = real(path) if path else b""
     known["restored"] = tuple(fields.get("restored", ()))
+    known["stems"] = tuple(fields.get("stems", ()))
     known["endpoints"] = tuple((name, count) for name, count in fields.get("endpoints", ()))
     return Outcome(**known)
 
@@ -192,6 +196,19 @@ def _warnings(items: list[Any]) -> tuple[ResultWarning, ...]:
 def cuts_text(cuts: tuple[Cut, ...]) -> str:
     """Write cuts as JSON."""
     return json.dumps([(cut.index, cut.start, cut.end, cut.digest) for cut in cuts], separators=(",", ":"))
+
+
+def parts_text(parts: tuple[ContentPart, ...]) -> str:
+    """Write the tracks of a session as JSON, in ASCII."""
+    return json.dumps([asdict(part) for part in parts], separators=(",", ":"))
+
+
+def parts_from(words: str) -> tuple[ContentPart, ...]:
+    """Read the tracks of a session; fields of a newer version are left out."""
+    known = ContentPart.__dataclass_fields__
+    return tuple(
+        ContentPart(**{name: value for name, value in item.items() if name in known}) for item in json.loads(words)
+    )
 
 
 def cuts_from(words: str) -> tuple[Cut, ...]:

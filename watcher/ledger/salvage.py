@@ -28,7 +28,7 @@ from watcher.ledger.database import damage_mark
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.lock import Lock
 from watcher.ledger.part import Connection
-from watcher.ledger.rows import again_from, cuts_from, outcome_from, warnings_from
+from watcher.ledger.rows import again_from, cuts_from, outcome_from, parts_from, warnings_from
 from watcher.ledger.sqlite import NAME, SqliteLedger
 
 #: Directory below the state directory in which the new ledger is made, and its name once it is complete.
@@ -198,8 +198,8 @@ def _has_type(column: str, value: object) -> bool:
     return isinstance(value, str)
 
 
-_OPTIONAL: Final = frozenset({"seconds", "outcome", "expires", "came_as"})
-_BLOBS: Final = frozenset({"path", "root", "source", "came_as", "body", "loudness", "payload"})
+_OPTIONAL: Final = frozenset({"seconds", "outcome", "expires", "came_as", "session"})
+_BLOBS: Final = frozenset({"path", "root", "source", "came_as", "session", "body", "loudness", "payload"})
 _NUMBERS: Final = frozenset({"seconds", "run_at", "queued_at", "updated_at", "seconds_done", "used_at", "expires"})
 _WHOLE: Final = frozenset(
     (
@@ -225,5 +225,6 @@ _READERS: Final[Mapping[str, Callable[[str], object]]] = {
     "again": again_from,
     "cuts": cuts_from,
     "warnings": warnings_from,
+    "parts": parts_from,
     "value": lambda words: {**json.loads(words)},
 }

@@ -221,6 +221,15 @@ _TENTH: Final = (
 
 INDEX_CAME_AS: Final = "CREATE INDEX sources_came_as ON sources (came_as, id) WHERE came_as IS NOT NULL"
 
+INDEX_SESSIONS: Final = (
+    "CREATE INDEX sources_session ON sources (session, path) WHERE session IS NOT NULL",
+    # Whether a session waits for a stem is asked whenever one of them is concluded.
+    """
+    CREATE INDEX sources_open_stems ON sources (session)
+    WHERE session IS NOT NULL AND state IN ('ready', 'delayed', 'running')
+    """,
+)
+
 # The path of a source before it was moved (`Queue.relocate`); NULL: it was not moved.
 _ELEVENTH: Final = (
     "ALTER TABLE sources ADD COLUMN came_as BLOB",
@@ -234,6 +243,13 @@ _TWELFTH: Final = ("ALTER TABLE contents ADD COLUMN loudness_rate INTEGER NOT NU
 _THIRTEENTH: Final = (
     "ALTER TABLE answers ADD COLUMN endpoint TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE contents ADD COLUMN others TEXT NOT NULL DEFAULT '[]'",
+)
+
+# The session that a source is a stem of, or that it is; NULL: a recording of its own. And the tracks of a session, as JSON.
+_FOURTEENTH: Final = (
+    "ALTER TABLE sources ADD COLUMN session BLOB",
+    *INDEX_SESSIONS,
+    "ALTER TABLE contents ADD COLUMN parts TEXT NOT NULL DEFAULT '[]'",
 )
 
 #: Step n brings a ledger of version n to version n + 1.
@@ -251,6 +267,7 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
     _ELEVENTH,
     _TWELFTH,
     _THIRTEENTH,
+    _FOURTEENTH,
 )
 
 

@@ -37,6 +37,21 @@ def unreadable(digest: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class ContentPart:
+    """One track of a session: the content that has its answers, and what it is in the session."""
+
+    #: `Content.digest` of the stem, channel or stream.
+    digest: str
+    #: The speaker's name, and the name of the track: of the stem's file, the channel or the stream.
+    speaker: str
+    track: str
+    #: Seconds from the start of the session to the start of the track.
+    offset: float = 0.0
+    #: Of a stem: Unix time at which its job was concluded.
+    concluded_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Content:
     """A recording identified by its bytes, whatever its name: how it was cut, and its loudness."""
 
@@ -53,6 +68,8 @@ class Content:
     warnings: tuple[ResultWarning, ...] = ()
     #: Further parameters under which some of its answers are stored: several endpoints with different models gave them.
     others: tuple[str, ...] = ()
+    #: Of a session: its tracks, whose contents have the answers; then it has no cuts of its own.
+    parts: tuple[ContentPart, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +123,7 @@ class SourceRecord:
     fence: int = 0
     content: str = ""
     alone: bool = False
+    session: bytes = b""
 
     @property
     def job(self) -> Job:
@@ -122,6 +140,7 @@ class SourceRecord:
             fence=self.fence,
             queued_at=self.queued_at,
             content=self.content,
+            session=self.session,
         )
 
 

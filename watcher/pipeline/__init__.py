@@ -8,6 +8,7 @@ as soon as it arrives, so however a run ends, the next one asks only for what is
 from watcher.pipeline.heard import is_stored
 from watcher.pipeline.keyed_locks import KeyedLocks
 from watcher.pipeline.remedies import ExhaustedForms
+from watcher.pipeline.session import output_name, recorder_of, run_session
 from watcher.pipeline.stages import can_render, render, run
 from watcher.pipeline.tools import HeartbeatCallback, JobSettings, Submit, Tools
 
@@ -20,6 +21,9 @@ __all__ = [
     "Tools",
     "can_render",
     "is_stored",
+    "output_name",
+    "recorder_of",
     "render",
     "run",
+    "run_session",
 ]

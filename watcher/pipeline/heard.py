@@ -14,7 +14,7 @@ from watcher.errors import GarbledError, JobError
 from watcher.job import Cut, ResultWarning
 from watcher.join import join
 from watcher.ledger.ledger import Ledger
-from watcher.ledger.values import Content
+from watcher.ledger.values import Content, ContentPart
 from watcher.media import SoundChoice
 from watcher.pipeline import empty
 from watcher.pipeline.language import resolve
@@ -48,12 +48,39 @@ class TranscriptionResult:
     answered: bool = True
     #: Who gave the answer about each piece.
     origins: tuple[AnswerOrigin, ...] = ()
+    #: Of a session: its tracks. Then `transcript` is empty, as they are merged once each of them was reviewed (`reviewing`).
+    tracks: "tuple[TrackResult, ...]" = ()
 
     @property
     def model(self) -> str:
         """The model that most answers are from; "" if none is known."""
         models = Counter(origin.model for origin in self.origins if origin.model)
         return models.most_common(1)[0][0] if models else ""
+
+
+@dataclass(frozen=True, slots=True)
+class TrackResult:
+    """One track of a session: what it is there, and its joined answers."""
+
+    part: ContentPart
+    heard: TranscriptionResult
+
+
+def combined(
+    tracks: Sequence[TrackResult], content: Content, warnings: tuple[ResultWarning, ...]
+) -> TranscriptionResult:
+    """Return the result of a session; `content` is that of the session, `warnings` are those of the session itself."""
+    results = [track.heard for track in tracks]
+    return TranscriptionResult(
+        transcript=Transcript((), duration=content.seconds),
+        content=content,
+        paid_seconds=sum(heard.paid_seconds for heard in results),
+        paid_before_seconds=sum(heard.paid_before_seconds for heard in results),
+        warnings=(*warnings, *(warning for heard in results for warning in (*heard.content.warnings, *heard.warnings))),
+        answered=all(heard.answered for heard in results),
+        origins=tuple(origin for heard in results for origin in heard.origins),
+        tracks=tuple(tracks),
+    )
 
 
 def _silent(_seconds: float = 0.0, /) -> None:
@@ -73,6 +100,8 @@ def stored(
     `parameters`: those of the endpoints whose answers may be used; None: those that the content was made of. `alive` is called before
     each answer, and while they are joined. Raises FileError where they hold more text than anybody says.
     """
+    if content.parts:
+        return _stored_tracks(content, ledger, request, alive=alive)
     others = content.others if parameters is None else [one for one in parameters if one != content.parameters]
     question = Question(request, content.parameters, others=tuple(others))
     budget = TextBudget()
@@ -96,6 +125,20 @@ def stored(
         parts, content.loudness.tenths, question, lambda index, again: answered(content.cuts[index], again), budget
     )
     return joined(parts, content, warnings, cached=frozenset(cut.index for cut in content.cuts), alive=alive)
+
+
+def _stored_tracks(
+    content: Content, ledger: Ledger, request: Request, *, alive: AliveCallback
+) -> TranscriptionResult | None:
+    """Make the result of a session from the stored answers about its tracks; None if one of them is missing."""
+    tracks = []
+    for part in content.parts:
+        known = ledger.answers.content(digest=part.digest)
+        heard = None if known is None or known.parts else stored(known, ledger, request, alive=alive)
+        if heard is None:
+            return None
+        tracks.append(TrackResult(part, heard))
+    return combined(tracks, content, ())
 
 
 def is_stored(descriptor: int, wanted: JobSettings, ledger: Ledger, *, models: Sequence[str]) -> bool:

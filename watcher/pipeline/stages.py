@@ -2,52 +2,31 @@
 
 import os
 import stat
-from collections import Counter
-from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
-from functools import partial
-from itertools import islice
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
 
-from watcher import guard, media, sidecar
-from watcher.client import fitted
-from watcher.cues import Layout, layout
-from watcher.cues.punctuation import punctuated
+from watcher import media, sidecar
 from watcher.errors import FileError, LeaseLostError
-from watcher.formats import AskedPiece, Document
-from watcher.formats import render as render_format
-from watcher.job import TRIAL_MODEL, Job, Outcome, Output, ResultWarning, bounded, is_offline
-from watcher.join import move_to_sound
+from watcher.job import TRIAL_MODEL, Job, Outcome, ResultWarning, is_offline
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.rows import outcome_from, outcome_text
+from watcher.ledger.sessions import MOST_STEMS
 from watcher.ledger.values import Content
 from watcher.log import quoted
-from watcher.output_kinds import TIMED_KINDS
 from watcher.pipeline.heard import TranscriptionResult, stored
 from watcher.pipeline.renamed import FormerRecording, follow, former_of
+from watcher.pipeline.session import is_written, mix_of, run_session
 from watcher.pipeline.source import opened, verify
 from watcher.pipeline.spending import Spending
 from watcher.pipeline.tools import HeartbeatCallback, JobSettings, Tools
 from watcher.pipeline.transcription import Transcription
+from watcher.pipeline.writing import written
 from watcher.settle import UNWATCHED, looks_like_audio
-from watcher.text import counted, cut_to, printable
-from watcher.transcript import Transcript
 
 _log = structlog.get_logger()
-
-#: Characters of a segment's text in the log; and most doubtful segments logged of a recording: an hour may have 72,000.
-_SHOWN: Final = 200
-_MOST_DOUBTFUL: Final = 20
-#: Seconds for placing the outputs on a slow share.
-_WRITING: Final = 120.0
-#: Seconds of audio laid out as captions per second: 7,200 on a PC, a fiftieth of that on a Raspberry Pi Zero.
-_LAID_OUT: Final = 100.0
-#: Characters of text laid out as captions per second: 125,000 on a PC. An answer may have twenty times more characters
-#: than speech.
-_CHARACTERS: Final = 2500.0
 
 
 def run(job: Job, tools: Tools, beat: HeartbeatCallback) -> Outcome:
@@ -60,35 +39,73 @@ def run(job: Job, tools: Tools, beat: HeartbeatCallback) -> Outcome:
 
 def _run(job: Job, tools: Tools, beat: HeartbeatCallback, spending: Spending) -> Outcome:
     wanted = _asked(tools.wanted(job), job)
+    if job.is_session:
+        return run_session(job, wanted, tools.ledger, beat)
     if (moved := sidecar.resume_move(job, tools.ledger)) is not None:
         return replace(outcome_from(str(moved.memo["outcome"])), outputs=moved.outputs, moved_to=moved.source)
     with opened(job) as (descriptor, status):
         source = _OpenSource(job, descriptor, status, tools.ledger)
-        if (unchanged := _unchanged(source, wanted, tools, beat)) is not None:
-            return unchanged
-        former = former_of(job, descriptor, status, tools, beat)
-        if (
-            former is None
-            and job.again is None
-            and sidecar.adopted(job.root, job.path, wanted.formats, wanted.output, tools.ledger)
-        ):
-            _log.info("file.adopted", formats=wanted.formats)
-            return Outcome(adopted=True)
-        known = _of_former(former, job, wanted, tools, beat)
-        if known is None:
-            heard = _heard(job, descriptor, wanted, tools, beat, spending=spending)
-            model = heard.model or tools.client.endpoint.model
-        else:
-            heard, model = known
-        if former is not None:
-            # Also keep formats that the former source had.
-            wanted = replace(wanted, formats=tuple(dict.fromkeys((*wanted.formats, *former.kinds))))
-        outcome = _written(job, heard, wanted, tools.ledger, model=model, check=source.check, source=status, beat=beat)
-        # Titles that are not in the order belong to endpoints of the past.
-        outcome = replace(outcome, fallback=any(name in tools.order[1:] for name, _ in outcome.endpoints))
-        if former is not None:
-            outcome = follow(former, job, outcome, tools.ledger)
+        if job.is_stem and wanted.session.tracks == "folder":
+            return _stem(source, wanted, tools, beat, spending)
+        return _recording(source, wanted, tools, beat, spending)
+
+
+def _stem(
+    source: "_OpenSource", wanted: JobSettings, tools: Tools, beat: HeartbeatCallback, spending: Spending
+) -> Outcome:
+    """Transcribe a stem; its session has the outputs, and is moved away as a whole, each stem once the outputs are made of it."""
+    job, ledger = source.job, tools.ledger
+    stems = ledger.history.stems(job.session)
+    if len(stems) > MOST_STEMS:
+        return _recording(source, wanted, tools, beat, spending)
+    names = (job.session, job.path) if len(stems) == 1 else (job.session,)
+    if any(_is_adopted(job, name, wanted, ledger) for name in names):
+        return Outcome(adopted=True)
+    if (mix := mix_of(job)) is not None:
+        return Outcome(warnings=(mix,))
+    if wanted.after and job.again is None and job.content and is_written(job, job.content, ledger):
+        known = ledger.history.lookup(job.path)
+        if known is not None and known.outcome is not None and source.has_content(job.content, tools, beat):
+            return _moved(job, _nothing_new(known.outcome), wanted, ledger)
+    formats = wanted.formats if wanted.session.members else ()
+    return _recording(source, replace(wanted, formats=formats, after="", as_track=True), tools, beat, spending)
+
+
+def _recording(
+    source: "_OpenSource", wanted: JobSettings, tools: Tools, beat: HeartbeatCallback, spending: Spending
+) -> Outcome:
+    """Transcribe a recording, unless it is done already; place its outputs, and move it away if that is wanted."""
+    job, descriptor, status = source.job, source.descriptor, source.status
+    if (unchanged := _unchanged(source, wanted, tools, beat)) is not None:
+        return unchanged
+    former = former_of(job, descriptor, status, tools, beat)
+    if former is None and _is_adopted(job, job.path, wanted, tools.ledger):
+        return Outcome(adopted=True)
+    known = _of_former(former, job, wanted, tools, beat)
+    if known is None:
+        heard = _heard(job, descriptor, wanted, tools, beat, spending=spending)
+        model = heard.model or tools.client.endpoint.model
+    else:
+        heard, model = known
+    if former is not None:
+        # Also keep formats that the former source had.
+        wanted = replace(wanted, formats=tuple(dict.fromkeys((*wanted.formats, *former.kinds))))
+    outcome = written(job, heard, wanted, tools.ledger, model=model, check=source.check, source=status, beat=beat)
+    # Titles that are not in the order belong to endpoints of the past.
+    outcome = replace(outcome, fallback=any(name in tools.order[1:] for name, _ in outcome.endpoints))
+    if former is not None:
+        outcome = follow(former, job, outcome, tools.ledger)
     return _moved(job, outcome, wanted, tools.ledger) if wanted.after else outcome
+
+
+def _is_adopted(job: Job, source: bytes, wanted: JobSettings, ledger: Ledger) -> bool:
+    """Return whether a person's files have the names of all outputs of `source`, and nobody asked to transcribe the job's recording again."""
+    if not wanted.formats or job.again is not None:
+        return False
+    if not sidecar.adopted(job.root, source, wanted.formats, wanted.output, ledger):
+        return False
+    _log.info("file.adopted", formats=wanted.formats)
+    return True
 
 
 def _heard(
@@ -134,10 +151,12 @@ def _asked(wanted: JobSettings, job: Job) -> JobSettings:
     return replace(wanted, request=replace(wanted.request, language=job.again.language))
 
 
-def render(job: Job, content_digest: str, wanted: JobSettings, ledger: Ledger, *, model: str) -> Outcome:
+def render(
+    job: Job, content_digest: str, wanted: JobSettings, ledger: Ledger, *, model: str, name: bytes = b""
+) -> Outcome:
     """Make the outputs of a finished source again from its stored answers, without a request.
 
-    The source file need not exist. Raises FileError(reason="unknown") if an answer is no longer stored, and FileError if all of
+    `name`: that of the file after which they are named; b"": that of the job. The source file need not exist. Raises FileError(reason="unknown") if an answer is no longer stored, and FileError if all of
     them hold too much text.
     """
     heard = _from_store(content_digest, wanted, ledger)
@@ -152,7 +171,7 @@ def render(job: Job, content_digest: str, wanted: JobSettings, ledger: Ledger, *
         if not ledger.queue.holds(job):
             raise LeaseLostError("the lease is gone")
 
-    return _written(job, heard, wanted, ledger, model=model, check=check, source=_permissions(job))
+    return written(job, heard, wanted, ledger, model=model, check=check, source=_permissions(job), name=name)
 
 
 def can_render(content_digest: str, wanted: JobSettings, ledger: Ledger) -> bool:
@@ -194,6 +213,10 @@ class _OpenSource:
     status: os.stat_result
     ledger: Ledger
 
+    def has_content(self, digest: str, tools: Tools, beat: HeartbeatCallback) -> bool:
+        """Return whether its bytes have this digest."""
+        return media.digest(self.descriptor, tools.stop, beat) == digest
+
     def check(self) -> None:
         """Raise ChangedError or LeaseLostError if outputs must not be placed any more."""
         verify(self.job, self.descriptor)
@@ -218,13 +241,18 @@ def _unchanged(source: _OpenSource, wanted: JobSettings, tools: Tools, beat: Hea
     # Compare the cheap sketch first, so that a large file is not read to its end only to see that it is another one.
     if content is not None and content.sketch != media.sketch(source.descriptor):
         return None
-    if media.digest(source.descriptor, tools.stop, beat) != job.content:
+    if not source.has_content(job.content, tools, beat):
         return None
     # A crash may have happened after the outputs of another content were placed and before the job was concluded.
     ours = {(row.path, row.digest) for row in ledger.outputs.owned(job.path)}
     if not all((output.path, output.digest) in ours for output in outcome.outputs):
         return None
-    now = replace(
+    return _restored(source, _nothing_new(outcome), content, wanted, beat)
+
+
+def _nothing_new(outcome: Outcome) -> Outcome:
+    """Return the outcome of a source that was done before, and is as it was: nothing was bought now."""
+    return replace(
         outcome,
         paid_seconds=0.0,
         paid_before_seconds=0.0,
@@ -234,7 +262,6 @@ def _unchanged(source: _OpenSource, wanted: JobSettings, tools: Tools, beat: Hea
         restored=(),
         warnings=tuple(warning for warning in outcome.warnings if warning.code != "outputs_missing"),
     )
-    return _restored(source, now, content, wanted, beat)
 
 
 def _restored(
@@ -253,7 +280,7 @@ def _restored(
             _again(source.job),
         )
         return replace(outcome, warnings=(*outcome.warnings, warning))
-    made = _written(
+    made = written(
         source.job,
         heard,
         replace(wanted, formats=kinds),
@@ -276,150 +303,3 @@ def _moved(job: Job, outcome: Outcome, wanted: JobSettings, ledger: Ledger) -> O
         # It was moved already.
         return outcome
     return replace(outcome, outputs=moved.outputs, moved_to=moved.source)
-
-
-def _written(
-    job: Job,
-    heard: TranscriptionResult,
-    wanted: JobSettings,
-    ledger: Ledger,
-    *,
-    model: str,
-    check: Callable[[], None],
-    source: os.stat_result,
-    beat: Callable[[float], None] = lambda _: None,
-) -> Outcome:
-    """Make and place the outputs. Each `alive()` announces the longest next step, on the slowest machine and disk."""
-    seconds = heard.content.seconds
-    characters = sum(len(segment.text) for segment in heard.transcript.segments)
-    alive = partial(beat, _WRITING + seconds / _LAID_OUT + characters / _CHARACTERS)
-    alive()
-    # The guard looks for silence where the server says that somebody spoke: only then are the words moved to the sound.
-    transcript = move_to_sound(_reviewed(heard, wanted), heard.content.loudness)
-    if wanted.rules.punctuation == "full":
-        transcript = punctuated(transcript)
-    alive()
-    captions = layout(transcript, wanted.rules, duration=seconds, alive=alive)
-    warnings = bounded((*heard.content.warnings, *heard.warnings, *_strained(captions)))
-    outputs = sidecar.place(
-        job,
-        _rendered(job, heard, transcript, captions, wanted, model=model, warnings=warnings, alive=alive),
-        template=wanted.output,
-        language=transcript.language,
-        ledger=ledger,
-        check=check,
-        source=source,
-    )
-    return _outcome(heard, transcript, outputs, warnings, model)
-
-
-def _reviewed(heard: TranscriptionResult, wanted: JobSettings) -> Transcript:
-    if not wanted.rules.guard:
-        return guard.leave_out_wordless(heard.transcript, music=wanted.rules.music_marks)
-    reviewed = guard.review(
-        heard.transcript,
-        loudness=heard.content.loudness.tenths,
-        prompt=fitted(wanted.request.prompt),
-        music=wanted.rules.music_marks,
-    )
-    for segment in islice((segment for segment in reviewed.segments if segment.flags), _MOST_DOUBTFUL):
-        _log.info(
-            "output.doubtful",
-            start=segment.start,
-            end=segment.end,
-            text=cut_to(segment.text.strip(), _SHOWN),
-            signs=segment.flags,
-            left_out=segment.left_out,
-        )
-    return reviewed
-
-
-def _rendered(
-    job: Job,
-    heard: TranscriptionResult,
-    transcript: Transcript,
-    captions: Layout,
-    wanted: JobSettings,
-    *,
-    model: str,
-    warnings: tuple[ResultWarning, ...],
-    alive: Callable[[], None],
-) -> dict[str, bytes]:
-    kinds = list(wanted.formats)
-    if not transcript.timed:
-        # Do not invent times that the server did not give; the text can still be written.
-        kinds = [kind for kind in kinds if kind not in TIMED_KINDS] or ["txt"]
-        _log.warning(
-            "output.untimed",
-            hint="this model gives no times; whisper-1, or another server, gives subtitles",
-            formats=kinds,
-        )
-    request = wanted.request
-    document = Document(
-        transcript=transcript,
-        layout=captions,
-        source=printable(os.path.basename(job.path)),  # noqa: PTH119 - bytes
-        model=model,
-        task=request.task,
-        parameters={
-            "language": request.language,
-            "prompt": request.prompt,
-            "temperature": request.temperature,
-            **asdict(wanted.rules),
-        },
-        pieces=tuple(_asked_pieces(heard)),
-        paid_seconds=heard.paid_seconds,
-        warnings=warnings,
-        text=wanted.text,
-    )
-    made = {}
-    for kind in kinds:
-        made[kind] = render_format(kind, document)
-        alive()
-    return made
-
-
-def _asked_pieces(heard: TranscriptionResult) -> Iterator[AskedPiece]:
-    for cut, origin in zip(heard.content.cuts, heard.origins, strict=True):
-        yield AskedPiece(
-            cut.start_seconds,
-            cut.end_seconds,
-            cached=cut.index in heard.cached,
-            endpoint=origin.endpoint,
-            model=origin.model,
-        )
-
-
-def _strained(captions: Layout) -> tuple[ResultWarning, ...]:
-    """Return a warning for each caption rule that could not be kept: a person who delivers the captions must know."""
-    broken = Counter(broken.rule for broken in captions.broken)
-    return tuple(
-        ResultWarning("caption_rules", f"{counted(count, 'caption')} could not keep {rule}")
-        for rule, count in sorted(broken.items())
-    )
-
-
-def _outcome(
-    heard: TranscriptionResult,
-    transcript: Transcript,
-    outputs: tuple[Output, ...],
-    warnings: tuple[ResultWarning, ...],
-    model: str,
-) -> Outcome:
-    return Outcome(
-        outputs=outputs,
-        content=heard.content.digest,
-        language=transcript.language,
-        audio_seconds=heard.content.seconds,
-        paid_seconds=heard.paid_seconds,
-        paid_before_seconds=heard.paid_before_seconds,
-        saved_seconds=sum(cut.seconds for cut in heard.content.cuts if cut.index in heard.cached),
-        pieces=len(heard.content.cuts),
-        cached_pieces=len(heard.cached),
-        untimed=not transcript.timed,
-        left_out=sum(segment.left_out for segment in transcript.segments),
-        flagged=sum(bool(segment.flags) and not segment.left_out for segment in transcript.segments),
-        warnings=warnings,
-        model=model,
-        endpoints=tuple(Counter(origin.endpoint for origin in heard.origins if origin.endpoint).most_common()),
-    )

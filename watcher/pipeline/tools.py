@@ -12,7 +12,7 @@ from watcher.client import Client, Request
 from watcher.cues import CaptionRules
 from watcher.formats import TextLayout
 from watcher.gate import Gate
-from watcher.job import Job
+from watcher.job import Job, SessionOptions
 from watcher.ledger.ledger import Ledger
 from watcher.media import MediaOptions, SoundChoice
 from watcher.pipeline.keyed_locks import KeyedLocks
@@ -37,6 +37,10 @@ class JobSettings:
     after: str = ""
     #: The sound to transcribe: track and channel.
     choice: SoundChoice = field(default_factory=SoundChoice)
+    #: What is done with its tracks.
+    session: SessionOptions = field(default_factory=SessionOptions)
+    #: Whether this is one track of a session: then the file is decoded, so that its loudness is known and silence is not sent.
+    as_track: bool = False
 
 
 class Submit(Protocol):

@@ -31,6 +31,7 @@ from watcher.service.job_places import JobPlaces
 from watcher.service.job_runner import JobRunner
 from watcher.service.open_state import OpenState
 from watcher.service.plan import OVERRIDABLE, Plan
+from watcher.service.sessions import SessionAssignment
 from watcher.service.snapshot import Snapshot
 from watcher.service.sweep import JOIN as HISTORY_SECONDS
 from watcher.service.sweep import DailySweep
@@ -135,6 +136,8 @@ class Application:
         self._pause_notes: PauseNotes | None = None
         #: Called for every `.watcher.toml` that is found.
         self.settings_notes = SettingsNotes(self.direct, lambda: self.snapshot, monotonic=monotonic)
+        #: Which found recordings are stems of which session.
+        self.sessions = SessionAssignment(lambda: self.snapshot)
         self._complaints = Quota(60, per=60.0, monotonic=monotonic)
         self._lost: Callable[[], Collection[bytes]] = tuple
         self._inspect: Callable[[bytes], None] = lambda _path: None

@@ -63,7 +63,8 @@ class JobConclusions:
             _note_failed(problem, "the failure note could not be removed")
         if self._notes() and (noted := [warning for warning in outcome.warnings if warning.note]):
             self._note_warnings(replace(job, path=outcome.moved_to or job.path), noted)
-        hook = self._payload("job.done", job, facts) if self._on_done() else ""
+        # Of a session, one call for all its stems.
+        hook = self._payload("job.done", job, facts) if self._on_done() and not job.is_stem else ""
         self._ledger.queue.done(job, outcome, hook=hook)
         if hook:
             self._hooked()
@@ -150,6 +151,10 @@ def _facts(outcome: Outcome) -> dict[str, Any]:
     doubts["endpoints"] = dict(outcome.endpoints) if len(outcome.endpoints) > 1 else {}
     doubts["fallback"] = outcome.fallback
     facts.update({key: value for key, value in doubts.items() if value})
+    if outcome.stems:
+        facts["stems"] = list(outcome.stems)
+    if outcome.missing_stems:
+        facts["missing_stems"] = outcome.missing_stems
     if outcome.moved_to:
         facts["moved_to"] = _text(outcome.moved_to)
     if outcome.renamed_from:

@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 
 from watcher import reach, tree
-from watcher.job import State
+from watcher.job import State, is_session
 from watcher.ledger import Ledger
 
 _log = structlog.get_logger()
@@ -72,10 +72,10 @@ def _looked_at(root: bytes, paths: list[bytes]) -> dict[bytes, bool | None]:
 def stands(root: bytes, path: bytes) -> bool | None:
     """Return whether something is at a path below a root, with no link on the way; None where that cannot be known now.
 
-    May hang where something is mounted below the root.
+    A session is there while its folder is. May hang where something is mounted below the root.
     """
     try:
-        tree.status(root, path)
+        tree.status(root, os.path.dirname(path) if is_session(path) else path)  # noqa: PTH120 - bytes
     except OSError as error:
         return False if error.errno in _GONE else None
     except ValueError:  # not below the root, or no plain path

@@ -166,6 +166,8 @@ class _BatchRun:
         if self.is_complete and not self.batch.queued and not application.given_up:
             # It was asked to end after all its work was done.
             self.batch.interrupted = False
+        # A session is one recording; its stems are not counted beside it.
+        self.batch.done = [(job, outcome) for job, outcome in self.batch.done if not job.is_stem]
         self.batch.paid_seconds = application.endpoints.paid_seconds
         self.batch.given_up = application.given_up
         self.batch.left += [left for left in self._absent if left.path in self._queued]
@@ -296,7 +298,14 @@ class _BatchRun:
         unfinished = {path for path, state in known_below(ledger, places.below) if state not in _CONCLUDED}
         # Do this before the scan: it queues touched files, and work on them begins at once.
         trials = announce_trials_at(ledger, self._application.plan, places)
-        collected = collect(places.folders, places.files, ledger, stop=self._application.stop, parts=places.parts)
+        collected = collect(
+            places.folders,
+            places.files,
+            ledger,
+            stop=self._application.stop,
+            parts=places.parts,
+            assign=self._application.sessions.at_once,
+        )
         if finder != self._finder:
             # It hung until now, and another thread has searched the other places meanwhile.
             return

@@ -13,13 +13,14 @@ from watcher.client import Endpoint, Request
 from watcher.config import Config, FolderSettings, Settings, TranscriptSettings
 from watcher.config.descriptions import keys
 from watcher.config.descriptions import sections as kinds
+from watcher.config.folder import SESSION_KEYS
 from watcher.config.kinds import sentences
 from watcher.config.settings import SubtitleRules
 from watcher.cues import CaptionRules
 from watcher.errors import ConfigError
 from watcher.folders import Folder, Mounts
 from watcher.formats import TextLayout
-from watcher.job import Job, is_offline
+from watcher.job import Job, SessionOptions, is_offline
 from watcher.ledger import LONGEST_IN_POSTGRES
 from watcher.log import quoted
 from watcher.media import SoundChoice
@@ -35,7 +36,7 @@ from watcher.tree import is_below
 OVERRIDABLE: Final = {
     "transcript": tuple(keys("transcript")),
     "subtitles": tuple(keys("subtitles")),
-    FOLDER: ("endpoints",),
+    FOLDER: ("endpoints", *SESSION_KEYS),
 }
 _RULES: Final = TypeAdapter[CaptionRules](SubtitleRules)
 
@@ -102,7 +103,16 @@ class Plan:
             text=TextLayout(wrap=transcript.wrap, bom=transcript.bom),
             after=target(folder),
             choice=SoundChoice(track=transcript.track, channel=transcript.channel),
+            session=self.session(job.path, overrides),
         )
+
+    def session(self, path: bytes, overrides: Sections | None = None) -> SessionOptions:
+        """Return what is done with the tracks of a recording; `overrides`: see `wanted`."""
+        folder = self.folder(path)
+        if overrides and overrides.get(FOLDER):
+            kept = {} if folder is None else folder.model_dump(include=set(SESSION_KEYS))
+            folder = FolderSettings.model_validate({**kept, **_session_keys(overrides)})
+        return SessionOptions() if folder is None else folder.session
 
     def check_overrides(self, sections: Sections) -> None:
         """Check that values of a `.watcher.toml` can be used on top of the settings. Raises ValueError with a sentence."""
@@ -121,6 +131,7 @@ def check_overrides(settings: Settings, sections: Sections) -> None:
     transcript = {**settings.transcript.model_dump(), **sections["transcript"]}
     check_endpoints(sections.get(FOLDER, {}))
     for name, judge, values in (
+        ("folders", FolderSettings.model_validate, _session_keys(sections)),
         ("transcript", TranscriptSettings.model_validate, transcript),
         ("subtitles", _RULES.validate_python, rules),
     ):
@@ -128,6 +139,11 @@ def check_overrides(settings: Settings, sections: Sections) -> None:
             judge(values)
         except ValidationError as exc:
             raise ValueError("; ".join(text for _, text in sentences(exc, values, kinds(), section=name))) from exc
+
+
+def _session_keys(sections: Sections) -> dict[str, object]:
+    own = {key: value for key, value in sections.get(FOLDER, {}).items() if key in SESSION_KEYS}
+    return {"path": "/", **own}
 
 
 def check_endpoints(keys: Mapping[str, object]) -> None:

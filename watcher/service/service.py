@@ -104,6 +104,7 @@ class Service:
                 clock=self._clock,
                 monotonic=self._monotonic,
                 settings=application.settings_notes.look,
+                assign=application.sessions.assign,
                 waits=lambda: application.ledger_retry.trouble is not None,
             )
             publisher = self._publisher(application, finder)

@@ -77,15 +77,17 @@ def place(
     ledger: Ledger,
     check: Callable[[], None],
     source: os.stat_result,
+    name: bytes = b"",
 ) -> tuple[Output, ...]:
     """Place a set of outputs beside the job's source, the .srt last; return them in the order in which they were placed.
 
-    `contents` maps kinds (see `OUTPUT_KINDS`) to complete contents. `source`: the source's stat; outputs get its
+    `contents` maps kinds (see `OUTPUT_KINDS`) to complete contents. `name`: that of the file after which they are named; b"": that of the source. `source`: the source's stat; outputs get its
     read permissions. `check` is called just before the first is placed, and raises (ChangedError, LeaseLostError …)
     if they must not be. Raises OutputError, GoneError, and what `check` and the ledger raise; then no temporary is left,
     and each output is either the old or the new one.
     """
-    parent, name = os.path.split(job.path)
+    parent, own_name = os.path.split(job.path)
+    name = name or own_name
     with disk.open_folder(job.root, parent) as folder:
         limit = disk.name_limit(folder)
         drafts = [

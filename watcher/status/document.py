@@ -154,6 +154,8 @@ def _done(record: SourceRecord) -> dict[str, Any]:
             "model": outcome.model,
             "endpoints": dict(outcome.endpoints),
             "fallback": outcome.fallback,
+            "stems": list(outcome.stems),
+            "missing_stems": outcome.missing_stems,
             "unchanged": outcome.unchanged,
             "restored": list(outcome.restored),
             "warnings": [warning_fields(warning) for warning in outcome.warnings],

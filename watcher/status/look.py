@@ -23,7 +23,7 @@ from watcher.status.values import (
     listed,
     named,
 )
-from watcher.text import printable
+from watcher.text import counted, printable
 
 _RECENT: Final = 10
 #: Given to scripts of each kind of what waits (on its way in, delayed, next in the queue), and shown to people.
@@ -84,7 +84,7 @@ def _look(
     last = ledger.memory.remembered(ENDPOINT) or {}
     endpoints = tuple(_endpoints(service, last, ledger, endpoint_terms, now))
     gate = service.get("gate") or _left_gate(ledger, last, terms, endpoints)
-    counts, delayed = dict(ledger.history.counts()), ledger.history.records(State.DELAYED, limit=_WAITING)
+    counts, delayed = _counts(ledger), ledger.history.records(State.DELAYED, limit=_WAITING)
     known = ledger.history.records(State.RUNNING, limit=_RUNNING)
     # Whether this host is alive is known.
     living = [host for host in hosts if host.alive and (pid or not host.myself)]
@@ -103,7 +103,7 @@ def _look(
         running=tuple(running),
         waiting=(
             *(wait for told in (service, *_others(living)) for wait in _incoming(told)),
-            *(_delayed(record, gate, works=works) for record in delayed),
+            *(_delayed(record, gate, ledger, works=works) for record in delayed),
             *(_interrupted(record, living) for record in known if record not in running),
             *_queued(ledger.history.upcoming(_WAITING), gate, running, service.get("closed") or {}, works=works),
         ),
@@ -126,6 +126,15 @@ def _look(
         now=now,
         endpoints=endpoints,
     )
+
+
+def _counts(ledger: Ledger) -> dict[State, int]:
+    """Return the number of recordings by state; a session is one, whatever becomes of its stems, unless they run or have failed."""
+    counts, stems = ledger.history.counts(), ledger.history.stem_counts()
+    return {
+        state: count - (0 if state in {State.RUNNING, State.FAILED} else stems[state])
+        for state, count in counts.items()
+    }
 
 
 def _service_of(pid: int, ledger: Ledger) -> Mapping[str, Any]:
@@ -258,7 +267,9 @@ def _without_taken(service: Mapping[str, Any], ledger: Ledger) -> Mapping[str, A
     return {**service, "incoming": waiting, "folders": folders}
 
 
-def _delayed(record: SourceRecord, gate: Mapping[str, Any], *, works: bool) -> WaitingRecording:
+def _delayed(record: SourceRecord, gate: Mapping[str, Any], ledger: Ledger, *, works: bool) -> WaitingRecording:
+    if record.job.is_session:
+        return _session(record, ledger, works=works)
     if record.reason:
         reason, message, hint = record.reason, record.message, record.hint
     elif not works:
@@ -272,6 +283,18 @@ def _delayed(record: SourceRecord, gate: Mapping[str, Any], *, works: bool) -> W
     # Where nothing works on the queue, its time passes, and nothing happens; while the server is not asked, neither.
     until = max(record.run_at, (gate.get("message") and gate.get("next_probe")) or 0.0)
     return _wait(record, reason, message, hint, until=until if works else None)
+
+
+def _session(record: SourceRecord, ledger: Ledger, *, works: bool) -> WaitingRecording:
+    """Return what a session waits for: its stems, or that nothing new has come for some seconds."""
+    stems = ledger.history.stems(record.path)
+    done = sum(stem.state in {State.DONE, State.FAILED, State.SKIPPED} for stem in stems)
+    if done < len(stems):
+        return _wait(
+            record, "stems", f"{done} of its {len(stems)} stems are transcribed; its outputs are made after the last"
+        )
+    message = f"its {counted(len(stems), 'stem')} may get further ones: its outputs are made once none has come for some seconds"
+    return _wait(record, "settling", message, until=record.run_at if works else None)
 
 
 def _interrupted(record: SourceRecord, living: Sequence[Host]) -> WaitingRecording:

@@ -6,7 +6,8 @@ from typing import Final
 from watcher.job import Fingerprint, FoundRecording
 from watcher.ledger import rows
 from watcher.ledger.part import Connection
-from watcher.ledger.queue import MOVED_SIZE, REQUEUE, REROOT, columns
+from watcher.ledger.queue import MOVED_SIZE, REQUEUE, REROOT, columns, news
+from watcher.ledger.sessions import queue_sessions
 from watcher.ledger.values import PutResult
 
 
@@ -43,6 +44,7 @@ def put_distinct(connection: Connection, found: list[FoundRecording], now: float
             connection.executemany(REROOT, [(one.root, known[one.path][0]) for one in moved])
         # Another host deleted the row in between; insert again.
         left = [one for one in left if one.path not in entered and one.path not in known]
+    queue_sessions(connection, news(found, (answers[one.path] for one in found)), now)
     return [answers[one.path] for one in found]
 
 
@@ -54,7 +56,8 @@ def _differs(new: Fingerprint, size: int, mtime_ns: int, inode: int) -> bool:
 def _arrays(found: list[FoundRecording]) -> dict[str, object]:
     all_columns = [columns(one, 0.0) for one in found]
     arrays: dict[str, object] = {
-        name: [one[name] for one in all_columns] for name in ("path", "root", "size", "mtime_ns", "inode", "seconds")
+        name: [one[name] for one in all_columns]
+        for name in ("path", "root", "size", "mtime_ns", "inode", "seconds", "session")
     }
     arrays |= {name: [int(bool(one[name])) for one in all_columns] for name in ("backlog", "small", "suspect")}
     return arrays
@@ -62,12 +65,12 @@ def _arrays(found: list[FoundRecording]) -> dict[str, object]:
 
 _ENTER: Final = """
 INSERT INTO sources (
-    path, root, size, mtime_ns, inode, backlog, small, suspect, seconds, state, run_at, queued_at, updated_at, content,
-    again
+    path, root, size, mtime_ns, inode, backlog, small, suspect, seconds, session, state, run_at, queued_at, updated_at,
+    content, again
 )
 SELECT
     found.path, found.root, found.size, found.mtime_ns, found.inode, found.backlog, found.small, found.suspect,
-    found.seconds, 'ready', :now, :now, :now,
+    found.seconds, found.session, 'ready', :now, :now, :now,
     coalesce((
         SELECT done.content FROM sources AS done
         WHERE done.state = 'done' AND done.inode <> 0 AND done.content <> ''
@@ -83,8 +86,8 @@ SELECT
     ), '')
 FROM unnest(
     :path::bytea[], :root::bytea[], :size::int8[], :mtime_ns::int8[], :inode::int8[],
-    :backlog::int2[], :small::int2[], :suspect::int2[], :seconds::float8[]
-) WITH ORDINALITY AS found (path, root, size, mtime_ns, inode, backlog, small, suspect, seconds, place)
+    :backlog::int2[], :small::int2[], :suspect::int2[], :seconds::float8[], :session::bytea[]
+) WITH ORDINALITY AS found (path, root, size, mtime_ns, inode, backlog, small, suspect, seconds, session, place)
 ORDER BY found.place
 ON CONFLICT (path) DO NOTHING
 RETURNING path

@@ -52,7 +52,8 @@ class RootMap(LedgerPaths):
 
     def found(self, found: FoundRecording) -> FoundRecording:
         """See LedgerPaths."""
-        return replace(found, root=self.stored(found.root), path=self.stored(found.path))
+        session = found.session and replace(found.session, path=self.stored(found.session.path))
+        return replace(found, root=self.stored(found.root), path=self.stored(found.path), session=session)
 
     def real(self, stored: bytes) -> bytes:
         """Return this host's path; if this host does not have the root, ``name:/path`` for people."""

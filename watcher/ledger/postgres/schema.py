@@ -10,7 +10,7 @@ import psycopg
 
 from watcher.errors import StateError
 from watcher.ledger.postgres.shared import COMMONS
-from watcher.ledger.schema import INDEX_CAME_AS, INDEX_TRIALS, INDEX_TURNS, NOTE_TRIALS
+from watcher.ledger.schema import INDEX_CAME_AS, INDEX_SESSIONS, INDEX_TRIALS, INDEX_TURNS, NOTE_TRIALS
 
 Raw: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 
@@ -281,6 +281,13 @@ _FIFTEENTH: Final = (
     "ALTER TABLE contents ADD COLUMN others TEXT NOT NULL DEFAULT '[]'",
 )
 
+# See the fourteenth step of `watcher.ledger.schema`.
+_SIXTEENTH: Final = (
+    "ALTER TABLE sources ADD COLUMN session BYTEA",
+    *INDEX_SESSIONS,
+    "ALTER TABLE contents ADD COLUMN parts TEXT NOT NULL DEFAULT '[]'",
+)
+
 #: Step n brings a ledger of version n to version n + 1.
 STEPS: Final[tuple[tuple[str, ...], ...]] = (
     _FIRST,
@@ -298,6 +305,7 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
     _THIRTEENTH,
     _FOURTEENTH,
     _FIFTEENTH,
+    _SIXTEENTH,
 )
 
 

@@ -1,0 +1,83 @@
+"""Sessions in the queue: the row of a session waits until its stems are concluded, and nothing new has come for some seconds.
+
+A stem is a source of its own, with the path of its session. The session is a source, too, under that path (`session_path`): putting a
+stem queues it, and the conclusion of its last stem makes it due. Whatever the stems' order, and whichever host works on them, each
+change makes it due once more, so the outputs of a session are always made of the stems as they are now.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from watcher.job import FoundRecording
+from watcher.ledger.part import Connection
+
+#: Most stems of a session: a larger number of recordings in a directory is no take.
+MOST_STEMS: Final = 64
+#: Seconds after which the job of a session looks for its stems, whatever happened: a crash may have concluded the last of them.
+_LONGEST: Final = 3600.0
+#: Why a session waits; stored with its row, for `status`.
+REASON: Final = "stems"
+MESSAGE: Final = "it waits for its stems: its outputs are made when the last of them is transcribed"
+
+
+def queue_sessions(connection: Connection, found: Iterable[FoundRecording], now: float) -> None:
+    """Queue the sessions of new or changed stems; their paths are stored ones. A session whose outputs are being made loses its lease."""
+    sessions = {one.session.path: one for one in found if one.session is not None}
+    for path, one in sorted(sessions.items()):
+        connection.execute(
+            _QUEUE,
+            {
+                "path": path,
+                "root": one.root,
+                "backlog": int(one.backlog),
+                "quiet": one.session.quiet_seconds if one.session is not None else 0.0,
+                "until": now + _LONGEST,
+                "now": now,
+                "reason": REASON,
+                "message": MESSAGE,
+            },
+        )
+
+
+def wake_session(connection: Connection, session: bytes | None, now: float) -> None:
+    """Make a session due once nothing new has come for its seconds, unless one of its stems is still queued or running.
+
+    Call it after the change that concluded a stem. `session`: a stored path; None: there is none.
+    """
+    if session:
+        # On PostgreSQL this locks the row: of two hosts that conclude the last two stems at once, the second one sees the first's.
+        connection.execute("UPDATE sources SET updated_at = updated_at WHERE path = ?", (session,))
+        connection.execute(_WAKE, {"session": session, "now": now})
+
+
+_QUEUE: Final = """
+INSERT INTO sources (
+    path, session, root, size, mtime_ns, inode, backlog, small, suspect, seconds, state, run_at, queued_at, updated_at,
+    reason, message
+) VALUES (
+    :path, :path, :root, 0, 0, 0, :backlog, 1, 0, :quiet, 'delayed', :until, :now, :now, :reason, :message
+) ON CONFLICT (path) DO UPDATE SET
+    root = excluded.root, size = 0, backlog = excluded.backlog, seconds = excluded.seconds, state = 'delayed', attempts = 0,
+    fence = sources.fence + 1, alone = 0, crashes = 0, reached = 0, gone_at = 0, run_at = excluded.run_at,
+    queued_at = excluded.queued_at, updated_at = excluded.updated_at, piece = 0, pieces = 0, seconds_done = 0,
+    reason = excluded.reason, message = excluded.message, hint = ''
+"""
+#: Queues the stems of a session that was moved away, so that they follow it; stems that did so have no size.
+MOVE_STEMS: Final = """
+UPDATE sources SET
+    state = 'ready', attempts = 0, run_at = :now, queued_at = :now, updated_at = :now, piece = 0, pieces = 0, seconds_done = 0
+WHERE session = :session AND path <> :session AND state = 'done' AND size >= 0
+"""
+#: The same for stems that have no outputs of their own, of what turned out to be no session.
+DISBAND: Final = f"""
+{MOVE_STEMS} AND outcome LIKE '%"outputs":[]%' AND outcome LIKE '%"adopted":false%'
+"""
+_WAKE: Final = """
+UPDATE sources SET
+    state = 'delayed', attempts = 0, fence = CASE WHEN state = 'delayed' THEN fence ELSE fence + 1 END, updated_at = :now,
+    run_at = CASE WHEN queued_at + seconds > :now THEN queued_at + seconds ELSE :now END
+WHERE path = :session AND NOT EXISTS (
+    SELECT 1 FROM sources AS stem
+    WHERE stem.session = :session AND stem.session IS NOT NULL AND stem.path <> :session AND stem.state IN ('ready', 'delayed', 'running')
+)
+"""

@@ -1,0 +1,292 @@
+"""The job of a session: make one transcript of its stems, from their stored answers; nothing is sent to a server."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from itertools import islice
+from typing import Final
+
+import structlog
+
+from watcher import sidecar, tree
+from watcher.container.recorder import RecorderData, recorder_data
+from watcher.errors import FileError, GoneError, LeaseLostError, StemsError
+from watcher.job import Job, Outcome, ResultWarning, State, session_path
+from watcher.ledger.ledger import Ledger
+from watcher.ledger.sessions import MOST_STEMS
+from watcher.ledger.values import Content, ContentPart, SourceRecord
+from watcher.pipeline.heard import TrackResult, TranscriptionResult, combined, stored
+from watcher.pipeline.tools import HeartbeatCallback, JobSettings
+from watcher.pipeline.writing import written
+from watcher.sessions import is_mix, key_of, offsets, speaker_names
+from watcher.text import counted, printable
+
+_log = structlog.get_logger()
+
+#: Seconds after which a session is tried again whose stems are all out of reach.
+_AWAY: Final = 300.0
+#: Names of a directory among which the stems of a mix are looked for.
+_MOST_BESIDE: Final = 1000
+#: States of a stem that is not concluded.
+_OPEN: Final = frozenset({State.READY, State.DELAYED, State.RUNNING})
+
+
+def run_session(job: Job, wanted: JobSettings, ledger: Ledger, beat: HeartbeatCallback) -> Outcome:
+    """Make the outputs of a session from the stored answers about its stems. Raises JobError.
+
+    StemsError: some are not concluded. GoneError: none is left, or the folder's settings make no sessions any more. A stem that
+    failed is left out, with a warning; when it is transcribed later, the outputs are made again.
+    """
+    stems = _concluded(job, wanted, ledger)
+    if sidecar.adopted(job.root, job.path, wanted.formats, wanted.output, ledger):
+        _log.info("file.adopted", formats=wanted.formats)
+        return Outcome(adopted=True)
+    names = [os.fsdecode(_name(stem)) for stem in stems]
+    mixes = {name: why for name in names if (why := is_mix(name, names))}
+    stems = [stem for stem, name in zip(stems, names, strict=True) if name not in mixes]
+    done = [stem for stem in stems if stem.state is State.DONE and stem.content]
+    failed = [stem for stem in stems if stem.state is State.FAILED]
+    if not (done or failed):
+        # Their outputs were there before, or it has nothing but mixes.
+        return Outcome(adopted=bool(stems), warnings=tuple(_left_out(*pair) for pair in mixes.items()))
+    if not done:
+        raise FileError(
+            f"none of its {counted(len(failed), 'stem')} could be transcribed",
+            hint="see the notes beside them; once one of them is transcribed, the session is made",
+            reason="stems",
+        )
+    heard = _heard(done, failed, mixes, wanted=wanted, ledger=ledger, beat=beat)
+    alone = len(stems) == 1
+    if alone and wanted.session.members:
+        wanted = replace(wanted, formats=())
+    paid, paid_before = _costs(job, done, ledger)
+    ledger.answers.keep_content(heard.content)
+    outcome = _placed(job, heard, wanted, ledger, beat, name=_name(done[0]) if alone else b"", stems=done)
+    return replace(
+        outcome,
+        missing_stems=len(failed),
+        stems=() if alone else outcome.stems,
+        model=heard.model,
+        paid_seconds=paid,
+        paid_before_seconds=paid_before,
+    )
+
+
+def _concluded(job: Job, wanted: JobSettings, ledger: Ledger) -> list[SourceRecord]:
+    """Return the stems whose files are there, when all of them are concluded. Raises as `run_session` does."""
+    known = ledger.history.stems(job.path) if wanted.session.tracks == "folder" else []
+    if not known:
+        raise GoneError("none of its stems is there any more")
+    if len(known) > MOST_STEMS:
+        # Those that were transcribed while there were fewer get outputs of their own now.
+        ledger.queue.disband(job.path)
+        raise FileError(
+            f"it has more than {MOST_STEMS} stems, which no session has",
+            hint="give each take a directory of its own; the recordings have outputs of their own",
+            reason="limits",
+        )
+    stems = [stem for stem in known if tree.stands(job.root, _place(stem))]
+    if not stems:
+        # Its disk may be away. If the stems were deleted, they are forgotten after some time, and the session with them.
+        raise StemsError("none of its stems is there now", retry_after=_AWAY)
+    if any(stem.state in _OPEN for stem in stems):
+        raise StemsError("some of its stems are still to be transcribed")
+    return stems
+
+
+def output_name(record: SourceRecord, ledger: Ledger) -> bytes:
+    """Return the name of the file after which the outputs of a finished source are named; b"": that of the source itself.
+
+    A session of a single stem is an ordinary recording, and has its name.
+    """
+    if not record.job.is_session or (record.outcome is not None and record.outcome.stems):
+        return b""
+    content = ledger.answers.content(digest=record.content)
+    return os.fsencode(content.parts[0].track) if content is not None and content.parts else b""
+
+
+def mix_of(job: Job) -> ResultWarning | None:
+    """Return the warning of a stem that is a mix of the recordings beside it, which is left out; None: it is none.
+
+    It lists the stem's directory, and that of a meeting's speakers below it.
+    """
+    parent, name = os.path.split(job.path)
+    beside: list[str] = []
+    for directory in (parent, os.path.join(parent, b"Audio Record")):  # noqa: PTH118 - bytes
+        with (
+            suppress(OSError, ValueError),
+            tree.directory(job.root, directory) as opened,
+            os.scandir(opened) as entries,
+        ):
+            beside += [entry.name for entry in islice(entries, _MOST_BESIDE)]
+    why = is_mix(os.fsdecode(name), beside)
+    return _left_out(os.fsdecode(name), why) if why else None
+
+
+def _left_out(name: str, why: str) -> ResultWarning:
+    return ResultWarning("mix_left_out", f"{printable(name)} is left out: it is {why}")
+
+
+def _heard(
+    done: Sequence[SourceRecord],
+    failed: Sequence[SourceRecord],
+    mixes: Mapping[str, str],
+    *,
+    wanted: JobSettings,
+    ledger: Ledger,
+    beat: HeartbeatCallback,
+) -> TranscriptionResult:
+    """Return the stored answers about the stems, with what each of them is in the session."""
+    results = [_stored(stem, wanted, ledger, beat) for stem in done]
+    files = [os.fsdecode(_name(stem)) for stem in done]
+    recorders = [recorder_of(stem.root, _place(stem)) for stem in done]
+    is_alone = len(done) == 1 and not failed
+    names = ("",) if is_alone else speaker_names(files, recorders, wanted.session.speakers)
+    starts = offsets(files, recorders, wanted.session.offsets)
+    parts = tuple(
+        ContentPart(stem.content, speaker, file, offset, stem.updated_at)
+        for stem, speaker, file, offset in zip(done, names, files, starts.seconds, strict=True)
+    )
+    digest = hashlib.sha256(
+        json.dumps([(part.digest, part.speaker, part.track, part.offset) for part in parts]).encode()
+    )
+    content = Content(
+        digest=digest.hexdigest(),
+        sketch=digest.hexdigest(),
+        parameters=results[0].content.parameters,
+        seconds=max(part.offset + heard.content.seconds for part, heard in zip(parts, results, strict=True)),
+        cuts=(),
+        parts=parts,
+    )
+    warnings = [ResultWarning("stem_offsets", starts.remark)] if starts.remark else []
+    warnings += [_left_out(*pair) for pair in mixes.items()]
+    if failed:
+        who = ", ".join(printable(_name(stem)) for stem in failed)
+        warnings.append(
+            ResultWarning(
+                "stems_missing",
+                f"{counted(len(failed), 'stem')} could not be transcribed: {who}",
+                "see the note beside it; once it is transcribed, the outputs are made again with it",
+                note=True,
+            )
+        )
+    return combined([TrackResult(*pair) for pair in zip(parts, results, strict=True)], content, tuple(warnings))
+
+
+def _stored(stem: SourceRecord, wanted: JobSettings, ledger: Ledger, beat: HeartbeatCallback) -> TranscriptionResult:
+    content = ledger.answers.content(digest=stem.content)
+    heard = None if content is None else stored(content, ledger, wanted.request, alive=beat)
+    if heard is None:
+        raise FileError(
+            f"the answers about {printable(_name(stem))} are not in the ledger any more",
+            hint="`watcher again` and the stem's name transcribes it once more, for what that costs",
+            reason="unknown",
+        )
+    return heard
+
+
+def recorder_of(root: bytes, path: bytes) -> RecorderData | None:
+    """Return what the recorder wrote into a recording; None if it cannot be read."""
+    with suppress(OSError, ValueError):
+        descriptor = tree.open_file(root, path)
+        try:
+            return recorder_data(descriptor, os.fstat(descriptor).st_size)
+        finally:
+            os.close(descriptor)
+    return None
+
+
+def _placed(
+    job: Job,
+    heard: TranscriptionResult,
+    wanted: JobSettings,
+    ledger: Ledger,
+    beat: HeartbeatCallback,
+    *,
+    name: bytes,
+    stems: Sequence[SourceRecord],
+) -> Outcome:
+    """Place the outputs, with the read permissions of the first stem, and remove former ones under other names.
+
+    If finished recordings are moved away, they are placed there at once; the stems follow once the session is concluded (`is_written`).
+    """
+    place = _target(job, wanted.after) if wanted.after else job
+    # Those that moved along with a folder that was renamed belong to this session now.
+    renamed = [row for path in _former_paths(job, stems) for row in ledger.outputs.owned(path)]
+    sidecar.take_over(place, renamed, ledger)
+    owned = (row for path in (job.path, place.path) for row in ledger.outputs.owned(path))
+    former = {row.path: row for row in (*owned, *renamed)}
+
+    def check() -> None:
+        if not ledger.queue.holds(job):
+            raise LeaseLostError("the lease is gone")
+
+    outcome = written(
+        place,
+        heard,
+        wanted,
+        ledger,
+        model=heard.model,
+        check=check,
+        source=tree.status(job.root, _place(stems[0])),
+        beat=beat,
+        name=name,
+    )
+    keep = {output.path for output in outcome.outputs}
+    sidecar.remove_former(job.root, list(former.values()), ledger, keep=keep)
+    return replace(outcome, moved_to=place.path) if wanted.after else outcome
+
+
+def _former_paths(job: Job, stems: Sequence[SourceRecord]) -> list[bytes]:
+    """Return the paths that this session had in folders from which its stems were renamed."""
+    here, found = os.path.dirname(job.path), dict[bytes, None]()  # noqa: PTH120 - bytes
+    for stem in stems:
+        former = stem.outcome.renamed_from if stem.outcome is not None else b""
+        folder, name = map(os.fsdecode, os.path.split(former))
+        if former and os.fsencode(folder) != here:
+            above, own = os.path.split(folder)
+            key = key_of(own, os.path.basename(above), name, recorder_of(stem.root, _place(stem)))  # noqa: PTH119 - text
+            found[session_path(os.fsencode(folder), key.name)] = None
+    return list(found)
+
+
+def _costs(job: Job, stems: Sequence[SourceRecord], ledger: Ledger) -> tuple[float, float]:
+    """Return the seconds that were paid, and those paid in attempts that failed, for the stems that were transcribed since the session was made last."""
+    last = ledger.history.lookup(job.path)
+    made = None if last is None or last.outcome is None else ledger.answers.content(digest=last.outcome.content)
+    known = set() if made is None else {(part.digest, part.concluded_at) for part in made.parts}
+    fresh = [stem for stem in stems if (stem.content, stem.updated_at) not in known]
+    outcomes = [stem.outcome for stem in fresh if stem.outcome is not None]
+    return (
+        sum(outcome.paid_seconds for outcome in outcomes),
+        sum(outcome.paid_before_seconds for outcome in outcomes),
+    )
+
+
+def _place(stem: SourceRecord) -> bytes:
+    """Return where a stem is now: it may have been moved away with its session."""
+    return (stem.outcome.moved_to if stem.outcome is not None else b"") or stem.path
+
+
+def _target(job: Job, after: str) -> Job:
+    """Return the job with the path that the session gets in the folder to which it is moved, which is made. Raises OutputError, GoneError."""
+    parent, name = os.path.split(job.path)
+    goal = sidecar.target_directory(job.root, after) + parent[len(job.root.rstrip(b"/")) :]
+    with sidecar.reporting(job.root, goal, home=parent), tree.made_directory(job.root, goal):
+        return replace(job, path=os.path.join(goal, name))  # noqa: PTH118 - bytes
+
+
+def is_written(job: Job, digest: str, ledger: Ledger) -> bool:
+    """Return whether the outputs of the session of a stem are made of the stem with this content, so that it may be moved away."""
+    session = ledger.history.lookup(job.session)
+    if session is None or session.state is not State.DONE or session.outcome is None:
+        return False
+    content = ledger.answers.content(digest=session.outcome.content)
+    return content is not None and digest in {part.digest for part in content.parts}
+
+
+def _name(stem: SourceRecord) -> bytes:
+    return os.path.basename(stem.path)  # noqa: PTH119 - bytes

@@ -1,0 +1,175 @@
+"""Lay out what was heard, and place the outputs."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from functools import partial
+from typing import Final
+
+import structlog
+
+from watcher import sidecar
+from watcher.cues import Layout, layout
+from watcher.formats import AskedPiece, Document
+from watcher.formats import render as render_format
+from watcher.job import Job, Outcome, Output, ResultWarning, bounded
+from watcher.ledger.ledger import Ledger
+from watcher.output_kinds import TIMED_KINDS
+from watcher.pipeline.heard import TranscriptionResult
+from watcher.pipeline.reviewing import reviewed
+from watcher.pipeline.tools import JobSettings
+from watcher.text import counted, printable
+from watcher.transcript import Transcript
+
+_log = structlog.get_logger()
+
+#: Seconds for placing the outputs on a slow share.
+_WRITING: Final = 120.0
+#: Seconds of audio laid out as captions per second: 7,200 on a PC, a fiftieth of that on a Raspberry Pi Zero.
+_LAID_OUT: Final = 100.0
+#: Characters of text laid out as captions per second: 125,000 on a PC. An answer may have twenty times more characters
+#: than speech.
+_CHARACTERS: Final = 2500.0
+
+
+def written(
+    job: Job,
+    heard: TranscriptionResult,
+    wanted: JobSettings,
+    ledger: Ledger,
+    *,
+    model: str,
+    check: Callable[[], None],
+    source: os.stat_result,
+    beat: Callable[[float], None] = lambda _: None,
+    name: bytes = b"",
+) -> Outcome:
+    """Make and place the outputs, and return the outcome. Raises JobError.
+
+    `check` and `source`: see `sidecar.place`. `name`: that of the file after which they are named; b"": that of the job.
+    """
+    name = name or os.path.basename(job.path)  # noqa: PTH119 - bytes
+    # Each `alive()` announces the longest next step, on the slowest machine and disk.
+    seconds = heard.content.seconds
+    results = [track.heard for track in heard.tracks] or [heard]
+    characters = sum(len(segment.text) for one in results for segment in one.transcript.segments)
+    alive = partial(beat, _WRITING + seconds / _LAID_OUT + characters / _CHARACTERS)
+    alive()
+    if not wanted.formats:
+        # A stem of a session, which has the outputs.
+        return _outcome(heard, heard.transcript, (), bounded((*heard.content.warnings, *heard.warnings)), model)
+    made = reviewed(heard, wanted, alive)
+    transcript = made.transcript
+    alive()
+    captions = layout(transcript, wanted.rules, duration=seconds, alive=alive)
+    warnings = bounded((*heard.content.warnings, *heard.warnings, *made.warnings, *_strained(captions)))
+    outputs = sidecar.place(
+        job,
+        _rendered(name, heard, transcript, captions, wanted, model=model, warnings=warnings, alive=alive),
+        name=name,
+        template=wanted.output,
+        language=transcript.language,
+        ledger=ledger,
+        check=check,
+        source=source,
+    )
+    return _outcome(heard, transcript, outputs, warnings, model)
+
+
+def _rendered(
+    name: bytes,
+    heard: TranscriptionResult,
+    transcript: Transcript,
+    captions: Layout,
+    wanted: JobSettings,
+    *,
+    model: str,
+    warnings: tuple[ResultWarning, ...],
+    alive: Callable[[], None],
+) -> dict[str, bytes]:
+    kinds = list(wanted.formats)
+    if not transcript.timed:
+        # Do not invent times that the server did not give; the text can still be written.
+        kinds = [kind for kind in kinds if kind not in TIMED_KINDS] or ["txt"]
+        _log.warning(
+            "output.untimed",
+            hint="this model gives no times; whisper-1, or another server, gives subtitles",
+            formats=kinds,
+        )
+    request = wanted.request
+    document = Document(
+        transcript=transcript,
+        layout=captions,
+        source=printable(name),
+        model=model,
+        task=request.task,
+        parameters={
+            "language": request.language,
+            "prompt": request.prompt,
+            "temperature": request.temperature,
+            **asdict(wanted.rules),
+        },
+        pieces=tuple(_asked_pieces(heard)),
+        paid_seconds=heard.paid_seconds,
+        warnings=warnings,
+        text=wanted.text,
+    )
+    made = {}
+    for kind in kinds:
+        made[kind] = render_format(kind, document)
+        alive()
+    return made
+
+
+def _asked_pieces(heard: TranscriptionResult, *, track: str = "", offset: float = 0.0) -> Iterator[AskedPiece]:
+    for one in heard.tracks:
+        yield from _asked_pieces(one.heard, track=printable(one.part.track), offset=one.part.offset)
+    if heard.tracks:
+        return
+    for cut, origin in zip(heard.content.cuts, heard.origins, strict=True):
+        yield AskedPiece(
+            offset + cut.start_seconds,
+            offset + cut.end_seconds,
+            cached=cut.index in heard.cached,
+            endpoint=origin.endpoint,
+            model=origin.model,
+            track=track,
+        )
+
+
+def _strained(captions: Layout) -> tuple[ResultWarning, ...]:
+    """Return a warning for each caption rule that could not be kept: a person who delivers the captions must know."""
+    broken = Counter(broken.rule for broken in captions.broken)
+    return tuple(
+        ResultWarning("caption_rules", f"{counted(count, 'caption')} could not keep {rule}")
+        for rule, count in sorted(broken.items())
+    )
+
+
+def _outcome(
+    heard: TranscriptionResult,
+    transcript: Transcript,
+    outputs: tuple[Output, ...],
+    warnings: tuple[ResultWarning, ...],
+    model: str,
+) -> Outcome:
+    results = [track.heard for track in heard.tracks] or [heard]
+    return Outcome(
+        outputs=outputs,
+        content=heard.content.digest,
+        language=transcript.language,
+        audio_seconds=heard.content.seconds,
+        paid_seconds=heard.paid_seconds,
+        paid_before_seconds=heard.paid_before_seconds,
+        saved_seconds=sum(cut.seconds for one in results for cut in one.content.cuts if cut.index in one.cached),
+        pieces=sum(len(one.content.cuts) for one in results),
+        cached_pieces=sum(len(one.cached) for one in results),
+        untimed=not transcript.timed,
+        left_out=sum(segment.left_out for segment in transcript.segments),
+        flagged=sum(bool(segment.flags) and not segment.left_out for segment in transcript.segments),
+        warnings=warnings,
+        model=model,
+        stems=tuple(printable(track.part.track) for track in heard.tracks),
+        endpoints=tuple(Counter(origin.endpoint for origin in heard.origins if origin.endpoint).most_common()),
+    )
