@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.masking import answer_masker, masker, passwords, without_passwords
+from watcher.masking import answer_masker, masker, passwords, secrets_of, without_passwords
 
 KEY = "sk-a1b2c3d4"
 LONG = "zk-/secret-key-123456+"
@@ -82,6 +82,12 @@ def test_what_is_shorter_than_eight_characters_is_no_secret(secret: str) -> None
 
 def test_of_two_secrets_the_longer_one_is_masked_whole() -> None:
     assert masker(["password", "password-2026"], "X")("password-2026 password") == "X X"
+
+
+def test_a_header_s_secret_is_masked_without_its_scheme_too() -> None:
+    hide = masker(secrets_of(["Basic dXNlcjpwYXNz", "my own client"]))
+
+    assert hide("Basic dXNlcjpwYXNz dXNlcjpwYXNz my own client client") == "*** *** *** client"
 
 
 def test_a_secret_may_begin_and_end_with_any_sign() -> None:

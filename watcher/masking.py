@@ -1,7 +1,7 @@
 """Mask secrets in text. All code that shows text of others uses this module."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import AnyStr, Final
 
 #: Shorter keys are not masked: local servers have keys like ``x`` or ``none``, which are also ordinary words.
@@ -24,6 +24,15 @@ def masker(secrets: Iterable[str], mask: str = "***") -> Callable[[str], str]:
         return lambda text: text
     pattern = re.compile("|".join(_pattern(secret) for secret in hidden))
     return lambda text: pattern.sub(lambda _: mask, text)
+
+
+def secrets_of(headers: Iterable[str]) -> Iterator[str]:
+    """Yield the values of headers, and of one such as ``Basic dXNlcg==`` also what follows its scheme: servers quote that alone."""
+    for value in headers:
+        yield value
+        scheme, _, rest = value.partition(" ")
+        if rest and scheme.isalpha() and " " not in rest:
+            yield rest
 
 
 def answer_masker(secret: str, mask: bytes = b"***") -> Callable[[bytes], bytes]:

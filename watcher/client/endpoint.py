@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from watcher.address import Routes, is_private, routes
 from watcher.errors import ConfigError
+from watcher.masking import secrets_of
 
 #: OpenAI refuses requests above 26,214,400 bytes; the form around the file needs a little of that.
 MAX_UPLOAD_BYTES: Final = 24 * 1024 * 1024
@@ -108,7 +109,7 @@ class Endpoint:
     @property
     def secrets(self) -> tuple[str, ...]:
         """The key and the values of the headers, as far as there are any: to be removed from texts."""
-        return tuple(filter(None, (self.secret, *(value for _, value in self.headers))))
+        return tuple(filter(None, (self.secret, *secrets_of(value for _, value in self.headers))))
 
     @property
     def host(self) -> str:

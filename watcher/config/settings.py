@@ -27,6 +27,7 @@ from watcher.config.values import (
 )
 from watcher.cues import CaptionRules
 from watcher.log import LogOptions
+from watcher.masking import secrets_of
 from watcher.media import MediaOptions
 
 _HOST_OF_OPENAI: Final = "https://api.openai.com/v1"
@@ -111,7 +112,8 @@ class ServerSettings(Section):
     @property
     def secrets(self) -> tuple[str, ...]:
         """What is shown to nobody."""
-        return tuple(secret.get_secret_value() for secret in (self.key, *self.headers.values()))
+        headers = secrets_of(value.get_secret_value() for value in self.headers.values())
+        return (self.key.get_secret_value(), *headers)
 
 
 class ApiSettings(ServerSettings):
