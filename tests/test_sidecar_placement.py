@@ -512,7 +512,7 @@ def test_a_source_whose_outputs_are_all_there_is_adopted_beside_a_failure_note_t
     job = here.job()
     sidecar.write_note(job, message="no", hint="yes", ledger=here.ledger)
     for name in there:
-        (here.root / name).touch()
+        (here.root / name).write_bytes(b"of a person")
 
     assert adopted(here, job, template) is adopts
 
@@ -552,10 +552,22 @@ def test_a_persons_file_is_not_read_to_find_out_that_it_has_the_name(
     assert read == []
 
 
-def test_a_directory_is_no_output(here: Scene) -> None:
-    job = here.job()
-    (here.root / "talk.srt").touch()
-    (here.root / "talk.txt").mkdir()
+@pytest.mark.parametrize("kind", ["directory", "pipe", "empty", "link"])
+def test_what_holds_no_text_is_no_output(here: Scene, tmp_path: Path, kind: str) -> None:
+    """Such a recording was done without a request, and no text of it was there."""
+    job, path = here.job(), here.root / "talk.txt"
+    (here.root / "talk.srt").write_bytes(b"of a person")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_bytes(b"of somebody")
+    match kind:
+        case "directory":
+            path.mkdir()
+        case "pipe":
+            os.mkfifo(path)
+        case "empty":
+            path.touch()
+        case "link":
+            path.symlink_to(elsewhere)
 
     assert not adopted(here, job)
 

@@ -36,7 +36,8 @@ _LAST: Final = "srt"
 def adopted(root: bytes, source: bytes, kinds: Iterable[str], template: str, ledger: Ledger) -> bool:
     """Return whether every wanted output exists already, although Watcher never wrote one for this source.
 
-    False for names that need the answer's language. Raises OutputError, or GoneError if the folder is gone.
+    Only a regular file with something in it counts: an empty one, a pipe or a link holds no text of the recording. False for names
+    that need the answer's language. Raises OutputError, or GoneError if the folder is gone.
     """
     if names.needs_language(template) or any(row.kind != NOTE for row in ledger.outputs.owned(source)):
         return False
@@ -46,7 +47,7 @@ def adopted(root: bytes, source: bytes, kinds: Iterable[str], template: str, led
         for kind in kinds:
             wanted = next(names.output_names(name, _suffix(kind), template=template, language="", limit=limit))
             standing = disk.look(folder, wanted)
-            if standing is None or stat.S_ISDIR(standing.st_mode):
+            if standing is None or not stat.S_ISREG(standing.st_mode) or not standing.st_size:
                 return False
             if ledger.outputs.owner(os.path.join(parent, wanted)) is not None:  # noqa: PTH118 - bytes
                 return False
