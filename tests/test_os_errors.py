@@ -58,7 +58,7 @@ CAUGHT = {
     ("folders/mounts.py", "close"): NOT_WATCHED,
     ("folders/scanner.py", "_list"): "_walk",
     ("folders/scanner.py", "_pass_over"): "_walk",
-    ("folders/watch.py", "close"): NOT_WATCHED,
+    ("folders/watch_reader.py", "close"): NOT_WATCHED,
     ("folders/kernel_watches.py", "watched"): NOT_WATCHED,
     ("folders/kernel_watches.py", "_refusal"): NOT_WATCHED,
     ("sidecar/disk.py", "write_new"): A_JOB,

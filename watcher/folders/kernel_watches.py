@@ -5,12 +5,15 @@ import errno
 import os
 import re
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 from watchdog.observers.inotify_c import InotifyConstants, inotify_add_watch, inotify_init
 
 from watcher import tree
 
+#: Where the kernel's limits stand: that of the machine, and that of a container with users of its own.
+_LIMITS: Final = (Path("/proc/sys/fs/inotify/max_user_watches"), Path("/proc/sys/user/max_inotify_watches"))
 #: Inode and device of a watch, in a line of fdinfo.
 _WATCHED: Final = re.compile(rb"^inotify wd:\w+ ino:(\w+) sdev:(\w+)")
 
@@ -27,6 +30,18 @@ def watched() -> frozenset[tuple[int, int]]:
                 # Line by line, so that other threads run meanwhile.
                 pairs.update((int(found[2], 16), int(found[1], 16)) for found in map(_WATCHED.match, told) if found)
     return frozenset(pairs)
+
+
+def share(others: int) -> int:
+    """Return how many watches one folder may have; `others`: how many the other folders have.
+
+    It leaves an eighth of what these leave, since anybody who can write into a folder can make any number of directories.
+    """
+    limits = []
+    for path in _LIMITS:
+        with suppress(OSError, ValueError):
+            limits.append(int(path.read_bytes()))
+    return max(1, (min(limits, default=_ANY) - others) * 7 // 8)
 
 
 def kernel_device(device: int) -> int:
@@ -59,6 +74,8 @@ def _refusal(directory: bytes) -> int:
         os.close(descriptor)
 
 
+#: More watches than any kernel gives; used if its limit is not known.
+_ANY: Final = 1 << 31
 #: What to do about the kernel's refusals, by errno.
 REMEDIES: Final = {
     errno.ENOSPC: "raise fs.inotify.max_user_watches, e.g. sysctl -w fs.inotify.max_user_watches=524288",

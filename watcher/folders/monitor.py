@@ -394,7 +394,7 @@ class FolderMonitor:
             self._audit_at = self._audit_at or now
         if self._audit_at is not None and now >= self._audit_at:
             self._audit_at = None
-            self._look_at_watches(now)
+            self._look_at_watches(now, is_full=watch.is_full)
 
     def _rebuild(self, reason: str, now: float, **keys: object) -> None:
         """Build the watch again: at once, or after a while if the last one failed soon."""
@@ -432,8 +432,8 @@ class FolderMonitor:
         say = _log.warning if loud else _log.debug
         say("folder.degraded", folder=self.folder.name, path=path, reason=reason, **said)
 
-    def _look_at_watches(self, now: float) -> None:
-        found = self._audit.look(self.root)
+    def _look_at_watches(self, now: float, *, is_full: bool) -> None:
+        found = self._audit.look(self.root, is_full=is_full)
         if found.verdict is AuditVerdict.UNSURE:
             self._audit_at = now + _CONFIRM
             return

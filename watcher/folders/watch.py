@@ -2,7 +2,7 @@
 
 A `Watch` passes each event of the kernel to the inbox at once. It checks its thread and watchdog's log; `trouble` returns
 what is wrong, and then the monitor replaces the watch. Only watchdog's reader is used, which knows the path of
-each watch of the kernel. Only this module and `kernel_watches` depend on watchdog's internals. The rest of watchdog 7.1
+each watch of the kernel. Only this module, `watch_reader` and `kernel_watches` depend on watchdog's internals. The rest of watchdog 7.1
 is avoided because of these faults:
 
 - its reader thread ends when a path is moved out and made again;
@@ -12,8 +12,6 @@ is avoided because of these faults:
 - it makes an event with two full paths for every name below a renamed directory.
 """
 
-import ctypes
-import errno
 import logging
 import os
 import threading
@@ -24,34 +22,16 @@ from enum import StrEnum
 from typing import Final
 
 from watchdog.observers.inotify import InotifyWatchGroup
-from watchdog.observers.inotify_c import (
-    CallbackId,
-    InotifyConstants,
-    InotifyEvent,
-    InotifyFD,
-    Mask,
-    WatchCallback,
-    WatchDescriptor,
-    inotify_add_watch,
-    inotify_rm_watch,
-)
-from watchdog.observers.inotify_c import Watch as WatchdogWatch
+from watchdog.observers.inotify_c import InotifyEvent, WatchDescriptor
 from watchdog.observers.inotify_move_event_grouper import InotifyMoveEventGrouper, PathedInotifyEvent
 
 from watcher import tree
 from watcher.folders.inbox import Event, EventKind, Inbox
 from watcher.folders.kernel_watches import path_of
 from watcher.folders.watch_books import WatchBooks
+from watcher.folders.watch_reader import EVENTS, WatchReader
 from watcher.settle import DEEPEST
 
-#: IN_MODIFY is left out: every write would be an event.
-_EVENTS: Final = Mask(
-    InotifyConstants.IN_CREATE
-    | InotifyConstants.IN_CLOSE_WRITE
-    | InotifyConstants.IN_MOVE
-    | InotifyConstants.IN_DELETE
-    | InotifyConstants.IN_DELETE_SELF
-)
 #: If setting the watches makes no progress for this many seconds, it is no longer waited for.
 _STUCK: Final = 10.0
 #: Directories get watches down to this number of levels below the root of the file system; others are scanned
@@ -92,7 +72,7 @@ class Watch:
         self._enters = enters
         self._inbox = inbox
         self._recursive = recursive
-        self._reader: _Reader | None = None
+        self._reader: WatchReader | None = None
         self._group: _Group
         #: Whether every existing directory has its watch; until then no event arrives. Set in watchdog's thread.
         self.complete = False
@@ -110,16 +90,17 @@ class Watch:
         Raises OSError (ENOENT, ENOSPC: watch limit, EMFILE: instance limit). An unreadable directory below is skipped without
         a message (the audit finds it).
         """
-        reader = _Reader(self._complete)
+        listener = _WatchdogListener.shared()
+        reader = WatchReader(self._complete, others=lambda: listener.count_others(self))
         try:
-            self._group = _Group(reader, os.fsencode(self._directory), _EVENTS, is_recursive=self._recursive)
+            self._group = _Group(reader, os.fsencode(self._directory), EVENTS, is_recursive=self._recursive)
         except OSError:
             reader.abandon()
             raise
         self._group.pass_events_to(_EventReceiver(self))
         reader.name = "watch-read"
         self._reader = reader
-        _WatchdogListener.shared().add(self)
+        listener.add(self)
         reader.start()
 
     def _complete(self) -> None:
@@ -169,6 +150,16 @@ class Watch:
         return self._reader is not None and self._reader.ident == identifier
 
     @property
+    def count(self) -> int:
+        """Number of the kernel's watches."""
+        return 0 if self._reader is None else self._reader.count
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it takes no more of the kernel's watches, so that other folders get theirs."""
+        return self._reader is not None and not self._reader.room
+
+    @property
     def is_alive(self) -> bool:
         """Whether its thread runs, also after `close`."""
         return self._reader is not None and self._reader.is_alive()
@@ -187,65 +178,6 @@ def _hint(event: PathedInotifyEvent) -> Event:
     if event.ev.is_delete or event.ev.is_moved_from:
         return Event(EventKind.GONE, path)
     return Event(EventKind.DIRECTORY if event.ev.is_directory else EventKind.FILE, path)
-
-
-class _Reader(InotifyFD):
-    """Reads the kernel's events, in a separate thread."""
-
-    def __init__(self, first: Callable[[], None]) -> None:
-        """`first`: called by the thread before it reads; `close` does not wait for it."""
-        super().__init__()
-        self._first = first
-        self._is_reading = False
-        self._every_watch = WatchdogWatch(WatchDescriptor(-1), _EVENTS, b"")
-
-    def run(self) -> None:
-        """See InotifyFD."""
-        self._first()
-        super().run()
-
-    def close(self) -> None:
-        """End by closing the descriptor, which removes all watches at once; watchdog would remove them one by one."""
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-            if self._is_reading and self.is_alive():
-                os.write(self._kill_w, b"!")
-            else:
-                self._close_resources()
-
-    def abandon(self) -> None:
-        """Close the descriptors if the thread is never started."""
-        self._close_resources()
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether it has ended, or is ending."""
-        return self._closed
-
-    def forget(self, wd: WatchDescriptor) -> None:
-        """Remove the kernel's watch on a directory; do nothing if there is none."""
-        with self._lock:
-            if not self._closed and self._watch_for_wd.pop(wd, None) is not None:
-                inotify_rm_watch(self._inotify_fd, wd)
-
-    def _add_callback(self, path: bytes, mask: Mask, callback: WatchCallback, id_: CallbackId) -> WatchDescriptor:
-        """Watch a directory; OSError if that is refused.
-
-        For a directory that is watched already, watchdog's own method gives a warning with all paths in the text, and ends if warnings
-        are errors; a directory that may not be read becomes watch number -1; and it keeps the first path of each. Here
-        all watches share one entry, as all have the same callback.
-        """
-        if self._closed:  # its descriptor's number may already be used for another file
-            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-        wd = inotify_add_watch(self._inotify_fd, path, mask)
-        if wd < 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
-        self._every_watch.callbacks[id_] = callback
-        self._watch_for_wd[wd] = self._every_watch
-        return wd
 
 
 class _Group(InotifyWatchGroup):
@@ -287,7 +219,7 @@ class _Group(InotifyWatchGroup):
 
     @property
     def _closed(self) -> bool:
-        return isinstance(self._inotify_fd, _Reader) and self._inotify_fd.is_closed
+        return isinstance(self._inotify_fd, WatchReader) and self._inotify_fd.is_closed
 
     def _add_callback(self, path: bytes) -> None:
         """Watch a directory; skip one that cannot be watched, except the root: OSError."""
@@ -302,7 +234,7 @@ class _Group(InotifyWatchGroup):
         """Watch an open directory; its path must not be used, as a directory in it may have been replaced by a link. Raises OSError."""
         watch = self._inotify_fd.add_callback(path_of(opened), self.event_mask, self, self._id)
         displaced = self.books.add(path, watch)
-        if displaced is not None and isinstance(self._inotify_fd, _Reader):
+        if displaced is not None and isinstance(self._inotify_fd, WatchReader):
             # The former directory of this path was moved to an unknown path; its events would be taken for events of this one.
             self._inotify_fd.forget(WatchDescriptor(displaced))
 
@@ -422,6 +354,10 @@ class _WatchdogListener(logging.Handler):
                 logger.propagate = True
                 if self._hook is not None and threading.excepthook == self._died:
                     threading.excepthook = self._hook
+
+    def count_others(self, watch: Watch) -> int:
+        """Return the number of the kernel's watches that all others have."""
+        return sum(other.count for other in self._watches if other is not watch)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Set flags, and nothing else: this runs in watchdog's reader thread."""

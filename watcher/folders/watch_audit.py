@@ -1,5 +1,6 @@
 """Audit a watch: find the directories of a root that have no watch of the kernel."""
 
+import errno
 import threading
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -52,23 +53,28 @@ class WatchAudit:
         #: The kernel's list of watches that is being read.
         self._listing: Future[_Watched] | None = None
 
-    def look(self, root: Root) -> AuditFinding:
-        """Compare the kernel's watches with the directories; UNSURE also while the list of watches is being read."""
+    def look(self, root: Root, *, is_full: bool = False) -> AuditFinding:
+        """Compare the kernel's watches with the directories; UNSURE also while the list of watches is being read.
+
+        `is_full`: the folder takes no more watches.
+        """
         listing, self._listing = self._listing or _begin_listing(), None
         try:
             pairs = listing.result(_LIST)
         except TimeoutError:
             self._listing = listing
             return AuditFinding(AuditVerdict.UNSURE, frozenset(), news=False, refusal=0)
-        return self._compare(root, pairs)
+        return self._compare(root, pairs, is_full=is_full)
 
-    def _compare(self, root: Root, pairs: _Watched) -> AuditFinding:
+    def _compare(self, root: Root, pairs: _Watched, *, is_full: bool) -> AuditFinding:
         missing = _missing(root, pairs)
         confirmed = missing & self._suspects
         self._suspects = missing
         if missing and not confirmed:
             return AuditFinding(AuditVerdict.UNSURE, confirmed, news=False, refusal=0)
-        refusal = diagnose(root.path, next(iter(confirmed)).path) if confirmed else 0
+        refusal = 0
+        if confirmed:
+            refusal = errno.ENOSPC if is_full else diagnose(root.path, next(iter(confirmed)).path)
         watchable = bool(confirmed) and refusal == 0
         if watchable and not self._rebuild_useless:
             self._rebuild_useless = True
