@@ -493,6 +493,26 @@ class TestAway:
         assert scene.knows(path), "a disk that was there before"
         assert len(scene.history._places.written()) == 4, "the folder itself, and three below it"
 
+    def test_of_files_on_a_disk_that_is_away_so_many_stay_known(self, scene: Scene) -> None:
+        """Whoever may mount something below a folder can do so with other files again and again, between two sweeps."""
+        cards = [scene.record(f"card/{number:02}.wav") for number in range(22)]
+        other = scene.record("other/talk.wav", root=scene.root.parent / "second")
+        scene.watched.append(os.fsencode(scene.root.parent / "second"))
+        scene.mount("/", scene.root / "card", other.parent)
+        scene.begin(most_gone=1)
+        scene.sweep()
+        for path in (*cards, other):
+            path.unlink()
+            path.with_suffix(".txt").unlink()
+        scene.mount("/")
+        scene.begin(most_gone=1)
+
+        scene.pass_days(KEEP + 2)
+
+        assert [scene.knows(path) for path in cards] == [True] * 10 + [False] * 12
+        assert [scene.owns(path) for path in cards] == [True] * 20 + [False] * 2
+        assert scene.knows(other)
+
     def test_places_come_back_as_they_were_written(self, tmp_path: Path) -> None:
         places = MountedPlaces(Mounts())
         odd = os.fsencode(tmp_path) + b"/bad\xff"

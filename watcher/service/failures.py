@@ -48,14 +48,15 @@ def standing(paths: Iterable[bytes], roots: Collection[bytes]) -> dict[bytes, bo
     below: dict[bytes, list[bytes]] = {}
     found: dict[bytes, bool | None] = {}
     for path in paths:
-        below.setdefault(_root_above(path, roots), []).append(path)
+        below.setdefault(root_above(path, roots), []).append(path)
     for root, those in below.items():
         for first in range(0, len(those), _TOGETHER):
             found |= _looked_at(root, those[first : first + _TOGETHER])
     return found
 
 
-def _root_above(path: bytes, roots: Collection[bytes]) -> bytes:
+def root_above(path: bytes, roots: Collection[bytes]) -> bytes:
+    """Return the nearest of `roots` above a path, or else ``/``."""
     above = os.path.dirname(path)  # noqa: PTH120 - bytes
     while above not in roots and above not in {b"/", b""}:
         above = os.path.dirname(above)  # noqa: PTH120 - bytes

@@ -13,6 +13,7 @@ import os
 import threading
 import time
 from array import array
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from watcher.folders import Mounts
 from watcher.ledger import Ledger
 from watcher.service import allocator
 from watcher.service.crash_cleanup import clear
-from watcher.service.failures import forget_gone, standing
+from watcher.service.failures import forget_gone, root_above, standing
 from watcher.sidecar import note_temporaries
 from watcher.tree import is_below
 
@@ -46,6 +47,9 @@ _PAUSE: Final = 0.05
 #: Most files that are gone and still known; and how many more files than at the last sweep may be known until the next sweep comes
 #: after only an hour: making copies of a recording and deleting them again costs nothing, so there may be very many.
 MOST_GONE: Final = 100_000
+#: Files of a watched folder that stay known because their disk is away, in parts of MOST_GONE at most: anybody who may mount something
+#: there can do so with other files again and again, and unmount it before each sweep.
+_AWAY_PARTS: Final = 10
 #: Bytes of a path for which its file counts once; it counts once more for each further such part, as a row has the path several times.
 _USUAL: Final = 256
 #: Bytes by which the ledger may grow until the next sweep comes after only an hour.
@@ -337,6 +341,7 @@ class DailySweep:
     def _sources(self, before: float, now: float, forgotten: dict[str, int]) -> Iterator[None]:
         noted, missed = set(self._roots()), array("d")
         before = max(before, self._too_many_before)
+        kept_away = self._kept_away()
         self._places.note(noted, now=now)
         for some in _slices(self._ledger.history.finished()):
             # Including folders that are no longer watched.
@@ -344,7 +349,8 @@ class DailySweep:
             self._places.note(strange, now=now)
             noted |= strange
             away = self._places.away(now=now)
-            stand = standing((kept.path for kept in some if not _is_below(kept.path, away)), noted)
+            looked = (kept for kept in some if not (_is_below(kept.path, away) and kept_away(kept.root, kept.path)))
+            stand = standing((kept.path for kept in looked), noted)
             gone, back, old = [], [], []
             for kept in some:
                 there = stand.get(kept.path)
@@ -370,15 +376,26 @@ class DailySweep:
         self._too_many_before = sorted(missed)[-self._most_gone - 1] if len(missed) > self._most_gone else 0.0
 
     def _outputs(self, now: float, forgotten: dict[str, int]) -> Iterator[None]:
-        roots = set(self._roots())
+        roots, kept_away = set(self._roots()), self._kept_away()
         for some in _slices(self._ledger.outputs.orphans()):
             away = self._places.away(now=now)
-            stand = standing((path for path in some if not _is_below(path, away)), roots)
+            looked = (path for path in some if not (_is_below(path, away) and kept_away(root_above(path, roots), path)))
+            stand = standing(looked, roots)
             gone = [path for path, there in stand.items() if there is False]
             if gone and self._places.away(now=now) == away:
                 self._ledger.outputs.disown_orphans(gone)
                 forgotten["outputs"] += len(gone)
             yield
+
+    def _kept_away(self) -> Callable[[bytes, bytes], bool]:
+        """Return a function that returns whether a file, by its root and path, stays known because its disk is away."""
+        counts = Counter[bytes]()
+
+        def is_kept(root: bytes, path: bytes) -> bool:
+            counts[root] += _weight(path)
+            return counts[root] <= self._most_gone * _AWAY_PARTS
+
+        return is_kept
 
     def _last(self) -> float:
         """Return when the last sweep began; if not known, read it from the ledger, with the file systems and the date."""
