@@ -51,6 +51,20 @@ def test_what_is_known_is_not_queued_again(base: Path, ledger: Ledger, folder: F
     assert collect([folder], [], ledger, stop=threading.Event()).queued == ()
 
 
+def test_what_lies_at_a_path_that_is_too_long_to_be_stored_is_not_taken(base: Path, ledger: Ledger) -> None:
+    """A ledger in PostgreSQL takes no longer ones: `once` ended with its error."""
+    path = put(base / "x" / "a.wav")
+    limit = len(bare(path.parent)) + 256
+    roots = [Folder("a", str(path.parent), longest_path=length) for length in (limit, limit - 1)]
+
+    as_folders = [collect([root], [], ledger, stop=threading.Event()) for root in reversed(roots)]
+    as_files = [collect([], [(root, str(path))], ledger, stop=threading.Event()) for root in reversed(roots)]
+
+    assert [len(found.queued) + len(found.known) for found in (*as_folders, *as_files)] == [0, 1, 0, 1]
+    assert as_folders[0].left == (NotTaken(bare(path.parent), "too_long", named=True),)
+    assert as_files[0].left == (NotTaken(bare(path), "too_long", named=True),)
+
+
 def test_what_two_folders_share_through_links_is_queued_once(base: Path, ledger: Ledger, tmp_path: Path) -> None:
     here, deep = tmp_path / "here", tmp_path / "deep"
     here.symlink_to(base)

@@ -2,6 +2,8 @@
 
 import json
 import os
+import random
+import string
 from pathlib import Path
 
 import pytest
@@ -126,3 +128,19 @@ def test_what_lies_in_a_folder_that_may_not_be_entered_is_not_said_to_be_gone(wa
     assert [error["code"] for error in errors] == codes[command]
     assert ["chmod" in error["hint"] for error in errors] == [command != "retry"] * len(errors)
     assert "not there" not in done.stdout
+
+
+@pytest.mark.parametrize("named", ["folder", "file"])
+def test_a_path_that_postgresql_cannot_store_ends_no_batch(watcher: Commands, url: str, named: str) -> None:
+    chance = random.Random(5)
+    names = ["".join(chance.choices(string.ascii_letters + string.digits, k=200)) for _ in range(15)]
+    far = watcher.folder.joinpath(*names)
+    far.mkdir(parents=True)
+    path, near = recording(far / "far.wav"), recording(watcher.folder / "near.wav", seconds=0.3)
+
+    code, document = watcher("once", path if named == "file" else far, near, "--set", f"state.url={url}")
+
+    assert code == 1
+    assert [done["path"] for done in document["data"]["done"]] == [str(near)]
+    [left] = document["data"]["left"]
+    assert (left["path"], left["reason"]) == (str(path if named == "file" else far), "too_long")

@@ -347,6 +347,7 @@ _LEFT: Final = {
     "lost": "it is out of reach",
     "socket": "it is a socket, no file",
     "symlink": "it is a symbolic link",
+    "too_long": "its path is too long",
 }
 #: Reasons for which the content of a folder is not known.
 _UNSEEN: Final = frozenset({"closed", "lost"})
@@ -354,6 +355,8 @@ _LEFT_HINTS: Final = {
     "barred": BARRED_HINT,
     WaitReason.UNREADABLE: UNREADABLE_HINT,
     "closed": CLOSED_HINT,
+    "too_long": "the names of outputs have to fit in, too, and a ledger in PostgreSQL takes shorter paths: move it into folders "
+    "with shorter names",
     ChangedError.code: "watcher once {path} takes it as it is now",
     GoneError.code: "watcher once {folder} finds it under the name that it has now; answers that came are kept, and not paid for again",
 }

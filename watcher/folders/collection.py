@@ -41,6 +41,7 @@ class NotTaken:
     path: bytes
     #: For a file that may become whole, a `settle.WaitReason`; else the kind of thing: directory, symlink, fifo, missing …;
     #: "lost" for a folder that does not exist, or whose mount hangs (`detail` says so); "closed" for one that may not be listed;
+    #: "too_long" for a path that leaves no room for the names of outputs;
     #: "changed" and "gone" for a file to which that happened while it was processed.
     reason: str
     detail: str = ""
@@ -134,6 +135,8 @@ class _Collection:
         self._excluded: list[bytes] = []
         #: Folders that do not exist, or whose mount hangs, and why.
         self._lost: list[tuple[bytes, str]] = []
+        #: Folders and files whose paths are too long to be stored.
+        self._too_long: list[bytes] = []
         #: Folders that may not be listed, and why.
         self._closed: list[tuple[bytes, str]] = []
         self._files: list[tuple[Root, bytes]] = []
@@ -163,7 +166,10 @@ class _Collection:
         except OSError:
             self._lost.append((path, ""))
         else:
-            self._roots.append(self._root(folder))
+            if folder.is_too_long(path):
+                self._too_long.append(path)
+            else:
+                self._roots.append(self._root(folder))
 
     def add_part(self, folder: Folder, path: bytes) -> None:
         """Add a directory of a folder to scan."""
@@ -174,8 +180,11 @@ class _Collection:
             self._excluded.append(path)
 
     def add_file(self, folder: Folder, path: bytes) -> None:
-        """Add one file."""
-        self._files.append((self._root(folder), path))
+        """Add one file, unless its path is too long."""
+        if folder.is_too_long(os.path.dirname(path)):  # noqa: PTH120 - bytes
+            self._too_long.append(path)
+        else:
+            self._files.append((self._root(folder), path))
 
     def heed_notes(self) -> None:
         """Put back failed sources whose note was deleted, among those that this call is about."""
@@ -250,6 +259,7 @@ class _Collection:
             for path in self._excluded
         ]
         left += [NotTaken(path, "lost", why, named=True) for path, why in self._lost]
+        left += [NotTaken(path, "too_long", named=True) for path in self._too_long]
         closed = (one for root in self._all() for one in root.remarks.closed.items())
         left += [NotTaken(path, "closed", why) for path, why in (*self._closed, *closed)]
         waiting = {candidate.path for candidate in self._waiting()}

@@ -35,10 +35,19 @@ class Folder:
     def names(self) -> Names:
         """Compile the name rules; ValueError when a glob cannot be understood."""
         above = os.fsencode(os.path.abspath(self.path)).rstrip(b"/")  # noqa: PTH100  keeps symbolic links
+        longest = max(0, self._longest_directory - len(above) - 1)
+        return Names(include=self.include, exclude=self.exclude, prune=self.prune, longest=longest)
+
+    def is_too_long(self, directory: bytes) -> bool:
+        """Return whether the path of a directory leaves no room for the names of outputs in it."""
+        return len(directory) > self._longest_directory
+
+    @property
+    def _longest_directory(self) -> int:
+        """Bytes of the longest path of a directory whose files are taken."""
         # `after = "move:done/"` makes paths longer by a directory: subtract its length.
         moved = max((len(os.fsencode(path)) + 1 for path in self.prune), default=0)
-        longest = max(0, self.longest_path - ROOM_FOR_A_NAME - len(above) - 1 - moved)
-        return Names(include=self.include, exclude=self.exclude, prune=self.prune, longest=longest)
+        return self.longest_path - ROOM_FOR_A_NAME - moved
 
     def rules(self) -> SettleRules:
         """Return the rules that `settle` applies."""
