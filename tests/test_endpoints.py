@@ -246,6 +246,35 @@ def test_a_pause_that_is_shorter_than_the_wait_for_the_next_endpoint_wakes_no_fi
     assert len(running.seen("job.started")) == 1
 
 
+@pytest.mark.parametrize("text", ['endpoints = ["studio"]\n' + "#" * (64 << 10), "endpoints = 'studio'", "endpoints ="])
+def test_a_recording_waits_while_its_folders_own_file_cannot_be_read_and_it_is_said_which(
+    stations: Stations, text: str
+) -> None:
+    file = stations.folder / ".watcher.toml"
+    file.write_text(text)
+    recording(stations.folder / "talk.wav", seconds=0.3)
+
+    waiting = stations.once(check=False)
+    before = stations.counts()
+    file.write_text('endpoints = ["studio"]')
+    stations.once()
+
+    [error] = [one for one in json.loads(waiting.stdout)["errors"] if one["code"] == "held"]
+    assert f"{file} cannot be read" in error["message"]
+    assert "correct it or remove it" in error["hint"]
+    assert (before, stations.counts()) == ((0, 0), (1, 0))
+
+
+def test_a_folders_own_file_that_cannot_be_read_holds_nothing_up_where_there_is_no_choice(stations: Stations) -> None:
+    stations.folder_settings = 'endpoints = ["relay"]'
+    (stations.folder / ".watcher.toml").write_text("#" * (65 << 10))
+    recording(stations.folder / "talk.wav", seconds=0.3)
+
+    stations.once()
+
+    assert stations.counts() == (0, 1)
+
+
 def test_a_folders_own_file_cannot_widen_the_list(stations: Stations) -> None:
     stations.folder_settings = 'endpoints = ["relay"]'
     (stations.folder / ".watcher.toml").write_text('endpoints = ["studio", "relay"]')

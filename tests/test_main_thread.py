@@ -14,7 +14,7 @@ from test_imports import PACKAGE
 #: Packages and modules that the main thread of a command runs through.
 WALKED = (
     *("cli", "config", "doctor", "report.py", "service", "status"),
-    *("ledger/postgres/roots.py", "ledger/postgres/ledger.py", "overrides.py"),
+    *("ledger/postgres/roots.py", "ledger/postgres/ledger.py", "overrides.py", "override_text.py"),
 )
 
 #: Names of calls that ask the file system for a path: of `os`, `os.path` and `pathlib`, and of rooms of ours.
@@ -115,7 +115,7 @@ ALLOWED = {
     ("service/conclude.py", "_note_warnings"): WORKER,
     ("overrides.py", "effective"): WORKER,
     ("overrides.py", "_look"): WORKER,
-    ("overrides.py", "_read"): WORKER,
+    ("override_text.py", "read"): WORKER,
     # Asked through `reach.poke`.
     ("service/once.py", "_find_elsewhere"): BOUNDED,
     # Its default; asked through `_place_of`.

@@ -14,7 +14,7 @@ from test_imports import PACKAGE
 #: Packages and modules that the service's threads run through.
 WALKED = (
     *("service", "folders", "sidecar", "settle", "container"),
-    *("tree.py", "overrides.py", "reach.py", "worker.py"),
+    *("tree.py", "overrides.py", "override_text.py", "reach.py", "worker.py"),
 )
 #: What raises OSError: calls of `os`, `os.path`, of directory entries, and of what opens files here.
 OS = {

@@ -116,7 +116,7 @@ def test_a_change_that_hides_its_time_is_seen(folders: Folders) -> None:
 def test_an_unchanged_file_is_not_read_again(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
     folders.write('language = "de"')
     folders.transcript()
-    monkeypatch.setattr(overrides, "_read", lambda *_: pytest.fail("it was read again"))
+    monkeypatch.setattr(overrides, "read", lambda *_: pytest.fail("it was read again"))
 
     assert folders.transcript() == {"language": "de"}
 

@@ -12,7 +12,7 @@ from test_imports import PACKAGE
 
 WALKED = (
     *("container", "folders", "media", "pipeline", "service", "settle", "sidecar"),
-    *("overrides.py", "worker.py", "cli/again.py", "cli/forget.py", "cli/repair.py"),
+    *("overrides.py", "override_text.py", "worker.py", "cli/again.py", "cli/forget.py", "cli/repair.py"),
 )
 #: What takes a path: calls of `os` (without a descriptor of the folder), and of `os.path`.
 OS = {

@@ -7,9 +7,7 @@ cannot be used is reported once, and its former values stay in use.
 
 import difflib
 import os
-import stat
 import threading
-import tomllib
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
@@ -19,29 +17,21 @@ from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from watcher import tree
+from watcher.override_text import UnusableError, brief, parsed, read, text_of
 
 #: The file's name.
 NAME: Final = b".watcher.toml"
 #: The section of keys that [[folders]] has, and the key there that a file may only make narrower.
 FOLDER: Final = "folder"
 _ENDPOINTS: Final = "endpoints"
+#: The key in that section for the file, an InvalidOverride, whose list of endpoints is not known, as it cannot be read.
+UNKNOWN: Final = "unknown"
 #: Keys of that section whose value is a table.
 _TABLES: Final = frozenset({"speakers", "offsets"})
 
 #: Section -> key -> value, as TOML has them.
 Sections: TypeAlias = Mapping[str, Mapping[str, object]]
 
-_LIMIT: Final = 64 * 1024
-#: Most dots in a file. tomllib's time grows with the square of a dotted key's length: 10 s for 32 KiB, 0.04 s for this many
-#: (measured, 3.11).
-_MOST_DOTS: Final = 1000
-#: Most dots times lines. tomllib walks a table's dotted name again for each key below it: 3 s for 1,000 dots and 11,000 lines,
-#: 0.03 s for this product.
-_MOST_DOTS_BY_LINES: Final = 100_000
-#: Characters between the parts of a file, and how many of them it may have: of 64 KiB of empty tables, tomllib needed 0.3 s, of so
-#: many 0.05 s. A useful file has some hundred.
-_BETWEEN_PARTS: Final = "\n,=[\\"
-_MOST_PARTS: Final = 4000
 #: Most files above a folder that count, from the watched one down: with one in each of 200 nested folders, a recording took a minute.
 _MOST_ABOVE: Final = 20
 _SURPLUS: Final = f"the folders above have {_MOST_ABOVE} such files already, and no more count"
@@ -54,8 +44,9 @@ _MOST_CHARACTERS: Final = 6000
 #: some 0.1 ms.
 _REMEMBERED: Final = 1024
 
-#: Identity of a file's state: device, inode, size, times of content and inode.
+#: Identity of a file's state: device, inode, size, times of content and inode; and that of one whose stat fails.
 _Identity: TypeAlias = tuple[int, int, int, int, int]
+_NO_IDENTITY: Final[_Identity] = (0, 0, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +96,9 @@ class Overrides:
         files: list[_OverrideFile] = []
         with suppress(OSError):
             for path, descriptor in tree.levels(root, directory):
-                surplus = len(files) == _MOST_ABOVE
+                surplus = len(files) >= _MOST_ABOVE
                 file = self._look(root, os.path.join(path, NAME), descriptor, surplus=surplus)  # noqa: PTH118 - bytes
-                if file is not None and not surplus:
+                if file is not None:
                     files.append(file)
         merged = self._nothing
         for file in files:
@@ -150,25 +141,30 @@ class Overrides:
         """Return the file in an open directory, read again if it changed; None if there is none. `surplus`: it does not count."""
         try:
             found = os.stat(NAME, dir_fd=descriptor, follow_symlinks=False)
-        except OSError:
+        except FileNotFoundError:
             with self._lock:
                 self._files[root].forget(path)
             return None
-        identity = _identity(found)
+        except OSError:
+            # Whether there is one is not known. Reading it tells why.
+            found = None
+        identity = _identity(found) if found is not None else _NO_IDENTITY
         with self._lock:
             known = self._files[root].get(path)
         if known is not None and known.is_at(identity, surplus=surplus):
             return known
         file = _OverrideFile(path, identity)
-        problem, content = _SURPLUS if surplus else "", b""
+        problem, content = _SURPLUS if surplus else "", None
         try:
             if not surplus:
-                content = _read(descriptor, found)
-                file.wanted = self._parse(_text(content))
-                file.endpoints = _listed(file.wanted.get(FOLDER, {}).get(_ENDPOINTS))
-        except _UnusableError as exc:
+                content = read(descriptor, NAME, found)
+                file.wanted = self._parse(text_of(content))
+                file.read_list(file.wanted.get(FOLDER, {}).get(_ENDPOINTS))
+        except UnusableError as exc:
             problem = str(exc)
-            file.endpoints = [] if _names_endpoints(content) and FOLDER in self._keys else None
+        if file.wanted is None and FOLDER in self._keys:
+            file.is_unknown = content is None or _names_endpoints(content)
+            file.endpoints = [] if content is not None and file.is_unknown else None
         with self._lock:
             known = self._files[root].get(path)
             if known is not None and known.is_at(identity, surplus=surplus):
@@ -181,7 +177,7 @@ class Overrides:
 
     def _parse(self, text: str) -> dict[str, dict[str, object]]:
         """Return a file's values, by section. Keys may be in their section's table, or at the top without one."""
-        document = _document(text)
+        document = parsed(text)
         said: dict[str, dict[str, object]] = {section: {} for section in self._keys}
         refused: list[tuple[str, str, object]] = []
         for name, value in document.items():
@@ -195,11 +191,11 @@ class Overrides:
         if refused:
             more = f"; and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
             named = (self._refusal(*one) for one in refused[:_NAMED])
-            raise _UnusableError(f"{'; '.join(named)}{more}. {self._allowed()}")
+            raise UnusableError(f"{'; '.join(named)}{more}. {self._allowed()}")
         lengths = {key: _characters(value) for keys in said.values() for key, value in keys.items()}
         if sum(lengths.values()) > _MOST_CHARACTERS:
             longest = max(lengths, key=lambda key: lengths[key])
-            raise _UnusableError(
+            raise UnusableError(
                 f"{longest} is too long: the texts of such a file have at most {_MOST_CHARACTERS} characters together"
             )
         return said
@@ -240,23 +236,23 @@ class Overrides:
         with self._lock:
             if file.above is above:
                 return file.merged
-            attempts = [file.wanted, file.good if file.good is not file.wanted else None]
+            former = file.good if file.good is not file.wanted and file.problem != _SURPLUS else None
+            attempts = [file.wanted, former]
         merged, good, problem = above, None, ""
         for said in filter(None, attempts):
             together = _frozen({section: _below(above[section], said.get(section, {})) for section in above})
             try:
                 self._validate(together)
             except Exception as exc:  # noqa: BLE001 - any error that an untrusted value causes is that file's problem
-                problem = problem or _brief(exc)
+                problem = problem or brief(exc)
                 continue
             merged, good = together, said
             break
         is_used = good is not None and good is file.wanted
         # Of a file that cannot be parsed, the list that it had before counts.
         has_former_list = file.wanted is None and good is not None and _ENDPOINTS in good.get(FOLDER, {})
-        if file.endpoints is not None and not (is_used or has_former_list):
-            # A file with an error must not send recordings to more endpoints than it allows.
-            merged = _frozen({**merged, FOLDER: _below(merged[FOLDER], {_ENDPOINTS: file.endpoints})})
+        if not (is_used or has_former_list):
+            merged = file.narrowed(merged, problem or file.problem)
         with self._lock:
             if file.above is above:
                 # Another thread did the same meanwhile; the files below this one refer to its result.
@@ -289,12 +285,26 @@ class _OverrideFile:
     good: Sections = field(default_factory=dict)
     #: Its list of endpoints, which counts even if the file cannot be used; empty if it cannot be read as one; None: it has none.
     endpoints: list[object] | None = None
+    #: It may have a list of endpoints that cannot be read.
+    is_unknown: bool = False
     #: Why it cannot be used; "" if it can.
     problem: str = ""
     reported: bool = False
     #: The values of the files above it at the last merge, and the result; None: not merged yet.
     above: Sections | None = None
     merged: Sections = field(default_factory=dict)
+
+    def read_list(self, endpoints: object) -> None:
+        """Take over its list of endpoints. Nobody knows which of them something else means, so it allows none."""
+        self.is_unknown = endpoints is not None and not isinstance(endpoints, list)
+        self.endpoints = endpoints if isinstance(endpoints, list) else [] if self.is_unknown else None
+
+    def narrowed(self, merged: Sections, problem: str) -> Sections:
+        """Return values without the endpoints that the file does not allow: one with a problem must not allow more than before."""
+        keys: dict[str, object] = {} if self.endpoints is None else {_ENDPOINTS: self.endpoints}
+        if self.is_unknown:
+            keys[UNKNOWN] = InvalidOverride(self.path, problem)
+        return _frozen({**merged, FOLDER: _below(merged[FOLDER], keys)}) if keys else merged
 
     def is_at(self, identity: _Identity, *, surplus: bool) -> bool:
         """Return whether this is the file's state now."""
@@ -325,70 +335,14 @@ class _RecentlyUsed:
         self._files.pop(path, None)
 
 
-class _UnusableError(Exception):
-    """The error for a file that cannot be used."""
-
-
 _LONGEST_SHOWN: Final = 40
-#: Most characters of a problem, and most keys that it names.
-_LONGEST_PROBLEM: Final = 1000
+#: Most keys that a problem names.
 _NAMED: Final = 10
-_NO_FILE: Final = "it is no regular file"
-
-
-def _read(directory: int, found: os.stat_result) -> bytes:
-    if stat.S_ISLNK(found.st_mode):
-        raise _UnusableError("it is a symbolic link, which is not followed")
-    if not stat.S_ISREG(found.st_mode):
-        raise _UnusableError(_NO_FILE)
-    try:
-        descriptor = tree.open_below(directory, NAME)
-        try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise _UnusableError(_NO_FILE)
-            content = b""
-            while len(content) <= _LIMIT and (more := os.read(descriptor, _LIMIT + 1 - len(content))):
-                content += more
-        finally:
-            os.close(descriptor)
-    except OSError as exc:
-        raise _UnusableError(f"it can't be read: {exc.strerror or exc}") from exc
-    if len(content) > _LIMIT:
-        raise _UnusableError(f"it is longer than {_LIMIT // 1024} KiB")
-    return content
-
-
-def _text(content: bytes) -> str:
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as exc:
-        raise _UnusableError("it is not UTF-8 text") from exc
-
-
-def _listed(endpoints: object) -> list[object] | None:
-    """Return a file's list of endpoints. Nobody knows which of them something else means, so it allows none."""
-    return endpoints if endpoints is None or isinstance(endpoints, list) else []
 
 
 def _names_endpoints(content: bytes) -> bool:
     """Return whether a file that cannot be parsed may have a list of endpoints, in UTF-16 as well."""
     return _ENDPOINTS.encode() in content.replace(b"\0", b"")
-
-
-def _document(text: str) -> dict[str, object]:
-    """Parse a file. Raises _UnusableError, also for one that would take long."""
-    if text.count(".") > _MOST_DOTS:
-        raise _UnusableError(f"it has more than {_MOST_DOTS} dots, which no such file needs")
-    if text.count(".") * text.count("\n") > _MOST_DOTS_BY_LINES:
-        raise _UnusableError("it has more lines and dots than any such file needs")
-    if sum(map(text.count, _BETWEEN_PARTS)) > _MOST_PARTS:
-        raise _UnusableError("it has more lines, keys and items than any such file needs")
-    try:
-        return tomllib.loads(text)
-    except RecursionError:
-        raise _UnusableError("it is nested too deeply") from None
-    except Exception as exc:  # any error of the parser about untrusted text is that text's problem
-        raise _UnusableError(f"it is not TOML: {_brief(exc)}") from exc
 
 
 def _identity_at(root: bytes, path: bytes) -> "_Identity | None":
@@ -421,12 +375,6 @@ def _characters(value: object) -> int:
     if isinstance(value, dict):
         return sum(map(_characters, (*value, *value.values())))
     return len(value) if isinstance(value, str) else 0
-
-
-def _brief(exc: Exception) -> str:
-    """Return an exception's message, as one line for a note."""
-    words = " ".join(str(exc).split()) or type(exc).__name__
-    return words if len(words) <= _LONGEST_PROBLEM else f"{words[:_LONGEST_PROBLEM]}…"
 
 
 def _below(above: Mapping[str, object], said: Mapping[str, object]) -> dict[str, object]:

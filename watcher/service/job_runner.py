@@ -15,12 +15,12 @@ import structlog
 
 from watcher import pipeline, reach, tree
 from watcher.client import Client
-from watcher.errors import AccountError, ElsewhereError, HeldError, JobError, NoChannelError, OutputError
+from watcher.errors import AccountError, ClosedError, ElsewhereError, HeldError, JobError, NoChannelError, OutputError
 from watcher.folders import MountKind, Mounts
 from watcher.heartbeat import Heartbeat
 from watcher.job import TRIAL_MODEL, Job, Outcome
 from watcher.ledger import Ledger
-from watcher.overrides import Sections
+from watcher.overrides import FOLDER, UNKNOWN, InvalidOverride, Sections
 from watcher.pipeline import ExhaustedForms, KeyedLocks, Tools
 from watcher.service.clients import OtherClients
 from watcher.service.endpoint_ticket import EndpointTicket
@@ -105,6 +105,8 @@ class JobRunner:
         snapshot = self._snapshot()
         overrides = snapshot.overrides_of(job)
         endpoints, order = snapshot.endpoints, snapshot.order(job, overrides)
+        if not order and isinstance(unread := overrides[FOLDER].get(UNKNOWN), InvalidOverride):
+            raise _not_allowed(unread)
         tried: list[str] = []
         why: JobError
         name = self._places.first(job, order, ticket, endpoints, permissions)
@@ -195,6 +197,15 @@ class JobRunner:
 def lost(job: Job) -> OutputError:
     """Return the error of a job whose folder is on a mount that hangs."""
     return OutputError(f"{printable(job.root)}: {reach.SILENT}", hint=reach.SILENT_HINT, reason="lost")
+
+
+def _not_allowed(unread: InvalidOverride) -> ClosedError:
+    """Return the error of a job below a `.watcher.toml` whose list of endpoints cannot be read."""
+    return ClosedError(
+        f"{printable(unread.path)} cannot be read, so it is not known which endpoints may get this recording: {unread.message}",
+        hint="let the user that Watcher runs as read that file, correct it or remove it; it goes on by itself",
+        reason="closed",
+    )
 
 
 def _require_answer(job: Job) -> None:

@@ -24,7 +24,7 @@ from watcher.job import Job, SessionOptions, is_offline
 from watcher.ledger import LONGEST_IN_POSTGRES
 from watcher.log import quoted
 from watcher.media import SoundChoice
-from watcher.overrides import FOLDER, InvalidOverride, Overrides, Sections
+from watcher.overrides import FOLDER, UNKNOWN, InvalidOverride, Overrides, Sections
 from watcher.pipeline import JobSettings
 from watcher.service.endpoint_plan import MEBIBYTE, EndpointPlan, endpoint_plans, require_key
 from watcher.settle import LONGEST
@@ -120,9 +120,13 @@ class Plan:
 
 
 def narrowed(order: Sequence[str], overrides: Sections) -> tuple[str, ...]:
-    """Return the endpoints of a folder's order that the `.watcher.toml` files allow; see `Plan.wanted` for `overrides`."""
+    """Return the endpoints of a folder's order that the `.watcher.toml` files allow; see `Plan.wanted` for `overrides`.
+
+    A file that cannot be read may allow only some of them, so it allows none, unless there is no choice anyway.
+    """
     wished = overrides[FOLDER].get("endpoints")
-    return tuple(name for name in order if not isinstance(wished, list) or name in wished)
+    left = tuple(name for name in order if not isinstance(wished, list) or name in wished)
+    return () if len(left) > 1 and UNKNOWN in overrides[FOLDER] else left
 
 
 def check_overrides(settings: Settings, sections: Sections) -> None:
