@@ -6,10 +6,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from support.fuse import READ, fuse_mount, needs_fuse_device
+from support.waiting import eventually
 
 import watcher
 from watcher.errors import StateError, StateLockedError
@@ -26,9 +28,9 @@ sys.stdin.read()
 
 
 @contextmanager
-def another_process(directory: Path) -> Iterator["subprocess.Popen[str]"]:
+def another_process(directory: Path, code: str = HOLD) -> Iterator["subprocess.Popen[str]"]:
     environment = {**os.environ, "PYTHONPATH": os.fspath(Path(watcher.__file__).parents[1])}
-    arguments = [sys.executable, "-c", HOLD, os.fspath(directory)]
+    arguments = [sys.executable, "-c", code, os.fspath(directory)]
     with subprocess.Popen(
         arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
     ) as other:
@@ -73,6 +75,80 @@ def test_a_killed_process_leaves_no_lock(tmp_path: Path) -> None:
         other.wait()
 
         Lock(tmp_path).release()
+
+
+HANG = """
+import sys, threading
+from pathlib import Path
+from watcher.ledger.lock import Lock
+lock = Lock(Path(sys.argv[1]))
+print("locked", flush=True)
+path = Path(sys.stdin.readline().strip())
+threading.Thread(target=path.read_bytes).start()
+sys.stdin.read()
+"""
+
+
+def state_of(process: Path) -> str:
+    """Return the state of a process: Z for one whose first thread has ended."""
+    return (process / "stat").read_text().rpartition(") ")[2][0]
+
+
+@needs_fuse_device
+def test_a_killed_process_that_a_mount_keeps_from_ending_holds_no_lock(tmp_path: Path) -> None:
+    """Whoever may mount below a folder kept the service from starting again, for as long as his mount did not answer."""
+    state, point = tmp_path / "state", tmp_path / "point"
+    with another_process(state, HANG) as other:
+        process = Path(f"/proc/{other.pid}")
+        asked = threading.Event()
+
+        def verdict(code: int, _node: int) -> int | None:
+            if code != READ:
+                return 0
+            asked.set()
+            return None
+
+        with fuse_mount(point, {"talk.wav": b"RIFF"}, verdict):
+            assert other.stdin is not None
+            other.stdin.write(f"{point / 'talk.wav'}\n")
+            other.stdin.flush()
+            assert asked.wait(60)
+            before = holder(state)
+            other.kill()
+            eventually(lambda: state_of(process) == "Z")
+            assert other.poll() is None
+
+            after, lock = holder(state), Lock(state)
+
+            assert (before, after) == (other.pid, None)
+            with pytest.raises(StateLockedError, match=f"process {os.getpid()}"):
+                Lock(state)
+            assert holder(state) == os.getpid()
+            lock.release()
+
+
+def test_of_many_that_find_the_lock_of_a_dead_process_one_gets_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = Lock(tmp_path)
+    dead = os.fstat(left._descriptor).st_ino
+    monkeypatch.setattr("watcher.ledger.lock._is_left_by_dead", lambda descriptor: os.fstat(descriptor).st_ino == dead)
+    barrier, taken = threading.Barrier(8), list[Lock]()
+
+    def take() -> None:
+        barrier.wait()
+        with suppress(StateLockedError):
+            taken.append(Lock(tmp_path))
+
+    threads = [threading.Thread(target=take) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(taken) == 1
+    taken[0].release()
+    left.release()
 
 
 def test_children_do_not_inherit_the_lock(tmp_path: Path) -> None:

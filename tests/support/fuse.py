@@ -31,8 +31,8 @@ _OPENED: Final = struct.pack("<QII", 1, 0, 0)
 #: Answers that are always the same.
 _SIMPLE: Final = {OPEN: _OPENED, OPENDIR: _OPENED, STATFS: bytes(80), RELEASE: b"", RELEASEDIR: b"", FLUSH: b""}
 
-#: Request code and node -> the errno that it is answered with, 0 for the true answer.
-Verdict = Callable[[int, int], int]
+#: Request code and node -> the errno that it is answered with, 0 for the true answer, None for no answer at all.
+Verdict = Callable[[int, int], int | None]
 
 
 def mount_device(point: Path) -> int:
@@ -89,6 +89,8 @@ class FuseMount:
         if code in (FORGET, BATCH_FORGET, INTERRUPT):
             return
         number = 0 if code == INIT else self._verdict(code, node)
+        if number is None:
+            return
         self.failures += number != 0
         answer = b"" if number else self._answer(code, node, request[_HEADER.size :])
         if answer is None:

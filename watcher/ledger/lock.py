@@ -1,8 +1,9 @@
 """The lock on a state directory: one daemon works on one ledger.
 
 An flock belongs to the open file, so the kernel releases it however the process ends; children don't inherit it
-(Python opens with O_CLOEXEC). The file contains the holder's process id, for people. It is never removed: if it were, two
-processes could lock two files of the same name.
+(Python opens with O_CLOEXEC). The file contains the holder's process id. It is not removed: if it were, two processes could lock two
+files of the same name. The exception is the file of a process that was killed and cannot end, as a thread of it waits in the kernel
+for a mount that does not answer: it keeps its lock for as long as that lasts, and does nothing any more.
 """
 
 import contextlib
@@ -21,6 +22,7 @@ NAME: Final = "watcher.lock"
 _PATIENCE: Final = 0.5
 _PAUSE: Final = 0.02
 _LONGEST_PID: Final = 20
+_LOCKS: Final = Path("/proc/locks")
 
 
 class Lock:
@@ -39,13 +41,7 @@ class Lock:
                 hint="name a directory that the daemon's user may write: [state] dir",
             ) from exc
         path = directory / NAME
-        try:
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as exc:
-            raise StateError(
-                f"the lock file {path} cannot be opened: {exc.strerror}",
-                hint="the state directory must be writable for the user the daemon runs as",
-            ) from exc
+        self._descriptor = _opened(path)
         try:
             _give_to_owner(self._descriptor, directory)
             self._acquire(directory)
@@ -67,14 +63,21 @@ class Lock:
         os.close(self._descriptor)
 
     def _acquire(self, directory: Path) -> None:
-        pause = threading.Event()
+        path, pause = directory / NAME, threading.Event()
         for _ in range(round(_PATIENCE / _PAUSE)):
             try:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
+                if _is_left_by_dead(self._descriptor):
+                    _remove_left(path, self._descriptor)
                 pause.wait(_PAUSE)
             else:
-                return
+                if _is_at(path, self._descriptor):
+                    return
+            if not _is_at(path, self._descriptor):
+                os.close(self._descriptor)
+                self._descriptor = _opened(path)
+                _give_to_owner(self._descriptor, directory)
         pid = _pid(self._descriptor)
         raise StateLockedError(
             f"another watcher{f' (process {pid})' if pid else ''} works on the state in {directory}",
@@ -102,11 +105,60 @@ def holder(directory: Path) -> int | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return _pid(descriptor)
+        return None if _is_left_by_dead(descriptor) else _pid(descriptor)
     else:
         return None
     finally:
         os.close(descriptor)
+
+
+def _opened(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as exc:
+        raise StateError(
+            f"the lock file {path} cannot be opened: {exc.strerror}",
+            hint="the state directory must be writable for the user the daemon runs as",
+        ) from exc
+
+
+def _is_left_by_dead(descriptor: int) -> bool:
+    """Return whether a lock is held by a process that was killed and cannot end.
+
+    The kernel names the holder: the process id in the file may be one of another container.
+    """
+    pid, inode = _pid(descriptor), os.fstat(descriptor).st_ino
+    try:
+        held = any(_is_held_by(line.split(), pid, inode) for line in _LOCKS.read_text().splitlines())
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1]
+    except OSError:
+        return False
+    # All threads of a process whose first one is a zombie have been killed: none of them runs again.
+    return held and state == "Z"
+
+
+def _is_held_by(fields: list[str], pid: int, inode: int) -> bool:
+    """Return whether a line of /proc/locks is about this lock."""
+    return fields[1:2] == ["FLOCK"] and fields[4:5] == [str(pid)] and fields[5].endswith(f":{inode}")
+
+
+def _remove_left(path: Path, descriptor: int) -> None:
+    """Remove the lock file of a dead process, unless another process has done so, and has locked a new one."""
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        if _is_at(path, descriptor):
+            path.unlink()
+    finally:
+        os.close(directory)
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    """Return whether a path leads to an open file."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def _pid(descriptor: int) -> int:
