@@ -1,11 +1,15 @@
 """Running jobs: who hangs in a mount."""
 
 import os
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from support.clock import Clock
+from support.fuse import READ, detach, fuse_mount, needs_fuse_device
 from support.job_runners import idle_runner
+from support.waiting import eventually
 
 from watcher.folders import Mounts
 from watcher.heartbeat import Heartbeat
@@ -33,4 +37,48 @@ def test_a_worker_that_is_overdue_hangs_where_its_recording_lies_on_a_network_mo
 
     assert in_time == []
     assert runner.hung([beat]) == ([beat] if hangs else [])
+    ledger.close()
+
+
+@needs_fuse_device
+def test_a_worker_that_waits_for_a_file_hangs_though_its_mount_was_taken_away(tmp_path: Path) -> None:
+    """Whoever may mount below a folder had the watchdog end the service: such a thread looked like an error of the program."""
+    ledger, clock, asked = open_ledger(tmp_path / "state"), Clock(), threading.Event()
+    runner = idle_runner(ledger, tmp_path, clock)
+    path = tmp_path / "point" / "talk.wav"
+    beats = [Heartbeat(clock) for _ in range(5)]
+
+    def read(beat: Heartbeat) -> None:
+        beat()
+        with suppress(OSError):
+            path.read_bytes()
+
+    def verdict(code: int, _node: int) -> int | None:
+        if code != READ:
+            return 0
+        asked.set()
+        return None
+
+    threads = [threading.Thread(target=read, args=(beat,)) for beat in beats[1:]]
+    with fuse_mount(path.parent, {"talk.wav": b"RIFF"}, verdict):
+        for beat, thread in zip(beats[1:], threads, strict=True):
+            job = Job(7, bytes(tmp_path), bytes(path), Fingerprint(1, 1), attempts=1, fence=1, queued_at=0.0)
+            runner._at_work[beat] = (job, clock())
+            thread.start()
+        runner._at_work[beats[0]] = runner._at_work[beats[1]]
+        beats[0]()
+        assert asked.wait(60)
+        detach(path.parent)
+        in_time = runner.hung(beats)
+        clock.advance(61)
+        eventually(lambda: runner.hung(beats) == beats[1:])
+        crowded = []
+        for hung in (beats[1:], beats[2:]):
+            runner.note_hung(hung)
+            crowded.append(runner.crowded)
+    for thread in threads:
+        thread.join()
+
+    assert in_time == []
+    assert crowded == [{bytes(tmp_path)}, set()]
     ledger.close()

@@ -114,6 +114,7 @@ def worker(
     attempts: int = 10,
     clock: Callable[[], float] = time.time,
     admit: Callable[..., object] = lambda **_: Ticket(),
+    avoided: Callable[[], frozenset[bytes]] = frozenset,
 ) -> tuple[Worker, Conclusions]:
     conclusions = Conclusions(ledger)
     made = Worker(
@@ -127,6 +128,7 @@ def worker(
         attempts=lambda: attempts,
         jitter=lambda: 0.0,
         small=small,
+        avoided=avoided,
         clock=clock,
     )
     return made, conclusions
@@ -205,6 +207,28 @@ def test_files_that_wait_for_an_endpoint_give_no_warnings_and_wait_for_each_othe
     assert {line["log_level"] for line in lines if line["event"] == "job.retry"} == {"info"}
     waits = {record.run_at - 1e9 for record in ledger.history.records(State.DELAYED, limit=30)}
     assert (min(waits), max(waits)) == (10.0, 14.5)
+    ledger.close()
+
+
+def test_a_worker_takes_no_job_of_a_folder_in_which_too_many_hang(tmp_path: Path) -> None:
+    ledger, avoided = open_ledger(tmp_path), [frozenset({b"/bad"})]
+    for root in (b"/bad", b"/good"):
+        ledger.queue.put([FoundRecording(root, root + b"/talk.wav", Fingerprint(1, 2, 3), small=True)])
+    done: list[bytes] = []
+
+    def work(job: Job, _beat: Heartbeat) -> Outcome:
+        done.append(job.path)
+        return Outcome()
+
+    made, _ = worker(ledger, work, avoided=lambda: avoided[0])
+    made.step()
+    made.step()
+    while_it_hangs = [*done]
+    avoided[0] = frozenset()
+    made.step()
+
+    assert while_it_hangs == [b"/good/talk.wav"]
+    assert done[1:] == [b"/bad/talk.wav"]
     ledger.close()
 
 

@@ -15,12 +15,14 @@ class Heartbeat:
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._until = monotonic() + _STEP
+        #: Native id of the thread that gave the last sign; 0: none has.
+        self.thread = 0
         self._lock = threading.Lock()
         self._beside: list[Heartbeat] = []
 
     def __call__(self, seconds: float = _STEP) -> None:
         """Note that the thread is alive, and announce the next sign of life within `seconds`."""
-        self._until = self._monotonic() + seconds
+        self._until, self.thread = self._monotonic() + seconds, threading.get_native_id()
 
     @contextmanager
     def beside(self) -> Iterator["Heartbeat"]:

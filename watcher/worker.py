@@ -235,12 +235,13 @@ class Worker:
         attempts: Callable[[], int],
         jitter: Callable[[], float],
         output_failures: OutputFailures | None = None,
+        avoided: Callable[[], frozenset[bytes]] = frozenset,
         failed_probes: FailedProbes | None = None,
         small: bool = False,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`small`: take only files of a single request, so that they never wait for long ones."""
+        """`small`: take only files of a single request, so that they never wait for long ones. `avoided`: roots of which it takes none."""
         self.name = name
         self.beat = Heartbeat(monotonic)
         #: Changed by WorkerPool between jobs. `limit`: how many workers may run jobs of the same folder; `only_probes`: it only finds
@@ -259,6 +260,7 @@ class Worker:
         self._attempts = attempts
         self._jitter = jitter
         self._output_failures = OutputFailures() if output_failures is None else output_failures
+        self._avoided = avoided
         self._failed_probes = FailedProbes() if failed_probes is None else failed_probes
         self._dismissed = False
         self._clock = clock
@@ -320,9 +322,8 @@ class Worker:
         return None
 
     def _next(self, ticket: ClaimTicket) -> Job | None:
-        return self._ledger.queue.claim(
-            self.name, lease=LEASE, small=self.small, limit=self.limit, without=ticket.without
-        )
+        without = ticket.without | self._avoided()
+        return self._ledger.queue.claim(self.name, lease=LEASE, small=self.small, limit=self.limit, without=without)
 
     def _best_for_probe(self, ticket: ClaimTicket, jobs: list[Job]) -> Job:
         """Choose the best job for a probe if none is suitable: all take turns, those that failed less often first."""

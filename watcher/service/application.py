@@ -323,6 +323,7 @@ class Application:
             attempts=lambda: self.plan.settings.api.attempts,
             jitter=random.random,
             output_failures=self.output_failures,
+            avoided=lambda: self.job_runner.crowded,
             failed_probes=self._failed_probes,
             clock=self._clock,
         )
@@ -351,7 +352,9 @@ class Application:
     def relieve(self) -> None:
         """Replace workers that hang in a mount, or wait for an endpoint when a better one is open; for the main thread."""
         if self._works:
-            self.worker_pool.relieve(self.hung(), waiting=self.job_runner.misplaced())
+            hung = self.hung()
+            self.worker_pool.relieve(hung, waiting=self.job_runner.misplaced())
+            self.job_runner.note_hung([worker.beat for worker in hung])
 
     def _resize(self, plan: Plan) -> None:
         # While all endpoints are closed, every worker probes; else at least one is open.

@@ -3,7 +3,7 @@
 import contextvars
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -19,6 +19,7 @@ from watcher.errors import AccountError, ClosedError, ElsewhereError, HeldError,
 from watcher.folders import MountKind, Mounts
 from watcher.heartbeat import Heartbeat
 from watcher.job import TRIAL_MODEL, Job, Outcome
+from watcher.kernel_calls import waits_for_file
 from watcher.ledger import Ledger
 from watcher.overrides import FOLDER, UNKNOWN, InvalidOverride, Sections
 from watcher.pipeline import ExhaustedForms, KeyedLocks, Tools
@@ -37,6 +38,12 @@ _Result = TypeVar("_Result")
 _THREADS: Final = 512
 #: Seconds of work on a job after which it is tested whether its mount answers, and whether it waits for a server that others do not need.
 _LATE: Final = 1.0
+#: Workers that hang in one watched folder from which on no more begin there: each takes a thread, and a mount may make any number hang.
+_MOST_HUNG: Final = 4
+#: Message about such a folder.
+CROWDED: Final = (
+    "several recordings there could not be read or written to their end: no more are begun until the mount answers"
+)
 
 
 class JobRunner:
@@ -69,6 +76,8 @@ class JobRunner:
         self._mounts = mounts or Mounts()
         #: A worker's heartbeat -> the job that it began last, and when (monotonic).
         self._at_work: dict[Heartbeat, tuple[Job, float]] = {}
+        #: Watched folders in which so many workers hang that no more should begin there. Any thread may read it.
+        self.crowded: frozenset[bytes] = frozenset()
         #: The heartbeat of a worker with a job -> the endpoints that may get it, the one where it is, and since when (monotonic).
         self._sent: dict[Heartbeat, tuple[tuple[str, ...], str, float]] = {}
 
@@ -163,15 +172,25 @@ class JobRunner:
     def hung(self, beats: Collection[Heartbeat], *, seconds: float = reach.ANSWER_SECONDS) -> list[Heartbeat]:
         """Return the heartbeats of workers whose job is on a mount that hangs, without access to the mount. For the main thread.
 
-        A mount hangs if it has not answered for `seconds`; or if it is a network mount and the worker is overdue: it may
-        answer a test, and hang in the middle of a file.
+        A mount hangs if it has not answered for `seconds`; or if the worker is overdue and it is a network mount, which may answer a
+        test, and hang in the middle of a file; or if the kernel tells that the worker waits for a file: such a mount may be gone from
+        its place (`umount -l`), and a restart would not help.
         """
         self._at_work = {beat: work for beat, work in list(self._at_work.items()) if beat in beats}
         return [
             beat
             for beat, (job, _) in self._at_work.items()
-            if reach.is_silent(job.root, seconds=seconds) or (beat.overdue and self._is_remote(job))
+            if reach.is_silent(job.root, seconds=seconds)
+            or (beat.overdue and (self._is_remote(job) or waits_for_file(beat.thread)))
         ]
+
+    def note_hung(self, hung: Collection[Heartbeat]) -> None:
+        """Find the watched folders in which so many workers hang that no more should begin there; for the main thread."""
+        roots = Counter(self._at_work[beat][0].root for beat in hung)
+        crowded = frozenset(root for root, count in roots.items() if count >= _MOST_HUNG)
+        for root in crowded - self.crowded:
+            _log.error("folder.degraded", path=root, reason="workers_hang", message=CROWDED, hint=reach.SILENT_HINT)
+        self.crowded = crowded
 
     def _is_remote(self, job: Job) -> bool:
         self._mounts.changed()

@@ -15,6 +15,7 @@ from watcher.folders import Finder, FolderState
 from watcher.gate import GateState, GateStatus
 from watcher.service.application import SERVICE, Application
 from watcher.service.folder_notes import FIX_HINT
+from watcher.service.job_runner import CROWDED
 from watcher.systemd import Notifier
 from watcher.text import printable
 
@@ -144,6 +145,7 @@ class StatusPublisher:
             yield _problem("fleet", fleet.message, fleet.hint)
         yield from (_problem(folder.path, folder.why, folder.hint) for folder in states if folder.hint)
         yield from (_problem(one.path, f"it can't be used: {one.message}", FIX_HINT) for one in application.problems)
+        yield from (_problem(root, CROWDED, reach.SILENT_HINT) for root in sorted(application.job_runner.crowded))
         obstacles = chain.from_iterable(folder.obstacles for folder in states)
         yield from (_problem(one.path, one.why, one.hint) for one in obstacles)
 
