@@ -43,32 +43,32 @@ def test_a_worker_that_is_overdue_hangs_where_its_recording_lies_on_a_network_mo
 @needs_fuse_device
 def test_a_worker_that_waits_for_a_file_hangs_though_its_mount_was_taken_away(tmp_path: Path) -> None:
     """Whoever may mount below a folder had the watchdog end the service: such a thread looked like an error of the program."""
-    ledger, clock, asked = open_ledger(tmp_path / "state"), Clock(), threading.Event()
+    ledger, clock, asked = open_ledger(tmp_path / "state"), Clock(), threading.Semaphore(0)
     runner = idle_runner(ledger, tmp_path, clock)
-    path = tmp_path / "point" / "talk.wav"
+    point, names = tmp_path / "point", [f"{number}.wav" for number in range(4)]
     beats = [Heartbeat(clock) for _ in range(5)]
 
-    def read(beat: Heartbeat) -> None:
+    def read(beat: Heartbeat, name: str) -> None:
         beat()
         with suppress(OSError):
-            path.read_bytes()
+            (point / name).read_bytes()
 
     def verdict(code: int, _node: int) -> int | None:
         if code != READ:
             return 0
-        asked.set()
+        asked.release()
         return None
 
-    threads = [threading.Thread(target=read, args=(beat,)) for beat in beats[1:]]
-    with fuse_mount(path.parent, {"talk.wav": b"RIFF"}, verdict):
+    threads = [threading.Thread(target=read, args=pair) for pair in zip(beats[1:], names, strict=True)]
+    with fuse_mount(point, dict.fromkeys(names, b"RIFF"), verdict):
         for beat, thread in zip(beats[1:], threads, strict=True):
-            job = Job(7, bytes(tmp_path), bytes(path), Fingerprint(1, 1), attempts=1, fence=1, queued_at=0.0)
+            job = Job(7, bytes(tmp_path), bytes(point / "0.wav"), Fingerprint(1, 1), attempts=1, fence=1, queued_at=0.0)
             runner._at_work[beat] = (job, clock())
             thread.start()
         runner._at_work[beats[0]] = runner._at_work[beats[1]]
         beats[0]()
-        assert asked.wait(60)
-        detach(path.parent)
+        assert all(asked.acquire(timeout=60) for _ in names)
+        detach(point)
         in_time = runner.hung(beats)
         clock.advance(61)
         eventually(lambda: runner.hung(beats) == beats[1:])

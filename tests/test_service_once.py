@@ -9,6 +9,7 @@ import pytest
 from support import sounds
 from support.command_scene import Commands, configured, moved_away
 from support.heard import hearing, recording
+from support.hostile import mount, needs_mounts, tmpfs
 from support.scripted import Asked, Reply, serving
 from support.sidecar_scene import fingerprint
 
@@ -226,3 +227,39 @@ def test_what_a_stop_gave_up_was_sent_nevertheless(watcher: Commands) -> None:
     assert "0 done, 1 still queued, 1 request given up; 0 s of audio, 3 s sent, in " in said
     assert "the server may charge for requests that were given up" in said
     assert status["totals"]["paid_seconds"] == 3.0
+
+
+def test_a_batch_ends_where_a_folder_allows_no_endpoint(watcher: Commands) -> None:
+    """Anybody who can write into a folder can say so: with one server alone, the batch waited for ten minutes, or for ever."""
+    (closed := watcher.folder / "closed").mkdir()
+    (closed / ".watcher.toml").write_text("endpoints = []")
+    recording(closed / "a.wav")
+    other = recording(watcher.folder / "b.wav", seconds=0.3)
+
+    code, document = watcher("once", watcher.folder)
+
+    assert code == 4
+    assert [done["path"] for done in document["data"]["done"]] == [str(other)]
+    assert document["data"]["queued"] == 1
+    [error] = document["errors"]
+    assert "the lists of the settings and of .watcher.toml have none in common" in error["message"]
+    assert error["hint"].startswith("correct endpoints in .watcher.toml")
+
+
+@needs_mounts
+def test_a_batch_ends_though_one_of_its_recordings_is_always_tried_again(
+    watcher: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of some twenty thousand in a folder that takes no outputs, one always is."""
+    monkeypatch.setattr("watcher.worker._LONGEST_SETBACK", 0.1)
+    with tmpfs(watcher.folder, size="4m"):
+        paths = [recording(watcher.folder / f"{number}.wav", seconds=0.1 * (number + 1)) for number in range(16)]
+        mount("-o", "remount,ro", watcher.folder)
+
+        code, document = watcher("once", watcher.folder)
+
+    assert code == 1
+    failed = {failed["path"] for failed in document["data"]["failed"]}
+    assert failed <= set(map(str, paths))
+    # Those that are in work at the end stay in the queue.
+    assert len(failed) + document["data"]["queued"] == 16

@@ -370,7 +370,8 @@ class _BatchRun:
         concluded = len(self.batch.done) + len(self.batch.failed)
         hung = self._application.hung_jobs()
         queued, running = counts[State.READY] + counts[State.DELAYED], counts[State.RUNNING] - len(hung)
-        if not running and self._application.output_failures.stuck(_TRIES) >= queued:
+        # There may be so many that one of them is always in work.
+        if self._application.output_failures.stuck(_TRIES) >= queued + running:
             self._give_up_unplaced()
             self.batch.failed.extend((job.path, lost(job)) for job in hung)
             return True
@@ -406,7 +407,7 @@ class _BatchRun:
     def _state(self) -> GateState:
         """Return the state of the endpoints that may get what is queued."""
         endpoints = self._application.endpoints
-        if len(endpoints.gates) == 1:
+        if len(endpoints.gates) == 1 and not self._application.direct.history.counts()[State.DELAYED]:
             return endpoints.state()
         queued = [record for record in self._waiting() if not self._is_stuck(record)]
         closed = [record for record in queued if record.reason == "closed"]
