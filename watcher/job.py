@@ -39,6 +39,11 @@ def is_session(path: bytes) -> bool:
     return path.endswith(_SESSION)
 
 
+def shown_name(path: bytes) -> bytes:
+    """Return the name of a source for people: that of the file, or that of the session."""
+    return os.path.basename(path).removesuffix(_SESSION)  # noqa: PTH119 - bytes
+
+
 def is_offline(model: str) -> bool:
     """Return whether the offline engine has this model: then nothing leaves the machine, and nothing is paid."""
     return model == TRIAL_MODEL or model.startswith(_OFFLINE)

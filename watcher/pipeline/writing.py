@@ -13,7 +13,7 @@ from watcher import sidecar
 from watcher.cues import Layout, layout
 from watcher.formats import AskedPiece, Document
 from watcher.formats import render as render_format
-from watcher.job import Job, Outcome, Output, ResultWarning, bounded
+from watcher.job import Job, Outcome, Output, ResultWarning, bounded, shown_name
 from watcher.ledger.ledger import Ledger
 from watcher.output_kinds import TIMED_KINDS
 from watcher.pipeline.heard import TranscriptionResult
@@ -101,7 +101,7 @@ def _rendered(
     document = Document(
         transcript=transcript,
         layout=captions,
-        source=printable(name),
+        source=printable(shown_name(name)),
         model=model,
         task=request.task,
         parameters={

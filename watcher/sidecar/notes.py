@@ -11,7 +11,7 @@ from functools import partial
 from typing import Final
 
 from watcher.errors import GoneError
-from watcher.job import FAILED_NOTE, PAUSE_NOTE, WARNING_NOTE, Job, Output, ResultWarning
+from watcher.job import FAILED_NOTE, PAUSE_NOTE, WARNING_NOTE, Job, Output, ResultWarning, shown_name
 from watcher.ledger.ledger import Ledger
 from watcher.sidecar import disk, names
 from watcher.sidecar.placement import NOTE, OutputDraft, Placing, Temporaries
@@ -40,7 +40,7 @@ def write_note(
     replaced unless a person changed it. None if the recording is gone. Raises OutputError, GoneError, LeaseLostError.
     """
     when = _minute(clock())
-    text = _failure(printable(os.path.basename(job.path)), message, hint, when)  # noqa: PTH119 - bytes
+    text = _failure(printable(shown_name(job.path)), message, hint, when)
     return _put_beside(job, _FAILED, text, ledger, when=when)
 
 
@@ -51,7 +51,7 @@ def write_warning_note(
 
     Its name is ``talk.wav.transcription-warning.txt``; otherwise as `write_note`.
     """
-    text = _doubt(printable(os.path.basename(job.path)), warnings)  # noqa: PTH119 - bytes
+    text = _doubt(printable(shown_name(job.path)), warnings)
     return _put_beside(job, _WARNING, text, ledger, when=_minute(clock()))
 
 
@@ -59,10 +59,10 @@ def _put_beside(job: Job, mark: bytes, text: str, ledger: Ledger, *, when: float
     """Write a note beside a recording; `when` becomes its time of modification, which shows whether it was changed."""
     parent, name = os.path.split(job.path)
     with disk.open_folder(job.root, parent) as folder:
-        source = disk.look(folder, name)
+        source = os.fstat(folder) if job.is_session else disk.look(folder, name)
         if source is None:
             return None
-        tried = partial(names.numbered, name + mark, b".txt", limit=disk.name_limit(folder))
+        tried = partial(names.numbered, shown_name(name) + mark, b".txt", limit=disk.name_limit(folder))
         draft = OutputDraft(NOTE, text.encode(), tried)
         output = _standing(job, parent, folder, draft, ledger)
         if output is None:
