@@ -229,6 +229,28 @@ def test_a_batch_ends_though_files_wait_for_different_reasons(stations: Stations
     assert (found["queued"], [one["reason"] for one in found["failed"]]) == (1, ["not_writable"])
 
 
+@pytest.mark.parametrize("reason", ["closed", "not writable"])
+def test_a_batch_ends_though_a_session_waits_for_stems_that_wait(stations: Stations, reason: str) -> None:
+    """The session itself waited neither for the endpoint nor for the folder."""
+    stations.replies["studio"] = REFUSED_KEY
+    episode = stations.folder / "episode"
+    episode.mkdir()
+    stations.folder_settings = 'tracks = "folder"\nmembers = true\n'
+    for number in range(2):
+        recording(episode / f"{number}.wav", seconds=0.3 + number)
+    if reason == "closed":
+        (episode / ".watcher.toml").write_text('endpoints = ["studio"]')
+    else:
+        episode.chmod(0o555)
+
+    done = watcher("once", "--yes", "--json", "--config", stations.settings, check=False, prefix=mortal())
+    episode.chmod(0o755)
+
+    found = data_of(done)
+    waiting, failed = (3, 0) if reason == "closed" else (1, 2)
+    assert (found["queued"], len(found["failed"])) == (waiting, failed)
+
+
 def test_a_pause_that_is_shorter_than_the_wait_for_the_next_endpoint_wakes_no_file_again_and_again(
     stations: Stations,
 ) -> None:

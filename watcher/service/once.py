@@ -49,8 +49,7 @@ _SWEEP: Final = 10.0
 _TRIES: Final = 3
 #: Seconds of a scan after which it is checked why it takes so long.
 _SLOW: Final = 2.0
-#: Seconds after which the finder counts as hanging in a mount that does not answer; a mount that hangs from the start is noticed
-#: by the finder itself.
+#: Seconds after which the finder counts as hanging in a mount that does not answer; it notices itself one that hangs from the start.
 _SILENT: Final = reach.PATIENT_SECONDS + 2.0
 #: Most files to report of each kind: could not be placed, done before, failed before.
 _SHOWN: Final = 1000
@@ -370,22 +369,20 @@ class _BatchRun:
         concluded = len(self.batch.done) + len(self.batch.failed)
         hung = self._application.hung_jobs()
         queued, running = counts[State.READY] + counts[State.DELAYED], counts[State.RUNNING] - len(hung)
+        stuck = self._application.output_failures.stuck(_TRIES)
         # There may be so many that one of them is always in work.
-        if self._application.output_failures.stuck(_TRIES) >= queued + running:
+        if stuck >= queued + running - (sum(map(self._waits_for_stems, self._waiting())) if stuck else 0):
             self._give_up_unplaced()
             self.batch.failed.extend((job.path, lost(job)) for job in hung)
             return True
         # Recordings that cannot be placed, or that no endpoint may get now, are tried again and again: that is no progress.
-        is_open = state.status in {GateStatus.OPEN, GateStatus.PROBING}
-        is_working = self._application.endpoints.in_flight or (running and is_open)
-        if is_working or concluded != self._concluded:
+        is_working = running and state.status in {GateStatus.OPEN, GateStatus.PROBING}
+        if is_working or self._application.endpoints.in_flight or concluded != self._concluded:
             self._idle_since, self._concluded = time.monotonic(), concluded
-            return False
-        if running:
             return False
         # Wait for a probe that is running or due; do not wait for a dead server, a wrong key or an empty account.
         hopeless = state.status is GateStatus.HELD and not state.due
-        if hopeless or time.monotonic() - self._idle_since > _PATIENCE:
+        if not running and (hopeless or time.monotonic() - self._idle_since > _PATIENCE):
             self.batch.held = state
             self._give_up_unplaced()
             return True
@@ -395,11 +392,15 @@ class _BatchRun:
         """Report recordings whose outputs cannot be placed: during a batch, nobody will free the disk, open the folder or repair the mount."""
         unplaced = [record for record in self._waiting() if self._is_stuck(record)]
         self.batch.unplaced = len(unplaced)
-        for record in unplaced:
-            self.batch.failed.append((record.path, JobError(record.message, hint=record.hint, reason=record.reason)))
+        self.batch.failed += [(one.path, JobError(one.message, hint=one.hint, reason=one.reason)) for one in unplaced]
 
     def _waiting(self) -> list[SourceRecord]:
         return self._application.direct.history.records(State.READY, State.DELAYED, limit=_SHOWN)
+
+    def _waits_for_stems(self, record: SourceRecord) -> bool:
+        """Return whether it is a session with stems that are queued: it waits for whatever they wait for."""
+        history = self._application.direct.history
+        return record.job.is_session and any(one.state not in _CONCLUDED for one in history.stems(record.path))
 
     def _is_stuck(self, record: SourceRecord) -> bool:
         return self._application.output_failures.is_stuck(record.id, _TRIES)
@@ -409,7 +410,7 @@ class _BatchRun:
         endpoints = self._application.endpoints
         if len(endpoints.gates) == 1 and not self._application.direct.history.counts()[State.DELAYED]:
             return endpoints.state()
-        queued = [record for record in self._waiting() if not self._is_stuck(record)]
+        queued = [one for one in self._waiting() if not (self._is_stuck(one) or self._waits_for_stems(one))]
         closed = [record for record in queued if record.reason == "closed"]
         if closed and len(closed) == len(queued):
             # Others of their folders may go elsewhere, these may not.
