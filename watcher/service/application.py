@@ -353,8 +353,9 @@ class Application:
         """Replace workers that hang in a mount, or wait for an endpoint when a better one is open; for the main thread."""
         if self._works:
             hung = self.hung()
-            self.worker_pool.relieve(hung, waiting=self.job_runner.misplaced())
+            # First, or those that are started now would hang there as well.
             self.job_runner.note_hung([worker.beat for worker in hung])
+            self.worker_pool.relieve(hung, waiting=self.job_runner.misplaced())
 
     def _resize(self, plan: Plan) -> None:
         # While all endpoints are closed, every worker probes; else at least one is open.
