@@ -46,6 +46,7 @@ ALLOWED = {
     ("media/cutting.py", "_sizes"): NOT_WATCHED,
     ("pipeline/renamed.py", "_is_gone"): A_ROOT,
     ("pipeline/requests.py", "_opened"): NOT_WATCHED,
+    ("pipeline/session.py", "mix_of"): A_DESCRIPTOR,
     ("service/once.py", "_find_elsewhere"): A_ROOT,
     ("service/plan.py", "_looked_at"): A_ROOT,
     ("service/search_places.py", "_require_one"): A_ROOT,
