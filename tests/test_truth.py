@@ -29,10 +29,19 @@ def test_each_word_is_heard_at_its_time(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("decibels", [0.0, -15.0, -25.0])
-def test_bleed_is_heard_as_well(decibels: float) -> None:
-    anna, ben = truth.voice(ANNA, 30.0), truth.voice(BEN, 30.0)
+def test_quiet_words_are_heard_as_well(decibels: float) -> None:
+    later = [truth.SpokenWord(word.start + 30, word.end + 30, word.text) for word in BEN]
+    sound = truth.mixed((truth.voice(ANNA, 60.0), 0.0), (truth.voice(later, 60.0), decibels))
 
-    assert near(truth.heard(truth.mixed((anna, 0.0), (ben, decibels))), [*ANNA, *BEN])
+    assert near(truth.heard(sound), [*ANNA, *later])
+
+
+def test_of_words_at_the_same_moment_those_are_heard_that_are_loud_enough() -> None:
+    anna, ben = truth.said("alpha bravo charlie", 1.0), truth.said("delta echo foxtrot", 1.05)
+    voices = truth.voice(anna, 3.0), truth.voice(ben, 3.0)
+
+    assert near(truth.heard(truth.mixed((voices[0], 0.0), (voices[1], 0.0))), [*anna, *ben])
+    assert near(truth.heard(truth.mixed((voices[0], 0.0), (voices[1], -15.0))), anna)
 
 
 def test_nothing_is_heard_in_silence() -> None:

@@ -1,8 +1,8 @@
 """A server that answers with the words it hears, and recordings of which each word is known.
 
 A word is a short tone of a frequency of its own. `voice` makes the sound of words at known times; `recogniser` is a script for
-`scripted.serving` that decodes what it receives and writes down every word in it, with its times, however quiet. So tests can
-compare each word of a transcript with the words that somebody said, on which track, and when.
+`scripted.serving` that decodes what it receives and writes down every word in it, with its times, however quiet, unless another
+one is much louder at the same moment. So tests can compare each word of a transcript with the words that somebody said, on which track, and when.
 """
 
 import io
@@ -65,11 +65,12 @@ _WINDOW: Final = 640
 _HOP: Final = 80
 _EVERY: Final = _STEP * _WINDOW // sounds.RATE
 _FIRST: Final = _LOWEST * _WINDOW // sounds.RATE
-#: Level of the quietest tone that is heard (full scale 1.0), and in comparison with the loudest one at the same moment.
+#: Level of the quietest tone that is heard (full scale 1.0), and in comparison with the loudest one at the same moment: as with
+#: speech, what is 12 dB quieter than another voice is not understood.
 _AUDIBLE: Final = 0.001
-_BESIDE: Final = 0.02
-#: Hops of the shortest tone that is a word, and of the longest gap in one.
-_SHORTEST: Final = 24
+_BESIDE: Final = 0.25
+#: Hops of the shortest tone that is a word, which is most of it, and of the longest gap in one.
+_SHORTEST: Final = 36
 _GAP: Final = 4
 #: Seconds of silence between two segments of an answer.
 _PAUSE: Final = 0.5
