@@ -9,6 +9,7 @@ import pytest
 from support import sounds
 from support.decoding import delay, ending, heard
 from support.sounds import RATE, Samples
+from support.tools import attempt
 
 from watcher.container import chunks
 from watcher.media.decode import RecordingDecoder
@@ -325,3 +326,35 @@ def test_a_channel_that_is_not_there_is_reported(tmp_path: Path) -> None:
 
     assert len(found) == len(LOW)
     assert [(warning.code, warning.note) for warning in recording.warnings] == [("channel_missing", True)]
+
+
+# Tracks that begin later than others.
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "late"),
+    [
+        ("call.mkv", "flac", 4.0),
+        ("call.mkv", "flac", 0.05),
+        ("call.mka", "pcm_s16le", 90.0),
+        ("call.mp4", "alac", 4.0),
+        ("call.mp4", "aac", 4.0),
+        ("call.mp4", "aac", 90.0),
+    ],
+)
+@pytest.mark.parametrize("first", [1, 2])
+def test_a_track_that_begins_later_is_heard_at_the_time_of_the_file(
+    name: str, codec: str, late: float, first: int, tmp_path: Path
+) -> None:
+    """The second and the first by their order in the file; in fractions of a tenth of a second, too."""
+    path, voice = tmp_path / name, sounds.speech(6.0)
+    wav, other = sounds.encode(voice, tmp_path / "one.wav"), sounds.encode(sounds.noise(8.0), tmp_path / "two.wav")
+    inputs = [["-i", str(other)], ["-itsoffset", str(late), "-i", str(wav)]][:: 1 if first == 1 else -1]
+    attempt(["ffmpeg", "-v", "error", *inputs[0], *inputs[1], "-map", "0", "-map", "1", "-c:a", codec, str(path)])
+
+    found, _ = heard(path, SoundChoice(track=2 if first == 1 else 1))
+
+    before = max(0, round((late - 1) * RATE))
+    place, likeness = delay(found[before:], voice)
+    assert before + place == round(late * RATE)
+    assert likeness > (0.9 if codec == "aac" else 0.999)

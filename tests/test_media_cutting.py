@@ -450,7 +450,7 @@ def child_runs(monkeypatch: pytest.MonkeyPatch) -> Instead:
     ("code", "kind", "reason"),
     [
         ("line.sendall(b'nonsense\\n')", FileError, "crashed"),
-        ('line.sendall(b\'{"v":3,"is":"grant","pieces":1}\\n\')', FileError, "crashed"),
+        ('line.sendall(b\'{"v":4,"is":"grant","pieces":1}\\n\')', FileError, "crashed"),
         ("[line.sendall(b'x' * 1000000) for _ in range(10)]", FileError, "crashed"),
         ("sys.exit('no module named av')", PassingError, "child"),
         ("sys.exit(0)", PassingError, "child"),
@@ -470,7 +470,7 @@ def child_claims(child_runs: Instead) -> Instead:
     """Let a child write 1,000 bytes, and describe an honest piece with these changes, one description for each."""
 
     def instead(*pieces: str) -> None:
-        made = '{"v":3,"is":"made","overlap":0,"file":"0","size":1000,"cut":{"index":0,"start":0,"end":160000,"digest":"0"*64}}'
+        made = '{"v":4,"is":"made","overlap":0,"file":"0","size":1000,"cut":{"index":0,"start":0,"end":160000,"digest":"0"*64}}'
         change = "; ".join(f"piece = {made}; cut = piece['cut']; {change}; say(piece)" for change in pieces)
         say = "say = lambda piece: line.sendall(json.dumps(piece).encode() + b'\\n')"
         child_runs(f"import json, os, time; open('0', 'wb').write(b'x' * 1000); {say}; {change}; time.sleep(60)")
@@ -593,7 +593,7 @@ def test_a_child_cannot_promise_more_sound_than_a_recording_may_have(
     file: Path, spool: Path, child_claims: Instead
 ) -> None:
     """Twice the promised length may be paid for a recording, over all attempts."""
-    opened = '{"v":3,"is":"opened","seconds":1e12,"pieces":1,"stream":"","others":[]}'
+    opened = '{"v":4,"is":"opened","seconds":1e12,"pieces":1,"stream":"","others":[]}'
     child_claims(f"say({opened})")
 
     with cutting(file, spool) as running:
@@ -677,7 +677,7 @@ def test_what_costs_no_attempt_is_not_believed_of_the_child_alone(  # noqa: PLR0
 ) -> None:
     """The recording was worked on again and again, for ever, at no cost of an attempt."""
     words = {
-        "v": 3,
+        "v": 4,
         "is": "failed",
         "kind": kind,
         "reason": reason,
@@ -700,7 +700,7 @@ def test_a_recording_ends_behind_its_pieces_and_within_the_limit(
     seconds: float, levels: int, file: Path, spool: Path, child_claims: Instead
 ) -> None:
     loudness = base64.b64encode(b"x" * levels).decode()
-    ended = {"v": 3, "is": "ended", "seconds": seconds, "loudness": loudness}
+    ended = {"v": 4, "is": "ended", "seconds": seconds, "loudness": loudness, "number": 1, "tracks": []}
     ended |= {"content": "0" * 64, "warnings": [], "stream": ""}
     child_claims(f"{HONEST}; say(piece); piece = {ended}")
 
@@ -708,7 +708,7 @@ def test_a_recording_ends_behind_its_pieces_and_within_the_limit(
 
 
 def test_a_child_that_only_says_that_it_lives_is_given_up(file: Path, spool: Path, child_runs: Instead) -> None:
-    sign = b'{"v":3,"is":"progress","samples":16000}\n'
+    sign = b'{"v":4,"is":"progress","samples":16000}\n'
     child_runs(f"[line.sendall({sign!r}) for _ in range(10**6)]")
     looks = itertools.count()
 

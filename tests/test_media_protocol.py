@@ -1,7 +1,7 @@
 """The line between daemon and child: what is said is understood, and nonsense is refused."""
 
 import json
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from hypothesis import given
@@ -22,6 +22,7 @@ from watcher.media.protocol import (
     decode,
     encode,
 )
+from watcher.media.values import MeasuredTrack
 
 counts = st.integers(0, 1 << 53)
 quantities = st.floats(0, 1e9)
@@ -37,6 +38,7 @@ cuts = st.builds(
     st.integers(1, 1 << 30),
     digests,
 )
+tracks = st.lists(st.builds(MeasuredTrack, lines, st.just(0), st.booleans()), max_size=3).map(tuple)
 messages: st.SearchStrategy[Message] = st.one_of(
     st.builds(
         Order,
@@ -58,13 +60,14 @@ messages: st.SearchStrategy[Message] = st.one_of(
         planned=st.lists(cuts, max_size=3).map(tuple),
         excerpts=st.lists(st.tuples(st.integers(0, 9), st.integers(10, 1 << 40)), max_size=3).map(tuple),
         measure=st.booleans(),
+        compare=st.sampled_from(["", "channels", "streams"]),
     ),
     st.builds(Grant, counts),
     st.builds(Opened, st.none() | quantities, indexes, lines, st.lists(lines, max_size=3).map(tuple)),
     st.builds(Made, cuts, counts, st.sampled_from(["00001.flac", "x"]), counts),
     st.builds(Progress, counts),
     st.builds(Replanned, counts),
-    st.builds(Ended, quantities, digests, st.binary(max_size=40), warnings, lines),
+    st.builds(Ended, quantities, digests, st.binary(max_size=40), warnings, lines, st.integers(0, 1000), tracks),
     st.builds(Failed, lines, lines, lines, lines, texts),
 )
 
@@ -85,6 +88,7 @@ def test_noise_is_no_message(noise: bytes) -> None:
 
 
 MADE: dict[str, Any] = json.loads(encode(Made(Cut(1, 0, 160, "a" * 64), 0, "1.flac", 10)))
+TRACK: Final = {"title": "Anna", "repeats": 0, "usable": True}
 ENDED: dict[str, Any] = json.loads(encode(Ended(1.0, "a" * 64, b"x", (), "")))
 
 
@@ -93,16 +97,16 @@ ENDED: dict[str, Any] = json.loads(encode(Ended(1.0, "a" * 64, b"x", (), "")))
     [
         b"[]",
         b"[" * 100_000,
-        b'{"v":2,"is":"grant","pieces":1}',
-        b'{"v":3,"is":"order"}',
-        b'{"v":3,"is":"riddle"}',
-        b'{"v":3,"is":"grant","pieces":-1}',
-        b'{"v":3,"is":"grant","pieces":1.5}',
-        b'{"v":3,"is":"grant","pieces":true}',
-        b'{"v":3,"is":"opened","seconds":NaN,"pieces":1,"stream":"","others":[]}',
-        b'{"v":3,"is":"opened","pieces":1,"stream":"","others":[]}',
-        b'{"v":3,"is":"opened","seconds":1,"pieces":1,"stream":"","others":[1]}',
-        b'{"v":3,"is":"opened","seconds":1,"pieces":1,"stream":"","others":""}',
+        b'{"v":3,"is":"grant","pieces":1}',
+        b'{"v":4,"is":"order"}',
+        b'{"v":4,"is":"riddle"}',
+        b'{"v":4,"is":"grant","pieces":-1}',
+        b'{"v":4,"is":"grant","pieces":1.5}',
+        b'{"v":4,"is":"grant","pieces":true}',
+        b'{"v":4,"is":"opened","seconds":NaN,"pieces":1,"stream":"","others":[]}',
+        b'{"v":4,"is":"opened","pieces":1,"stream":"","others":[]}',
+        b'{"v":4,"is":"opened","seconds":1,"pieces":1,"stream":"","others":[1]}',
+        b'{"v":4,"is":"opened","seconds":1,"pieces":1,"stream":"","others":""}',
         json.dumps(MADE | {"file": "../../etc/passwd"}).encode(),
         json.dumps(MADE | {"file": ".hidden"}).encode(),
         json.dumps(MADE | {"file": "a\0b"}).encode(),
@@ -114,6 +118,14 @@ ENDED: dict[str, Any] = json.loads(encode(Ended(1.0, "a" * 64, b"x", (), "")))
         json.dumps(ENDED | {"content": "a"}).encode(),
         json.dumps(ENDED | {"seconds": "1"}).encode(),
         json.dumps(ENDED | {"warnings": ["damaged"]}).encode(),
+        json.dumps(ENDED | {"number": 1001}).encode(),
+        json.dumps(ENDED | {"tracks": None}).encode(),
+        json.dumps(ENDED | {"tracks": ["Anna"]}).encode(),
+        json.dumps(ENDED | {"tracks": [TRACK] * 65}).encode(),
+        json.dumps(ENDED | {"tracks": [TRACK | {"title": 1}]}).encode(),
+        json.dumps(ENDED | {"tracks": [TRACK | {"usable": 1}]}).encode(),
+        json.dumps(ENDED | {"tracks": [TRACK, TRACK | {"repeats": 2}]}).encode(),
+        json.dumps(ENDED | {"tracks": [TRACK | {"repeats": -1}]}).encode(),
     ],
 )
 def test_a_line_that_could_do_harm_is_refused(line: bytes) -> None:
@@ -125,7 +137,7 @@ def test_a_line_that_could_do_harm_is_refused(line: bytes) -> None:
     ("name", "value"),
     [
         ("planned", 1), ("auto", 1), ("codec", None), ("track", 1.5), ("excerpts", 1), ("excerpts", [1]), ("excerpts", [[1]]),
-        ("excerpts", [[2, 2]]), ("excerpts", [[-1, 2]]), ("excerpts", [[0, "1"]]),
+        ("compare", "faces"), ("compare", None), ("excerpts", [[2, 2]]), ("excerpts", [[-1, 2]]), ("excerpts", [[0, "1"]]),
     ],
 )  # fmt: skip
 def test_an_order_is_checked_as_well(name: str, value: object) -> None:
@@ -154,7 +166,7 @@ def test_words_of_a_decoder_are_cut_to_what_a_log_and_a_note_can_hold() -> None:
     long = "x" * 500_000
     warning = ResultWarning(long, long, long)
     failed = decode(encode(Failed(long, long, long, long, long)))
-    ended = decode(encode(Ended(1.0, "0" * 64, b"", (warning,) * 200, long)))
+    ended = decode(encode(Ended(1.0, "0" * 64, b"", (warning,) * 200, long, 1, (MeasuredTrack(long),) * 64)))
     opened = decode(encode(Opened(1.0, 1, long, (long,) * 5 + ("x",) * 200)))
 
     assert isinstance(failed, Failed)
@@ -162,6 +174,7 @@ def test_words_of_a_decoder_are_cut_to_what_a_log_and_a_note_can_hold() -> None:
     assert len(failed.detail) == 10_000
     assert isinstance(ended, Ended)
     assert (len(ended.stream), len(ended.warnings)) == (1000, 100)
+    assert {len(track.title) for track in ended.tracks} == {100}
     assert {len(one.code + one.message + one.hint) for one in ended.warnings} == {3000}
     assert isinstance(opened, Opened)
     assert (len(opened.stream), len(opened.others), len(opened.others[0])) == (1000, 100, 1000)

@@ -498,8 +498,9 @@ def test_a_decoder_cannot_pass_a_recording_off_as_another_one(tmp_path: Path, mo
     with scene(lambda _: ANSWER, tmp_path) as (made, _):
         before = made.transcribe(victim).content
         cut = {"index": 0, "start": 0, "end": 160_000, "digest": "0" * 64}
-        piece = {"v": 3, "is": "made", "overlap": 0, "file": "0", "size": 1000, "cut": cut}
-        ended = {"v": 3, "is": "ended", "seconds": 10.0, "loudness": "", "content": before.digest, "warnings": []}
+        piece = {"v": 4, "is": "made", "overlap": 0, "file": "0", "size": 1000, "cut": cut}
+        ended = {"v": 4, "is": "ended", "seconds": 10.0, "loudness": "", "content": before.digest, "warnings": []}
+        ended |= {"number": 1, "tracks": []}
         lines = b"".join(json.dumps(line).encode() + b"\n" for line in (piece, {**ended, "stream": ""}))
 
         def command(_: int, line: int) -> list[str]:
@@ -520,7 +521,7 @@ def test_a_child_that_writes_while_answers_are_awaited_is_ended(
 ) -> None:
     """It filled the disk while the answer to the first piece was awaited, or those to others after a refusal."""
     made_pieces = [
-        {"v": 3, "is": "made", "overlap": 0, "file": str(index), "size": 1000}
+        {"v": 4, "is": "made", "overlap": 0, "file": str(index), "size": 1000}
         | {"cut": {"index": index, "start": index * 160_000, "end": (index + 1) * 160_000, "digest": f"{index}" * 64}}
         for index in range(3)
     ]

@@ -6,8 +6,11 @@ from watcher.media.source import digest, has_long_hole, sketch
 from watcher.media.values import (
     CODECS,
     LONGEST_SECONDS,
+    MOST_TRACKS,
     SHORT_LIMITS,
     ChildLimits,
+    Compared,
+    MeasuredTrack,
     MediaOptions,
     Opening,
     Piece,
@@ -16,15 +19,19 @@ from watcher.media.values import (
 )
 
 if TYPE_CHECKING:
-    from watcher.media.cutting import Cutting, clear_spool, measure
+    from watcher.media.cutting import Cutting, clear_spool
     from watcher.media.failures import invalid_message
+    from watcher.media.measuring import measure
 
 __all__ = [
     "CODECS",
     "LONGEST_SECONDS",
+    "MOST_TRACKS",
     "SHORT_LIMITS",
     "ChildLimits",
+    "Compared",
     "Cutting",
+    "MeasuredTrack",
     "MediaOptions",
     "Opening",
     "Piece",
@@ -42,8 +49,8 @@ __all__ = [
 def __getattr__(name: str) -> object:
     """Load the modules that run the child only when they are used: the settings, and so all commands, need only the options."""
     if name in {"Cutting", "clear_spool", "measure", "invalid_message"}:
-        from watcher.media import cutting  # noqa: PLC0415 - see above
+        from watcher.media import cutting, measuring  # noqa: PLC0415 - see above
 
-        return getattr(cutting, name)
+        return getattr(measuring if name == "measure" else cutting, name)
     message = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(message)

@@ -118,6 +118,7 @@ class MediaChild:
             self._reader,
             limit_seconds=order.limit_seconds,
             choice=SoundChoice(order.track, order.channel),
+            compare=order.compare,
             listened=self._listen,
         )
         plan = partial(
@@ -169,6 +170,8 @@ class MediaChild:
                 loudness=self._meter.finish(),
                 warnings=recording.warnings + recording.ending() + self._silence(recording),
                 stream=recording.stream,
+                number=recording.number,
+                tracks=recording.tracks(),
             )
         )
 

@@ -36,7 +36,17 @@ from watcher.media.protocol import (
     ProtocolError,
     Replanned,
 )
-from watcher.media.values import FORMS, OVERLAP, ChildLimits, MediaOptions, Opening, Piece, SoundChoice, Summary
+from watcher.media.values import (
+    FORMS,
+    OVERLAP,
+    ChildLimits,
+    Compared,
+    MediaOptions,
+    Opening,
+    Piece,
+    SoundChoice,
+    Summary,
+)
 from watcher.sandbox import FILE_SIZE
 
 _log = structlog.get_logger()
@@ -71,27 +81,6 @@ def clear_spool(spool: Path) -> None:
         shutil.rmtree(left, ignore_errors=True)
 
 
-def measure(
-    descriptor: int,
-    options: MediaOptions,
-    *,
-    spool: Path,
-    stop: threading.Event,
-    limits: ChildLimits,
-    waiting: Callable[[], object],
-) -> Summary:
-    """Decode a recording without making pieces, and return the summary of `Cutting`, above all its loudness.
-
-    Arguments and errors are those of `Cutting`.
-    """
-    with Cutting(
-        descriptor, options, spool=spool, stop=stop, in_flight=lambda: 1, pieces=False, limits=limits, waiting=waiting
-    ) as cutting:
-        for _ in cutting:
-            raise invalid_message()
-        return cutting.summary
-
-
 class Cutting:
     """Cuts a recording into pieces: a context manager around one child process.
 
@@ -122,6 +111,7 @@ class Cutting:
         planned: Sequence[Cut] = (),
         excerpts: Sequence[tuple[int, int]] = (),
         pieces: bool = True,
+        compare: Compared = "",
         max_seconds: float = 0.0,
         max_bytes: int = 24 << 20,
         limits: ChildLimits | None = None,
@@ -141,6 +131,7 @@ class Cutting:
         self._planned = tuple(planned)
         self._excerpts = tuple(excerpts)
         self._pieces = pieces
+        self._compare = compare
         self._max_seconds = max_seconds
         self._max_bytes = max_bytes
         self._limits = limits or ChildLimits()
@@ -215,7 +206,13 @@ class Cutting:
                     self._child.end()
                     warnings = warnings_of(ended)
                     self._summary = Summary(
-                        ended.seconds, ended.content, Loudness(ended.loudness), warnings, ended.stream
+                        seconds=ended.seconds,
+                        content=ended.content,
+                        loudness=Loudness(ended.loudness),
+                        warnings=warnings,
+                        stream=ended.stream,
+                        number=ended.number,
+                        tracks=ended.tracks,
                     )
                 case Failed() as failed:
                     raise failure_of(failed, spool=self._spool, max_bytes=self._max_bytes, descriptor=self._descriptor)
@@ -288,6 +285,7 @@ class Cutting:
             planned=self._planned[:_MOST_PLANNED],
             excerpts=self._excerpts,
             measure=not self._pieces,
+            compare=self._compare,
         )
 
     def _grant(self) -> None:

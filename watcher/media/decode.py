@@ -12,6 +12,7 @@ from av.stream import Discard
 from watcher.container import FilePart
 from watcher.errors import FileError
 from watcher.job import SAMPLE_RATE, ResultWarning
+from watcher.media.comparison import ChannelComparison, StreamComparison
 from watcher.media.levels import Samples, SoundDetector
 from watcher.media.opening import open_container
 from watcher.media.sentences import (
@@ -29,8 +30,8 @@ from watcher.media.sentences import (
 )
 from watcher.media.source import FileWindow, SourceReader
 from watcher.media.timeline import Timeline, TrackMixer
-from watcher.media.tracks import audio_tracks, described, wanted_tracks
-from watcher.media.values import SoundChoice
+from watcher.media.tracks import audio_tracks, described, title, wanted_tracks
+from watcher.media.values import MOST_TRACKS, Compared, MeasuredTrack, SoundChoice
 from watcher.text import counted
 
 #: Reading ends after this many errors in a row without a packet in between.
@@ -56,12 +57,18 @@ class RecordingDecoder:
         *,
         limit_seconds: float,
         choice: SoundChoice | None = None,
+        compare: Compared = "",
         listened: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
-        """Open it; `listened` is called with the seconds decoded to compare tracks, before the first sound is yielded."""
+        """Open it; `listened` is called with the seconds decoded to find a track with sound, before the first sound is yielded.
+
+        `compare`: compare the channels, or the audio streams, which are all decoded then; see `tracks`.
+        """
         self._reader = reader
         self._limit = limit_seconds
-        self._choice = choice or SoundChoice()
+        self._choice = SoundChoice("all") if compare == "streams" else choice or SoundChoice()
+        self._channels = ChannelComparison() if compare == "channels" else None
+        self._streams = StreamComparison() if compare == "streams" else None
         self._listened = listened
         self._parts = reader.parts()
         self._section = self._open(self._parts[0])
@@ -70,7 +77,7 @@ class RecordingDecoder:
         if len(self._parts) > 1:
             known = [part.seconds for part in self._parts if part.seconds is not None]
             self.seconds = sum(known) if len(known) == len(self._parts) else None
-        self.stream = self._section.stream
+        self.stream, self.number = self._section.stream, self._section.numbers[0]
         #: The tracks that are not decoded.
         self.others = self._section.others
         self._over: list[_PartDecoder] = []
@@ -87,6 +94,23 @@ class RecordingDecoder:
             *_timecode_warnings({channel for section in self._sections for channel in section.timecode}),
             *_damage_warnings([place for section in self._sections for place in section.damages]),
             *_hole_warnings([hole for section in self._sections for hole in section.holes]),
+        )
+
+    def tracks(self) -> tuple[MeasuredTrack, ...]:
+        """Return, after decoding, the channels or the audio streams that were compared."""
+        if self._channels is not None:
+            timecode = {channel for section in self._sections for channel in section.timecode}
+            repeats = self._channels.repeats()
+            return tuple(
+                MeasuredTrack(repeats=double, usable=number not in timecode) for number, double in enumerate(repeats, 1)
+            )
+        if self._streams is None:
+            return ()
+        titles, numbers = self._sections[0].titles, self._sections[0].numbers
+        doubles = dict(zip(numbers, self._streams.repeats(numbers), strict=True))
+        return tuple(
+            MeasuredTrack(name, doubles.get(number, 0), usable=number in doubles)
+            for number, name in enumerate(titles[:MOST_TRACKS], 1)
         )
 
     def ending(self) -> tuple[ResultWarning, ...]:
@@ -151,7 +175,15 @@ class RecordingDecoder:
     def _open(self, part: FilePart) -> "_PartDecoder":
         window = self._reader.window(part)
         began = self._heard if part.start else 0.0
-        return _PartDecoder(window, part, self._choice, limit=self._limit, began=began, listened=self._listened)
+        return _PartDecoder(
+            window,
+            part,
+            self._choice,
+            limit=self._limit,
+            began=began,
+            listened=self._listened,
+            comparisons=(self._channels, self._streams),
+        )
 
 
 class _PartDecoder:
@@ -166,8 +198,9 @@ class _PartDecoder:
         limit: float,
         began: float,
         listened: Callable[[float], None],
+        comparisons: tuple[ChannelComparison | None, StreamComparison | None],
     ) -> None:
-        """`began`: seconds of the parts before this one."""
+        """`began`: seconds of the parts before this one; `comparisons` get the sound of the channels, and of the streams."""
         self._window = window
         self._limit = limit
         self._began = began
@@ -176,9 +209,16 @@ class _PartDecoder:
         #: Warnings about the choice of track and channel.
         self.choosing: tuple[ResultWarning, ...]
         wanted, self.choosing = wanted_tracks(tracks, choice)
+        self._is_alone = len(tracks) == 1
         if len(wanted) > 1 and choice.track != "all":
             wanted = [self._audible(wanted, choice, listened)]
             tracks = audio_tracks(self._container)
+        channels, self._streams = comparisons
+        if self._streams is not None:
+            wanted = [track for track in tracks[:MOST_TRACKS] if track in wanted]
+        #: The titles of all audio streams; and the numbers, from 1, of those that are decoded, by index in the container.
+        self.titles = tuple(map(title, tracks))
+        self._numbers = {track.index: number for number, track in enumerate(tracks, 1) if track in wanted}
         self._heard_tracks = wanted
         heard = [track.index for track in wanted]
         self.stream = " + ".join(described(track) for track in wanted)
@@ -192,10 +232,15 @@ class _PartDecoder:
         #: Whether the header's duration is exact, not an estimate.
         self.counted = name in _COUNTED
         self.seconds = part.seconds if part.sound else self._promised(wanted[0])
-        self._lines = {track.index: self._line(track, choice) for track in wanted}
+        self._lines = {track.index: self._line(track, choice, channels) for track in wanted}
         #: Times (seconds) at which damaged data was skipped.
         self.damages: list[float] = []
         self._heard = 0.0
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Numbers of the audio streams that are decoded, from 1."""
+        return tuple(self._numbers.values())
 
     @property
     def holes(self) -> list[tuple[float, float]]:
@@ -217,11 +262,16 @@ class _PartDecoder:
         merger = TrackMixer([track.index for track in self._heard_tracks])
         for track, frame in self._frames(self._heard_tracks):
             for block in self._lines[track].add(frame):
-                yield from self._passed(merger.add(track, block))
+                yield from self._passed(merger.add(track, self._compared(track, block)))
         for track, line in self._lines.items():
             for block in line.finish():
-                yield from self._passed(merger.add(track, block))
+                yield from self._passed(merger.add(track, self._compared(track, block)))
         yield from self._passed(merger.finish())
+
+    def _compared(self, track: int, block: Samples) -> Samples:
+        if self._streams is not None:
+            self._streams.add(self._numbers[track], block)
+        return block
 
     def _passed(self, blocks: Iterator[Samples]) -> Iterator[Samples]:
         for block in blocks:
@@ -281,10 +331,19 @@ class _PartDecoder:
         self._window.seek(0)
         return self._window
 
-    def _line(self, track: AudioStream, choice: SoundChoice) -> "Timeline":
-        clocked = self._container.format.name.split(",")[0] in _CLOCKED
+    def _line(self, track: AudioStream, choice: SoundChoice, comparison: ChannelComparison | None = None) -> "Timeline":
         origin = (self._container.start_time or 0) / 1_000_000
-        return Timeline(origin, self._promised(track), clocked=clocked, channel=choice.channel)
+        promised = self._promised(track)
+        if promised is not None and track.start_time and track.time_base:
+            promised += max(0.0, float(track.start_time * track.time_base) - origin)
+        return Timeline(
+            origin,
+            promised,
+            clocked=self._container.format.name.split(",")[0] in _CLOCKED,
+            channel=choice.channel,
+            exact=not self._is_alone,
+            comparison=comparison,
+        )
 
     def _promised(self, track: AudioStream) -> float | None:
         seconds: float | None = None

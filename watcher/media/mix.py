@@ -12,29 +12,36 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from watcher.media.comparison import SPARSE, Block, ChannelComparison, products
 from watcher.media.timecode import TimecodeDetector
 
 Mono = NDArray[np.float32]
-#: Channels of one block: shape (channels, samples), integers or floats in their own full scale.
-Block = NDArray[np.float32]
 
 #: Correlation below which two channels count as inverse, and above which they no longer do.
 _MIRRORED: Final = -0.8
 _STRAIGHT: Final = -0.3
 #: Samples over which weights change, so that there is no click and no lost word.
 _FADE: Final = 512
-#: Correlation and loudness are measured on every eighth sample: aliasing does not change either.
-_SPARSE: Final = 8
 
 
 class Mixer:
     """Collects the channels' samples and returns mono blocks of full scale 1.0, half a second each."""
 
-    def __init__(self, channels: int, rate: int, full_scale: float, *, skip_timecode: bool = True) -> None:
+    def __init__(
+        self,
+        channels: int,
+        rate: int,
+        full_scale: float,
+        *,
+        skip_timecode: bool = True,
+        comparison: ChannelComparison | None = None,
+    ) -> None:
+        """`comparison` gets the channels, block by block."""
         self._block = np.empty((channels, max(1, rate // 2)), np.float32)
         self._filled = 0
         self._unit = np.float32(1.0 / full_scale)
         self._weights = np.full(channels, 1.0 / channels, np.float32)
+        self._comparison = comparison
         self._detector = TimecodeDetector(channels, rate, full_scale) if skip_timecode else None
         #: Channels left out as timecode now, and those that ever were.
         self._silenced = self.timecode = np.zeros(channels, np.bool_)
@@ -73,6 +80,8 @@ class Mixer:
         # Floats in a file may have any value; one NaN would spread to all samples that are resampled with it.
         if not np.isfinite(block.min(initial=0.0) + block.max(initial=0.0)):
             np.nan_to_num(block, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+        if self._comparison is not None:
+            self._comparison.add(block, float(self._unit))
         silenced = self._silenced if self._detector is None or not block.size else self._detector.look(block)
         if len(block) == 1:
             alone: Mono = block[0] * (self._unit * ~silenced)
@@ -103,9 +112,9 @@ def _weights(block: Block, before: Mono, heard: NDArray[np.bool_]) -> Mono:
 
 
 def _mirror(block: Block, before: Mono) -> Mono:
-    left, right = block[:, ::_SPARSE]
-    energy = np.sqrt(np.dot(left, left)) * np.sqrt(np.dot(right, right))
-    correlation = np.dot(left, right) / energy if energy > 0 else 0.0
+    (left, both), (_, right) = products(block)
+    energy = np.sqrt(left) * np.sqrt(right)
+    correlation = both / energy if energy > 0 else 0.0
     if correlation < _MIRRORED:
         return np.array([0.5, -0.5], np.float32)
     if correlation > _STRAIGHT and energy > 0:
@@ -114,7 +123,7 @@ def _mirror(block: Block, before: Mono) -> Mono:
 
 
 def _share(block: Block, before: Mono) -> Mono:
-    sparse = block[:, ::_SPARSE]
+    sparse = block[:, ::SPARSE]
     energies = np.einsum("ij,ij->i", sparse, sparse)
     total = energies.sum()
     return (energies / total).astype(np.float32) if total > 0 else before

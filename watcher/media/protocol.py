@@ -14,16 +14,21 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Final
+from typing import Final, get_args
 
 from watcher.job import Cut, ResultWarning
+from watcher.media.values import MOST_TRACKS, Compared, MeasuredTrack
 
-VERSION: Final = 3
+VERSION: Final = 4
 #: Longest line in bytes: a day of loudness in base64 is 5.8 MB, a day of planned cuts less.
 MAX_LINE: Final = 8 << 20
 #: Most characters of a text for people; and of a traceback, of which the end is kept.
 _LONGEST_WORDS: Final = 1000
 _LONGEST_DETAIL: Final = 10_000
+#: Most streams of a file: FFmpeg's own limit.
+_MOST_STREAMS: Final = 1000
+#: Most characters of the title of an audio stream.
+_LONGEST_TITLE: Final = 100
 #: Most entries of a list for people: tracks left out, warnings.
 _MOST_NAMED: Final = 100
 #: Most pieces of a recording: more than it may have seconds.
@@ -66,6 +71,8 @@ class Order:
     excerpts: tuple[tuple[int, int], ...] = ()
     #: Make no pieces: only decode the recording, and sum it up.
     measure: bool = False
+    #: Compare these while the recording is decoded to its end.
+    compare: Compared = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +125,8 @@ class Ended:
     loudness: bytes
     warnings: tuple[ResultWarning, ...]
     stream: str
+    number: int = 1
+    tracks: tuple[MeasuredTrack, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +264,24 @@ class _Fields:
             for item in map(_Fields, values[:_MOST_NAMED])
         )
 
+    def compared(self, name: str) -> Compared:
+        values: dict[str, Compared] = {value: value for value in get_args(Compared)}
+        if (value := values.get(self.text(name))) is None:
+            raise ProtocolError(f"{name} is nothing to compare: {self.text(name)!r:.200}")
+        return value
+
+    def tracks(self, name: str) -> tuple[MeasuredTrack, ...]:
+        values = self._data.get(name)
+        if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
+            raise ProtocolError(f"{name} is no list of objects: {values!r:.200}")
+        if len(values) > MOST_TRACKS:
+            raise ProtocolError(f"{name} are too many: {len(values)}")
+        # A track can only repeat one of those before it.
+        return tuple(
+            MeasuredTrack(item.words("title")[:_LONGEST_TITLE], item.integer("repeats", place), item.flag("usable"))
+            for place, item in enumerate(map(_Fields, values))
+        )
+
     def stretches(self, name: str) -> tuple[tuple[int, int], ...]:
         values = self._data.get(name)
         if not isinstance(values, list):
@@ -290,6 +317,7 @@ def _order(fields: _Fields) -> Order:
         planned=fields.cuts("planned"),
         excerpts=fields.stretches("excerpts"),
         measure=fields.flag("measure"),
+        compare=fields.compared("compare"),
     )
 
 
@@ -313,6 +341,8 @@ def _ended(fields: _Fields) -> Ended:
         loudness=fields.raw("loudness"),
         warnings=fields.warnings("warnings"),
         stream=fields.words("stream"),
+        number=fields.integer("number", _MOST_STREAMS),
+        tracks=fields.tracks("tracks"),
     )
 
 

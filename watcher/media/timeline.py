@@ -9,6 +9,7 @@ from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 
 from watcher.job import SAMPLE_RATE
+from watcher.media.comparison import ChannelComparison
 from watcher.media.levels import Samples
 from watcher.media.mix import Mixer, Mono
 from watcher.media.sentences import TOO_MANY_CHANNELS
@@ -35,8 +36,23 @@ _LATE: Final = 60 * SAMPLE_RATE
 class Timeline:
     """Places frames by their timestamps: mixes channels, fills gaps with silence, resamples."""
 
-    def __init__(self, origin: float, promised: float | None, *, clocked: bool, channel: int | str) -> None:
+    def __init__(
+        self,
+        origin: float,
+        promised: float | None,
+        *,
+        clocked: bool,
+        channel: int | str,
+        exact: bool = False,
+        comparison: ChannelComparison | None = None,
+    ) -> None:
+        """`origin`: the time of the recording's start; `promised`: the second at which the track ends, by the header.
+
+        `exact`: a start later than that of the recording counts, however small the difference. `comparison` gets the channels.
+        """
         self._clocked = clocked
+        self._exact = exact
+        self._comparison = comparison
         self._channel = channel
         #: Whether the chosen channel was missing at some time.
         self.channel_missing = False
@@ -75,7 +91,8 @@ class Timeline:
         """Fill the time until `moment` with silence, if something is missing."""
         form, here = self._form, self._now
         ahead = moment - here
-        if form is None or abs(ahead) <= _TOLERANCE:
+        tolerance = 0.0 if self._exact and not here else _TOLERANCE
+        if form is None or abs(ahead) <= tolerance:
             return
         if ahead < 0 or (ahead > _HOLE and moment > (self._promised or 0.0)):
             # The clock jumped back, or much too far ahead: ignore the time, and keep the order.
@@ -104,7 +121,9 @@ class Timeline:
         chosen = self._chosen(form)
         self.channel_missing |= not chosen and self._channel != "mix"
         channels = 1 if chosen else form.channels
-        self._mixer = Mixer(channels, form.rate, _FORMATS[form.kind][0], skip_timecode=not chosen)
+        self._mixer = Mixer(
+            channels, form.rate, _FORMATS[form.kind][0], skip_timecode=not chosen, comparison=self._comparison
+        )
         self._resampler = AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
 
     def _chosen(self, form: "_StreamFormat") -> bool:

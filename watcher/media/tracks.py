@@ -63,6 +63,11 @@ def _able(track: AudioStream) -> bool:
 _LONGEST_TAG: Final = 80
 
 
+def title(track: AudioStream) -> str:
+    """Return a track's title; "" if it has none."""
+    return (track.metadata.get("title") or "")[:_LONGEST_TAG]
+
+
 def described(track: AudioStream) -> str:
     """Describe a track in words: codec, rate, channels, language and title."""
     context: AudioCodecContext | None = track.codec_context
@@ -72,6 +77,6 @@ def described(track: AudioStream) -> str:
     parts = [context.codec.name, f"{context.sample_rate} Hz", f"{channels} channel{'s' * (channels != 1)}"]
     if track.language and track.language != "und":
         parts.append(track.language[:_LONGEST_TAG])
-    if title := track.metadata.get("title"):
-        parts.append(title[:_LONGEST_TAG])
+    if name := title(track):
+        parts.append(name)
     return ", ".join(parts)

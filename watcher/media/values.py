@@ -20,6 +20,10 @@ _MEMORY_A_BYTE: Final = 12
 #: In addition, for each second of pieces that are longer than usual. Measured: 87 KB, and a piece may get a quarter longer.
 _MEMORY_A_SECOND: Final = 128 << 10
 _USUAL_PIECE: Final = 600.0
+#: What of a recording is compared: nothing, the channels of its chosen stream, or its audio streams.
+Compared = Literal["", "channels", "streams"]
+#: Most channels, or audio streams, of a recording that are tracks.
+MOST_TRACKS: Final = 64
 #: Longest recording, in seconds.
 LONGEST_SECONDS: Final = 24 * 3600.0
 #: Samples that neighbouring pieces share if there was no silence to cut in: 2 s.
@@ -66,6 +70,18 @@ class SoundChoice:
     def is_plain(self) -> bool:
         """Whether nothing is chosen: a recording with one track is transcribed as a player would play it."""
         return self == SoundChoice()
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredTrack:
+    """A channel, or an audio stream, of a recording that was decoded to its end."""
+
+    #: The title of the stream; "" if it has none, and for channels.
+    title: str = ""
+    #: Number, from 1, of an earlier one with the same sound; 0: there is none.
+    repeats: int = 0
+    #: False: it cannot be decoded, or it has timecode.
+    usable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,5 +159,8 @@ class Summary:
     loudness: Loudness
     #: Warnings: damage that was skipped, a missing end, tracks left out.
     warnings: tuple[ResultWarning, ...] = ()
-    #: As `Opening.stream`.
+    #: As `Opening.stream`; and its number among the audio streams, from 1.
     stream: str = ""
+    number: int = 1
+    #: The channels of the stream, or all audio streams, if they were to be compared.
+    tracks: tuple[MeasuredTrack, ...] = ()
