@@ -8,8 +8,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from structlog.testing import capture_logs
+from support import sounds
 from support.command_scene import Commands, configured
 from support.daemon import daemon
 from support.heard import recording
@@ -236,3 +238,14 @@ def test_the_log_of_the_first_start_says_what_the_backlog_costs_at_most(watcher:
         event = running.await_event("folder.backlog")
 
     assert (event["files"], event["seconds"], event["most_cost"]) == (1, 60.0, 0.5)
+
+
+def test_of_channels_with_speakers_the_length_is_counted_once_for_each(watcher: Commands) -> None:
+    """That is the most that they may cost: silence is not sent, and how much there is the header does not say."""
+    (watcher.folder / ".watcher.toml").write_text('tracks = "channels"\n')
+    sounds.encode(np.stack([sounds.speech(12.0), sounds.silence(12.0)], axis=1), watcher.folder / "call.wav")
+    sounds.encode(sounds.speech(5.0), watcher.folder / "talk.wav")
+
+    _, document = watcher("once", watcher.folder, "--estimate")
+
+    assert document["data"]["audio_seconds"] == 29.0

@@ -19,7 +19,7 @@ from watcher.job import Job, State
 from watcher.ledger import Ledger, holder
 from watcher.ledger.values import SourceRecord
 from watcher.log import quoted
-from watcher.pipeline import JobSettings
+from watcher.pipeline import JobSettings, track_sketches
 from watcher.report import ReportedError, Result
 from watcher.service.named import NamedRecordings, named, place_of
 from watcher.service.plan import plan, wanted_by_folder
@@ -185,6 +185,9 @@ def _forget(ledger: Ledger, record: SourceRecord, wanted_of: Callable[[Job], Job
     also_of = alike.paths(record.content, record.fingerprint.size)
     sketch, _ = _sketch(record.root, place)
     answers = ledger.answers.erase(record.content, sketch)
+    # Of a recording whose tracks were not all transcribed, nothing is found by its content.
+    for track in _track_sketches(replace(record.job, path=place), wanted_of):
+        answers += ledger.answers.erase("", track)
     with suppress(JobError, reach.SilentError):
         reach.ask(record.root, partial(sidecar.remove_note, record.root, record.path, ledger))
     for row in (*ledger.outputs.owned(record.path), *ledger.outputs.owned(place)):
@@ -226,6 +229,25 @@ def _sketch(root: bytes, path: bytes) -> tuple[str, int]:
         return reach.ask(root, partial(_sketched, root, path), seconds=reach.PATIENT_SECONDS)
     except (OSError, ValueError, JobError):
         return "", 0
+
+
+def _track_sketches(job: Job, wanted_of: Callable[[Job], JobSettings]) -> tuple[str, ...]:
+    """Return the sketches of a recording's tracks, if its channels or streams are speakers."""
+
+    def look() -> tuple[str, ...]:
+        wanted = wanted_of(job)
+        if not wanted.is_split:
+            return ()
+        descriptor = tree.open_file(job.root, job.path)
+        try:
+            return track_sketches(descriptor, wanted)
+        finally:
+            os.close(descriptor)
+
+    try:
+        return seen(job.root, look, otherwise=())
+    except (OSError, ValueError):
+        return ()
 
 
 def _sketched(root: bytes, path: bytes) -> tuple[str, int]:

@@ -3,7 +3,7 @@
 import json
 import time
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import ClassVar, Final
 
@@ -121,12 +121,20 @@ class Answers(LedgerPart):
         """
         self._database.change(lambda connection: self._keep_content(connection, content, cut), durable=False)
 
-    def supersede(self, job: Job, content: Content, *, cut: Collection[str] = (), keep: bool = True) -> None:
+    def supersede(
+        self,
+        job: Job,
+        content: Content,
+        *,
+        tracks: Sequence[Content] = (),
+        cut: Collection[str] = (),
+        keep: bool = True,
+    ) -> None:
         """Replace stored answers by the new ones for `job.again`, and store the content with them if `keep`.
 
         The new ones were stored under the parameters followed by a dot and the token. All in one transaction: a job claimed
         after a crash then has the token "", and finds everything under the plain parameters. `cut`: as for `keep_content`.
-        Raises LeaseLostError.
+        `tracks`: those of a recording with several speakers. Raises LeaseLostError.
         """
         wish = job.again
         if wish is None:
@@ -136,15 +144,15 @@ class Answers(LedgerPart):
 
         def supersede(connection: Connection) -> None:
             held(connection, _SUPERSEDED, job, again=carried_out)
-            for digest in sounds_of(content):
+            for digest in set().union(*map(sounds_of, (content, *tracks))):
                 for id_, parameters in connection.execute(_ANSWERS, (digest,)).fetchall():
                     if not parameters.endswith(mark):
                         continue
                     plain = parameters.removesuffix(mark)
                     self._drop(connection, connection.execute(_FORMER, (digest, plain)).fetchall())
                     connection.execute("UPDATE answers SET parameters = ? WHERE id = ?", (plain, id_))
-            if keep:
-                self._keep_content(connection, content, cut)
+            for one in (content, *tracks) if keep else ():
+                self._keep_content(connection, one, cut)
 
         self._database.change(supersede)
 

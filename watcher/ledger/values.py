@@ -49,6 +49,8 @@ class ContentPart:
     offset: float = 0.0
     #: Of a stem: Unix time at which its job was concluded.
     concluded_at: float = 0.0
+    #: Of a channel or stream: its number, from 1. Its speaker and offset follow from the settings when outputs are made.
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ _DETAILS: Final = frozenset(
         *(
             "media.planned",
             "media.piece",
+            "media.track",
             "api.request",
             "api.response",
             "output.written",

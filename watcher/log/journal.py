@@ -226,6 +226,7 @@ WORDS: Final = {
     "job.rerouted": "goes on at another endpoint",
     "media.planned": "will be cut",
     "media.piece": "cut a piece of",
+    "media.track": "begins with a track of",
     "media.child": "a message of the decoder",
     "api.request": "asking the server",
     "api.response": "the server answered",

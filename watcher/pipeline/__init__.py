@@ -6,6 +6,7 @@ as soon as it arrives, so however a run ends, the next one asks only for what is
 """
 
 from watcher.pipeline.heard import is_stored
+from watcher.pipeline.identity import track_sketches
 from watcher.pipeline.keyed_locks import KeyedLocks
 from watcher.pipeline.remedies import ExhaustedForms
 from watcher.pipeline.session import output_name, recorder_of, run_session
@@ -26,4 +27,5 @@ __all__ = [
     "render",
     "run",
     "run_session",
+    "track_sketches",
 ]

@@ -1,6 +1,7 @@
 """Cut a recording: log its pieces as they come, and make samples of its speakers."""
 
 import base64
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -10,10 +11,22 @@ import structlog
 from watcher import media
 from watcher.client import Voice
 from watcher.pipeline import voices
+from watcher.pipeline.question import Question
 from watcher.pipeline.requests import with_upload
 from watcher.pipeline.tools import Tools
 
 _log = structlog.get_logger()
+
+
+def cut_keys(question: Question, options: media.MediaOptions) -> list[str]:
+    """Return the keys under which cuts are stored, the question's own first.
+
+    They depend on the length of pieces: those of ten minutes are too long for a server that takes two.
+    """
+    return [
+        hashlib.sha256(f"{key} {options.piece_seconds:g} {options.skip_silence}".encode()).hexdigest()
+        for key in question.keys
+    ]
 
 
 def logged(cutting: media.Cutting) -> Iterator[media.Piece]:
@@ -38,6 +51,7 @@ def samples(
     options: media.MediaOptions,
     tools: Tools,
     *,
+    choice: media.SoundChoice,
     limits: media.ChildLimits,
     look: Callable[[], object],
 ) -> tuple[Voice, ...]:
@@ -52,6 +66,7 @@ def samples(
         spool=tools.spool,
         stop=tools.stop,
         in_flight=lambda: voices.MOST,
+        choice=choice,
         excerpts=[(start, end) for _, start, end in speakers],
         limits=limits,
         waiting=look,

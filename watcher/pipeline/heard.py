@@ -1,9 +1,9 @@
 """Make a recording's transcript of its answers: read stored answers, check them, and join them."""
 
-import hashlib
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Final
 
 import structlog
@@ -15,8 +15,8 @@ from watcher.job import Cut, ResultWarning
 from watcher.join import join
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.values import Content, ContentPart
-from watcher.media import SoundChoice
 from watcher.pipeline import empty
+from watcher.pipeline.identity import Identity, identities
 from watcher.pipeline.language import resolve
 from watcher.pipeline.question import Question
 from watcher.pipeline.text_budget import TextBudget
@@ -76,7 +76,12 @@ def combined(
         content=content,
         paid_seconds=sum(heard.paid_seconds for heard in results),
         paid_before_seconds=sum(heard.paid_before_seconds for heard in results),
-        warnings=(*warnings, *(warning for heard in results for warning in (*heard.content.warnings, *heard.warnings))),
+        # Several tracks may have the same warning.
+        warnings=tuple(
+            dict.fromkeys(
+                (*warnings, *(warning for heard in results for warning in (*heard.content.warnings, *heard.warnings)))
+            )
+        ),
         answered=all(heard.answered for heard in results),
         origins=tuple(origin for heard in results for origin in heard.origins),
         tracks=tuple(tracks),
@@ -146,23 +151,63 @@ def is_stored(descriptor: int, wanted: JobSettings, ledger: Ledger, *, models: S
 
     `models`: those of the endpoints that may get it.
     """
-    sketch = sketch_of(descriptor, wanted.choice)
     parameters = [wanted.request.parameters(model) for model in dict.fromkeys(models)]
-    for one in parameters:
-        content = ledger.answers.content(sketch=sketch, parameters=one)
-        heard = stored(content, ledger, wanted.request, parameters=parameters) if content is not None else None
-        if heard is not None and heard.answered:
-            return True
-    return False
+    return any(
+        heard is not None and heard.answered
+        for heard in _likely(identities(descriptor, wanted)[0], ledger, wanted.request, parameters)
+    )
 
 
-def sketch_of(descriptor: int, choice: SoundChoice) -> str:
-    """Return the sketch of an open recording, which also depends on the choice of its sound."""
-    sketch = media.sketch(descriptor)
-    if choice.is_plain:
-        return sketch
-    # With another track or channel it is another recording; answers that were paid for are found by the pieces' digests.
-    return hashlib.sha256(f"{sketch} {choice.track} {choice.channel}".encode()).hexdigest()
+def known(
+    identity: Identity,
+    ledger: Ledger,
+    question: Question,
+    *,
+    digest: Callable[[], str],
+    alive: AliveCallback = _silent,
+) -> TranscriptionResult | None:
+    """Return the stored result of a recording, or of one of its tracks; None if it has to be transcribed.
+
+    A renamed, moved, copied or touched file is found by its content: `digest` returns the digest of its bytes. If the server gave
+    no text although there is sound, it is asked again.
+    """
+    if question.token:
+        return None
+    whole = cache(digest)
+    found = _likely(
+        identity,
+        ledger,
+        question.request,
+        question.keys,
+        is_right=lambda content: identity.digest(whole()) == content.digest,
+        alive=alive,
+    )
+    return next((heard for heard in found if heard is not None and heard.answered), None)
+
+
+def check_digest(identity: Identity, digest: str, ledger: Ledger, *, actual: Callable[[], str]) -> None:
+    """Raise FileError if the child names the digest of another recording: its text would be replaced by this one's.
+
+    Hashing (`actual`) costs as much as reading the file; so hash only if the digest is known with another sketch.
+    """
+    content = ledger.answers.content(digest=identity.digest(digest))
+    if content is not None and content.sketch != identity.sketch and actual() != digest:
+        raise media.invalid_message()
+
+
+def _likely(
+    identity: Identity,
+    ledger: Ledger,
+    request: Request,
+    keys: Sequence[str],
+    *,
+    is_right: Callable[[Content], bool] = lambda _content: True,
+    alive: AliveCallback = _silent,
+) -> Iterator[TranscriptionResult | None]:
+    for key in keys:
+        content = ledger.answers.content(sketch=identity.sketch, parameters=identity.parameters(key))
+        if content is not None and is_right(content):
+            yield stored(content, ledger, request, alive=alive, parameters=keys)
 
 
 def recalled(ledger: Ledger, cut: Cut, question: Question, *, alive: AliveCallback = _silent) -> Transcript | None:

@@ -1,10 +1,11 @@
 """The question about a piece: the request, and the key under which its answer is stored."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from watcher.client import Request
-from watcher.job import SAMPLE_RATE, Cut
+from watcher.job import SAMPLE_RATE, AgainRequest, Cut
 from watcher.pipeline import voices
 from watcher.transcript import Transcript
 
@@ -24,6 +25,13 @@ class Question:
     token: str = ""
     #: The parameters of the same request to other endpoints, whose answers are used as well.
     others: tuple[str, ...] = ()
+
+    @staticmethod
+    def of(request: Request, model: str, others: Sequence[str], wish: AgainRequest | None) -> "Question":
+        """Return the question about a recording; `others`: the models of other endpoints, `wish`: a person's request for it."""
+        token = wish.token if wish is not None else ""
+        also = tuple(map(request.parameters, others)) if wish is None else ()
+        return Question(request, request.parameters(model), token=token, others=also)
 
     @property
     def key(self) -> str:

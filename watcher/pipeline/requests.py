@@ -5,6 +5,7 @@ import os
 import stat
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar
 
@@ -28,11 +29,29 @@ _GLANCE: Final = 0.25
 _ABOUT_PIECE: Final = frozenset({errno.ENOENT, errno.EACCES, errno.EPERM, errno.ELOOP})
 
 
+@dataclass(frozen=True, slots=True)
+class OtherTracks:
+    """The other tracks of a recording, for showing its progress."""
+
+    #: Pieces of those before this one, and their seconds.
+    pieces: int = 0
+    seconds: float = 0.0
+    #: Number of those after it.
+    left: int = 0
+
+
 class PieceRequests:
     """The parallel requests of one recording, and their answers in the recording's order."""
 
-    def __init__(self, ask: Callable[..., tuple[Transcript, bool]], tools: Tools, job: Job) -> None:
+    def __init__(
+        self,
+        ask: Callable[..., tuple[Transcript, bool]],
+        tools: Tools,
+        job: Job,
+        others: OtherTracks | None = None,
+    ) -> None:
         self._ask = ask
+        self._others = others or OtherTracks()
         self._tools = tools
         self._job = job
         self._pieces: list[media.Piece] = []
@@ -112,9 +131,9 @@ class PieceRequests:
             self._enter(piece, answer, cached=cached)
         self._tools.ledger.queue.progress(
             self._job,
-            piece=len(self._answers),
-            pieces=max(self.expected, len(self._pieces)),
-            seconds_done=self._heard,
+            piece=self._others.pieces + len(self._answers),
+            pieces=self._others.pieces + (1 + self._others.left) * max(self.expected, len(self._pieces)),
+            seconds_done=self._others.seconds + self._heard,
         )
 
     def _enter(self, piece: media.Piece, answer: Transcript, *, cached: bool) -> None:

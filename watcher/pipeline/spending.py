@@ -67,6 +67,8 @@ class Spending:
         self._lock = threading.Lock()
         self._sketch = ""
         self._bought = self._sent = self._until = 0.0
+        #: Seconds of the tracks before this one.
+        self._earlier = 0.0
         #: Seconds bought in earlier attempts.
         self.before = 0.0
         #: Seconds of requests in flight; and whether there is something to store.
@@ -89,7 +91,9 @@ class Spending:
                 self._memory.remember(self._key, value, expires=self._clock() + _KEPT)
 
     def begin(self, sketch: str) -> None:
-        """Read the costs of earlier attempts for the recording with this sketch. Raises StateError."""
+        """Read the costs of earlier attempts for the recording with this sketch; a second call does nothing. Raises StateError."""
+        if self._sketch:
+            return
         self._sketch = sketch
         known = self._memory.remembered(self._key) or {}
         if known.get("sketch") == sketch and known.get("token") == self._token:
@@ -111,10 +115,14 @@ class Spending:
             self._sent += seconds
             self._changed = True
 
+    def go_on(self, earlier: float) -> None:
+        """Begin with a further track of the recording, after tracks of so many seconds together."""
+        self._earlier = earlier
+
     def reach(self, seconds: float) -> None:
-        """Note that the recording has at least `seconds`."""
+        """Note that the recording, or its present track, has at least `seconds`."""
         with self._lock:
-            self._until = max(self._until, seconds)
+            self._until = max(self._until, self._earlier + seconds)
 
     @contextlib.contextmanager
     def request(self, seconds: float) -> Iterator[RequestCost]:

@@ -17,11 +17,13 @@ from watcher.ledger.sessions import MOST_STEMS
 from watcher.ledger.values import Content
 from watcher.log import quoted
 from watcher.pipeline.heard import TranscriptionResult, stored
+from watcher.pipeline.identity import identities
 from watcher.pipeline.renamed import FormerRecording, follow, former_of
 from watcher.pipeline.session import is_written, mix_of, run_session
 from watcher.pipeline.source import opened, verify
 from watcher.pipeline.spending import Spending
 from watcher.pipeline.tools import HeartbeatCallback, JobSettings, Tools
+from watcher.pipeline.tracks import TracksTranscription
 from watcher.pipeline.transcription import Transcription
 from watcher.pipeline.writing import written
 from watcher.settle import UNWATCHED, looks_like_audio
@@ -117,7 +119,8 @@ def _heard(
     """
     sidecar.require_writable(job.root, job.path)
     try:
-        return Transcription(job, descriptor, wanted, tools, beat, spending=spending).transcribe()
+        run = TracksTranscription if wanted.is_split else Transcription
+        return run(job, descriptor, wanted, tools, beat, spending=spending).transcribe()
     except FileError as error:
         if error.reason not in _NOT_READ or not looks_like_audio(os.fsdecode(os.path.basename(job.path))):  # noqa: PTH119 - bytes
             raise
@@ -239,7 +242,10 @@ def _unchanged(source: _OpenSource, wanted: JobSettings, tools: Tools, beat: Hea
         return None
     content = ledger.answers.content(digest=job.content)
     # Compare the cheap sketch first, so that a large file is not read to its end only to see that it is another one.
-    if content is not None and content.sketch != media.sketch(source.descriptor):
+    # If it has tracks and the settings want none, or the other way round, they have changed; or all were the same sound.
+    if content is not None and (
+        content.sketch not in _sketches(source.descriptor, wanted) or bool(content.parts) != wanted.is_split
+    ):
         return None
     if not source.has_content(job.content, tools, beat):
         return None
@@ -262,6 +268,10 @@ def _nothing_new(outcome: Outcome) -> Outcome:
         restored=(),
         warnings=tuple(warning for warning in outcome.warnings if warning.code != "outputs_missing"),
     )
+
+
+def _sketches(descriptor: int, wanted: JobSettings) -> set[str]:
+    return {media.sketch(descriptor), *(identity.sketch for identity in identities(descriptor, wanted))}
 
 
 def _restored(

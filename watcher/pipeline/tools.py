@@ -42,6 +42,11 @@ class JobSettings:
     #: Whether this is one track of a session: then the file is decoded, so that its loudness is known and silence is not sent.
     as_track: bool = False
 
+    @property
+    def is_split(self) -> bool:
+        """Whether the channels or the streams of each recording are different speakers."""
+        return self.session.tracks in {"channels", "streams"}
+
 
 class Submit(Protocol):
     """Runs a callable in another thread."""

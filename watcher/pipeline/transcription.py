@@ -1,6 +1,5 @@
 """Transcribe a source: from stored answers where they exist, from the server where they don't."""
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -23,22 +22,23 @@ from watcher.loudness import UNMEASURED
 from watcher.pipeline import empty
 from watcher.pipeline.as_is import upload_form
 from watcher.pipeline.asker import Asker
-from watcher.pipeline.cuttings import logged, samples
+from watcher.pipeline.cuttings import cut_keys, logged, samples
 from watcher.pipeline.empty import has_timecode, silence
 from watcher.pipeline.heard import (
     TranscriptionResult,
+    check_digest,
     checked,
     joined,
     part_of,
     recalled,
     recalled_answer,
-    sketch_of,
-    stored,
 )
+from watcher.pipeline.heard import known as known_result
+from watcher.pipeline.identity import OF_RECORDING, Identity, plain
 from watcher.pipeline.measurement import Measurement, Weighed, weighed
 from watcher.pipeline.question import Question
 from watcher.pipeline.remedies import Remedies, UploadForm, given_up, no_text
-from watcher.pipeline.requests import PieceRequests, wait_alive, with_upload
+from watcher.pipeline.requests import OtherTracks, PieceRequests, wait_alive, with_upload
 from watcher.pipeline.source import unchanged
 from watcher.pipeline.spending import Spending
 from watcher.pipeline.text_budget import TextBudget
@@ -60,28 +60,26 @@ class Transcription:
         beat: HeartbeatCallback,
         *,
         spending: Spending,
+        identity: Identity | None = None,
+        others: OtherTracks | None = None,
     ) -> None:
-        """`spending`: what the job has cost so far."""
+        """`spending`: what the job has cost so far. `identity`: that of a track, and the `others` of the recording."""
         self._job = job
         self._descriptor = descriptor
         self._wanted = wanted
         self._tools = tools
         self._beat = beat
         self._spending = spending
-        self._parameters = wanted.request.parameters(tools.client.endpoint.model)
-        wish = job.again
-        self._question = Question(
-            wanted.request,
-            self._parameters,
-            token=wish.token if wish is not None else "",
-            others=tuple(wanted.request.parameters(model) for model in tools.other_models) if wish is None else (),
-        )
+        self._question = Question.of(wanted.request, tools.client.endpoint.model, tools.other_models, job.again)
+        self._parameters = self._question.parameters
+        self._other_tracks = others
         self._limits = media.SHORT_LIMITS if job.small else media.ChildLimits()
         #: st_ctime_ns, which a program that changes bytes cannot set back, unlike the time of modification.
         self._changed_at = unchanged(job, descriptor).st_ctime_ns
-        self._sketch = sketch_of(descriptor, wanted.choice)
+        self._identity = identity or plain(descriptor, wanted.choice)
+        self._sketch = self._identity.sketch
         #: Keys under which the cuts of this run are stored: hashes of the parameters of the request and of the cutting.
-        self._cut_keys: list[str] = []
+        self.cut_keys: list[str] = []
         #: Seconds paid for abandoned cuttings.
         self._given_up = 0.0
         #: End of the last abandoned cutting, in seconds of the recording.
@@ -98,17 +96,15 @@ class Transcription:
     def transcribe(self) -> TranscriptionResult:
         """Return the whole recording's transcript. Raises JobError; the answers received until then stay stored."""
         self._spending.begin(self._sketch)
-        heard = self._heard_at_last()
+        heard = self.hear()
         heard = replace(heard, paid_seconds=self._spending.seconds, paid_before_seconds=self._spending.before)
         if self._question.token:
             # Only now are all the new answers there: until now the former ones counted.
-            self._tools.ledger.answers.supersede(
-                self._job, heard.content, cut=self._cut_keys, keep=self._is_untouched()
-            )
+            self._tools.ledger.answers.supersede(self._job, heard.content, cut=self.cut_keys, keep=self._is_untouched())
         return heard
 
-    def _heard_at_last(self) -> TranscriptionResult:
-        """Return what was heard, in whatever form it was sent."""
+    def hear(self) -> TranscriptionResult:
+        """Return what was heard, in whatever form it was sent, without its costs. New answers for `again` do not count yet."""
         try:
             return self._heard()
         except FileError:
@@ -118,7 +114,9 @@ class Transcription:
             return self._fallback
 
     def _heard(self) -> TranscriptionResult:
-        if (known := self._known()) is not None:
+        ledger = self._tools.ledger
+        known = known_result(self._identity, ledger, self._question, digest=self._digest, alive=self._beat)
+        if known is not None:
             return known
         client = self._tools.client
         accepted = None
@@ -156,27 +154,12 @@ class Transcription:
         self._tools.exhausted.add(self._sketch)
         return PassingError(error.message, hint=error.hint, reason=error.reason)
 
-    def _known(self) -> TranscriptionResult | None:
-        """Find the recording by its content: a renamed, moved, copied or touched file costs nothing."""
-        if self._question.token:
-            return None
-        ledger, digest = self._tools.ledger, ""
-        for parameters in self._question.keys:
-            likely = ledger.answers.content(sketch=self._sketch, parameters=parameters)
-            if likely is None:
-                continue
-            digest = digest or media.digest(self._descriptor, self._tools.stop, self._beat)
-            if digest != likely.digest:
-                continue
-            heard = stored(likely, ledger, self._wanted.request, alive=self._beat, parameters=self._question.keys)
-            # If the server gave no text although there is sound, ask again.
-            if heard is not None and heard.answered:
-                return heard
-        return None
+    def _digest(self) -> str:
+        return media.digest(self._descriptor, self._tools.stop, self._beat)
 
     def _whole(self, form: UploadForm, name: str, mime: str, seconds: float) -> TranscriptionResult:
         """Send the file as it is, in one request."""
-        digest = media.digest(self._descriptor, self._tools.stop, self._beat)
+        digest = self._digest()
         size = self._job.fingerprint.size
         self._spending.reach(seconds)
         upload = Upload(self._descriptor, size, seconds, name, mime, digest=digest, compared=True)
@@ -259,17 +242,13 @@ class Transcription:
     def _pieces(self, form: UploadForm) -> TranscriptionResult:
         """Cut the recording, request its pieces in parallel while it is being cut, and join the answers."""
         options = form.options
-        # Key the cuts by piece length: pieces of ten minutes are too long for a server that takes two.
-        own, *others = (
-            hashlib.sha256(f"{key} {options.piece_seconds:g} {options.skip_silence}".encode()).hexdigest()
-            for key in self._question.keys
-        )
-        self._cut_keys += [own, *others]
-        requests = PieceRequests(partial(self._ask_piece, form), self._tools, self._job)
+        own, *others = cut_keys(self._question, options)
+        self.cut_keys += [own, *others]
+        requests = PieceRequests(partial(self._ask_piece, form), self._tools, self._job, self._other_tracks)
         # Who began the recording at another endpoint has the answers about the pieces that were cut there.
         planned = max((self._tools.ledger.answers.cuts(self._sketch, key) for key in (own, *others)), key=len)
         summary = self._cut_and_ask(requests, form.options, own, planned)
-        self._check_content(summary.content)
+        check_digest(self._identity, summary.content, self._tools.ledger, actual=self._digest)
         cuts = requests.cuts()
         self._beat()
         parts, doubts = checked(
@@ -280,13 +259,13 @@ class Transcription:
             requests.budget,
         )
         content = Content(
-            digest=summary.content,
+            digest=self._identity.digest(summary.content),
             sketch=self._sketch,
             parameters=self._parameters,
             seconds=summary.seconds,
             cuts=cuts,
             loudness=summary.loudness,
-            warnings=(*summary.warnings, *self._warnings),
+            warnings=(*self._said(summary), *self._warnings),
             others=self._others(part.transcript for part in parts),
         )
         self._keep_content(content)
@@ -342,16 +321,10 @@ class Transcription:
                 raise
             return cutting.summary
 
-    def _check_content(self, digest: str) -> None:
-        """Raise FileError if the child names the digest of another recording: its text would be replaced by this one's.
-
-        Hashing costs as much as reading the file; so hash only if the digest is known with another sketch.
-        """
-        known = self._tools.ledger.answers.content(digest=digest)
-        if known is None or known.sketch == self._sketch:
-            return
-        if media.digest(self._descriptor, self._tools.stop, self._beat) != digest:
-            raise media.invalid_message()
+    def _said(self, summary: media.Summary) -> tuple[ResultWarning, ...]:
+        """Return the child's warnings about the recording, or about this track of it."""
+        of_whole = OF_RECORDING if self._identity.track else ()
+        return tuple(warning for warning in summary.warnings if warning.code not in of_whole)
 
     def _acquainted(
         self, requests: PieceRequests, options: media.MediaOptions, look: Callable[[], object]
@@ -368,7 +341,13 @@ class Transcription:
         if not self._tools.client.takes_voices(self._wanted.request.task):
             return [self._question, acquainted]
         self._asker.voices = samples(
-            self._descriptor, acquainted.speakers, options, self._tools, limits=self._limits, look=look
+            self._descriptor,
+            acquainted.speakers,
+            options,
+            self._tools,
+            choice=self._wanted.choice,
+            limits=self._limits,
+            look=look,
         )
         return [acquainted, self._question]
 
@@ -436,7 +415,7 @@ class Transcription:
     def _keep_content(self, content: Content) -> None:
         """Store how the recording was cut. If it is transcribed again, this is stored at the end, together with the new answers."""
         if not self._question.token and self._is_untouched():
-            self._tools.ledger.answers.keep_content(content, cut=self._cut_keys)
+            self._tools.ledger.answers.keep_content(content, cut=self.cut_keys)
 
     def _is_untouched(self) -> bool:
         """Return whether nothing happened to the file since it was opened, so that the bytes decoded are those of the digest.

@@ -17,6 +17,7 @@ from watcher.job import Job, Outcome, Output, ResultWarning, bounded, shown_name
 from watcher.ledger.ledger import Ledger
 from watcher.output_kinds import TIMED_KINDS
 from watcher.pipeline.heard import TranscriptionResult
+from watcher.pipeline.placing import placed
 from watcher.pipeline.reviewing import reviewed
 from watcher.pipeline.tools import JobSettings
 from watcher.text import counted, printable
@@ -49,6 +50,7 @@ def written(
 
     `check` and `source`: see `sidecar.place`. `name`: that of the file after which they are named; b"": that of the job.
     """
+    heard = placed(heard, wanted.session)
     name = name or os.path.basename(job.path)  # noqa: PTH119 - bytes
     # Each `alive()` announces the longest next step, on the slowest machine and disk.
     seconds = heard.content.seconds

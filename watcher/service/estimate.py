@@ -63,7 +63,8 @@ def estimate(made: Plan, ledger: Ledger, places: SearchPlaces) -> Estimate:
     free = adopted | stored
     rest = [one for one in found if one.path not in free]
     trials = _trials(made, ledger, places, scope)
-    lengths = [*((one.seconds, one.fingerprint.size) for one in chain(rest, _queued(ledger))), *trials]
+    sent = chain(rest, _queued(ledger))
+    lengths = [*((_seconds(one, wanted_of), one.fingerprint.size) for one in sent), *trials]
     return Estimate(
         files=len(lengths),
         seconds=sum(seconds or 0.0 for seconds, _ in lengths),
@@ -76,16 +77,36 @@ def estimate(made: Plan, ledger: Ledger, places: SearchPlaces) -> Estimate:
     )
 
 
+def _seconds(found: FoundRecording, wanted_of: Callable[[Job], JobSettings]) -> float | None:
+    """Return the seconds to pay for at most: of channels or streams that are different speakers, those of each."""
+    if found.seconds is None:
+        return None
+    with suppress(JobError):
+        tracks = wanted_of(_job(found)).session.tracks
+        if tracks in {"channels", "streams"}:
+            inspection = _inspected(found.root, found.path, found.fingerprint.size)
+            # Where the header is not read so far, there are two channels, and one stream, at most nearly always.
+            counts = {"channels": inspection.channels or 2, "streams": inspection.tracks or 1} if inspection else {}
+            return found.seconds * counts.get(tracks, 1)
+    return found.seconds
+
+
+def _inspected(root: bytes, path: bytes, size: int) -> container.Inspection | None:
+    """Return what a recording's header says; None if it cannot be read."""
+    with suppress(OSError, ValueError):
+        descriptor = tree.open_file(root, path)
+        try:
+            return container.inspect(descriptor, size, quick=True)
+        finally:
+            os.close(descriptor)
+    return None
+
+
 def _queued(ledger: Ledger) -> Iterable[FoundRecording]:
     """Yield the recordings that earlier calls have left in the queue."""
     for record in ledger.history.records(*_UNFINISHED, limit=_QUEUED):
-        seconds = None
-        with suppress(OSError, ValueError):
-            descriptor = tree.open_file(record.root, record.path)
-            try:
-                seconds = container.inspect(descriptor, record.fingerprint.size, quick=True).seconds
-            finally:
-                os.close(descriptor)
+        inspection = _inspected(record.root, record.path, record.fingerprint.size)
+        seconds = inspection.seconds if inspection is not None else None
         yield FoundRecording(record.root, record.path, record.fingerprint, seconds=seconds)
 
 

@@ -5,9 +5,19 @@ decided from names and from what recorders wrote (`watcher.container.recorder`):
 the same results in whatever order they come.
 """
 
-from watcher.sessions.mixes import is_mix
-from watcher.sessions.offsets import Offsets, offsets
+from watcher.sessions.mixes import is_mix, is_mixed_track
+from watcher.sessions.offsets import Offsets, offsets, track_offsets
 from watcher.sessions.sets import SessionKey, key_of
 from watcher.sessions.speakers import speaker_names, track_names
 
-__all__ = ["Offsets", "SessionKey", "is_mix", "key_of", "offsets", "speaker_names", "track_names"]
+__all__ = [
+    "Offsets",
+    "SessionKey",
+    "is_mix",
+    "is_mixed_track",
+    "key_of",
+    "offsets",
+    "speaker_names",
+    "track_names",
+    "track_offsets",
+]

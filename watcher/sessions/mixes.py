@@ -11,6 +11,8 @@ from watcher.text import folded
 _MIXES: Final = frozenset({"mix", "mixdown", "full mix", "stereo mix"})
 #: The last word of such a name; what is before it is the name of the project.
 _MIXED: Final = re.compile(r"(.+[ _-])(?:mix|mixdown|master)", re.ASCII | re.DOTALL)
+#: The name of a mix among the tracks of one recording, with its side or number.
+_MIXED_TRACK: Final = re.compile(r"(?:(?:full|stereo|program) ?)?mix(?:down)?[ _-]?(?:l|r|left|right|\d)?", re.ASCII)
 #: So many stems make a mix.
 _STEMS: Final = 2
 
@@ -18,6 +20,15 @@ _OF_THE_RECORDER: Final = "a mix that the recorder made of the tracks beside it"
 _OF_THE_MEETING: Final = "the meeting program's mix of the speakers"
 _OF_THE_PROJECT: Final = "by its name a mix of the recordings beside it"
 _OF_CRAIG: Final = "Craig's raw data, which hold the tracks beside it once more"
+
+
+def is_mixed_track(name: str, names_beside: Collection[str]) -> bool:
+    """Return whether a track of a recording is by its name a mix of the others: ``MixL``, ``Mix R``, ``Full Mix``.
+
+    Two others that are none have to be there; `names_beside` may contain the name itself.
+    """
+    others = [other for other in names_beside if not _MIXED_TRACK.fullmatch(folded(other))]
+    return _MIXED_TRACK.fullmatch(folded(name)) is not None and len(others) >= _STEMS
 
 
 def is_mix(file_name: str, names_beside: Collection[str]) -> str:

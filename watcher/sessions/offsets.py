@@ -42,6 +42,19 @@ def offsets(files: Sequence[str], recorders: Sequence[RecorderData | None], manu
     return Offsets(tuple(begins[index] - earliest for index in range(len(files))), remark)
 
 
+def track_offsets(numbers: Sequence[int], names: Sequence[str], manual: Mapping[str, float]) -> tuple[float, ...]:
+    """Return when each track of a recording begins, in the order of `numbers` (from 1), from the beginning of the earliest one.
+
+    `names`: those of all tracks, by number. `manual` are seconds from the settings, by name, "Track 1" or number; a track without
+    them begins at the recording's start.
+    """
+    known = by_folded_key(manual)
+    chosen = [given(known, (names[number - 1], f"Track {number}", str(number))) or 0.0 for number in numbers]
+    begins = [seconds if math.isfinite(seconds) else 0.0 for seconds in chosen]
+    earliest = min(0.0, *begins)
+    return tuple(start - earliest for start in begins)
+
+
 def _by_clock(recorders: Sequence[RecorderData | None]) -> tuple[list[float], str]:
     """Return when stems begin by the time of day, from the earliest one; all 0, and a sentence, if that cannot be known."""
     together = [0.0] * len(recorders)
