@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.sessions import is_mix
+from watcher.sessions import is_mix, is_mixed_track
 
 RECORDER = "a mix that the recorder made of the tracks beside it"
 MEETING = "the meeting program's mix of the speakers"
@@ -81,3 +81,15 @@ NAMES = WORDS | st.text(max_size=20)
 @given(st.lists(NAMES, max_size=6, unique=True))
 def test_not_all_of_a_directory_is_a_mix(names: list[str]) -> None:
     assert not names or any(not is_mix(name, names) for name in names)
+
+
+@pytest.mark.parametrize("name", ["MixL", "Mix R", "mix", "Full Mix", "STEREO MIX", "Mix 2", "mixdown"])
+def test_a_track_that_is_named_as_a_mix_is_one_beside_two_others(name: str) -> None:
+    assert is_mixed_track(name, [name, "Anna", "Ben"])
+    assert not is_mixed_track(name, [name, "Anna"])
+    assert not is_mixed_track(name, [name, "MixR", "Anna"])
+
+
+@pytest.mark.parametrize("name", ["Anna", "Mixer", "Boom", "Carl_mix", ""])
+def test_other_tracks_are_no_mixes(name: str) -> None:
+    assert not is_mixed_track(name, [name, "Anna", "Ben"])

@@ -1,5 +1,6 @@
 """When the stems of a session begin."""
 
+import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watcher.container.recorder import RecorderData
-from watcher.sessions import Offsets, offsets
+from watcher.sessions import Offsets, offsets, track_offsets
 
 NAMES = ("Anna.wav", "Ben.wav", "Carl.wav", "Dora.wav")
 MIDNIGHT = 86_400.0
@@ -110,3 +111,22 @@ def test_the_earliest_begins_at_zero(
     assert len(found.seconds) == len(starts)
     assert min(found.seconds, default=0.0) == 0.0
     assert manual or max(found.seconds, default=0.0) <= 43_200.0
+
+
+@pytest.mark.parametrize(
+    ("manual", "expected"),
+    [
+        ({}, (0.0, 0.0)),
+        ({"2": 1.5}, (0.0, 1.5)),
+        ({"anna": 1.5, "Track 3": 0.5}, (1.5, 0.5)),
+        ({"Anna": -2.0}, (0.0, 2.0)),
+        ({"Anna": math.inf, "Desktop": 1.0}, (0.0, 0.0)),
+    ],
+)
+def test_tracks_of_a_recording_begin_with_it_or_when_the_settings_say(
+    manual: Mapping[str, float], expected: tuple[float, float]
+) -> None:
+    """Of three tracks the second one was left out."""
+    numbers = (1, 2) if "2" in manual else (1, 3)
+
+    assert track_offsets(numbers, ("Anna", "Desktop", ""), manual) == expected
