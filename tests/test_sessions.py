@@ -1,6 +1,7 @@
 """Stems of a take become one transcript with speakers: the program as people start it, with a server that hears who says what."""
 
 import json
+import random
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -153,6 +154,25 @@ def test_a_kill_between_stems_that_come_one_by_one_changes_nothing(studio: Studi
 
     assert sorted(studio.transcript()) == everything()
     assert not any((studio.episode / f"{name}.srt").exists() for name in TAKE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(6))
+def test_kills_at_random_instants_leave_the_same_session(studio: Studio, seed: int) -> None:
+    chance = random.Random(seed)
+    arrivals = chance.sample([*TAKE, "anna", "ben"], 5)
+    for name in arrivals:
+        with studio.running() as run:
+            studio.record(name)
+            studio.server.closed.wait(chance.uniform(0.0, 1.5))
+            run.kill()
+    expected = {f"Episode 12.{kind}" for kind in ("json", "srt", "txt")} | {f"{name}.flac" for name in TAKE}
+    with studio.running():
+        eventually(lambda: {path.name for path in studio.episode.iterdir()} == expected, patience=60)
+        eventually(lambda: sorted(studio.transcript()) == everything())
+
+    # What was in flight at a kill is asked for once more.
+    assert studio.paid() <= (len(TAKE) + len(arrivals)) * SECONDS
 
 
 def test_a_single_recording_is_an_ordinary_one(studio: Studio) -> None:
