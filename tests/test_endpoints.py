@@ -297,6 +297,19 @@ def test_a_folders_own_file_that_cannot_be_read_holds_nothing_up_where_there_is_
     assert stations.counts() == (0, 1)
 
 
+@pytest.mark.timeout(60)
+def test_a_server_that_is_busy_all_the_time_leaves_its_only_file_to_the_next_one(stations: Stations) -> None:
+    """Each pause alone was short enough to wait for, so the file waited for as long as the server was busy."""
+    stations.general = "failover_seconds = 2"
+    stations.replies["studio"] = Reply("too many requests", status=429, headers=[("Retry-After", "1")])
+    recording(stations.folder / "talk.wav", seconds=0.3)
+
+    done = stations.once()
+
+    assert len(data_of(done)["done"]) == 1
+    assert stations.counts()[1] == 1
+
+
 def test_a_folders_own_file_cannot_widen_the_list(stations: Stations) -> None:
     stations.folder_settings = 'endpoints = ["relay"]'
     (stations.folder / ".watcher.toml").write_text('endpoints = ["studio", "relay"]')

@@ -16,7 +16,7 @@ MEBIBYTE: Final = 1024 * 1024
 _OPENAI: Final = "api.openai.com"
 #: Seconds between two probes of an endpoint, at most, if others do its work: then a probe costs no time.
 _PROBED: Final = 60.0
-#: Seconds without a connection after which the next endpoint is used, at least.
+#: Seconds without a connection, or of nothing but refusals of a busy server, after which the next endpoint is used, at least.
 _SHORTEST_OUTAGE: Final = 1.0
 
 
@@ -32,6 +32,12 @@ class EndpointPlan:
     def is_free(self) -> bool:
         """Whether it is the offline engine: nothing is bought."""
         return is_offline(self.endpoint.model)
+
+    def of_batch(self, patience: float) -> "EndpointPlan":
+        """Return the values for a batch: it waits at most `patience` seconds for a server that is only ever busy."""
+        # No place has to be reserved: nothing new arrives.
+        gate = replace(self.gate, reserve=0, crowded_seconds=min(self.gate.crowded_seconds, patience))
+        return replace(self, gate=gate)
 
 
 def endpoint_plans(settings: Settings) -> dict[str, EndpointPlan]:
@@ -55,8 +61,13 @@ def _endpoint_plan(name: str, server: ServerSettings, settings: Settings) -> End
     if is_one_of_several:
         # A shorter patience would send recordings back from an endpoint that still counts as open, and they would come again at once.
         patience = settings.api.failover_seconds
-        outage = max(_SHORTEST_OUTAGE, settings.api.failover_seconds - CONNECT_SECONDS)
-        gate = replace(gate, patience=patience, longest_interval=_PROBED, outage_seconds=outage)
+        gate = replace(
+            gate,
+            patience=patience,
+            longest_interval=_PROBED,
+            outage_seconds=max(_SHORTEST_OUTAGE, patience - CONNECT_SECONDS),
+            crowded_seconds=max(_SHORTEST_OUTAGE, patience),
+        )
     return EndpointPlan(endpoint, gate, 0.0 if is_free else server.price_per_minute)
 
 

@@ -72,9 +72,7 @@ def once(
     Raises ConfigError and StateError; StateLockedError if a daemon uses the same state.
     """
     made = plan(config)
-    # No place has to be reserved: nothing new arrives. And a server that is only ever busy is not waited for without end.
-    gates = {name: replace(one.gate, reserve=0, crowded_seconds=_PATIENCE) for name, one in made.endpoints.items()}
-    made = replace(made, endpoints={name: replace(one, gate=gates[name]) for name, one in made.endpoints.items()})
+    made = replace(made, endpoints={name: one.of_batch(_PATIENCE) for name, one in made.endpoints.items()})
     places = SearchPlaces() if again else search_places(made, paths)
     with Signals() as signals:
         application = Application(
