@@ -154,3 +154,10 @@ def test_who_comes_is_reported_by_key_and_model_without_telling_the_key() -> Non
     assert len(parties) == 3
     assert ours.party == Endpoint("https://i", key="sk-secret").party
     assert "secret" not in ours.party
+
+
+def test_hosts_whose_endpoint_of_one_name_is_a_server_of_their_own_share_no_hold() -> None:
+    """A server on this machine that was off held those of all other hosts, too."""
+    parties = {Endpoint(url, title="studio").party for url in ("http://127.0.0.1:8000", "http://127.0.0.1:8001")}
+
+    assert len(parties) == 2

@@ -66,7 +66,7 @@ class FailedFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SharedHold:
-    """The hold or pause of an endpoint for hosts with one key and model; seconds are from now. During a hold a pause does not matter."""
+    """The hold or pause of an endpoint for hosts with one server, key and model; seconds are from now. During a hold a pause does not matter."""
 
     #: A unique number of the hold, and its record; None: there is no hold.
     number: int = 0

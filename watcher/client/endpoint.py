@@ -98,8 +98,10 @@ class Endpoint:
 
     @property
     def party(self) -> str:
-        """Return some hex digits that are the same for the same key and model, and do not reveal the key."""
-        return sha256(f"{self.model}\0{self.secret}".encode(errors="surrogatepass")).hexdigest()[:8]
+        """Return some hex digits that are the same for the same server, key and model, and do not reveal the key."""
+        # The name of [api] alone is its server's; another name may stand for a server of each host's own.
+        server = "" if self.title == API else f"\0{self.server}"
+        return sha256(f"{self.model}\0{self.secret}{server}".encode(errors="surrogatepass")).hexdigest()[:8]
 
     @property
     def secret(self) -> str:

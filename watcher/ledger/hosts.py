@@ -10,7 +10,7 @@ class Hosts(LedgerPart):
     def fleet(self, endpoint: str, party: str) -> Fleet | None:  # noqa: ARG002 - there are none
         """Return what all hosts share of an endpoint; None: there are no others.
 
-        `party`: all hosts with the same key and model; only they share a hold.
+        `party`: all hosts with the same server, key and model; only they share a hold.
         """
         return None
 

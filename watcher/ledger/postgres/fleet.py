@@ -38,7 +38,7 @@ class PostgresFleet:
         sender: str,
         listen: Callable[[Callable[[], None]], None],
     ) -> None:
-        """`party`: all hosts with the same key and model share a hold; all hosts share the limits.
+        """`party`: all hosts with the same server, key and model share a hold; all hosts share the limits.
 
         `host`: the host that gets the places. `sender`: the text of notifications about the door, so that all others react to them.
         """

@@ -51,7 +51,7 @@ COMMONS: Final = (
         PRIMARY KEY (endpoint, host)
     ) WITH (fillfactor = 50)
     """,
-    # A hold or a pause, shared by all hosts with the same key and model.
+    # A hold or a pause, shared by all hosts with the same server, key and model.
     """
     CREATE TABLE doors (
         endpoint TEXT NOT NULL,
