@@ -86,8 +86,8 @@ def test_each_endpoint_has_a_line_with_its_state_minutes_and_cost_of_today(state
         "relay (relay.example/v1): 2 min 00 s paid today, 0.012; open, 1 of 4 in flight",
         "cloud (cloud.example/v1): 0 s paid today, 0.00; paused since 08:00:00 until 08:10:00: slow down",
     ]
-    assert "  today: 3 min 00 s paid, 0.012; 0 s done in the last hour" in lines
-    assert "  today at endpoints of earlier settings: 30 s paid" in lines
+    assert "  today: 3 min 00 s sent, 0.012; 0 s done in the last hour" in lines
+    assert "  today at endpoints of earlier settings: 30 s sent" in lines
     assert [(one["name"], one["gate"]["status"], one["today"]) for one in data(report)["endpoints"]] == [
         ("studio", "held", {"bought_seconds": 60.0, "price_per_minute": None, "cost": None, "limit_seconds": None}),
         ("relay", "open", {"bought_seconds": 120.0, "price_per_minute": 0.006, "cost": 0.012, "limit_seconds": None}),

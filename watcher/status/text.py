@@ -106,7 +106,7 @@ def _word(report: StatusReport) -> str:
     """Return what happened to audio that went to the servers; see `PriceTerms.word`."""
     if not report.has_several_endpoints:
         return report.terms.word
-    return "paid" if any(endpoint.terms.word == "paid" for endpoint in report.endpoints) else "sent"
+    return "paid" if all(endpoint.terms.word == "paid" for endpoint in report.endpoints) else "sent"
 
 
 def _closed_folders(report: StatusReport) -> Mapping[str, str]:
