@@ -1,11 +1,12 @@
 """Where jobs are sent, and when one that waits for a place goes elsewhere."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
+from support.waiting import eventually
 
 from watcher.config import load
 from watcher.errors import AccountError, ClosedError, PassingError
@@ -70,6 +71,52 @@ def test_what_waits_for_closed_endpoints_is_due_as_soon_as_one_opens(application
     places.end_delays(application.endpoints, queue)
 
     assert application.direct.history.counts()[State.READY] == 1
+
+
+def test_an_endpoint_that_closes_and_opens_between_two_looks_leaves_no_job_waiting(application: Application) -> None:
+    places, queue, endpoints = JobPlaces(), application.direct.queue, application.endpoints
+    places.end_delays(endpoints, queue)
+    hold(application, "studio")
+    job = claimed(application)
+    with ExitStack() as permissions, pytest.raises(ClosedError) as closed:
+        places.first(job, ("studio",), Ticket(), endpoints, permissions)
+    queue.release(job, run_at=job.queued_at + 300, error=closed.value)
+    reopen(application, "studio")
+
+    places.end_delays(endpoints, queue)
+
+    assert application.direct.history.counts()[State.READY] == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda application: application.settings_notes.look(b"/srv/in/.watcher.toml"), id="of the folder"),
+        pytest.param(lambda application: application.swap(application.plan), id="of the service"),
+    ],
+)
+def test_other_settings_make_jobs_due_for_which_no_endpoint_was_left(
+    application: Application, change: Callable[[Application], None]
+) -> None:
+    """Each of thousands of recordings waited for up to an hour after its folder's list had been corrected."""
+    history, queue = application.direct.history, application.direct.queue
+    none_left = ClosedError("no endpoint is left")
+    job = claimed(application)
+    queue.release(job, run_at=job.queued_at + 300, error=none_left)
+    application.start(inspect=lambda _path: None, works=False)
+    try:
+        # All that was delayed before the start is due.
+        eventually(lambda: history.counts()[State.READY] == 1)
+        again = queue.claim("worker", lease=30)
+        assert again is not None
+        queue.release(again, run_at=job.queued_at + 300, error=none_left)
+        assert history.counts()[State.DELAYED] == 1
+
+        change(application)
+
+        eventually(lambda: history.counts()[State.READY] == 1)
+    finally:
+        application.drain(0)
 
 
 def test_a_job_that_waits_goes_to_a_better_endpoint_once_that_is_open_or_to_be_probed(application: Application) -> None:

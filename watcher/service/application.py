@@ -135,7 +135,9 @@ class Application:
         self.hook_runner = HookRunner(self.waiting(stop), lambda: self.plan.settings.hooks, self._run_hook, stop=stop)
         self._pause_notes: PauseNotes | None = None
         #: Called for every `.watcher.toml` that is found.
-        self.settings_notes = SettingsNotes(self.direct, lambda: self.snapshot, monotonic=monotonic)
+        self.settings_notes = SettingsNotes(
+            self.direct, lambda: self.snapshot, on_look=self._places.settings_changed, monotonic=monotonic
+        )
         #: Which found recordings are stems of which session.
         self.sessions = SessionAssignment(lambda: self.snapshot)
         self._complaints = Quota(60, per=60.0, monotonic=monotonic)
@@ -295,6 +297,7 @@ class Application:
         old = self.snapshot
         self.direct.mount(new.settings.roots)
         self.snapshot = self._snapshot_of(new, self._accesses.remake(old.endpoints, new), old.overrides)
+        self._places.settings_changed()
         self._attend_gates()
         if self._works:
             self._resize(new)
@@ -373,13 +376,7 @@ class Application:
         self.settings_notes.look(problem.path)
         # Anybody who can write into a folder can make any number of them.
         say = _log.warning if self._complaints.spend() else _log.debug
-        say(
-            "folder.degraded",
-            path=problem.path,
-            reason="overrides",
-            message=problem.message,
-            hint=FIX_HINT,
-        )
+        say("folder.degraded", path=problem.path, reason="overrides", message=problem.message, hint=FIX_HINT)
 
     def _attend_gates(self) -> None:
         """Exchange with the fleet for every gate until the application ends, even if a reload replaces the gate."""

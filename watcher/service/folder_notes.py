@@ -30,7 +30,7 @@ _log = structlog.get_logger()
 #: Seconds after which a hold gets a note in the folders.
 LASTING: Final = 3600.0
 #: What to do about a `.watcher.toml` that can't be used.
-FIX_HINT: Final = "fix the file; until then the folder keeps its previous settings"
+FIX_HINT: Final = "fix the file; until then the folder keeps its previous settings, but if the file names endpoints, its recordings wait"
 #: Memory key of the roots that may have a pause note.
 PAUSED: Final = "pause-notes"
 #: Seconds until a failed write is tried again, and between two checks of broken settings files.
@@ -159,10 +159,17 @@ class SettingsNotes:
     """A note beside each ``.watcher.toml`` that cannot be used. One thread calls `step`; any may call `look`."""
 
     def __init__(
-        self, ledger: Ledger, snapshot: Callable[[], Snapshot], *, monotonic: Callable[[], float] = time.monotonic
+        self,
+        ledger: Ledger,
+        snapshot: Callable[[], Snapshot],
+        *,
+        on_look: Callable[[], None] = lambda: None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`on_look` is called by `look`."""
         self._ledger = ledger
         self._snapshot = snapshot
+        self._on_look = on_look
         self._monotonic = monotonic
         self._met = _PathQueue()
         #: Settings that could not be used at the last check, of the roots in turn, as only some are shown; replaced as a whole.
@@ -179,6 +186,7 @@ class SettingsNotes:
         Of a folder with thousands of them, only some wait at a time: the next full scan finds the others again.
         """
         self._met.put(self._root_of(path), path)
+        self._on_look()
 
     def step(self, *, lost: Collection[bytes] = (), wanted: bool = True) -> None:
         """Check requested files, and regularly all broken ones. Raises StateError."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from typing import Final
 
-from watcher.errors import ClosedError, GarbledError, HeldError, PassingError
+from watcher.errors import ClosedError, GarbledError, HeldError, PassingError, StateBusyError
 from watcher.job import Job
 from watcher.ledger.queue import Queue
 from watcher.service.endpoint_ticket import EndpointTicket
@@ -30,7 +30,7 @@ class JobPlaces:
         #: Job id -> the endpoint that answered about it last, until it is done; and how often each has failed at it.
         self._began: dict[int, str] = {}
         self._failed: dict[int, Counter[str]] = {}
-        #: The endpoints that were open at the last call of `end_delays`.
+        #: The endpoints that were open at the last call of `end_delays`, and that no job has found closed since.
         self._open: set[str] = set()
 
     def busy(self, name: str) -> int:
@@ -58,6 +58,9 @@ class JobPlaces:
                 raise HeldError(f"it cannot probe {ticket.endpoint}", reason="held", retry_after=_ASIDE)
         if name := name or _probed(job, order, endpoints, probes):
             return name
+        with self._lock:
+            # They may be open again before the next call of `end_delays`.
+            self._open = self._open.difference(order)
         raise endpoints.closed_error(order, job.path)
 
     def other(self, job: Job, order: Sequence[str], name: str, endpoints: Endpoints, probes: ExitStack) -> str:
@@ -82,11 +85,21 @@ class JobPlaces:
                 self._forget(next(iter(self._began)))
 
     def end_delays(self, endpoints: Endpoints, queue: Queue) -> None:
-        """Make jobs due for which no endpoint was open, if one has opened since the last call. Raises StateBusyError."""
-        open_names = endpoints.open_names()
-        if open_names - self._open:
-            queue.end_delays(ClosedError.code)
-        self._open = open_names
+        """Make jobs due for which no endpoint was open, if one has opened since, or other settings count. Raises StateBusyError."""
+        with self._lock:
+            before, self._open = self._open, endpoints.open_names()
+            have_opened = self._open - before
+        if have_opened:
+            try:
+                queue.end_delays(ClosedError.code)
+            except StateBusyError:
+                self.settings_changed()
+                raise
+
+    def settings_changed(self) -> None:
+        """Note that jobs may go to other endpoints now: the next call of `end_delays` makes them due."""
+        with self._lock:
+            self._open = set()
 
     @contextmanager
     def at(self, name: str, job: Job) -> Iterator[None]:
