@@ -452,6 +452,16 @@ def test_a_limit_of_the_operators_own_that_is_reached_holds_what_would_still_fit
     assert "all recordings wait, even one that would still fit" in held.message
 
 
+def test_the_limit_of_one_of_several_endpoints_does_not_say_that_all_recordings_wait(world: World) -> None:
+    gate = world.gate(daily_minutes=1, section="endpoints.relay")
+    ask(gate, seconds=60.0)
+
+    held = ask(gate, seconds=1.0)
+
+    assert isinstance(held, HeldError)
+    assert "it gets no recording, even one that would still fit" in held.message
+
+
 def test_a_resume_of_a_spent_budget_helps_only_where_the_budget_was_raised(world: World) -> None:
     gate = world.gate(daily_minutes=1)
     for _ in range(3):

@@ -56,7 +56,7 @@ class ServerSettings(Section):
         0.0,
         ge=0,
         le=10_000_000,
-        description="audio minutes bought per day at one server (each api.url is counted separately); when a recording exceeds it, nothing "
+        description="audio minutes bought per day at one server (each endpoint is counted separately); when a recording exceeds it, nothing "
         "more is sent until midnight, not even a short file that would still fit; 0: no limit",
     )
     monthly_minutes: float = Field(

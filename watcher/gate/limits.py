@@ -103,9 +103,9 @@ class GateLimits(ABC):
             until, day, end = midnight_after(now), budget.day, "midnight"
         key = f"{self.options.section}.{name}"
         # All recordings wait: otherwise short ones would always go before a long one, or a recording would be bought in part.
+        what = "all recordings wait" if self.options.section == "api" else "it gets no recording"
         message = (
-            f"{key} is reached: {counted(minutes, 'minute')} of audio a {period}; "
-            "all recordings wait, even one that would still fit"
+            f"{key} is reached: {counted(minutes, 'minute')} of audio a {period}; {what}, even one that would still fit"
         )
         hint = f"raise {key}, then watcher resume; or wait for {end}"
         return Hold(

@@ -199,10 +199,7 @@ class Endpoints:
     def _why_closed(self, order: Sequence[str]) -> str:
         """Return why none of these endpoints is open."""
         if not order:
-            return (
-                "no endpoint is left that may get it: the lists of the settings and of .watcher.toml have none in common, "
-                "or the one in .watcher.toml cannot be read"
-            )
+            return "no endpoint is left that may get it: the lists of the settings and of .watcher.toml have none in common"
         states = {name: self._accesses[name].gate.state() for name in order if name in self._accesses}
         return "; ".join(f"{name} is {state.fact}" for name, state in states.items()) or "its endpoints are gone"
 

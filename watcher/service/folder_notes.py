@@ -30,7 +30,7 @@ _log = structlog.get_logger()
 #: Seconds after which a hold gets a note in the folders.
 LASTING: Final = 3600.0
 #: What to do about a `.watcher.toml` that can't be used.
-FIX_HINT: Final = "fix the file; until then the folder keeps its previous settings, but if the file names endpoints, its recordings wait"
+FIX_HINT: Final = "fix the file; until then the folder keeps its previous settings, and while its list of endpoints cannot be read, recordings wait"
 #: Memory key of the roots that may have a pause note.
 PAUSED: Final = "pause-notes"
 #: Seconds until a failed write is tried again, and between two checks of broken settings files.
