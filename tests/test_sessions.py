@@ -285,6 +285,19 @@ def test_render_makes_the_outputs_of_a_session_again_without_a_request(studio: S
     ]
 
 
+def test_names_and_offsets_given_later_are_in_the_outputs_that_render_makes(studio: Studio) -> None:
+    for name in TAKE:
+        studio.record(name)
+    studio.command("once", "--yes", studio.episode)
+    paid = studio.paid()
+    (studio.episode / ".watcher.toml").write_text('[speakers]\nben = "Dr. Ben"\n[offsets]\ncleo = 20\n')
+    studio.command("render", studio.episode)
+
+    assert studio.paid() == paid
+    assert {speaker for speaker, _ in studio.transcript()} == {"anna", "Dr. Ben", "cleo"}
+    assert studio.transcript()[-1] == ("cleo", "lima")
+
+
 def test_again_transcribes_the_stems_once_more_and_makes_the_session_of_them(studio: Studio) -> None:
     for name in TAKE:
         studio.record(name)

@@ -117,5 +117,6 @@ def _render(
         wanted = replace(wanted, formats=tuple(formats))
     model = outcome.model if outcome is not None else ""
     name = pipeline.output_name(record, ledger)
-    rendered = pipeline.render(job, record.content, wanted, ledger, model=model or made.endpoint.model, name=name)
+    content = pipeline.content_of(record, wanted, ledger)
+    rendered = pipeline.render(job, content, wanted, ledger, model=model or made.endpoint.model, name=name)
     return [printable(output.path) for output in rendered.outputs]

@@ -9,7 +9,7 @@ from watcher.pipeline.heard import is_stored
 from watcher.pipeline.identity import track_sketches
 from watcher.pipeline.keyed_locks import KeyedLocks
 from watcher.pipeline.remedies import ExhaustedForms
-from watcher.pipeline.session import output_name, recorder_of, run_session
+from watcher.pipeline.session import content_of, output_name, recorder_of, run_session
 from watcher.pipeline.stages import can_render, render, run
 from watcher.pipeline.tools import HeartbeatCallback, JobSettings, Submit, Tools
 
@@ -21,6 +21,7 @@ __all__ = [
     "Submit",
     "Tools",
     "can_render",
+    "content_of",
     "is_stored",
     "output_name",
     "recorder_of",

@@ -108,6 +108,35 @@ def output_name(record: SourceRecord, ledger: Ledger) -> bytes:
     return os.fsencode(content.parts[0].track) if content is not None and content.parts else b""
 
 
+def content_of(record: SourceRecord, wanted: JobSettings, ledger: Ledger) -> str:
+    """Return the digest of the content of which the outputs of a finished source are made again.
+
+    For a session it is a content with the names and offsets that the folder's settings say now.
+    """
+    if not record.job.is_session or record.outcome is None or not record.outcome.stems:
+        return record.content
+    content = ledger.answers.content(digest=record.content)
+    parts = content.parts if content is not None else ()
+    rows = {os.fsdecode(_name(stem)): stem for stem in ledger.history.stems(record.path)}
+    stems = [rows[part.track] for part in parts if part.track in rows]
+    contents = [known for part in parts if (known := ledger.answers.content(digest=part.digest)) is not None]
+    if not parts or len(stems) < len(parts) or len(contents) < len(parts):
+        return record.content
+    files = [part.track for part in parts]
+    recorders = [recorder_of(stem.root, _place(stem)) for stem in stems]
+    names = speaker_names(files, recorders, wanted.session.speakers)
+    starts = offsets(files, recorders, wanted.session.offsets).seconds
+    merged = _merged(
+        tuple(
+            replace(part, speaker=speaker, offset=offset)
+            for part, speaker, offset in zip(parts, names, starts, strict=True)
+        ),
+        contents,
+    )
+    ledger.answers.keep_content(merged)
+    return merged.digest
+
+
 def mix_of(job: Job) -> ResultWarning | None:
     """Return the warning of a stem that is a mix of the recordings beside it, which is left out; None: it is none.
 
@@ -150,17 +179,7 @@ def _heard(
         ContentPart(stem.content, speaker, file, offset, stem.updated_at)
         for stem, speaker, file, offset in zip(done, names, files, starts.seconds, strict=True)
     )
-    digest = hashlib.sha256(
-        json.dumps([(part.digest, part.speaker, part.track, part.offset) for part in parts]).encode()
-    )
-    content = Content(
-        digest=digest.hexdigest(),
-        sketch=digest.hexdigest(),
-        parameters=results[0].content.parameters,
-        seconds=max(part.offset + heard.content.seconds for part, heard in zip(parts, results, strict=True)),
-        cuts=(),
-        parts=parts,
-    )
+    content = _merged(parts, [heard.content for heard in results])
     warnings = [ResultWarning("stem_offsets", starts.remark)] if starts.remark else []
     warnings += [_left_out(*pair) for pair in mixes.items()]
     if failed:
@@ -174,6 +193,21 @@ def _heard(
             )
         )
     return combined([TrackResult(*pair) for pair in zip(parts, results, strict=True)], content, tuple(warnings))
+
+
+def _merged(parts: tuple[ContentPart, ...], contents: Sequence[Content]) -> Content:
+    """Return the content of a session; `contents`: those of its parts, in the same order."""
+    digest = hashlib.sha256(
+        json.dumps([(part.digest, part.speaker, part.track, part.offset) for part in parts]).encode()
+    )
+    return Content(
+        digest=digest.hexdigest(),
+        sketch=digest.hexdigest(),
+        parameters=contents[0].parameters,
+        seconds=max(part.offset + content.seconds for part, content in zip(parts, contents, strict=True)),
+        cuts=(),
+        parts=parts,
+    )
 
 
 def _stored(stem: SourceRecord, wanted: JobSettings, ledger: Ledger, beat: HeartbeatCallback) -> TranscriptionResult:
