@@ -32,6 +32,7 @@ BENCHMARKS: Final[dict[str, tuple[list[str], list[str]]]] = {
     "ledger": (["--million"], ["--rounds", "1"]),
     "gate": ([], ["--files", "200", "--runs", "1"]),
     "long": ([], ["--hours", "0.25", "--runs", "1", "--kills", "0"]),
+    "sessions": ([], ["--minutes", "5"]),
     "detection": ([], ["--scale", "0.1"]),
     "idle": ([], ["--rounds", "1", "--quiet", "15"]),
     "small": ([], ["--files", "400", "--singles", "30", "--rounds", "1"]),
