@@ -42,6 +42,7 @@ def order(tmp_path: Path) -> Order:
         auto=False,
         places=4,
         skip_silence=True,
+        longest_silence=20.0,
         max_seconds=0.0,
         max_bytes=24 << 20,
         limit_seconds=3600.0,

@@ -14,7 +14,7 @@ from support.sounds import RATE
 
 from watcher.job import Cut
 from watcher.media.plan import CutRules, PlannedPiece, Planner, rules_for
-from watcher.media.values import OVERLAP
+from watcher.media.values import OVERLAP, MediaOptions
 
 Samples = npt.NDArray[np.int16]
 
@@ -131,6 +131,17 @@ def test_a_long_silence_is_not_sent_but_for_short_pads() -> None:
     assert sum(len(span.samples) for span in spans) < 43 * RATE
     assert spans[0].cut.end >= 20 * RATE - 0.9 * RATE
     assert 319 * RATE <= spans[1].cut.start <= 320 * RATE
+
+
+def test_one_speakers_track_is_cut_where_others_speak() -> None:
+    sound = np.concatenate([talk(8.0), room(5.0), talk(6.0, seed=2), room(2.5), talk(4.0)])
+    whole, _ = rules_for(len(sound) / RATE, piece_seconds=600.0)
+    track, _ = rules_for(
+        len(sound) / RATE, piece_seconds=600.0, longest_silence=MediaOptions().for_track().longest_silence
+    )
+
+    assert len(plan(sound, whole)[0]) == 1
+    assert len(plan(sound, track)[0]) == 2
 
 
 def test_digital_silence_at_both_ends_is_not_sent() -> None:

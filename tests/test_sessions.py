@@ -132,12 +132,18 @@ def test_stems_become_one_transcript_in_which_each_word_has_its_speaker(studio: 
 
 
 def test_silence_on_the_stems_is_not_paid_for(studio: Studio) -> None:
+    sentences = {
+        "anna": [truth.said("alpha bravo charlie delta", at) for at in (1.0, 9.0, 23.0, 40.0)],
+        "ben": [truth.said("golf hotel india juliet", at) for at in (4.0, 14.0, 33.0, 50.0)],
+    }
     with studio.running() as run:
-        studio.record("anna", truth.chat(0, 1.0, 55.0, pause=3.0), 120.0)
-        studio.record("ben", truth.chat(5, 60.0, 115.0, pause=3.0), 120.0)
+        for name, said in sentences.items():
+            studio.record(name, [word for sentence in said for word in sentence], 60.0)
         studio.done(run)
 
-    assert studio.paid() <= 1.25 * 120.0
+    # A margin of 0.3 s before and after each sentence.
+    sound = sum(sentence[-1].end - sentence[0].start + 0.6 for said in sentences.values() for sentence in said)
+    assert studio.paid() <= 1.05 * sound
 
 
 @pytest.mark.parametrize("order", [("anna", "ben", "cleo"), ("cleo", "anna", "ben")])

@@ -127,6 +127,7 @@ class MediaChild:
             places=order.places if order.auto else 0,
             max_seconds=order.max_seconds,
             skip_silence=order.skip_silence,
+            longest_silence=order.longest_silence,
         )
         rules, pieces = plan(recording.seconds)
         # The recording may be longer than its header says; sound beyond that is cut by the rules for an unknown length.

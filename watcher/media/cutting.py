@@ -273,6 +273,7 @@ class Cutting:
             auto=options.pieces == "auto",
             places=max(1, self._in_flight()),
             skip_silence=options.skip_silence,
+            longest_silence=options.longest_silence,
             max_seconds=self._max_seconds,
             max_bytes=self._max_bytes,
             limit_seconds=limits.seconds,

@@ -27,13 +27,11 @@ from watcher.media.levels import (
     runs,
     without_clicks,
 )
-from watcher.media.values import OVERLAP
+from watcher.media.values import OVERLAP, MediaOptions
 
 _STEP: Final = 10 * SAMPLE_RATE
 #: Lengths in headers are exact within this factor; if the recording is longer than that, and one step more, the header is wrong.
 _EXACT: Final = 1.02
-#: A piece ends at a stretch without sound of this many frames: 20 s.
-_DESERT: Final = 1000
 #: Silence of this many frames at a piece's edge is not sent: 1 s …
 _EDGE: Final = 50
 #: … except for this margin: 0.3 s.
@@ -64,6 +62,8 @@ class CutRules:
     #: … and is never longer than this.
     longest: int
     skip_silence: bool = True
+    #: A piece ends at a stretch without sound of this many samples.
+    desert: int = int(MediaOptions.longest_silence * SAMPLE_RATE)
     #: Number of requests at once (0: it does not matter). The first pieces are as short as `least`, so that
     #: all places are busy soon, and in each further round they are twice as long. If the end is known (`total`; 0: unknown), they
     #: get shorter again towards it, so that all places finish at about the same time.
@@ -120,6 +120,7 @@ def rules_for(
     places: int = 0,
     max_seconds: float = 0.0,
     skip_silence: bool = True,
+    longest_silence: float = MediaOptions.longest_silence,
 ) -> tuple[CutRules, int]:
     """Choose the lengths of pieces for a recording of `seconds` (None: unknown); return also the expected number of pieces.
 
@@ -140,7 +141,13 @@ def rules_for(
         places, least = 0, 0.0
     longest = max(_LEAST, min(max_seconds or math.inf, 1.25 * near + min(15.0, near / 4)))
     rules = CutRules(
-        int(near * SAMPLE_RATE), int(longest * SAMPLE_RATE), skip_silence, places, int(least * SAMPLE_RATE), total
+        int(near * SAMPLE_RATE),
+        int(longest * SAMPLE_RATE),
+        skip_silence,
+        int(longest_silence * SAMPLE_RATE),
+        places,
+        int(least * SAMPLE_RATE),
+        total,
     )
     return rules, _expected(rules, total)
 
@@ -298,7 +305,7 @@ class Planner:
         if final and not sound.any():
             return None
         first, behind = runs(~sound)
-        deserts = first[behind - first >= _DESERT]
+        deserts = first[(behind - first) * FRAME >= self._rules.desert]
         if len(deserts) and deserts[0] * FRAME <= latest - _PAD * FRAME:
             return self._trimmed(sound, int(deserts[0]) + _PAD)
         if final and length <= longest:

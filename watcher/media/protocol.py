@@ -54,6 +54,8 @@ class Order:
     auto: bool
     places: int
     skip_silence: bool
+    #: Silence from this length on is not part of a piece.
+    longest_silence: float
     #: Longest piece that the server takes; 0: no limit.
     max_seconds: float
     #: Largest piece that the server takes.
@@ -305,6 +307,7 @@ def _order(fields: _Fields) -> Order:
         auto=fields.flag("auto"),
         places=fields.integer("places"),
         skip_silence=fields.flag("skip_silence"),
+        longest_silence=fields.number("longest_silence"),
         max_seconds=fields.number("max_seconds"),
         max_bytes=fields.integer("max_bytes"),
         limit_seconds=fields.number("limit_seconds"),

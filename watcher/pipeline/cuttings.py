@@ -24,7 +24,9 @@ def cut_keys(question: Question, options: media.MediaOptions) -> list[str]:
     They depend on the length of pieces: those of ten minutes are too long for a server that takes two.
     """
     return [
-        hashlib.sha256(f"{key} {options.piece_seconds:g} {options.skip_silence}".encode()).hexdigest()
+        hashlib.sha256(
+            f"{key} {options.piece_seconds:g} {options.skip_silence} {options.longest_silence:g}".encode()
+        ).hexdigest()
         for key in question.keys
     ]
 

@@ -123,7 +123,8 @@ class Transcription:
         # The offline engine has the rights of this process: it hears what the confined decoder has made, and no bytes of others.
         if self._job.small and not self._wanted.as_track and not is_offline(client.endpoint.model):
             accepted = upload_form(self._job, self._descriptor, self._wanted.choice, client.limits())
-        remedies = Remedies(self._tools.media, whole=accepted is not None, refused=client.limits().refused)
+        options = self._tools.media.for_track() if self._wanted.as_track else self._tools.media
+        remedies = Remedies(options, whole=accepted is not None, refused=client.limits().refused)
         while True:
             form = remedies.form
             try:
