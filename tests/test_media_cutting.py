@@ -28,6 +28,7 @@ from watcher.errors import FileError, JobError, OutputError, PassingError, Sourc
 from watcher.job import Cut
 from watcher.media import ChildLimits, Cutting, MediaOptions, Opening, Piece, childprocess, clear_spool
 from watcher.media import cutting as cutting_module
+from watcher.media.protocol import VERSION
 from watcher.pipeline.requests import with_upload
 
 Instead = Callable[..., None]
@@ -651,7 +652,7 @@ def test_no_zombie_remains_of_a_child_that_has_finished_while_its_pieces_wait_fo
 
 def test_a_child_that_never_reads_does_not_block_other_work(file: Path, spool: Path, child_runs: Instead) -> None:
     """Once its socket was full, whoever told it of room for another piece waited for ever, and all others with it."""
-    made = "{'v': 3, 'is': 'made', 'overlap': 0, 'file': str(n % 3), 'size': 1, 'cut': cut}"
+    made = f"{{'v': {VERSION}, 'is': 'made', 'overlap': 0, 'file': str(n % 3), 'size': 1, 'cut': cut}}"
     cut = "{'index': n, 'start': n * 16000, 'end': (n + 1) * 16000, 'digest': '0' * 64}"
     say = f"cut = {cut}; line.sendall(json.dumps({made}).encode() + b'\\n')"
     wait = "while os.stat(str(n % 3)).st_size: time.sleep(0.001)"
@@ -677,7 +678,7 @@ def test_what_costs_no_attempt_is_not_believed_of_the_child_alone(  # noqa: PLR0
 ) -> None:
     """The recording was worked on again and again, for ever, at no cost of an attempt."""
     words = {
-        "v": 4,
+        "v": VERSION,
         "is": "failed",
         "kind": kind,
         "reason": reason,
@@ -700,7 +701,7 @@ def test_a_recording_ends_behind_its_pieces_and_within_the_limit(
     seconds: float, levels: int, file: Path, spool: Path, child_claims: Instead
 ) -> None:
     loudness = base64.b64encode(b"x" * levels).decode()
-    ended = {"v": 4, "is": "ended", "seconds": seconds, "loudness": loudness, "number": 1, "tracks": []}
+    ended = {"v": VERSION, "is": "ended", "seconds": seconds, "loudness": loudness, "number": 1, "tracks": []}
     ended |= {"content": "0" * 64, "warnings": [], "stream": ""}
     child_claims(f"{HONEST}; say(piece); piece = {ended}")
 
