@@ -124,7 +124,8 @@ class ApiSettings(ServerSettings):
     )
     spread: bool = Field(
         default=False,
-        description="true: use the places of all endpoints at once; false: the next one only while the first cannot be used",
+        description="true: use the places of all endpoints at once, with state.workers files in work; "
+        "false: the next one only while the first cannot be used",
     )
     failover_seconds: float = Field(
         30.0,
