@@ -7,7 +7,8 @@ one speaks; sometimes nobody speaks for half a minute. Two of them sit in one ro
 first (-25 dB), the fourth hears nobody. The voices are those of flite and espeak-ng; without these programs, each word is a tone.
 
 The server runs in a process of its own and takes 0.05 x real time for each request, 8 at once. It knows the stems, finds the place of
-what it receives by correlation, and answers with every word that sounds there, also with the bleed of others.
+what it receives by correlation, and answers with every word that sounds there, also with the bleed of others. It does not hear a
+bleed word if words of the stem's own speaker, which are 15 or 25 dB louder, cover more than half of it.
 
 Compared with the conversation are the words of Watcher's `.json`. Beside them is "a script": one request for each whole stem, and all
 words sorted by time. Paid is the sound that the server received. "Sound" is, for each stem, the sum of all stretches with words, own
@@ -283,12 +284,17 @@ def _spoken(words: Sequence[Spoken], who: int, seconds: float) -> Floats:
 
 def audible(words: Iterable[Spoken], who: int) -> list[Spoken]:
     """Return the words that a microphone hears: those of its speaker, and of others."""
-    heard = {SPEAKERS[who]: 0.0, **{SPEAKERS[whom]: DELAY for (hears, whom) in BLEED if hears == who}}
-    return sorted(
-        Spoken(word.start + heard[word.speaker], word.end + heard[word.speaker], word.speaker, word.text)
-        for word in words
-        if word.speaker in heard
-    )
+    heard = {SPEAKERS[whom] for hears, whom in BLEED if hears == who}
+    own = [word for word in words if word.speaker == SPEAKERS[who]]
+    bleed = [
+        Spoken(word.start + DELAY, word.end + DELAY, word.speaker, word.text) for word in words if word.speaker in heard
+    ]
+    return sorted([*own, *(word for word in bleed if _hidden(word, own) <= 0.5 * (word.end - word.start))])
+
+
+def _hidden(word: Spoken, own: Iterable[Spoken]) -> float:
+    """Return the seconds of a word in which others are said; these do not overlap."""
+    return sum(max(0.0, min(word.end, other.end) - max(word.start, other.start)) for other in own)
 
 
 def stretches(words: Sequence[Spoken], who: int) -> float:
