@@ -65,7 +65,7 @@ def test_no_other_module_lists_the_kinds() -> None:
 
     # What comes without any setting, and the writers.
     assert {name: found for name, found in lists.items() if found} == {
-        "config/settings.py": ["('srt', 'txt')"],
+        "config/folder.py": ["('srt', 'txt')"],
         "cli/demo.py": ["('srt', 'txt')"],
         "formats/render.py": ["{'srt': srt, 'vtt': vtt, 'txt': prose, 'json': machine}"],
     }

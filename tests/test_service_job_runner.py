@@ -40,6 +40,28 @@ def test_a_worker_that_is_overdue_hangs_where_its_recording_lies_on_a_network_mo
     ledger.close()
 
 
+def test_a_job_that_begins_while_workers_are_looked_at_changes_nothing(tmp_path: Path) -> None:
+    """It ended the service: the table of the jobs changed while it was read."""
+    ledger, clock = open_ledger(tmp_path / "state"), Clock()
+    runner = idle_runner(ledger, tmp_path, clock)
+    job = Job(
+        7, os.fsencode(tmp_path), os.fsencode(tmp_path / "a"), Fingerprint(1, 1), attempts=1, fence=1, queued_at=0.0
+    )
+
+    class Looked(Heartbeat):
+        @property
+        def overdue(self) -> bool:
+            runner._at_work[Heartbeat(clock)] = job, clock()
+            return False
+
+    beats = [Looked(clock) for _ in range(3)]
+    runner._at_work.update(dict.fromkeys(beats, (job, clock())))
+
+    assert runner.hung(beats) == []
+    assert runner.job_of(beats[0]) == job
+    ledger.close()
+
+
 @needs_fuse_device
 def test_a_worker_that_waits_for_a_file_hangs_though_its_mount_was_taken_away(tmp_path: Path) -> None:
     """Whoever may mount below a folder had the watchdog end the service: such a thread looked like an error of the program."""

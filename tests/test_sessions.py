@@ -331,6 +331,17 @@ def test_a_session_is_moved_away_as_a_whole(studio: Studio) -> None:
     assert studio.paid() <= 3 * SECONDS
 
 
+def test_a_mix_is_moved_away_with_its_session(studio: Studio) -> None:
+    studio.extra = 'after = "move:done/"'
+    for name in TAKE:
+        studio.record(name)
+    studio.record("mix", TAKE["anna"])
+    studio.command("once", "--yes", studio.folder)
+
+    assert not list(studio.episode.iterdir())
+    assert (studio.folder / "done" / "Episode 12" / "mix.flac").exists()
+
+
 def test_a_renamed_folder_costs_nothing_and_its_session_gets_the_new_name(studio: Studio) -> None:
     with studio.running() as run:
         for name in TAKE:

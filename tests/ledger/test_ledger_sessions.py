@@ -175,6 +175,17 @@ def test_a_session_that_is_being_made_loses_its_lease_to_a_new_stem(ledger: Ledg
         ledger.queue.done(session, Outcome())
 
 
+def test_a_stem_that_is_only_looked_at_again_leaves_a_finished_session_as_it_is(ledger: Ledger, clock: Clock) -> None:
+    """A session that is moved away queues its stems, so that they follow; one that stays began it all again, without end."""
+    made(ledger, clock, "anna.wav")
+    ledger.queue.queue_again([FOLDER + b"/anna.wav"])
+    again = claim(ledger, clock)
+    assert again is not None
+    ledger.queue.done(again, Outcome(content="a", audio_seconds=5.0, unchanged=True))
+
+    assert claim(ledger, clock) is None
+
+
 def test_a_known_stem_changes_nothing(ledger: Ledger, clock: Clock) -> None:
     session = made(ledger, clock, "anna.wav", "ben.wav")
     ledger.queue.put([stem("anna.wav"), stem("ben.wav")])

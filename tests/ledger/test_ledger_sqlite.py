@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from support.ledger_engines import LEASE, ROOT, claimed, crowded, found, recalle
 
 import watcher
 from watcher.errors import ConfigError, FileError, StateError, StateLockedError
-from watcher.job import AgainRequest, Cut, Outcome, Output, State
+from watcher.job import AgainRequest, Cut, Outcome, Output, SessionPlace, State, session_path
 from watcher.ledger import holder, open_ledger
 from watcher.ledger.claims import RootLimit
 from watcher.ledger.database import SqliteDatabase
@@ -316,6 +317,15 @@ def everything(ledger: SqliteLedger, clock: Clock) -> None:
     ledger.answers.supersede(again, Content(DIGEST, "s", "p", 1.0, ()))
     ledger.answers.erase(DIGEST, "s")
     ledger.answers.prune_some(answers_older_than=clock.wall + 1)
+    session = session_path(ROOT, "take")
+    ledger.queue.put([replace(found("stem.wav"), session=SessionPlace(session, 1.0))])
+    while (stem := ledger.queue.claim("worker", lease=LEASE)) is not None:
+        ledger.queue.done(stem, Outcome(moved_to=ROOT + b"/done" if stem.is_session else b""))
+        clock.advance(2)
+    ledger.history.stems(session)
+    ledger.history.stem_counts()
+    ledger.queue.disband(session)
+    ledger.queue.end_delays("closed")
     ledger.queue.recover()
     ledger.queue.quarantined()
     ledger.queue.wake()

@@ -218,7 +218,8 @@ class Queue(Claims, Suspects, Requeue):
             connection.execute(self.KEEP_PACE, (minute_of(now), seconds))
         self._add_hook(connection, job, "on_done", hook)
         if not outcome.moved_to:
-            self._wake_session(connection, job)
+            is_known = former is not None and content == outcome.content and job.again is None
+            self._wake_session(connection, job, news=not is_known or outcome.paid_seconds > 0)
         elif job.is_session:
             # Its outputs are in their place: now the stems follow.
             connection.execute(MOVE_STEMS, {"session": self._paths.stored(job.path), "now": now})
@@ -230,9 +231,9 @@ class Queue(Claims, Suspects, Requeue):
         for (session,) in sessions:
             wake_session(connection, session, now)
 
-    def _wake_session(self, connection: Connection, job: Job) -> None:
+    def _wake_session(self, connection: Connection, job: Job, *, news: bool = True) -> None:
         if job.is_stem:
-            wake_session(connection, self._paths.stored(job.session), self._clock())
+            wake_session(connection, self._paths.stored(job.session), self._clock(), news=news)
 
     def _add_hook(self, connection: Connection, job: Job, kind: str, payload: str) -> None:
         if payload:

@@ -39,15 +39,16 @@ def queue_sessions(connection: Connection, found: Iterable[FoundRecording], now:
         )
 
 
-def wake_session(connection: Connection, session: bytes | None, now: float) -> None:
+def wake_session(connection: Connection, session: bytes | None, now: float, *, news: bool = True) -> None:
     """Make a session due once nothing new has come for its seconds, unless one of its stems is still queued or running.
 
-    Call it after the change that concluded a stem. `session`: a stored path; None: there is none.
+    Call it after the change that concluded a stem. `session`: a stored path; None: there is none. `news`: whether that changed
+    anything about the stem; if not, a session that is done stays done.
     """
     if session:
         # On PostgreSQL this locks the row: of two hosts that conclude the last two stems at once, the second one sees the first's.
         connection.execute("UPDATE sources SET updated_at = updated_at WHERE path = ?", (session,))
-        connection.execute(_WAKE, {"session": session, "now": now})
+        connection.execute(_WAKE, {"session": session, "now": now, "news": int(news)})
 
 
 _QUEUE: Final = """
@@ -76,7 +77,7 @@ _WAKE: Final = """
 UPDATE sources SET
     state = 'delayed', attempts = 0, fence = CASE WHEN state = 'delayed' THEN fence ELSE fence + 1 END, updated_at = :now,
     run_at = CASE WHEN queued_at + seconds > :now THEN queued_at + seconds ELSE :now END
-WHERE path = :session AND NOT EXISTS (
+WHERE path = :session AND (:news = 1 OR state <> 'done') AND NOT EXISTS (
     SELECT 1 FROM sources AS stem
     WHERE stem.session = :session AND stem.session IS NOT NULL AND stem.path <> :session AND stem.state IN ('ready', 'delayed', 'running')
 )

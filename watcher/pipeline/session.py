@@ -314,12 +314,15 @@ def _target(job: Job, after: str) -> Job:
 
 
 def is_written(job: Job, digest: str, ledger: Ledger) -> bool:
-    """Return whether the outputs of the session of a stem are made of the stem with this content, so that it may be moved away."""
+    """Return whether the outputs of the session of a stem are made of the stem with this content, so that it may be moved away.
+
+    "": of whatever stems, as for a mix of them.
+    """
     session = ledger.history.lookup(job.session)
     if session is None or session.state is not State.DONE or session.outcome is None:
         return False
     content = ledger.answers.content(digest=session.outcome.content)
-    return content is not None and digest in {part.digest for part in content.parts}
+    return content is not None and (not digest or digest in {part.digest for part in content.parts})
 
 
 def _name(stem: SourceRecord) -> bytes:

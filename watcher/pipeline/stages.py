@@ -64,7 +64,8 @@ def _stem(
     if any(_is_adopted(job, name, wanted, ledger) for name in names):
         return Outcome(adopted=True)
     if (mix := mix_of(job)) is not None:
-        return Outcome(warnings=(mix,))
+        left_out = Outcome(warnings=(mix,))
+        return _moved(job, left_out, wanted, ledger) if wanted.after and is_written(job, "", ledger) else left_out
     if wanted.after and job.again is None and job.content and is_written(job, job.content, ledger):
         known = ledger.history.lookup(job.path)
         if known is not None and known.outcome is not None and source.has_content(job.content, tools, beat):

@@ -176,17 +176,19 @@ class JobRunner:
         test, and hang in the middle of a file; or if the kernel tells that the worker waits for a file: such a mount may be gone from
         its place (`umount -l`), and a restart would not help.
         """
-        self._at_work = {beat: work for beat, work in list(self._at_work.items()) if beat in beats}
+        # Workers begin jobs meanwhile: they change the table while it is read here.
+        for ended in set(self._at_work).difference(beats):
+            del self._at_work[ended]
         return [
             beat
-            for beat, (job, _) in self._at_work.items()
+            for beat, (job, _) in list(self._at_work.items())
             if reach.is_silent(job.root, seconds=seconds)
             or (beat.overdue and (self._is_remote(job) or waits_for_file(beat.thread)))
         ]
 
     def note_hung(self, hung: Collection[Heartbeat]) -> None:
         """Find the watched folders in which so many workers hang that no more should begin there; for the main thread."""
-        roots = Counter(self._at_work[beat][0].root for beat in hung)
+        roots = Counter(job.root for beat in hung if (job := self.job_of(beat)) is not None)
         crowded = frozenset(root for root, count in roots.items() if count >= _MOST_HUNG)
         for root in crowded - self.crowded:
             _log.error("folder.degraded", path=root, reason="workers_hang", message=CROWDED, hint=reach.SILENT_HINT)
