@@ -302,7 +302,8 @@ def result_text(record: SourceRecord, now: float) -> str:
     names = ", ".join(sorted(output.kind for output in outcome.outputs))
     now_at = printable(outcome.moved_to) if outcome.moved_to else named(record)
     by = f", by {' and '.join(name for name, _ in outcome.endpoints)}" if outcome.fallback else ""
-    lines = [f"{now_at}  {ago}, {hours(outcome.audio_seconds)}, {names}{by}"]
+    stems = f", of {', '.join(outcome.stems)}" if outcome.stems else ""
+    lines = [f"{now_at}  {ago}, {hours(outcome.audio_seconds)}, {names}{by}{stems}"]
     lines += [f"  warning: {warning.message}" for warning in outcome.warnings]
     # Done before, and gone when it was to be done again.
     lines += [f"  {record.message}", f"  -> {record.hint}"] if record.message else []
