@@ -86,6 +86,7 @@ def in_place(node: ast.AST) -> tuple[str, str] | None:
             return None
 
 
+@pytest.mark.timeout(500)  # a pattern of all syllables of a script takes a minute
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_pattern_takes_steps_in_proportion_to_the_text(package: str) -> None:
     for place, pattern, anchored in patterns(package):

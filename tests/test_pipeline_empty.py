@@ -18,7 +18,7 @@ from watcher import media, pipeline
 from watcher.client import parse
 from watcher.errors import PassingError
 from watcher.job import Outcome
-from watcher.media import MediaOptions, cutting
+from watcher.media import MediaOptions, measuring
 from watcher.pipeline import empty, heard
 from watcher.transcript import PieceTranscript, Segment, Transcript
 
@@ -83,13 +83,13 @@ def test_a_short_file_that_takes_minutes_to_decode_is_decoded_once(
     monkeypatch.setattr(media, "SHORT_LIMITS", media.ChildLimits(cpu_base=0.1, cpu_most=0.3))
     started: list[float] = []
 
-    class Counted(cutting.Cutting):
+    class Counted(media.Cutting):
         def __enter__(self) -> Self:
             started.append(1)
             return super().__enter__()
 
-    monkeypatch.setattr(cutting, "Cutting", Counted)
-    monkeypatch.setattr(media, "Cutting", Counted)
+    for module in (media, measuring):
+        monkeypatch.setattr(module, "Cutting", Counted)
     path = encode(speech(60), tmp_path / "memo.mp3", "mp3untagged")
     path.write_bytes(path.read_bytes() * 40)
     with scene(lambda _: EMPTY, tmp_path) as (made, asked):

@@ -363,8 +363,9 @@ def test_tracks_together_may_cost_as_much_as_each_of_them(tmp_path: Path) -> Non
 
 
 def is_about_ben(asked: Asked) -> bool:
-    """Return whether the sound is that of Ben's track from its beginning."""
-    return asked.method == "POST" and truth.heard(truth.sound_of(asked))[0].text == BEN[0].text
+    """Return whether the sound is one of the two pieces of Ben's track, by its first word."""
+    first = {truth.VOCABULARY[16], truth.VOCABULARY[21]}
+    return asked.method == "POST" and truth.heard(truth.sound_of(asked))[0].text in first
 
 
 def test_a_process_that_is_killed_after_the_first_track_pays_only_for_the_second_one_then(tmp_path: Path) -> None:
