@@ -312,7 +312,7 @@ SIZES = {
     "join without times": 200,
     "outputs": 120,
     "outputs in stretches": 120,
-    "outputs of a session": 120,
+    "outputs of a session": 240,
 }
 
 
