@@ -296,14 +296,6 @@ _ANSWERS: Final = "SELECT id, parameters FROM answers WHERE digest = ?"
 _FORMER: Final = "SELECT id, length(body) FROM answers WHERE digest = ? AND parameters = ?"
 _LENGTHS: Final = "SELECT id, length(body) FROM answers WHERE digest = ?"
 _KNOWN_AS: Final = "SELECT digest, sketch, cuts, parts FROM contents WHERE digest = ? OR sketch = ?"
-
-
-def _with_parts(connection: Connection, known: list[Row]) -> list[Row]:
-    """Add the contents of the tracks of sessions to rows of _KNOWN_AS."""
-    parts = {part.digest for *_, words in known for part in rows.parts_from(words)}
-    return known + [row for part in sorted(parts) for row in connection.execute(_KNOWN_AS, (part, "")).fetchall()]
-
-
 _CUT_OUT: Final = "SELECT digest FROM cuts WHERE sketch = ?"
 _LENGTH: Final = "SELECT length(body) FROM answers WHERE digest = ? AND parameters = ?"
 _KEEP_CUT: Final = """
@@ -330,3 +322,9 @@ DELETE FROM cuts WHERE (sketch, parameters, number) IN (
 )
 """
 _OLDEST: Final = "SELECT id, length(body), used_at FROM answers ORDER BY used_at LIMIT ?"
+
+
+def _with_parts(connection: Connection, known: list[Row]) -> list[Row]:
+    """Add the contents of the tracks of sessions to rows of _KNOWN_AS."""
+    parts = {part.digest for *_, words in known for part in rows.parts_from(words)}
+    return known + [row for part in sorted(parts) for row in connection.execute(_KNOWN_AS, (part, "")).fetchall()]

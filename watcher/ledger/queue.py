@@ -20,7 +20,7 @@ from watcher.ledger.hooks import HOOK
 from watcher.ledger.lookups import minute_of
 from watcher.ledger.part import LOST, Connection, held
 from watcher.ledger.requeue import Requeue
-from watcher.ledger.sessions import DISBAND, MOVE_STEMS, queue_sessions, wake_session
+from watcher.ledger.sessions import DISBAND, MOVE_STEMS, delete_source, queue_sessions, wake_session
 from watcher.ledger.suspects import Suspects, why
 from watcher.ledger.values import SPENT, PutResult
 from watcher.ledger.waiting import LONGEST_DELAY
@@ -84,15 +84,8 @@ class Queue(Claims, Suspects, Requeue):
 
     def forget(self, path: bytes) -> None:
         """Delete a source that is gone, or that must be found and inspected again; its answers and outputs stay stored. Cheap."""
-        values = (self._paths.stored(path),)
-
-        def forget(connection: Connection) -> None:
-            sessions = connection.execute("SELECT session FROM sources WHERE path = ?", values).fetchall()
-            connection.execute("DELETE FROM sources WHERE path = ?", values)
-            for (session,) in sessions:
-                wake_session(connection, session, self._clock())
-
-        self._database.change(forget, durable=False)
+        stored = self._paths.stored(path)
+        self._database.change(lambda connection: delete_source(connection, stored, self._clock()), durable=False)
         self._concluded()
 
     def disband(self, session: bytes) -> None:
@@ -204,7 +197,7 @@ class Queue(Claims, Suspects, Requeue):
         if outcome.moved_to:
             connection.execute(_MOVED_AWAY, (job.id,))
         if outcome.renamed_from:
-            self._forget_renamed(connection, self._paths.stored(outcome.renamed_from), now)
+            delete_source(connection, self._paths.stored(outcome.renamed_from), now, statement=_RENAMED)
         if crashes:
             connection.execute(self.EXONERATE)
         same = former is not None and bool(content) and content == outcome.content
@@ -223,13 +216,6 @@ class Queue(Claims, Suspects, Requeue):
         elif job.is_session:
             # Its outputs are in their place: now the stems follow.
             connection.execute(MOVE_STEMS, {"session": self._paths.stored(job.path), "now": now})
-
-    def _forget_renamed(self, connection: Connection, path: bytes, now: float) -> None:
-        """Forget the name that a source had; the session of which it was a stem under that name goes on without it."""
-        sessions = connection.execute("SELECT session FROM sources WHERE path = ?", (path,)).fetchall()
-        connection.execute(_RENAMED, (path,))
-        for (session,) in sessions:
-            wake_session(connection, session, now)
 
     def _wake_session(self, connection: Connection, job: Job, *, news: bool = True) -> None:
         if job.is_stem:

@@ -15,6 +15,8 @@ from watcher.ledger.part import Connection
 MOST_STEMS: Final = 64
 #: Seconds after which the job of a session looks for its stems, whatever happened: a crash may have concluded the last of them.
 _LONGEST: Final = 3600.0
+#: Deletes a source.
+DELETE: Final = "DELETE FROM sources WHERE path = ?"
 #: Why a session waits; stored with its row, for `status`.
 REASON: Final = "stems"
 MESSAGE: Final = "it waits for its stems: its outputs are made when the last of them is transcribed"
@@ -22,15 +24,15 @@ MESSAGE: Final = "it waits for its stems: its outputs are made when the last of 
 
 def queue_sessions(connection: Connection, found: Iterable[FoundRecording], now: float) -> None:
     """Queue the sessions of new or changed stems; their paths are stored ones. A session whose outputs are being made loses its lease."""
-    sessions = {one.session.path: one for one in found if one.session is not None}
-    for path, one in sorted(sessions.items()):
+    sessions = {one.session.path: (one, one.session) for one in found if one.session is not None}
+    for path, (one, place) in sorted(sessions.items(), key=lambda item: item[0]):
         connection.execute(
             _QUEUE,
             {
                 "path": path,
                 "root": one.root,
                 "backlog": int(one.backlog),
-                "quiet": one.session.quiet_seconds if one.session is not None else 0.0,
+                "quiet": place.quiet_seconds,
                 "until": now + _LONGEST,
                 "now": now,
                 "reason": REASON,
@@ -49,6 +51,14 @@ def wake_session(connection: Connection, session: bytes | None, now: float, *, n
         # On PostgreSQL this locks the row: of two hosts that conclude the last two stems at once, the second one sees the first's.
         connection.execute("UPDATE sources SET updated_at = updated_at WHERE path = ?", (session,))
         connection.execute(_WAKE, {"session": session, "now": now, "news": int(news)})
+
+
+def delete_source(connection: Connection, path: bytes, now: float, *, statement: str = DELETE) -> None:
+    """Delete the source at a stored path by a statement of DELETE's shape; a session of which it was a stem goes on without it."""
+    sessions = connection.execute("SELECT session FROM sources WHERE path = ?", (path,)).fetchall()
+    connection.execute(statement, (path,))
+    for (session,) in sessions:
+        wake_session(connection, session, now)
 
 
 _QUEUE: Final = """
