@@ -14,14 +14,14 @@ import structlog
 from watcher import sidecar, tree
 from watcher.container.recorder import RecorderData, recorder_data
 from watcher.errors import FileError, GoneError, LeaseLostError, StemsError
-from watcher.job import Job, Outcome, ResultWarning, State, session_path
+from watcher.job import Job, Outcome, ResultWarning, SessionOptions, State, session_path
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.sessions import MOST_STEMS
 from watcher.ledger.values import Content, ContentPart, SourceRecord
 from watcher.pipeline.heard import TrackResult, TranscriptionResult, combined, stored
 from watcher.pipeline.tools import HeartbeatCallback, JobSettings
 from watcher.pipeline.writing import written
-from watcher.sessions import is_mix, key_of, offsets, speaker_names
+from watcher.sessions import Offsets, is_mix, key_of, offsets, speaker_names
 from watcher.text import counted, printable
 
 _log = structlog.get_logger()
@@ -122,14 +122,11 @@ def content_of(record: SourceRecord, wanted: JobSettings, ledger: Ledger) -> str
     contents = [known for part in parts if (known := ledger.answers.content(digest=part.digest)) is not None]
     if not parts or len(stems) < len(parts) or len(contents) < len(parts):
         return record.content
-    files = [part.track for part in parts]
-    recorders = [recorder_of(stem.root, _place(stem)) for stem in stems]
-    names = speaker_names(files, recorders, wanted.session.speakers)
-    starts = offsets(files, recorders, wanted.session.offsets).seconds
+    names, starts = _who_and_when(stems, wanted.session)
     merged = _merged(
         tuple(
             replace(part, speaker=speaker, offset=offset)
-            for part, speaker, offset in zip(parts, names, starts, strict=True)
+            for part, speaker, offset in zip(parts, names, starts.seconds, strict=True)
         ),
         contents,
     )
@@ -170,14 +167,12 @@ def _heard(
 ) -> TranscriptionResult:
     """Return the stored answers about the stems, with what each of them is in the session."""
     results = [_stored(stem, wanted, ledger, beat) for stem in done]
-    files = [os.fsdecode(_name(stem)) for stem in done]
-    recorders = [recorder_of(stem.root, _place(stem)) for stem in done]
-    is_alone = len(done) == 1 and not failed
-    names = ("",) if is_alone else speaker_names(files, recorders, wanted.session.speakers)
-    starts = offsets(files, recorders, wanted.session.offsets)
+    names, starts = _who_and_when(done, wanted.session)
+    if len(done) == 1 and not failed:
+        names = ("",)
     parts = tuple(
-        ContentPart(stem.content, speaker, file, offset, stem.updated_at)
-        for stem, speaker, file, offset in zip(done, names, files, starts.seconds, strict=True)
+        ContentPart(stem.content, speaker, os.fsdecode(_name(stem)), offset, stem.updated_at)
+        for stem, speaker, offset in zip(done, names, starts.seconds, strict=True)
     )
     content = _merged(parts, [heard.content for heard in results])
     warnings = [ResultWarning("stem_offsets", starts.remark)] if starts.remark else []
@@ -193,6 +188,13 @@ def _heard(
             )
         )
     return combined([TrackResult(*pair) for pair in zip(parts, results, strict=True)], content, tuple(warnings))
+
+
+def _who_and_when(stems: Sequence[SourceRecord], options: SessionOptions) -> tuple[tuple[str, ...], Offsets]:
+    """Return the speakers of stems and when they begin, by the settings, their names and their headers."""
+    files = [os.fsdecode(_name(stem)) for stem in stems]
+    recorders = [recorder_of(stem.root, _place(stem)) for stem in stems]
+    return speaker_names(files, recorders, options.speakers), offsets(files, recorders, options.offsets)
 
 
 def _merged(parts: tuple[ContentPart, ...], contents: Sequence[Content]) -> Content:
