@@ -12,8 +12,8 @@ from watcher.config.values import Formats
 from watcher.cues import CaptionRules, layout
 from watcher.folding import fold
 from watcher.formats import Document, TextLayout, render
-from watcher.output_kinds import OUTPUT_KINDS, TIMED_KINDS
-from watcher.sidecar.names import is_output_temporary, output_names, temporary
+from watcher.output_kinds import OUTPUT_KINDS, SUFFIXES, TIMED_KINDS
+from watcher.sidecar.names import is_output_temporary, output_names, suffix_of, temporary
 from watcher.transcript import Segment, Transcript
 
 ROOT = Path(__file__).parent.parent
@@ -38,16 +38,16 @@ def listed(source: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("kind", OUTPUT_KINDS)
 def test_a_kind_is_known_everywhere(kind: str) -> None:
-    (name,) = list(output_names(b"talk.wav", b"." + kind.encode(), template="{stem}", language="en"))[:1]
-    path = f"/srv/{'long ' * 20}name.{kind}"
+    (name,) = list(output_names(b"talk.wav", suffix_of(kind), template="{stem}", language="en"))[:1]
+    path = f"/srv/{'long ' * 20}name{SUFFIXES[kind]}"
 
     assert render(kind, written(timed=True))
     assert TypeAdapter(Formats).validate_python([kind]) == (kind,)
     assert is_output_temporary(temporary(name, "0123abcd"))
     assert fold(f"wrote {path} again", 40).replace("\n  ", " ") == f"wrote {path} again"
     assert path in fold(f"wrote {path} again", 40)
-    assert f"talk.{kind}".endswith(reader._OUTPUTS)
-    assert f".{kind}`" in (ROOT / "docs/outputs.md").read_text()
+    assert f"talk{SUFFIXES[kind]}".endswith(reader._OUTPUTS)
+    assert f"`{SUFFIXES[kind]}`" in (ROOT / "docs/outputs.md").read_text()
 
 
 def test_a_kind_that_needs_no_times_has_text_without_them() -> None:

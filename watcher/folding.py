@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from watcher.output_kinds import OUTPUT_KINDS
+from watcher.output_kinds import OUTPUT_EXTENSIONS
 from watcher.text import columns
 
 
@@ -80,7 +80,7 @@ def _ends_name(word: str) -> bool:
 
 
 #: Suffixes of outputs, notes and settings.
-_TEXT_SUFFIXES: Final = frozenset({*OUTPUT_KINDS, "txt", "toml"})
+_TEXT_SUFFIXES: Final = frozenset({*OUTPUT_EXTENSIONS, "txt", "toml"})
 #: Words of a path: a name has 255 bytes at most.
 _MOST_WORDS: Final = 128
 #: A word, with the blanks in front of it.

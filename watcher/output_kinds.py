@@ -1,9 +1,14 @@
 """The kinds of outputs. All other lists of kinds derive from this one; the writers are in `watcher.formats`."""
 
+from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias, get_args
 
-#: A kind is a value of `transcript.formats`, and the suffix of the file.
+#: A kind is a value of `transcript.formats`.
 OutputKind: TypeAlias = Literal["srt", "txt", "vtt", "json"]
 OUTPUT_KINDS: Final[tuple[OutputKind, ...]] = get_args(OutputKind)
+#: What the names of outputs end in. Those of programs that read `.csv`, `.txt` or `.xml` have the program's name before it.
+SUFFIXES: Final[Mapping[str, str]] = {kind: f".{kind}" for kind in OUTPUT_KINDS}
+#: The last parts of these suffixes.
+OUTPUT_EXTENSIONS: Final[frozenset[str]] = frozenset(suffix.rpartition(".")[2] for suffix in SUFFIXES.values())
 #: Kinds that need times.
 TIMED_KINDS: Final[frozenset[OutputKind]] = frozenset({"srt", "vtt"})

@@ -17,11 +17,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from watcher.output_kinds import OUTPUT_KINDS
+from watcher.output_kinds import SUFFIXES
 
 _IN_MODIFY, _IN_CLOSE_WRITE, _IN_MOVED_TO, _IN_CREATE = 0x2, 0x8, 0x80, 0x100
 _EVENT = struct.Struct("iIII")
-_OUTPUTS = tuple(f".{kind}" for kind in OUTPUT_KINDS)
+_OUTPUTS = tuple(SUFFIXES.values())
 #: A note's last words are the day, in brackets, or that it goes away by itself.
 _NOTE_ENDS = (")", ".")
 #: Seconds between two walks; what is new in a folder that is watched is looked at without waiting for one.

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from watcher.cues import Layout
+from watcher.formats.passages import Passage, paragraphs, utterances
 from watcher.job import ResultWarning
 from watcher.transcript import Transcript
 
@@ -43,7 +45,8 @@ class AskedPiece:
     track: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+# No slots: the passages are made once for all formats.
+@dataclass(frozen=True)
 class Document:
     """A transcript as the guard left it, its captions, and where they come from."""
 
@@ -61,3 +64,13 @@ class Document:
     #: What was not transcribed, or is in doubt.
     warnings: tuple[ResultWarning, ...] = ()
     text: TextLayout = field(default_factory=TextLayout)
+
+    @cached_property
+    def paragraphs(self) -> tuple[Passage, ...]:
+        """The text that is shown, in paragraphs."""
+        return paragraphs(self.transcript, pause=self.text.paragraph_seconds)
+
+    @cached_property
+    def utterances(self) -> tuple[Passage, ...]:
+        """The text that is shown, in utterances."""
+        return utterances(self.transcript)

@@ -11,7 +11,7 @@ from itertools import chain
 from typing import Final
 
 from watcher import languages
-from watcher.output_kinds import OUTPUT_KINDS
+from watcher.output_kinds import OUTPUT_EXTENSIONS, SUFFIXES
 
 #: Longest name, in bytes, on all usual Linux file systems (NAME_MAX, limits.h).
 NAME_MAX: Final = 255
@@ -19,7 +19,9 @@ NAME_MAX: Final = 255
 _LAST_NUMBER: Final = 99
 _PLACEHOLDER: Final = re.compile(r"\{(stem|name|language)\}")
 #: ``.talk.srt.0123abcd.tmp``; a note ends in ``.txt``.
-_OUTPUT_TEMPORARY: Final = re.compile(rf"\..+\.({'|'.join(OUTPUT_KINDS)}|txt)\.[0-9a-f]{{8}}\.tmp".encode(), re.DOTALL)
+_OUTPUT_TEMPORARY: Final = re.compile(
+    rf"\..+\.({'|'.join(sorted(OUTPUT_EXTENSIONS))}|txt)\.[0-9a-f]{{8}}\.tmp".encode(), re.DOTALL
+)
 _CONTINUATION: Final = range(0x80, 0xC0)
 
 
@@ -41,6 +43,11 @@ def check_template(template: str) -> None:
 def needs_language(template: str) -> bool:
     """Return whether names by this template need the language of the answer."""
     return "{language}" in template
+
+
+def suffix_of(kind: str) -> bytes:
+    """Return what the names of outputs of a kind end in. Raises KeyError for an unknown kind."""
+    return SUFFIXES[kind].encode()
 
 
 def output_names(

@@ -45,7 +45,7 @@ def adopted(root: bytes, source: bytes, kinds: Iterable[str], template: str, led
     with disk.open_folder(root, parent) as folder:
         limit = disk.name_limit(folder)
         for kind in kinds:
-            wanted = next(names.output_names(name, _suffix(kind), template=template, language="", limit=limit))
+            wanted = next(names.output_names(name, names.suffix_of(kind), template=template, language="", limit=limit))
             standing = disk.look(folder, wanted)
             if standing is None or not stat.S_ISREG(standing.st_mode) or not standing.st_size:
                 return False
@@ -95,7 +95,9 @@ def place(
             OutputDraft(
                 kind,
                 contents[kind],
-                partial(names.output_names, name, _suffix(kind), template=template, language=language, limit=limit),
+                partial(
+                    names.output_names, name, names.suffix_of(kind), template=template, language=language, limit=limit
+                ),
             )
             for kind in sorted(contents, key=lambda kind: kind == _LAST)
         ]
@@ -126,7 +128,9 @@ def displaced(job: Job, kinds: Iterable[str], *, template: str, language: str, l
         placing = Placing(job.path, parent, folder, ledger, lambda _output: False)
         found = []
         for kind in kinds:
-            best = partial(names.output_names, name, _suffix(kind), template=template, language=language, limit=limit)
+            best = partial(
+                names.output_names, name, names.suffix_of(kind), template=template, language=language, limit=limit
+            )
             draft = OutputDraft(kind, b"", best)
             free = placing.choose(draft)
             if free not in {None, draft.wanted} and placing.belongs_to_a_person(draft.wanted):
@@ -369,7 +373,3 @@ def _untouched(before: os.stat_result, now: os.stat_result | None) -> bool:
         now.st_mtime_ns,
         now.st_ctime_ns,
     )
-
-
-def _suffix(kind: str) -> bytes:
-    return b"." + kind.encode()

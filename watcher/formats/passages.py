@@ -1,0 +1,153 @@
+"""The text in passages with their speakers and times: in paragraphs, to read, or in utterances, for a timeline.
+
+All formats but the captions are made from these.
+"""
+
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import chain, groupby, pairwise
+from typing import Final, NamedTuple
+
+from watcher.cues.breaks import SENTENCE
+from watcher.cues.stream import Stream, streams
+from watcher.transcript import Transcript
+
+#: Paragraphs longer than this many characters end at the next sentence after a short rest (milliseconds) ...
+_LONG_PARAGRAPH: Final = 600
+_REST: Final = 600
+#: ... and longer than this at the next sentence.
+_VERY_LONG_PARAGRAPH: Final = 1200
+#: An utterance ends at a pause of this length, and once it has lasted so long at the end of a sentence (milliseconds);
+#: the same as where the tracks of a session are merged (`watcher.join.tracks`).
+_PAUSE: Final = 500
+_LONG_UTTERANCE: Final = 20_000
+#: Wider than any word: nothing is cut for the text, except to wrap it.
+_NO_LINE: Final = 1 << 30
+
+
+class SpokenToken(NamedTuple):
+    """A word with its punctuation (Chinese, Japanese, Thai: a part of the text without blanks), and when it is spoken."""
+
+    text: str
+    #: There is a blank between it and the token before it in the passage.
+    blank: bool
+    #: Milliseconds from the start of the recording.
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """What one speaker says without a break; never empty. Times are milliseconds from the start of the recording."""
+
+    #: One line, NFC, without control characters.
+    text: str
+    #: The name to show before it; "" if it is not known, or if there is only one speaker who has no track of their own.
+    speaker: str
+    # One item for each token: a day of speech has 200,000 tokens, and a passage may have all of them.
+    _at: "array[int]"
+    _start: "array[int]"
+    _end: "array[int]"
+
+    @property
+    def start(self) -> int:
+        """When its first token begins."""
+        return self._start[0]
+
+    @property
+    def end(self) -> int:
+        """When its last token ends, never before its start."""
+        return max(self._end[-1], self._start[0])
+
+    def tokens(self) -> Iterator[SpokenToken]:
+        """Yield the tokens in order; with the blanks between them they are the text."""
+        for index, (begin, end) in enumerate(pairwise((*self._at, len(self.text)))):
+            token = self.text[begin:end]
+            text = token.removeprefix(" ") if index else token
+            yield SpokenToken(text, len(text) < len(token), self._start[index], self._end[index])
+
+
+def paragraphs(transcript: Transcript, *, pause: float) -> tuple[Passage, ...]:
+    """Return the text that is shown, in paragraphs: a `pause` of so many seconds between sentences begins one, as a speaker does."""
+    limit = pause * 1000
+
+    def ends(text: Stream, index: int, silence: int, length: int, _: int) -> bool:
+        if text.cost[index] != SENTENCE:
+            # The server writes no full stops, or a long pause in mid-sentence.
+            return transcript.timed and silence >= limit * 2
+        paused = transcript.timed and (silence >= limit or (length >= _LONG_PARAGRAPH and silence >= _REST))
+        return paused or length >= _VERY_LONG_PARAGRAPH
+
+    return tuple(_passages(transcript, ends))
+
+
+def utterances(transcript: Transcript) -> tuple[Passage, ...]:
+    """Return the text that is shown, in utterances: what a speaker says between two pauses of 0.5 s.
+
+    One that lasts longer than 20 s ends with a sentence. A transcript without times has a sentence in each.
+    """
+
+    def ends(text: Stream, index: int, silence: int, _: int, start: int) -> bool:
+        sentence = text.cost[index] == SENTENCE
+        if not transcript.timed:
+            return sentence
+        return silence >= _PAUSE or (sentence and text.start[index] - start >= _LONG_UTTERANCE)
+
+    return tuple(_passages(transcript, ends))
+
+
+def _passages(transcript: Transcript, ends: Callable[[Stream, int, int, int, int], bool]) -> Iterator[Passage]:
+    """Yield the passages; `ends` says whether one ends before a token: text, index, silence, length in characters, start."""
+    labelled = _are_labelled(transcript)
+    for run in _runs(transcript):
+        said: list[str] = []
+        at, starts, finishes = array("q"), array("q"), array("q")
+        speaker = ""
+        length = 0
+        for text in run:
+            for index, token in enumerate(text.text):
+                if length and (
+                    text.turn[index] or ends(text, index, text.start[index] - finishes[-1], length, starts[0])
+                ):
+                    yield Passage("".join(said), speaker, at, starts, finishes)
+                    said, length = [], 0
+                    at, starts, finishes = array("q"), array("q"), array("q")
+                if not length:
+                    speaker = text.speaker[index] if labelled else ""
+                at.append(length)
+                if length and text.blank[index]:
+                    said.append(" ")
+                    length += 1
+                said.append(token)
+                length += len(token)
+                starts.append(text.start[index])
+                finishes.append(text.end[index])
+        if length:
+            yield Passage("".join(said), speaker, at, starts, finishes)
+
+
+def _runs(transcript: Transcript) -> Iterator[Iterator[Stream]]:
+    """Yield what one track says until another one goes on, as streams; the times of two tracks may overlap."""
+    shown = (segment for segment in transcript.segments if not segment.left_out)
+    for _, run in groupby(shown, key=lambda segment: segment.track):
+        said = replace(transcript, segments=tuple(run))
+        yield streams(said, line=_NO_LINE, wide=True, audio_end=max(0, int(transcript.duration * 1000)))
+
+
+def _are_labelled(transcript: Transcript) -> bool:
+    """Return whether passages begin with their speaker: in a session, and where more than one speaker has a name."""
+    segments = transcript.segments
+    if any(segment.track for segment in segments):
+        return True
+    names = {segment.speaker for segment in segments}.union(word.speaker for one in segments for word in one.words) - {
+        ""
+    }
+    if len(names) > 1:
+        # Some may only be in segments that are left out.
+        names = set()
+        for text in chain.from_iterable(_runs(transcript)):
+            names |= set(text.speaker) - {""}
+            if len(names) > 1:
+                return True
+    return False
