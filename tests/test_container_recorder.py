@@ -101,7 +101,9 @@ def test_the_time_that_ffmpeg_writes_is_read(options: dict[str, str], tmp_path: 
         frame.sample_rate = 48_000
         container.mux(stream.encode(frame))
 
-    assert read(path.read_bytes()) == RecorderData(2_345_328_000, 48_000, 48_861.0, tracks=(RecorderTrack(1, "Anna"),))
+    assert read(path.read_bytes()) == RecorderData(
+        2_345_328_000, 48_000, 48_861.0, tracks=(RecorderTrack(1, "Anna"),), time_source="bext"
+    )
 
 
 def test_the_lines_of_a_description_are_used_where_there_is_no_ixml() -> None:

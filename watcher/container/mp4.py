@@ -14,9 +14,9 @@ FIRST_BOXES: Final = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"s
 #: Boxes of a file. A fragment is two of them, so that this is some ten hours of the usual ones, walked in 0.2 to 0.4 s.
 _MOST_BOXES: Final = 400_000
 #: The same for a quick inspection, in a few milliseconds: the first half hour of fragments, or more.
-_QUICK_BOXES: Final = 4_000
+QUICK_BOXES: Final = 4_000
 #: Boxes inside a movie, all levels together. A track has a dozen, and a movie rarely more than a handful of tracks.
-_MOST_CHILDREN: Final = 4_096
+MOST_CHILDREN: Final = 4_096
 #: Where the last fragment is looked for, in bytes from the end: two seconds of a film at 4 Mbit/s, a minute of sound.
 _TAIL_BYTES: Final = 1 << 20
 #: How a fragment begins behind its length: with the header that each of them must have.
@@ -25,7 +25,7 @@ _FRAGMENT: Final = b"moof\0\0\0\x10mfhd"
 _MOST_LAST_BOXES: Final = 64
 
 _IS_LARGE: Final = 1
-_OPEN: Final = -1
+OPEN: Final = -1
 _LENGTH_BYTES: Final = 4
 
 _BOX: Final = Struct(">I4s")
@@ -35,7 +35,7 @@ _TIMES: Final = Struct(">IIIII")
 _LARGE_TIMES: Final = Struct(">IQQIQ")
 _EXTENDS: Final = Struct(">II")
 _LARGE_EXTENDS: Final = Struct(">IQ")
-_HANDLER: Final = Struct(">II4s")
+HANDLER: Final = Struct(">II4s")
 #: Length, name, version and flags, length of the mfra box that ends with this one.
 _OFFSET: Final = Struct(">I4sII")
 
@@ -46,7 +46,7 @@ def mp4(source: Source) -> Inspection:
     A quick inspection of hours of fragments walks only the first ones and the last one.
     """
     walk = _Walk(source, _form(source))
-    found = walk.along(_QUICK_BOXES if source.quick else _MOST_BOXES)
+    found = walk.along(QUICK_BOXES if source.quick else _MOST_BOXES)
     if found is None and not walk.ended and walk.fragmented and walk.movie is not None:
         last = _last_fragment(source)
         if last < walk.position:
@@ -77,8 +77,8 @@ class _Walk:
             if self.position == source.size:
                 self.ended = True
                 break
-            self.name, body, end = _box(source, self.position)
-            if end == _OPEN:
+            self.name, body, end = box(source, self.position)
+            if end == OPEN:
                 self.ended = True
                 break
             if not body <= end <= source.size:
@@ -152,20 +152,20 @@ def _form(source: Source) -> str:
     return "m4a" if brand in (b"M4A ", b"M4B ", b"M4P ") else "mp4"
 
 
-def _box(source: Source, position: int) -> tuple[bytes, int, int]:
-    """Return the type, where the body begins, and the end; _OPEN when the box goes on to the end of the file."""
+def box(source: Source, position: int) -> tuple[bytes, int, int]:
+    """Return the type, where the body begins, and the end; OPEN when the box goes on to the end of the file."""
     length, name = source.unpack(_BOX, position)
     if length == _IS_LARGE:
         return name, position + 16, position + source.unpack(_LARGE, position + 8)[0]
-    return name, position + 8, position + length if length else _OPEN
+    return name, position + 8, position + length if length else OPEN
 
 
-def _children(source: Source, start: int, end: int, budget: Iterator[int]) -> Iterator[tuple[bytes, int, int]]:
+def children(source: Source, start: int, end: int, budget: Iterator[int]) -> Iterator[tuple[bytes, int, int]]:
     """Yield the boxes from `start` to `end`; each takes one from the `budget` of the whole movie."""
     for _ in budget:
         if end - start < _BOX.size:
             return
-        name, body, stop = _box(source, start)
+        name, body, stop = box(source, start)
         if not body <= stop <= end:
             return
         yield name, body, stop
@@ -173,15 +173,15 @@ def _children(source: Source, start: int, end: int, budget: Iterator[int]) -> It
 
 
 def _read_movie(source: Source, start: int, end: int) -> _Movie:
-    movie, budget = _Movie(), iter(range(_MOST_CHILDREN))
-    for name, body, stop in _children(source, start, end, budget):
+    movie, budget = _Movie(), iter(range(MOST_CHILDREN))
+    for name, body, stop in children(source, start, end, budget):
         if name == b"mvhd":
-            movie.per_second, movie.units = _times(source, body)
+            movie.per_second, movie.units = times(source, body)
         elif name == b"trak":
             _read_track(movie, source, body, stop, budget)
         elif name == b"mvex":
             movie.extended = True
-            for inner, at, _ in _children(source, body, stop, budget):
+            for inner, at, _ in children(source, body, stop, budget):
                 if inner == b"mehd":
                     layout = _LARGE_EXTENDS if source.read(at, 1) == b"\1" else _EXTENDS
                     movie.extended_units = source.unpack(layout, at)[1]
@@ -189,16 +189,16 @@ def _read_movie(source: Source, start: int, end: int) -> _Movie:
 
 
 def _read_track(movie: _Movie, source: Source, start: int, end: int, budget: Iterator[int]) -> None:
-    for name, body, stop in _children(source, start, end, budget):
+    for name, body, stop in children(source, start, end, budget):
         if name != b"mdia":
             continue
         kind, length = b"", None
-        for inner, at, _ in _children(source, body, stop, budget):
+        for inner, at, _ in children(source, body, stop, budget):
             if inner == b"mdhd":
-                per_second, units = _times(source, at)
+                per_second, units = times(source, at)
                 length = duration(units, per_second)
             elif inner == b"hdlr":
-                kind = source.unpack(_HANDLER, at)[2]
+                kind = source.unpack(HANDLER, at)[2]
         if kind == b"vide":
             movie.has_video = True
         elif kind == b"soun":
@@ -206,7 +206,7 @@ def _read_track(movie: _Movie, source: Source, start: int, end: int, budget: Ite
             movie.sound = movie.sound if movie.tracks > 1 else length
 
 
-def _times(source: Source, body: int) -> tuple[int, int]:
+def times(source: Source, body: int) -> tuple[int, int]:
     """Return units per second and the duration in units; 0 where it is not known (all bits set)."""
     if source.read(body, 1) == b"\1":
         _, _, _, per_second, units = source.unpack(_LARGE_TIMES, body)

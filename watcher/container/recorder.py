@@ -22,6 +22,7 @@ from typing import Final
 from watcher.container.chunks import all_chunks
 from watcher.container.source import Source
 from watcher.text import quoted_line, stream_safe
+from watcher.timecode import exact_rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +63,11 @@ class RecorderData:
     take: str = ""
     tape: str = ""
     note: str = ""
-    #: Sentences about what cannot be right.
+    #: Where `time_reference` is from: "bext" or "iXML"; "" if it is None.
+    time_source: str = ""
+    #: Sentences about what cannot be right, and those of them about time and timecode.
     doubtful: tuple[str, ...] = ()
+    doubtful_times: tuple[str, ...] = ()
 
 
 def recorder_data(descriptor: int, size: int) -> RecorderData:
@@ -98,14 +102,10 @@ _HIGHEST_RATE: Final = 768_000
 _LONGEST_DAY: Final = 90_000
 #: Seconds by which two times of the first sample may differ: one is perhaps rounded.
 _SAME: Final = 0.001
-#: Frames a second.
-_FRAME_RATES: Final = (1, 240)
 #: Most characters of a name, and of a note.
 _LONGEST_NAME: Final = 100
 _LONGEST_NOTE: Final = 500
 
-#: A whole number or a fraction, as ``24000/1001``, ``25``, ``29.97``.
-_FRACTION: Final = re.compile(r"(\d{1,9})(?:/(\d{1,9})|\.(\d{1,12}))?", re.ASCII)
 #: ``023.976-ND``, ``29.97 DF``.
 _SPEED: Final = re.compile(r"([\d./]{1,20}+)[\s-]*+([A-Za-z]*+)", re.ASCII)
 _NUMBER: Final = re.compile(r"\d{1,20}", re.ASCII)
@@ -125,10 +125,12 @@ class _Reading:
 
     def data(self) -> RecorderData:
         facts = {**self._lines, **{name: text for name, text in self._xml.facts.items() if text.strip()}}
-        samples, rate = self._time()
+        source, samples, rate = self._time()
         frame_rate, drop_frame = self._frames()
+        doubtful_times = tuple(self._doubtful)
         return RecorderData(
             time_reference=samples,
+            time_source=source,
             rate=rate,
             start=samples / rate if samples and rate else None,
             frame_rate=frame_rate,
@@ -143,10 +145,11 @@ class _Reading:
             tape=_line(facts.get("TAPE", ""), _LONGEST_NAME),
             note=_line(facts.get("NOTE", ""), _LONGEST_NOTE),
             doubtful=tuple(self._doubtful),
+            doubtful_times=doubtful_times,
         )
 
-    def _time(self) -> tuple[int | None, int | None]:
-        """Return the number of samples since midnight and their rate: of bext if it knows one, else of iXML."""
+    def _time(self) -> tuple[str, int | None, int | None]:
+        """Return the chunk that knows the time, the number of samples since midnight and their rate: bext, else iXML."""
         facts = self._xml.facts
         low, high = (_number(facts.get(f"SINCE_MIDNIGHT_{half}", ""), 0xFFFFFFFF) or 0 for half in ("LO", "HI"))
         rates = (_number(facts.get(name, ""), _HIGHEST_RATE) for name in ("RATE", "FILE_SAMPLE_RATE"))
@@ -159,7 +162,7 @@ class _Reading:
             if samples and 0 < rate <= _HIGHEST_RATE and self._is_of_a_day(chunk, samples, rate)
         ]
         if not known:
-            return None, None
+            return "", None, None
         (chunk, samples, rate), *others = known
         for other, other_samples, other_rate in others:
             if abs(samples / rate - other_samples / other_rate) > _SAME:
@@ -167,7 +170,7 @@ class _Reading:
                     f"By {chunk} the recording begins {samples / rate:.3f} s after midnight, by {other}"
                     f" {other_samples / other_rate:.3f} s; {chunk} is used."
                 )
-        return samples, rate
+        return chunk, samples, rate
 
     def _is_of_a_day(self, chunk: str, samples: int, rate: int) -> bool:
         if samples / rate < _LONGEST_DAY:
@@ -178,8 +181,8 @@ class _Reading:
     def _frames(self) -> tuple[Fraction | None, bool]:
         """Return the frames of timecode a second, and whether numbers are dropped."""
         line = _SPEED.match(self._lines.get("SPEED", "").strip())
-        by_line = _frame_rate(line[1]) if line else None
-        by_xml = _frame_rate(self._xml.facts.get("TIMECODE_RATE", ""))
+        by_line = exact_rate(line[1]) if line else None
+        by_xml = exact_rate(self._xml.facts.get("TIMECODE_RATE", ""))
         if by_xml and by_line and by_xml != by_line:
             self._doubtful.append(
                 f"By iXML the timecode has {float(by_xml):g} frames a second, by bext {float(by_line):g}; iXML is used."
@@ -231,21 +234,6 @@ def _lines(description: str) -> tuple[dict[str, str], dict[int, str]]:
         elif not number and text:
             facts.setdefault(name, text)
     return facts, tracks
-
-
-def _frame_rate(text: str) -> Fraction | None:
-    """Return a rate of frames; one that was rounded (``29.97``) as the rate that is meant (30000/1001)."""
-    match = _FRACTION.fullmatch(text.strip())
-    if match is None or (match[2] and not int(match[2])):
-        return None
-    rate = Fraction(int(match[1]), int(match[2])) if match[2] else Fraction(match[0])
-    if not _FRAME_RATES[0] <= rate <= _FRAME_RATES[1]:
-        return None
-    slowed = Fraction(ceil(rate) * 1000, 1001)
-    for meant, difference in ((slowed, 0.005), (Fraction(round(rate)), 0.001)):
-        if abs(rate - meant) < difference:
-            return meant
-    return rate
 
 
 def _number(text: str, most: int) -> int | None:

@@ -3,12 +3,12 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import pairwise
 from typing import Final
 
 from watcher.container.recorder import RecorderData
 from watcher.sessions.speakers import by_folded_key, given, stem_keys
+from watcher.timecode import FrameRate
 
 _DAY: Final = 86_400.0
 #: Seconds between the first and the last stem to begin; farther apart, their clocks were not set alike.
@@ -85,7 +85,5 @@ def _day(recorder: RecorderData) -> float:
     """Return the true seconds of 24 hours of a recording's timecode, which differ at 23.976 and 29.97 frames a second."""
     if recorder.frame_rate is None:
         return _DAY
-    nominal = math.ceil(recorder.frame_rate)
-    # Two numbers of 30 (four of 60) are left out in 54 minutes of each hour.
-    dropped = nominal // 15 * 54 * 24 if recorder.drop_frame else 0
-    return float(Fraction(nominal * 86_400 - dropped) / recorder.frame_rate)
+    rate = FrameRate(recorder.frame_rate, recorder.drop_frame)
+    return float(rate.seconds(rate.day))
