@@ -2,6 +2,8 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 from hypothesis import given, settings
@@ -13,10 +15,18 @@ from watcher.job import Cut, ResultWarning
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.values import Content, StoredAnswer, Tally
 from watcher.loudness import Loudness
+from watcher.timecode import RecordedStart
 
 HEARD, OTHER = "ab" * 32, "cd" * 32
 ASKED, OTHERWISE = "12" * 32, "34" * 32
 DAY = 86_400.0
+START = RecordedStart(
+    samples=2_190_940_753,
+    sample_rate=48_000,
+    frame_rate=Fraction(24_000, 1001),
+    source="bext",
+    doubts=("By bext it begins earlier.",),
+)
 
 
 def keep(ledger: Ledger, digest: str = HEARD, *, body: bytes = b'{"text":"hello"}', seconds: float = 10.0) -> None:
@@ -33,6 +43,7 @@ def content(*, digest: str = HEARD, sketch: str = "s1", parameters: str = ASKED,
         loudness=Loudness(bytes(range(256)) * 4),
         warnings=(ResultWarning("damaged", "1 damaged place was passed over."),),
         others=(OTHERWISE,),
+        start=START,
     )
 
 
@@ -146,6 +157,17 @@ class TestContents:
         assert ledger.answers.content(digest=HEARD, parameters=ASKED) == content()
         assert ledger.answers.content(sketch="s1") == content()
         assert ledger.answers.content(sketch="s1", parameters=ASKED) == content()
+
+    def test_a_start_that_is_read_later_is_kept_in_all_contents_of_the_recording(self, ledger: Ledger) -> None:
+        later = RecordedStart(label="01:00:00;02", frame_rate=Fraction(30_000, 1001), drop=True, source="timecode")
+        for one in (content(), content(parameters=OTHERWISE), content(digest=OTHER, sketch="s2")):
+            ledger.answers.keep_content(replace(one, start=None))
+
+        ledger.answers.keep_start(HEARD, later)
+
+        found = [ledger.answers.content(digest=HEARD, parameters=key) for key in (ASKED, OTHERWISE)]
+        assert [one.start for one in found if one is not None] == [later, later]
+        assert ledger.answers.content(digest=OTHER) == replace(content(digest=OTHER, sketch="s2"), start=None)
 
     def test_a_content_belongs_to_its_digest_sketch_and_parameters(self, ledger: Ledger) -> None:
         ledger.answers.keep_content(content())

@@ -16,6 +16,7 @@ from watcher.ledger.salvage import open_or_salvage
 from watcher.ledger.sqlite import NAME
 from watcher.ledger.values import Content
 from watcher.loudness import Loudness
+from watcher.timecode import RecordedStart
 
 HERE = {"recordings": "/srv/recordings"}
 DIGEST, PARAMETERS = "ab" * 32, "12" * 32
@@ -47,6 +48,7 @@ def full(tmp_path: Path) -> LedgerLocation:
     ledger.answers.keep_cut("s1", PARAMETERS, Cut(1, 20, 50, DIGEST))
     loudness = Loudness(bytes(range(256)))
     ledger.answers.keep_content(Content(DIGEST, "s2", PARAMETERS, 30.5, (Cut(0, 0, 20, DIGEST),), loudness))
+    ledger.answers.keep_start(DIGEST, RecordedStart(label="10:00:00:00", source="timecode"))
     ledger.memory.remember("form:api", {"words": True, "odd": "\udcff\0"}, expires=4e9)
     ledger.purchases.buy("api", "2026-11-22", 61.5)
     ledger.outputs.enter_temporary(ROOT + b"/.a.tmp")

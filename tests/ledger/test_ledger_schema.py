@@ -191,6 +191,7 @@ def test_loudness_by_tenths_in_a_ledger_of_an_older_version_is_read_as_such(tmp_
 
     assert content is not None
     assert content.loudness == TENTHS
+    assert content.start is None
 
 
 def test_loudness_by_tenths_in_a_database_of_an_older_version_is_read_as_such(url: str, tmp_path: Path) -> None:

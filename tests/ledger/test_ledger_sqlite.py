@@ -30,6 +30,7 @@ from watcher.ledger.ledger import Ledger
 from watcher.ledger.part import LedgerPart
 from watcher.ledger.sqlite import NAME, SqliteLedger
 from watcher.ledger.values import Content
+from watcher.timecode import RecordedStart
 
 DIGEST = "ab" * 32
 
@@ -265,6 +266,7 @@ def everything(ledger: SqliteLedger, clock: Clock) -> None:
     ledger.answers.keep_cut("s", "p", Cut(0, 0, 1, DIGEST))
     ledger.answers.cuts("s", "p")
     ledger.answers.keep_content(Content(DIGEST, "s", "p", 1.0, ()))
+    ledger.answers.keep_start(DIGEST, RecordedStart())
     clock.advance(100_000)
     ledger.queue.renew(job, lease=LEASE)
     for digest, sketch, parameters in ((DIGEST, "", ""), (DIGEST, "", "p"), ("", "s", ""), ("", "s", "p")):

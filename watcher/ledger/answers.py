@@ -13,6 +13,7 @@ from watcher.ledger.lookups import minute_of
 from watcher.ledger.part import Connection, LedgerPart, Row, Values, held
 from watcher.ledger.values import Content, StoredAnswer, unreadable
 from watcher.loudness import Loudness
+from watcher.timecode import RecordedStart
 
 #: zlib's level: an answer with word times shrinks to an eighth within a millisecond or two.
 _LEVEL: Final = 6
@@ -47,9 +48,10 @@ class Answers(LedgerPart):
     #: Stores a content, after the former one was deleted.
     KEEP_CONTENT: ClassVar[str] = """
     INSERT INTO contents (
-        digest, sketch, parameters, seconds, cuts, loudness, loudness_rate, warnings, others, parts, used_at
+        digest, sketch, parameters, seconds, cuts, loudness, loudness_rate, warnings, others, parts, start, used_at
     ) VALUES (
-        :digest, :sketch, :parameters, :seconds, :cuts, :loudness, :loudness_rate, :warnings, :others, :parts, :now
+        :digest, :sketch, :parameters, :seconds, :cuts, :loudness, :loudness_rate, :warnings, :others, :parts, :start,
+        :now
     )
     """
 
@@ -197,6 +199,7 @@ class Answers(LedgerPart):
             "warnings": rows.warnings_text(content.warnings),
             "others": json.dumps(content.others),
             "parts": rows.parts_text(content.parts),
+            "start": rows.start_text(content.start),
             "now": self._clock(),
         }
         connection.execute("DELETE FROM contents WHERE digest = :digest AND parameters = :parameters", values)
@@ -210,7 +213,9 @@ class Answers(LedgerPart):
         found = self._database.query(statement, {"key": digest or sketch, "parameters": parameters})
         if not found:
             return None
-        ((id_, digest, sketch, parameters, seconds, cuts, levels, rate, warnings, others, parts, used_at),) = found
+        ((id_, digest, sketch, parameters, seconds, cuts, levels, rate, warnings, others, parts, start, used_at),) = (
+            found
+        )
         now = self._clock()
         if abs(now - used_at) > _DAY and not self._database.missing:
             self._database.change(lambda connection: connection.execute(_USED, (now, id_)), durable=False)
@@ -224,6 +229,15 @@ class Answers(LedgerPart):
             warnings=rows.warnings_from(warnings),
             others=tuple(json.loads(others)),
             parts=rows.parts_from(parts),
+            start=rows.start_from(start),
+        )
+
+    def keep_start(self, digest: str, start: RecordedStart) -> None:
+        """Store what the header of a recording says about the time at which it begins, in all its contents. Cheap."""
+        values = (rows.start_text(start), digest)
+        self._database.change(
+            lambda connection: connection.execute("UPDATE contents SET start = ? WHERE digest = ?", values),
+            durable=False,
         )
 
     def prune(self, *, answers_older_than: float, max_bytes: int = 0) -> int:
@@ -306,7 +320,8 @@ ON CONFLICT (sketch, parameters, number) DO UPDATE SET
 _CUTS: Final = "SELECT number, first, behind, digest FROM cuts WHERE sketch = ? AND parameters = ? ORDER BY number"
 _USED: Final = "UPDATE contents SET used_at = ? WHERE id = ?"
 _FIELDS: Final = """
-SELECT id, digest, sketch, parameters, seconds, cuts, loudness, loudness_rate, warnings, others, parts, used_at FROM contents
+SELECT id, digest, sketch, parameters, seconds, cuts, loudness, loudness_rate, warnings, others, parts, start, used_at
+FROM contents
 """
 #: By what is known: the digest (else the sketch), the parameters.
 _CONTENT: Final = {

@@ -110,7 +110,7 @@ TABLES: Final = (
         ("id",),
         (
             *("digest", "sketch", "parameters", "others", "seconds", "cuts"),
-            *("loudness", "loudness_rate", "warnings", "parts", "used_at"),
+            *("loudness", "loudness_rate", "warnings", "parts", "start", "used_at"),
         ),
     ),
     Table("outputs", ("path",), ("path", "source", "kind", "digest", "former", "placed")),

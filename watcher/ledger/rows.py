@@ -13,6 +13,7 @@ from watcher.job import AgainRequest, Cut, Fingerprint, Job, Outcome, Output, Re
 from watcher.ledger.part import Row
 from watcher.ledger.paths import AS_STORED
 from watcher.ledger.values import ContentPart, HookCall, SourceRecord
+from watcher.timecode import RecordedStart, exact_rate
 
 Carry: TypeAlias = Callable[[bytes], bytes]
 
@@ -208,6 +209,30 @@ def parts_from(words: str) -> tuple[ContentPart, ...]:
     known = ContentPart.__dataclass_fields__
     return tuple(
         ContentPart(**{name: value for name, value in item.items() if name in known}) for item in json.loads(words)
+    )
+
+
+def start_text(start: RecordedStart | None) -> str:
+    """Write what is known of a recording's start as JSON, in ASCII; "": nobody has read it."""
+    if start is None:
+        return ""
+    rate = "" if start.frame_rate is None else str(start.frame_rate)
+    return json.dumps({**asdict(start), "frame_rate": rate}, separators=(",", ":"))
+
+
+def start_from(words: str) -> RecordedStart | None:
+    """Read what is known of a recording's start; fields of a newer version are left out."""
+    if not words:
+        return None
+    fields = json.loads(words)
+    return RecordedStart(
+        samples=int(fields["samples"]),
+        sample_rate=int(fields["sample_rate"]),
+        label=str(fields["label"]),
+        frame_rate=exact_rate(fields["frame_rate"]),
+        drop=bool(fields["drop"]),
+        source=str(fields["source"]),
+        doubts=tuple(map(str, fields["doubts"])),
     )
 
 

@@ -28,7 +28,7 @@ from watcher.ledger.database import damage_mark
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.lock import Lock
 from watcher.ledger.part import Connection
-from watcher.ledger.rows import again_from, cuts_from, outcome_from, parts_from, warnings_from
+from watcher.ledger.rows import again_from, cuts_from, outcome_from, parts_from, start_from, warnings_from
 from watcher.ledger.sqlite import NAME, SqliteLedger
 
 #: Directory below the state directory in which the new ledger is made, and its name once it is complete.
@@ -226,5 +226,6 @@ _READERS: Final[Mapping[str, Callable[[str], object]]] = {
     "cuts": cuts_from,
     "warnings": warnings_from,
     "parts": parts_from,
+    "start": start_from,
     "value": lambda words: {**json.loads(words)},
 }

@@ -252,6 +252,9 @@ _FOURTEENTH: Final = (
     "ALTER TABLE contents ADD COLUMN parts TEXT NOT NULL DEFAULT '[]'",
 )
 
+# What a recording's header says about the time at which it begins, as JSON; "": nobody has read that yet.
+_FIFTEENTH: Final = ("ALTER TABLE contents ADD COLUMN start TEXT NOT NULL DEFAULT ''",)
+
 #: Step n brings a ledger of version n to version n + 1.
 STEPS: Final[tuple[tuple[str, ...], ...]] = (
     _FIRST,
@@ -268,6 +271,7 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
     _TWELFTH,
     _THIRTEENTH,
     _FOURTEENTH,
+    _FIFTEENTH,
 )
 
 

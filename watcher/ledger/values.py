@@ -6,6 +6,7 @@ from typing import Final
 
 from watcher.job import Cut, Fingerprint, Job, Outcome, ResultWarning, State
 from watcher.loudness import UNMEASURED, Loudness
+from watcher.timecode import RecordedStart
 
 
 class PutResult(StrEnum):
@@ -72,6 +73,8 @@ class Content:
     others: tuple[str, ...] = ()
     #: Of a session: its tracks, whose contents have the answers; then it has no cuts of its own.
     parts: tuple[ContentPart, ...] = ()
+    #: What its header says about the time at which it begins; None: nobody has read that yet, as in earlier versions.
+    start: RecordedStart | None = None
 
 
 @dataclass(frozen=True, slots=True)

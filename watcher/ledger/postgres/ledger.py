@@ -52,7 +52,7 @@ class PostgresAnswers(Answers):
     ON CONFLICT (digest, parameters) DO UPDATE SET
         id = DEFAULT, sketch = excluded.sketch, seconds = excluded.seconds, cuts = excluded.cuts,
         loudness = excluded.loudness, loudness_rate = excluded.loudness_rate, warnings = excluded.warnings,
-        others = excluded.others, used_at = excluded.used_at
+        others = excluded.others, start = excluded.start, used_at = excluded.used_at
     """
 
 

@@ -288,6 +288,9 @@ _SIXTEENTH: Final = (
     "ALTER TABLE contents ADD COLUMN parts TEXT NOT NULL DEFAULT '[]'",
 )
 
+# See the fifteenth step of `watcher.ledger.schema`.
+_SEVENTEENTH: Final = ("ALTER TABLE contents ADD COLUMN start TEXT NOT NULL DEFAULT ''",)
+
 #: Step n brings a ledger of version n to version n + 1.
 STEPS: Final[tuple[tuple[str, ...], ...]] = (
     _FIRST,
@@ -306,6 +309,7 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
     _FOURTEENTH,
     _FIFTEENTH,
     _SIXTEENTH,
+    _SEVENTEENTH,
 )
 
 
