@@ -222,7 +222,7 @@ class Cut:
 class Output:
     """One output beside the source."""
 
-    #: srt, txt, vtt, json, or "note".
+    #: One of `OUTPUT_KINDS`, or "note".
     kind: str
     path: bytes
     #: SHA-256 (hex) of the bytes that were placed.

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias, get_args
 
 #: A kind is a value of `transcript.formats`.
-OutputKind: TypeAlias = Literal["srt", "txt", "vtt", "json"]
+OutputKind: TypeAlias = Literal["srt", "txt", "vtt", "json", "html"]
 OUTPUT_KINDS: Final[tuple[OutputKind, ...]] = get_args(OutputKind)
 #: What the names of outputs end in. Those of programs that read `.csv`, `.txt` or `.xml` have the program's name before it.
 SUFFIXES: Final[Mapping[str, str]] = {kind: f".{kind}" for kind in OUTPUT_KINDS}

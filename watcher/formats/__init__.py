@@ -3,7 +3,7 @@
 Everything is made here, from one answer; a server's own subtitles are never passed on.
 """
 
-from watcher.formats.document import AskedPiece, Document, TextLayout
+from watcher.formats.document import AskedPiece, Document, PlayableFile, TextLayout
 from watcher.formats.render import render
 
-__all__ = ["AskedPiece", "Document", "TextLayout", "render"]
+__all__ = ["AskedPiece", "Document", "PlayableFile", "TextLayout", "render"]

@@ -45,6 +45,16 @@ class AskedPiece:
     track: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class PlayableFile:
+    """A recording that lies beside the outputs."""
+
+    name: bytes
+    #: Of a session: seconds from its start to that of the recording, and who speaks in it.
+    offset: float = 0.0
+    speaker: str = ""
+
+
 # No slots: the passages are made once for all formats.
 @dataclass(frozen=True)
 class Document:
@@ -64,6 +74,8 @@ class Document:
     #: What was not transcribed, or is in doubt.
     warnings: tuple[ResultWarning, ...] = ()
     text: TextLayout = field(default_factory=TextLayout)
+    #: What the transcript is of: one recording, or the stems of a session.
+    files: tuple[PlayableFile, ...] = ()
 
     @cached_property
     def paragraphs(self) -> tuple[Passage, ...]:

@@ -7,10 +7,12 @@ from typing import Final
 from watcher.formats.captions import srt, vtt
 from watcher.formats.document import Document
 from watcher.formats.machine import machine
+from watcher.formats.page import html
 from watcher.formats.prose import prose
 from watcher.output_kinds import OUTPUT_KINDS, TIMED_KINDS, OutputKind
 
 _BOM: Final = b"\xef\xbb\xbf"
+_WITHOUT_BOM: Final = frozenset({"json", "html"})
 
 
 def render(kind: str, document: Document) -> bytes:
@@ -22,8 +24,8 @@ def render(kind: str, document: Document) -> bytes:
         raise ValueError(f"{kind!r} is not a format: {', '.join(OUTPUT_KINDS)}")
     if kind in TIMED_KINDS and not document.transcript.timed:
         raise ValueError(f"no {kind} can be made of a transcript without times")
-    # JSON must not begin with a byte order mark (RFC 8259, 8.1).
-    written = BytesIO(_BOM if document.text.bom and kind != "json" else b"")
+    # JSON must not begin with a byte order mark (RFC 8259, 8.1), and a page says its encoding itself.
+    written = BytesIO(_BOM if document.text.bom and kind not in _WITHOUT_BOM else b"")
     written.seek(0, SEEK_END)
     for text in _WRITERS[kind](document):
         written.write(text.encode("utf-8"))
@@ -35,4 +37,5 @@ _WRITERS: Final[Mapping[OutputKind, Callable[[Document], Iterator[str]]]] = {
     "vtt": vtt,
     "txt": prose,
     "json": machine,
+    "html": html,
 }

@@ -27,7 +27,7 @@ class JobSettings:
     """Settings of one job."""
 
     request: Request
-    #: Kinds of outputs: srt, txt, vtt, json.
+    #: Kinds of outputs (`watcher.output_kinds`).
     formats: tuple[str, ...]
     #: Pattern of the outputs' names, with {stem}, {name} and {language}.
     output: str

@@ -11,7 +11,7 @@ import structlog
 
 from watcher import sidecar
 from watcher.cues import Layout, layout
-from watcher.formats import AskedPiece, Document
+from watcher.formats import AskedPiece, Document, PlayableFile
 from watcher.formats import render as render_format
 from watcher.job import Job, Outcome, Output, ResultWarning, bounded, shown_name
 from watcher.ledger.ledger import Ledger
@@ -116,12 +116,23 @@ def _rendered(
         paid_seconds=heard.paid_seconds,
         warnings=warnings,
         text=wanted.text,
+        files=tuple(_files(name, heard)),
     )
     made = {}
     for kind in kinds:
         made[kind] = render_format(kind, document)
         alive()
     return made
+
+
+def _files(name: bytes, heard: TranscriptionResult) -> Iterator[PlayableFile]:
+    """Yield the recordings that lie beside the outputs: the one of that name, or the stems of a session."""
+    stems = [track.part for track in heard.tracks if not track.part.number]
+    if len(stems) < 2:  # noqa: PLR2004 - a session of one is an ordinary recording
+        yield PlayableFile(name)
+        return
+    for stem in stems:
+        yield PlayableFile(os.fsencode(stem.track), stem.offset, stem.speaker)
 
 
 def _asked_pieces(heard: TranscriptionResult, *, track: str = "", offset: float = 0.0) -> Iterator[AskedPiece]:
