@@ -14,25 +14,16 @@ import srt
 import webvtt
 from hypothesis import given
 from hypothesis import strategies as st
+from support.documents import document
 from support.transcripts import spoken, transcripts
 
-from watcher.cues import CaptionRules, Cue, Layout, layout
+from watcher.cues import Cue, Layout
 from watcher.cues.text import clean
 from watcher.formats import Document, TextLayout, render
 from watcher.guard import review
 from watcher.lint import lint
-from watcher.output_kinds import OUTPUT_KINDS
+from watcher.output_kinds import OUTPUT_KINDS, TIMED_KINDS
 from watcher.transcript import Segment, Transcript
-
-
-def document(transcript: Transcript, duration: float = 0.0, text: TextLayout | None = None) -> Document:
-    return Document(
-        transcript,
-        layout(transcript, CaptionRules(), duration=duration),
-        "talk.wav",
-        "whisper-1",
-        text=text or TextLayout(),
-    )
 
 
 def with_cues(*cues: Cue, language: str = "en", text: TextLayout | None = None) -> Document:
@@ -126,8 +117,11 @@ def test_everything_is_utf_8_in_normal_form_without_a_mark_and_ends_with_a_newli
 
     for kind in OUTPUT_KINDS:
         text = render(kind, made).decode("utf-8")
+        # The n of an escaped newline is no letter to compose with.
         if kind == "json":
-            text = json.loads(text)["text"] + "\n"  # the n of an escaped newline is no letter to compose with
+            text = json.loads(text)["text"] + "\n"
+        elif kind == "podcast":
+            text = "".join(segment["body"] for segment in json.loads(text)["segments"]) + "\n"
         assert not text.startswith("\ufeff")
         assert text == unicodedata.normalize("NFC", text)
         assert not text or text.endswith("\n")
@@ -252,10 +246,11 @@ def test_a_byte_order_mark_is_written_where_it_was_asked_for_but_never_in_json()
 
     assert {kind: render(kind, made).startswith(b"\xef\xbb\xbf") for kind in OUTPUT_KINDS} == {
         "srt": True, "vtt": True, "txt": True, "json": False, "html": False,
+        "md": False, "podcast": False, "ass": True, "lrc": True,
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", ["srt", "vtt"])
+@pytest.mark.parametrize("kind", sorted(TIMED_KINDS))
 def test_a_transcript_without_times_yields_no_captions(kind: str) -> None:
     made = document(Transcript((Segment("Hello", 0, 1),), timed=False))
 
@@ -265,8 +260,8 @@ def test_a_transcript_without_times_yields_no_captions(kind: str) -> None:
 
 
 def test_an_unknown_kind_is_refused() -> None:
-    with pytest.raises(ValueError, match="'ass' is not a format: srt, txt, vtt, json"):
-        render("ass", with_cues())
+    with pytest.raises(ValueError, match="'doc' is not a format: srt, txt, vtt, json"):
+        render("doc", with_cues())
 
 
 def test_importing_the_formats_imports_no_heavy_library() -> None:

@@ -69,7 +69,9 @@ def test_no_other_module_lists_the_kinds() -> None:
     assert {name: found for name, found in lists.items() if found} == {
         "config/folder.py": ["('srt', 'txt')"],
         "cli/demo.py": ["('srt', 'txt')"],
-        "formats/render.py": ["{'srt': srt, 'vtt': vtt, 'txt': prose, 'json': machine, 'html': html}"],
+        "formats/render.py": [
+            "{'srt': srt, 'vtt': vtt, 'txt': prose, 'json': machine, 'html': html, 'md': markdown, 'podcast': podcast, 'ass': substation, 'lrc': lyrics}"
+        ],
     }
 
 

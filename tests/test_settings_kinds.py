@@ -252,7 +252,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         ("[media]\npiece_seconds = inf", "media.piece_seconds = inf is out of range: 1 to 86400"),
         (
             "[transcript]\nformats = 'srt'",
-            'it has to be a list of one or more of "srt", "txt", "vtt" or "json", such as ["srt"]',
+            'it has to be a list of one or more of "srt", "txt", "vtt", "json", ',
         ),
         ("[transcript]\nformats = []", "transcript.formats = [] is wrong: it has to be a list of one or more of"),
         ("[hooks]\non_done = 'x'", 'hooks.on_done = "x" is wrong: it has to be a list of texts, such as ["a", "b"]'),

@@ -44,6 +44,13 @@ class TranscriptSettings(Section):
     output: OutputTemplate = Field("{stem}", description="output name; {stem} {name} {language}")
     wrap: Wrap = Field(0, description="width at which the .txt is wrapped, from 20 to 1000; 0: one line per paragraph")
     bom: bool = Field(default=False, description="begin text outputs with a byte order mark, for old Windows programs")
+    timestamps: bool = Field(default=False, description="begin each paragraph of the .txt with its time")
+    vtt_words: bool = Field(
+        default=False, description="give each word in the .vtt its time, for players that highlight it"
+    )
+    lrc_words: bool = Field(
+        default=False, description="likewise in the .lrc; players that do not know these times show them as text"
+    )
 
 
 #: Keys of a folder about the tracks of its recordings; `.watcher.toml` may have them, too.
@@ -99,6 +106,9 @@ class FolderSettings(Section):
     output: OutputTemplate | None = None
     wrap: Wrap | None = None
     bom: bool | None = None
+    timestamps: bool | None = None
+    vtt_words: bool | None = None
+    lrc_words: bool | None = None
 
     @field_validator("path")
     @classmethod

@@ -1,5 +1,6 @@
 """Make captions from a transcript."""
 
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -33,19 +34,25 @@ def layout(
     lines: list[tuple[str, ...]] = []
     speakers: list[str] = []
     spoken: list[tuple[int, int]] = []
+    tokens: list[tuple[array[int], ...]] = []
     free = 0
     marks = SpeakerMarks(rules.speakers, line=limits.line, wide=limits.wide)
     room = limits.line - max((marks.units(name, dialogue=False) for name in _names(transcript)), default=0)
     for text in ordered_streams(transcript, line=room, wide=limits.wide, audio_end=audio_end):
         captions = cut(text, limits, audio_end, free=free, marks=marks, alive=alive)
         free = captions[-1].free
-        lines += (_lines(text, caption, marks) for caption in captions)
+        for caption in captions:
+            begins = _marks(text, caption, marks)
+            lines.append(_lines(text, caption, begins))
+            tokens.append(tuple(_tokens(text, caption, begins)))
         speakers += ("" if caption.dialogue else text.speaker[caption.lines[0]] for caption in captions)
         spoken += ((text.start[caption.lines[0]], text.end[caption.end - 1]) for caption in captions)
     units = [sum(width(line, wide=limits.wide) for line in group) for group in lines]
     cues = tuple(
-        Cue(start / 1000, end / 1000, group, speaker)
-        for (start, end), group, speaker in zip(place(spoken, units, limits, audio_end), lines, speakers, strict=True)
+        Cue(start / 1000, end / 1000, group, speaker, words)
+        for (start, end), group, speaker, words in zip(
+            place(spoken, units, limits, audio_end), lines, speakers, tokens, strict=True
+        )
     )
     return Layout(cues, tuple(_explained(check(cues, limits, audio_end=audio_end), spoken, units, limits, audio_end)))
 
@@ -56,15 +63,31 @@ def _names(transcript: Transcript) -> set[str]:
     return set(map(clean, names.union(word.speaker for segment in transcript.segments for word in segment.words)))
 
 
-def _lines(text: Stream, caption: CaptionBreaks, marks: SpeakerMarks) -> tuple[str, ...]:
-    begins = [
+def _marks(text: Stream, caption: CaptionBreaks, marks: SpeakerMarks) -> list[str]:
+    """Return what each line of a caption begins with."""
+    return [
         marks.mark(text.speaker[begin], dialogue=caption.dialogue) if caption.dialogue or not number else ""
         for number, begin in enumerate(caption.lines)
     ]
+
+
+def _lines(text: Stream, caption: CaptionBreaks, begins: Sequence[str]) -> tuple[str, ...]:
     return tuple(
         mark + text.line(begin, end)
         for mark, (begin, end) in zip(begins, pairwise((*caption.lines, caption.end)), strict=True)
     )
+
+
+def _tokens(text: Stream, caption: CaptionBreaks, begins: Sequence[str]) -> "Iterator[array[int]]":
+    """Yield place and start of the tokens of each line (`Cue.tokens`); a line's mark belongs to its first token."""
+    for mark, (begin, end) in zip(begins, pairwise((*caption.lines, caption.end)), strict=True):
+        places = array("q", [0, text.start[begin]])
+        place = len(mark) + len(text.text[begin])
+        for index in range(begin + 1, end):
+            place += text.blank[index]
+            places.extend((place, text.start[index]))
+            place += len(text.text[index])
+        yield places
 
 
 def _explained(

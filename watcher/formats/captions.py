@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from watcher.cues import Cue
 from watcher.cues.text import is_right_to_left
 from watcher.formats.document import Document
 
@@ -20,24 +21,55 @@ _POP: Final = "\u202c"
 def srt(document: Document) -> Iterator[str]:
     """Yield SubRip, a caption at a time: numbered from 1, times with a comma, a blank line after each caption."""
     for number, cue in enumerate(document.layout.cues, 1):
-        text = "\n".join(_turned(line, _EMBED, _POP) for line in _inert("\n".join(cue.lines)).split("\n"))
+        text = "\n".join(
+            f"{_EMBED}{line}{_POP}" if is_right_to_left(line) else line
+            for line in _inert("\n".join(cue.lines)).split("\n")
+        )
         yield f"{number}\n{_stamp(cue.start, ',')} --> {_stamp(cue.end, ',')}\n{text}\n\n"
 
 
 def vtt(document: Document) -> Iterator[str]:
-    """Yield WebVTT (W3C, 2019), a caption at a time: language in the header, numbered cues, the speaker as a voice span."""
+    """Yield WebVTT (W3C, 2019), a caption at a time: language in the header, numbered cues, the speaker as a voice span.
+
+    With `vtt_words` each word has its time, if the server gave times of words.
+    """
+    each_word = document.text.vtt_words and document.has_words
     yield "WEBVTT\n"
     if document.transcript.language:
         yield f"Kind: captions\nLanguage: {document.transcript.language}\n"
     for number, cue in enumerate(document.layout.cues, 1):
-        text = "\n".join(_turned(_parted(_escaped(line)), _RLM, "") for line in cue.lines)
+        lines = _timed_lines(cue) if each_word else [_parted(_escaped(line)) for line in cue.lines]
+        text = "\n".join(_mark(plain) + line for plain, line in zip(cue.lines, lines, strict=True))
         if cue.speaker:
             text = f"<v {_escaped(cue.speaker)}>{text}"
         yield f"\n{number}\n{_stamp(cue.start, '.')} --> {_stamp(cue.end, '.')}\n{text}\n"
 
 
+def _timed_lines(cue: Cue) -> Iterator[str]:
+    """Yield the lines of a caption with time stamps of WebVTT: in ascending order, after its start and before its end.
+
+    A word that begins with the one before it, or with the caption, has none.
+    """
+    # The last millisecond is left for a third stamp.
+    last, end = round(cue.start * 1000), round(cue.end * 1000) - 1
+    for parts in cue.timed_lines():
+        line, stamps = "", 0
+        for text, start in parts:
+            if last < start < end:
+                line += f"<{_clock(start, '.')}>"
+                stamps, last = stamps + 1, start
+            line += _VTT_STAMP.sub(r"\1<c>\2</c>", _escaped(text))
+        if stamps == 2:  # noqa: PLR2004 - a start and an end: see `_without_times`
+            last += 1
+            line += f"<{_clock(last, '.')}>"
+        yield line
+
+
 def _stamp(seconds: float, comma: str) -> str:
-    milliseconds = round(seconds * 1000)
+    return _clock(round(seconds * 1000), comma)
+
+
+def _clock(milliseconds: int, comma: str) -> str:
     minutes, rest = divmod(milliseconds, 60_000)
     hours, minutes = divmod(minutes, 60)
     return f"{hours:02d}:{minutes:02d}:{rest // 1000:02d}{comma}{rest % 1000:03d}"
@@ -89,6 +121,6 @@ def _escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _turned(line: str, mark: str, pop: str) -> str:
-    """Mark a right-to-left line, for players that assume left to right."""
-    return mark + line + pop if is_right_to_left(line) else line
+def _mark(line: str) -> str:
+    """Return the mark before a right-to-left line, for players that assume left to right."""
+    return _RLM if is_right_to_left(line) else ""

@@ -1,5 +1,6 @@
 """The values that a set of outputs is made from."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,8 +21,11 @@ class TextLayout:
     wrap: int = 0
     #: Begin each paragraph with its time.
     timestamps: bool = False
-    #: Begin srt, vtt and txt with a byte order mark, for programs that take files without one for Latin-1.
+    #: Begin captions, lyrics and txt with a byte order mark, for programs that take files without one for Latin-1.
     bom: bool = False
+    #: Give each word its time in vtt and in lrc, if the server gave times of words.
+    vtt_words: bool = False
+    lrc_words: bool = False
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
@@ -76,6 +80,22 @@ class Document:
     text: TextLayout = field(default_factory=TextLayout)
     #: What the transcript is of: one recording, or the stems of a session.
     files: tuple[PlayableFile, ...] = ()
+
+    @cached_property
+    def has_words(self) -> bool:
+        """Whether the server gave times of words; others are estimated from those of the segments."""
+        return any(segment.words for segment in self.transcript.segments if not segment.left_out)
+
+    @property
+    def milliseconds(self) -> int:
+        """Length of the recording; 0 if it is not known."""
+        seconds = self.transcript.duration
+        return round(seconds * 1000) if math.isfinite(seconds) and seconds > 0 else 0
+
+    @property
+    def speakers(self) -> tuple[str, ...]:
+        """The speakers with a name to show, in the order in which they first speak."""
+        return tuple(dict.fromkeys(passage.speaker for passage in self.paragraphs if passage.speaker))
 
     @cached_property
     def paragraphs(self) -> tuple[Passage, ...]:

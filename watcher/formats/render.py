@@ -6,13 +6,16 @@ from typing import Final
 
 from watcher.formats.captions import srt, vtt
 from watcher.formats.document import Document
+from watcher.formats.lyrics import lyrics
 from watcher.formats.machine import machine
+from watcher.formats.markdown import markdown
 from watcher.formats.page import html
+from watcher.formats.podcast import podcast
 from watcher.formats.prose import prose
-from watcher.output_kinds import OUTPUT_KINDS, TIMED_KINDS, OutputKind
+from watcher.formats.substation import substation
+from watcher.output_kinds import MARKED_KINDS, OUTPUT_KINDS, TIMED_KINDS, OutputKind
 
 _BOM: Final = b"\xef\xbb\xbf"
-_WITHOUT_BOM: Final = frozenset({"json", "html"})
 
 
 def render(kind: str, document: Document) -> bytes:
@@ -24,8 +27,7 @@ def render(kind: str, document: Document) -> bytes:
         raise ValueError(f"{kind!r} is not a format: {', '.join(OUTPUT_KINDS)}")
     if kind in TIMED_KINDS and not document.transcript.timed:
         raise ValueError(f"no {kind} can be made of a transcript without times")
-    # JSON must not begin with a byte order mark (RFC 8259, 8.1), and a page says its encoding itself.
-    written = BytesIO(_BOM if document.text.bom and kind not in _WITHOUT_BOM else b"")
+    written = BytesIO(_BOM if document.text.bom and kind in MARKED_KINDS else b"")
     written.seek(0, SEEK_END)
     for text in _WRITERS[kind](document):
         written.write(text.encode("utf-8"))
@@ -38,4 +40,8 @@ _WRITERS: Final[Mapping[OutputKind, Callable[[Document], Iterator[str]]]] = {
     "txt": prose,
     "json": machine,
     "html": html,
+    "md": markdown,
+    "podcast": podcast,
+    "ass": substation,
+    "lrc": lyrics,
 }

@@ -242,7 +242,7 @@ WORDS: Final = {
     "output.followed": "outputs follow the renamed recording",
     "output.renamed": "the name was taken, so it has another",
     "note.failed": "a note could not be written or removed",
-    "output.untimed": "the server gave no times, so there are no subtitles",
+    "output.untimed": "the server gave no times, so outputs that need them are left out",
     "output.doubtful": "parts of the text are doubtful",
     "hook.failed": "a hook failed",
 }

@@ -91,12 +91,12 @@ def _rendered(
     alive: Callable[[], None],
 ) -> dict[str, bytes]:
     kinds = list(wanted.formats)
-    if not transcript.timed:
+    if not transcript.timed and not TIMED_KINDS.isdisjoint(kinds):
         # Do not invent times that the server did not give; the text can still be written.
         kinds = [kind for kind in kinds if kind not in TIMED_KINDS] or ["txt"]
         _log.warning(
             "output.untimed",
-            hint="this model gives no times; whisper-1, or another server, gives subtitles",
+            hint="this model gives no times; whisper-1, or another server, does",
             formats=kinds,
         )
     request = wanted.request
