@@ -81,6 +81,12 @@ def test_a_word_stays(why: str, loudness: Loudness, word: tuple[str, float, floa
     assert str(moved(loudness, word)) == str([word[1:]]), why
 
 
+def test_a_closed_consonant_near_the_end_of_a_word_is_part_of_it() -> None:
+    foxtrot = sounds((1, ROOM), (0.26, VOICE), (0.18, ROOM), (0.12, VOICE), (0.16, ROOM), (0.5, VOICE), (1, ROOM))
+
+    assert moved(foxtrot, ("foxtrot", 1.0, 1.66), ("victor", 1.72, 2.22)) == [(1.0, 1.66), (1.72, 2.22)]
+
+
 def test_sound_is_told_from_a_noisy_room() -> None:
     assert moved(sounds((1, 38), (1, VOICE), (1, 38)), ("Hey", 0.3, 2.6)) == [(1.0, 2.0)]
 

@@ -274,6 +274,77 @@ def test_bleed_is_found_by_the_coarse_levels_of_earlier_versions() -> None:
     assert merge([track("Anna", says(SAID, 1.0)), ben]).bleed == (0, 13)
 
 
+def test_bleed_beside_a_louder_word_of_the_speaker_is_left_out() -> None:
+    # Ben ends a word while Anna begins "chair", and begins one while she ends "apple"; his voice covers 10 and 45 % of them.
+    anna = track("Anna", says("chair", 1.0, pace=0.5), says("apple", 3.0, pace=0.6), says("and so it is", 6.0))
+    own = [says("yes yes yes", 0.15), says("well then", 3.33, pace=0.5), says("so be it", 8.0)]
+    ben = TrackTranscript(
+        Transcript((own[0], says("chair", 1.0, pace=0.5), says("apple", 3.0, pace=0.6), *own[1:]), "en", 10.0),
+        "Ben",
+        "Ben.wav",
+        0.0,
+        loudness(
+            (1.0, 1.5, VOICE + 25),
+            (3.0, 3.6, VOICE + 25),
+            *((said.start, said.end, VOICE) for said in own),
+            seconds=10.0,
+        ),
+    )
+
+    merged = merge([anna, ben])
+
+    assert [line for line in lines(merged) if line.startswith("Ben")] == [
+        "Ben: yes yes yes",
+        "Ben: well then",
+        "Ben: so be it",
+    ]
+    assert merged.bleed == (0, 2)
+
+
+def test_a_word_that_the_server_stretches_over_a_pause_is_as_loud_as_its_sound() -> None:
+    # Both say "yes" at once; of one of them, the server lets it begin seconds before.
+    anna = track("Anna", says("I would like to ask", 0.0), says("yes", 9.0), says("and so it is", 12.0))
+    own = [says("you may do that now", 3.0), says("yes", 9.0)]
+    stretched = Segment("yes", 5.5, 9.3, (Word("yes", 5.5, 9.3),))
+    ben = TrackTranscript(
+        Transcript((own[0], stretched), "en", 20.0),
+        "Ben",
+        "b",
+        0.0,
+        loudness(*((said.start, said.end, VOICE) for said in own)),
+    )
+
+    assert merge([anna, ben]).bleed == (0, 0)
+
+
+def test_bleed_is_found_where_the_server_stretches_it_over_a_pause() -> None:
+    own = says("you may do that now", 9.0)
+    stretched = Word("yes", 1.0, 5.3)
+    ben = TrackTranscript(
+        Transcript((Segment("yes", 1.0, 5.3, (stretched,)), own), "en", 20.0), "Ben", "b", 0.0,
+        loudness((5.0, 5.3, VOICE + 15), (own.start, own.end, VOICE)),
+    )  # fmt: skip
+
+    assert merge([track("Anna", says("yes", 5.0), says("and so it is", 13.0)), ben]).bleed == (0, 1)
+
+
+def test_words_of_any_length_are_listened_to_in_bounded_time() -> None:
+    endless = [Segment("yes", 0.0, 1e9, (Word("yes", 0.0, 1e9),))] * 20_000
+    hours = Loudness(bytes([VOICE]) * (24 * 3600 * RATE))
+    tracks = [TrackTranscript(Transcript(tuple(endless), "en"), name, name, 0.0, hours) for name in ("Anna", "Ben")]
+
+    assert merge(tracks).bleed == (0, 0)
+
+
+def test_words_are_moved_to_their_sound() -> None:
+    stretched = Segment("yes", 1.0, 5.3, (Word("yes", 1.0, 5.3),))
+    anna = TrackTranscript(Transcript((stretched,), "en"), "Anna", "a", 0.5, loudness((5.0, 5.3, VOICE)))
+
+    (segment,) = merge([anna]).transcript.segments
+
+    assert (segment.start, segment.end) == (5.5, 5.8)
+
+
 def test_quiet_words_that_another_track_does_not_have_are_kept() -> None:
     ben = track("Ben", says("what on earth is that over there", 1.0), level=VOICE + 20)
 

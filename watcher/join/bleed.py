@@ -9,19 +9,23 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterator, Sequence
 from functools import cached_property
-from itertools import combinations
+from itertools import accumulate, chain, combinations
+from operator import attrgetter
 from statistics import median_low
 from typing import Final
 
+from watcher.join.sound import longest
 from watcher.join.tokens import TimedToken
-from watcher.loudness import DIGITAL_SILENCE, Loudness
+from watcher.loudness import DIGITAL_SILENCE, RATE, Loudness
 
 #: Decibels by which bleed is quieter than the voice it comes from.
 _MUCH_QUIETER: Final = 10
 #: A word is as loud as its loud frames: this share of them may belong to the word beside it.
 _BESIDE: Final = 0.25
-#: Seconds of a word that are listened to at most.
+#: Of a word that is said to be longer, so many seconds at its beginning and at its end are listened to.
 _HEARD: Final = 2.0
+#: Frames that no other word of the track has, from which on a word is as loud as they are.
+_ALONE: Final = 4
 #: Words by which a track's own voice is measured, at most and at least; and the share of them that is loud.
 _SAMPLE: Final = 500
 _OWN: Final = 3
@@ -70,20 +74,46 @@ class TrackWords:
         return levels[int(len(levels) * _LOUD)] if levels else 0
 
     def level(self, number: int) -> int:
-        """Return the level of a token, in minus dBFS."""
+        """Return the level of a token where no other word of the track is said, in minus dBFS."""
         if number not in self._levels:
-            self._levels[number] = self.level_beside(self.tokens[number])
+            token = self.tokens[number]
+            heard = list(chain.from_iterable(self._frames(token)))
+            alone = [at for at in heard if self._crowd[at] <= 1]
+            self._levels[number] = self._loud(token, alone if len(alone) >= _ALONE else heard)
         return self._levels[number]
 
     def level_beside(self, token: TimedToken) -> int:
         """Return the level at the time of a token of any track, in minus dBFS."""
+        return self._loud(token, list(chain.from_iterable(self._frames(token))))
+
+    def _loud(self, token: TimedToken, frames: Sequence[int]) -> int:
+        levels = sorted(self._loudness.levels[at] for at in frames)
+        # A server may stretch a word over a pause: the frames of its sound are no more than it takes to say it.
+        spoken = math.ceil(longest(len(token.key)) * self._loudness.rate / RATE) if token.exact else len(levels)
+        return levels[int(min(len(levels), spoken) * _BESIDE)] if levels else DIGITAL_SILENCE
+
+    def _frames(self, token: TimedToken) -> tuple[range, ...]:
+        """Return the frames of a token of any track that are listened to, each once."""
         # Evenly spread times may lie in a pause of the segment.
         doubt = 0.0 if token.exact else token.doubt / 3
-        rate = self._loudness.rate
+        rate, behind = self._loudness.rate, len(self._loudness.levels)
         low = max(0, int((token.start - doubt - self._offset) * rate))
-        until = max(low + 1, math.ceil((min(token.end, token.start + _HEARD) + doubt - self._offset) * rate))
-        frames = sorted(self._loudness.levels[low:until])
-        return frames[int(len(frames) * _BESIDE)] if frames else DIGITAL_SILENCE
+        high = min(behind, max(low + 1, math.ceil((token.end + doubt - self._offset) * rate)))
+        part = math.ceil((_HEARD + 2 * doubt) * rate)
+        if high - low <= 2 * part:
+            return (range(low, high),)
+        return range(low, low + part), range(high - part, high)
+
+    @cached_property
+    def _crowd(self) -> Sequence[int]:
+        """How many of the words whose own times are known are said in each frame."""
+        changes = [0] * (len(self._loudness.levels) + 1)
+        for token in self.tokens:
+            for frames in self._frames(token) if token.key and token.exact else ():
+                if frames:
+                    changes[frames.start] += 1
+                    changes[frames.stop] -= 1
+        return list(accumulate(changes))
 
     def own_level(self, others: Sequence["TrackWords"]) -> int | None:
         """Return the level of the track's own voice: of words that are bleed of none of the others; None if it hardly has any."""
@@ -173,21 +203,45 @@ class _TwoTracks:
 
 
 def _pairs(one: TrackWords, other: TrackWords) -> Iterator[tuple[int, int]]:
-    """Yield the tokens of two tracks that are the same word at the same time, each token once at most."""
+    """Yield the tokens of two tracks that are the same word at the same time, each token once at most.
+
+    They begin at the same time, or end at the same time: a server may stretch the first word behind a pause back over it.
+    """
     for key, firsts in one.places.items():
-        seconds = other.places.get(key, ())
-        place = 0
-        for first in firsts:
-            ours = one.tokens[first]
-            while place < len(seconds):
-                theirs = other.tokens[seconds[place]]
-                doubt = max(ours.doubt, theirs.doubt)
-                if theirs.start > ours.start + doubt:
-                    break
-                place += 1
-                if theirs.start >= ours.start - doubt:
-                    yield first, seconds[place - 1]
-                    break
+        left: tuple[Sequence[int], Sequence[int]] = (firsts, other.places.get(key, ()))
+        for edge in (attrgetter("start"), attrgetter("end")):
+            if not left[1]:
+                break
+            found = list(_near(one, left[0], other, left[1], edge))
+            yield from found
+            taken = [set(side) for side in zip(*found, strict=True)] or [set(), set()]
+            left = (
+                [number for number in left[0] if number not in taken[0]],
+                [number for number in left[1] if number not in taken[1]],
+            )
+
+
+def _near(
+    one: TrackWords,
+    firsts: Sequence[int],
+    other: TrackWords,
+    seconds: Sequence[int],
+    edge: Callable[[TimedToken], float],
+) -> Iterator[tuple[int, int]]:
+    """Yield those tokens of two tracks whose edge is at the same time, each once at most."""
+    ordered = sorted(seconds, key=lambda number: edge(other.tokens[number]))
+    place = 0
+    for first in sorted(firsts, key=lambda number: edge(one.tokens[number])):
+        ours = one.tokens[first]
+        while place < len(ordered):
+            theirs = other.tokens[ordered[place]]
+            doubt = max(ours.doubt, theirs.doubt)
+            if edge(theirs) > edge(ours) + doubt:
+                break
+            place += 1
+            if edge(theirs) >= edge(ours) - doubt:
+                yield first, ordered[place - 1]
+                break
 
 
 def _bleed_of(run: Sequence[int], tokens: Sequence[TimedToken], matched: Container[int]) -> Iterator[int]:

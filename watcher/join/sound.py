@@ -84,6 +84,11 @@ def is_stretched(transcript: Transcript) -> bool:
     return False
 
 
+def longest(letters: int) -> int:
+    """Return the frames of 20 ms that it takes at most to say a word of so many letters."""
+    return int(_LONGEST + _LONGEST_PER_LETTER * letters)
+
+
 def _words(segment: Segment) -> tuple[Word, ...]:
     return segment.words or (Word(segment.text, segment.start, segment.end),)
 
@@ -133,7 +138,7 @@ def _placed(word: Word, before: float, follows: float, levels: bytes, *, begins:
 
 
 def _longest(word: Word) -> int:
-    return int(_LONGEST + _LONGEST_PER_LETTER * sum(map(str.isalnum, word.text)))
+    return longest(sum(map(str.isalnum, word.text)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,13 +180,16 @@ class _Sound:
         return max(low, begin - _RISE) if begin - self.base >= _PAUSE and low <= begin < high else None
 
     def ending(self, onset: int, last: int) -> int | None:
-        """Return where the word ends: before the first pause that hardly any of its sound follows; None: where it is said to end."""
+        """Return where the word ends: before the first pause that hardly any of its sound follows; None: where it is said to end.
+
+        Sound that ends soon before `last` is the word's own, whatever pause precedes it: a consonant may be closed for so long.
+        """
         ending, stray, reached = None, 0, last
         for begin, behind in reversed(self._silences()):
             until = min(behind, last)
             stray += self._count(until, reached)
             reached = min(reached, begin)
-            if stray > _STRAY or begin <= onset:
+            if stray > _STRAY or begin <= onset or (behind >= last and 0 < last - begin < _PAUSE):
                 break
             if until - begin >= _PAUSE and stray <= self._count(onset, begin):
                 ending = begin

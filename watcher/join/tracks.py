@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import Final
 
-from watcher.join import main_language
+from watcher.join import main_language, move_to_sound
 from watcher.join.bleed import TrackWords, find_bleed
 from watcher.join.tokens import divided, segment_tokens
 from watcher.loudness import UNMEASURED, Loudness
@@ -25,12 +25,12 @@ _NEVER: Final = 1e9
 
 @dataclass(frozen=True, slots=True)
 class TrackTranscript:
-    """What was said in one track of a session; the guard has reviewed it, and its words are moved to their sound.
+    """What was said in one track of a session; the guard has reviewed it.
 
     Raises ValueError for an offset before the session's zero.
     """
 
-    #: Times are seconds from the track's own start.
+    #: Times are seconds from the track's own start, as the server gave them.
     transcript: Transcript
     speaker: str
     #: Name of the stem, channel or stream.
@@ -58,22 +58,24 @@ class MergedTracks:
 def merge(tracks: Sequence[TrackTranscript], *, alive: Callable[[], None] = lambda: None) -> MergedTracks:
     """Make one transcript of the tracks of a session.
 
-    Each track is moved by its offset, and its speaker and name are put on its segments and words. Utterances (see `_PAUSE`, `_LONG`)
+    The words of each track are moved to their sound, then by its offset, and its speaker and name are put on its segments and words. Utterances (see `_PAUSE`, `_LONG`)
     stay whole and are ordered by their start, then by track; the text of an untimed track is one utterance. A segment is divided only
-    where another track's utterance comes between its words. Bleed is left out (see `find_bleed`). Segments that the guard left out
-    stay in their place.
+    where another track's utterance comes between its words. Bleed is left out (see `find_bleed`); it is found by the times of
+    the server, since a quiet word beside a louder one may be moved to that one's sound. Segments that the guard left out stay in their
+    place.
 
     The language is the one that is spoken longest; it is `timed` when every track with text is. `alive` is called for each track, and
     for each two of them. The time is linear in the words of each track, and grows with the square of the number of tracks.
     """
-    placed = []
+    said, placed = [], []
     for track in tracks:
         alive()
-        placed.append(_PlacedTrack(track))
-    dropped = find_bleed([track.words for track in placed], alive=alive)
+        said.append(_PlacedTrack(track).words())
+        placed.append(_PlacedTrack(replace(track, transcript=move_to_sound(track.transcript, track.loudness))))
+    dropped = find_bleed(said, alive=alive)
     bleed = (
-        sum(drop and bool(token.key) for drop, token in zip(drops, track.words.tokens, strict=True))
-        for drops, track in zip(dropped, placed, strict=True)
+        sum(drop and bool(token.key) for drop, token in zip(drops, words.tokens, strict=True))
+        for drops, words in zip(dropped, said, strict=True)
     )
     spoken = [
         PieceTranscript(track.offset, track.offset + max(0.0, track.transcript.duration), track.transcript)
@@ -109,6 +111,7 @@ class _PlacedTrack:
     """A track at its place in the session: its segments, the tokens of each, and its utterances."""
 
     def __init__(self, track: TrackTranscript) -> None:
+        self._track = track
         self.segments = list(_placed(track))
         self.tokens = [[] if segment.left_out else segment_tokens(segment) for segment in self.segments]
         #: Number of each segment's first token in the track.
@@ -122,11 +125,14 @@ class _PlacedTrack:
                     [_Stretch(index, low, high) for index, (low, high) in enumerate(pairwise(self.firsts))],
                 )
             ]
-        self.words = TrackWords(
+
+    def words(self) -> TrackWords:
+        """Return its words, for the search of bleed."""
+        return TrackWords(
             [token for group in self.tokens for token in group],
             [(one.stretches[0].low, one.stretches[-1].high) for one in self.utterances if one.stretches],
-            track.loudness if track.transcript.timed else UNMEASURED,
-            track.offset,
+            self._track.loudness if self._track.transcript.timed else UNMEASURED,
+            self._track.offset,
         )
 
     def _utterances(self) -> list[_Utterance]:

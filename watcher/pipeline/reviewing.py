@@ -36,13 +36,14 @@ class ReviewedTranscript:
 def reviewed(heard: TranscriptionResult, wanted: JobSettings, alive: Callable[[], None]) -> ReviewedTranscript:
     """Return the transcript of a recording, or of all tracks of a session. `alive` is called for each track."""
     if not heard.tracks:
-        return ReviewedTranscript(_alone(heard, wanted))
+        # The guard looks for silence where the server says that somebody spoke: only then are the words moved to the sound.
+        return ReviewedTranscript(move_to_sound(_spoken(heard, wanted), heard.content.loudness))
     tracks = []
     for track in heard.tracks:
         alive()
         tracks.append(
             TrackTranscript(
-                _alone(track.heard, wanted),
+                _spoken(track.heard, wanted),
                 speaker=track.part.speaker,
                 track=printable(track.part.track),
                 offset=track.part.offset,
@@ -57,9 +58,9 @@ def reviewed(heard: TranscriptionResult, wanted: JobSettings, alive: Callable[[]
     return ReviewedTranscript(merged.transcript, warnings)
 
 
-def _alone(heard: TranscriptionResult, wanted: JobSettings) -> Transcript:
-    # The guard looks for silence where the server says that somebody spoke: only then are the words moved to the sound.
-    transcript = move_to_sound(_guarded(heard, wanted), heard.content.loudness)
+def _spoken(heard: TranscriptionResult, wanted: JobSettings) -> Transcript:
+    """Return what was said in a recording, or in one track, at the times of the server."""
+    transcript = _guarded(heard, wanted)
     return punctuated(transcript) if wanted.rules.punctuation == "full" else transcript
 
 
