@@ -232,8 +232,22 @@ def test_a_timestamp_without_a_rate_counts_at_that_of_the_file() -> None:
     assert read(wav(fmt(), ixml(f"<FILE_SAMPLE_RATE>44100</FILE_SAMPLE_RATE>{stamp}"))).start == 10.0
 
 
-def test_a_count_of_zero_is_no_time() -> None:
-    assert read(wav(fmt(), bext(0), ixml(timestamp(0)))) == NOTHING
+def test_a_count_of_zero_in_bext_is_no_time() -> None:
+    assert read(wav(fmt(), bext(0))) == NOTHING
+    assert read(wav(fmt(), bext(0), ixml(timestamp(96_000)))).start == 2.0
+
+
+@pytest.mark.parametrize("chunks", [(bext(0),), ()])
+def test_ixml_may_say_that_the_recording_begins_at_midnight(chunks: tuple[bytes, ...]) -> None:
+    found = read(wav(fmt(), *chunks, ixml(timestamp(0))))
+
+    assert (found.time_reference, found.rate, found.start) == (0, 48_000, 0.0)
+
+
+def test_a_zero_of_ixml_does_not_cast_doubt_on_bext() -> None:
+    found = read(wav(fmt(), bext(480_000), ixml(timestamp(0))))
+
+    assert (found.start, found.doubtful) == (10.0, ())
 
 
 def test_bext_counts_where_ixml_differs_and_that_is_said() -> None:

@@ -41,7 +41,7 @@ class RecorderTrack:
 class RecorderData:
     """What a recorder wrote about a take; None and "" where it is not known. Texts are one printable line each."""
 
-    #: Samples between midnight and the first one, never 0.
+    #: Samples between midnight and the first one. bext cannot say 0: programs write it where they know none. iXML can.
     time_reference: int | None = None
     #: Samples a second at which `time_reference` counts.
     rate: int | None = None
@@ -132,7 +132,7 @@ class _Reading:
             time_reference=samples,
             time_source=source,
             rate=rate,
-            start=samples / rate if samples and rate else None,
+            start=samples / rate if samples is not None and rate else None,
             frame_rate=frame_rate,
             drop_frame=drop_frame,
             family=_line(facts.get("FAMILY_UID", ""), _LONGEST_NAME),
@@ -151,15 +151,17 @@ class _Reading:
     def _time(self) -> tuple[str, int | None, int | None]:
         """Return the chunk that knows the time, the number of samples since midnight and their rate: bext, else iXML."""
         facts = self._xml.facts
-        low, high = (_number(facts.get(f"SINCE_MIDNIGHT_{half}", ""), 0xFFFFFFFF) or 0 for half in ("LO", "HI"))
+        low, high = (_number(facts.get(f"SINCE_MIDNIGHT_{half}", ""), 0xFFFFFFFF) for half in ("LO", "HI"))
+        stamp = (high or 0) << 32 | (low or 0)
+        is_stamped = stamp or (low == 0 and not self._samples)
         rates = (_number(facts.get(name, ""), _HIGHEST_RATE) for name in ("RATE", "FILE_SAMPLE_RATE"))
         known = [
             (chunk, samples, rate)
             for chunk, samples, rate in (
-                ("bext", self._samples, self._rate),
-                ("iXML", high << 32 | low, next(filter(None, rates), self._rate)),
+                ("bext", self._samples or None, self._rate),
+                ("iXML", stamp if is_stamped else None, next(filter(None, rates), self._rate)),
             )
-            if samples and 0 < rate <= _HIGHEST_RATE and self._is_of_a_day(chunk, samples, rate)
+            if samples is not None and 0 < rate <= _HIGHEST_RATE and self._is_of_a_day(chunk, samples, rate)
         ]
         if not known:
             return "", None, None
