@@ -269,6 +269,36 @@ def test_what_is_stored_is_found_again_under_other_names_and_with_other_settings
     assert written(tmp_path / "named.wav") == truly(Left=ANNA, Right=BEN)
 
 
+def test_outputs_that_are_made_again_say_what_the_first_ones_said(tmp_path: Path) -> None:
+    path = wav(tmp_path / "talk.wav", ANNAS_VOICE, ANNAS_VOICE)
+
+    with told(tmp_path, "channels") as (run, asked):
+        outcome = done(run, path, small=True)
+        shutil.copy(path, tmp_path / "copy.wav")
+        copied = done(run, tmp_path / "copy.wav", small=True)
+        os.utime(path, ns=(1, 1))
+        job = run.job(path, small=True)
+        rendered = pipeline.render(job, outcome.content, settings("channels"), run.ledger, model="whisper-1")
+
+    assert codes(outcome) == codes(copied) == codes(rendered) == ["same_tracks"]
+    assert len(asked) == 1
+
+
+def test_outputs_are_made_again_as_their_folder_wants_them_whatever_a_copy_elsewhere_got(tmp_path: Path) -> None:
+    path = wav(tmp_path / "call.wav", ANNAS_VOICE, BENS_VOICE)
+
+    with told(tmp_path, "channels") as (run, _):
+        first = done(run, path)
+        run.tools = replace(run.tools, wanted=lambda _: settings("off"))
+        shutil.copy(path, tmp_path / "copy.wav")
+        done(run, tmp_path / "copy.wav")
+        os.utime(path, ns=(1, 1))
+        pipeline.render(run.job(path, small=False), first.content, settings("channels"), run.ledger, model="whisper-1")
+
+    assert written(path) == truly(Left=ANNA, Right=BEN)
+    assert {speaker for _, speaker in written(tmp_path / "copy.wav")} == {""}
+
+
 def test_a_folder_whose_settings_change_gets_its_speakers_once_the_recording_is_touched(tmp_path: Path) -> None:
     path = wav(tmp_path / "call.wav", ANNAS_VOICE, BENS_VOICE)
 

@@ -88,6 +88,11 @@ class Studio:
         document = json.loads((self.episode / f"{name}.json").read_text())
         return [(word["speaker"], word["text"]) for segment in document["segments"] for word in segment["words"]]
 
+    def warnings(self) -> list[str]:
+        """Return the codes of the warnings in the session's json."""
+        document = json.loads((self.episode / "Episode 12.json").read_text())
+        return [warning["code"] for warning in document["warnings"]]
+
 
 @pytest.fixture
 def studio(tmp_path: Path) -> Iterator[Studio]:
@@ -289,6 +294,20 @@ def test_render_makes_the_outputs_of_a_session_again_without_a_request(studio: S
         "Episode 12.txt",
         "Episode 12.vtt",
     ]
+
+
+def test_render_says_again_what_was_left_out_of_a_session(studio: Studio) -> None:
+    studio.replies["kilo"] = Reply({"error": {"message": "audio too odd"}}, status=400)
+    for name in TAKE:
+        studio.record(name)
+    studio.record("mix", TAKE["anna"])
+    studio.command("once", "--yes", studio.episode, check=False)
+    before = studio.warnings()
+    (studio.episode / ".watcher.toml").write_text('[speakers]\nben = "Dr. Ben"\n')
+    studio.command("render", studio.episode)
+
+    assert before == studio.warnings()
+    assert {"stems_missing", "mix_left_out"} <= set(before)
 
 
 def test_names_and_offsets_given_later_are_in_the_outputs_that_render_makes(studio: Studio) -> None:

@@ -69,6 +69,12 @@ def identities(descriptor: int, wanted: JobSettings) -> tuple[Identity, ...]:
     return (with_tracks(descriptor, wanted), plain(descriptor, whole(wanted)))
 
 
+def parameters(wanted: JobSettings, model: str) -> str:
+    """Return the parameters under which a recording's content is stored, if these settings and this model made it."""
+    tracks = wanted.session.tracks if wanted.is_split else ""
+    return Identity("", tracks=tracks).parameters(wanted.request.parameters(model))
+
+
 def whole(wanted: JobSettings) -> SoundChoice:
     """Return the sound of a recording of whose tracks only one remains; of a file with several streams, that of `track`."""
     track = wanted.choice.track

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
@@ -30,6 +30,8 @@ _log = structlog.get_logger()
 _AWAY: Final = 300.0
 #: Names of a directory among which the stems of a mix are looked for.
 _MOST_BESIDE: Final = 1000
+#: Code of the warning that times of day could not be used; they count with the settings of now.
+_OFFSETS: Final = "stem_offsets"
 #: States of a stem that is not concluded.
 _OPEN: Final = frozenset({State.READY, State.DELAYED, State.RUNNING})
 
@@ -120,7 +122,7 @@ def content_of(record: SourceRecord, wanted: JobSettings, ledger: Ledger) -> str
     rows = {os.fsdecode(_name(stem)): stem for stem in ledger.history.stems(record.path)}
     stems = [rows[part.track] for part in parts if part.track in rows]
     contents = [known for part in parts if (known := ledger.answers.content(digest=part.digest)) is not None]
-    if not parts or len(stems) < len(parts) or len(contents) < len(parts):
+    if content is None or not parts or len(stems) < len(parts) or len(contents) < len(parts):
         return record.content
     names, starts = _who_and_when(stems, wanted.session)
     merged = _merged(
@@ -129,6 +131,7 @@ def content_of(record: SourceRecord, wanted: JobSettings, ledger: Ledger) -> str
             for part, speaker, offset in zip(parts, names, starts.seconds, strict=True)
         ),
         contents,
+        [*_about_offsets(starts), *(warning for warning in content.warnings if warning.code != _OFFSETS)],
     )
     ledger.answers.keep_content(merged)
     return merged.digest
@@ -174,8 +177,7 @@ def _heard(
         ContentPart(stem.content, speaker, os.fsdecode(_name(stem)), offset, stem.updated_at)
         for stem, speaker, offset in zip(done, names, starts.seconds, strict=True)
     )
-    content = _merged(parts, [heard.content for heard in results])
-    warnings = [ResultWarning("stem_offsets", starts.remark)] if starts.remark else []
+    warnings = [*_about_offsets(starts)]
     warnings += [_left_out(*pair) for pair in mixes.items()]
     if failed:
         who = ", ".join(printable(_name(stem)) for stem in failed)
@@ -187,7 +189,8 @@ def _heard(
                 note=True,
             )
         )
-    return combined([TrackResult(*pair) for pair in zip(parts, results, strict=True)], content, tuple(warnings))
+    content = _merged(parts, [heard.content for heard in results], warnings)
+    return combined([TrackResult(*pair) for pair in zip(parts, results, strict=True)], content, ())
 
 
 def _who_and_when(stems: Sequence[SourceRecord], options: SessionOptions) -> tuple[tuple[str, ...], Offsets]:
@@ -197,8 +200,13 @@ def _who_and_when(stems: Sequence[SourceRecord], options: SessionOptions) -> tup
     return speaker_names(files, recorders, options.speakers), offsets(files, recorders, options.offsets)
 
 
-def _merged(parts: tuple[ContentPart, ...], contents: Sequence[Content]) -> Content:
-    """Return the content of a session; `contents`: those of its parts, in the same order."""
+def _about_offsets(starts: Offsets) -> Iterator[ResultWarning]:
+    if starts.remark:
+        yield ResultWarning(_OFFSETS, starts.remark)
+
+
+def _merged(parts: tuple[ContentPart, ...], contents: Sequence[Content], warnings: Sequence[ResultWarning]) -> Content:
+    """Return the content of a session; `contents`: those of its parts, in the same order; `warnings`: those of the session itself."""
     digest = hashlib.sha256(
         json.dumps([(part.digest, part.speaker, part.track, part.offset) for part in parts]).encode()
     )
@@ -208,6 +216,7 @@ def _merged(parts: tuple[ContentPart, ...], contents: Sequence[Content]) -> Cont
         parameters=contents[0].parameters,
         seconds=max(part.offset + content.seconds for part, content in zip(parts, contents, strict=True)),
         cuts=(),
+        warnings=tuple(warnings),
         parts=parts,
     )
 

@@ -17,7 +17,7 @@ from watcher.ledger.sessions import MOST_STEMS
 from watcher.ledger.values import Content
 from watcher.log import quoted
 from watcher.pipeline.heard import TranscriptionResult, stored
-from watcher.pipeline.identity import identities
+from watcher.pipeline.identity import identities, parameters
 from watcher.pipeline.renamed import FormerRecording, follow, former_of
 from watcher.pipeline.session import is_written, mix_of, run_session
 from watcher.pipeline.source import opened, verify
@@ -163,7 +163,7 @@ def render(
     `name`: that of the file after which they are named; b"": that of the job. The source file need not exist. Raises FileError(reason="unknown") if an answer is no longer stored, and FileError if all of
     them hold too much text.
     """
-    heard = _from_store(content_digest, wanted, ledger)
+    heard = _from_store(content_digest, wanted, ledger, model=model)
     if heard is None:
         raise FileError(
             "its answers are not in the ledger any more",
@@ -185,8 +185,13 @@ def can_render(content_digest: str, wanted: JobSettings, ledger: Ledger) -> bool
     return False
 
 
-def _from_store(content_digest: str, wanted: JobSettings, ledger: Ledger) -> TranscriptionResult | None:
-    content = ledger.answers.content(digest=content_digest)
+def _from_store(
+    content_digest: str, wanted: JobSettings, ledger: Ledger, *, model: str = ""
+) -> TranscriptionResult | None:
+    # A copy elsewhere may have been transcribed with other settings: without the speakers on its channels, say.
+    content = ledger.answers.content(
+        digest=content_digest, parameters=parameters(wanted, model)
+    ) or ledger.answers.content(digest=content_digest)
     return stored(content, ledger, wanted.request) if content is not None else None
 
 

@@ -95,11 +95,22 @@ class TracksTranscription:
         return None
 
     def _only(self, warnings: tuple[ResultWarning, ...]) -> TranscriptionResult:
+        """Return the transcript of a recording with one track, and store what is said about its tracks, as for others."""
         wanted = replace(self._wanted, choice=whole(self._wanted))
         heard = Transcription(
             self._job, self._descriptor, wanted, self._tools, self._beat, spending=self._spending
         ).transcribe()
-        return replace(heard, warnings=(*heard.warnings, *warnings))
+        content = replace(
+            heard.content,
+            sketch=self._identity.sketch,
+            parameters=self._identity.parameters(self._question.parameters),
+            warnings=(*heard.content.warnings, *warnings),
+            # Its answers are stored as those of an ordinary recording.
+            others=(heard.content.parameters, *heard.content.others),
+        )
+        if self._is_untouched():
+            self._tools.ledger.answers.keep_content(content)
+        return replace(heard, content=content)
 
     def _all(
         self, measured: media.Summary, tracks: Sequence["SpeakerTrack"], warnings: tuple[ResultWarning, ...]
@@ -146,12 +157,15 @@ class TracksTranscription:
     def _keep(self, content: Content, results: Sequence[TrackResult], cut_keys: Sequence[str]) -> None:
         """Store what the recording's tracks are; for `again`, together with the new answers about all of them."""
         answers = self._tools.ledger.answers
-        untouched = unchanged(self._job, self._descriptor).st_ctime_ns == self._changed_at
+        untouched = self._is_untouched()
         if self._question.token:
             tracks = [one.heard.content for one in results]
             answers.supersede(self._job, content, tracks=tracks, cut=cut_keys, keep=untouched)
         elif untouched:
             answers.keep_content(content)
+
+    def _is_untouched(self) -> bool:
+        return unchanged(self._job, self._descriptor).st_ctime_ns == self._changed_at
 
 
 @dataclass(frozen=True, slots=True)
