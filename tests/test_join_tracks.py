@@ -301,6 +301,38 @@ def test_bleed_beside_a_louder_word_of_the_speaker_is_left_out() -> None:
     assert merged.bleed == (0, 2)
 
 
+def test_a_word_is_kept_whose_loud_beginning_lies_under_the_bleed_of_another_one() -> None:
+    # Anna begins "golf" while Ben ends "romeo"; each microphone hears both. The second half of "golf" is quiet.
+    romeo, golf = says("lima romeo", 1.0, pace=0.5), says("golf", 1.85, pace=0.44)
+    more = (says("and so it is", 6.0), says("so be it", 8.0))
+    anna = TrackTranscript(
+        Transcript((romeo, golf, more[0]), "en", 10.0), "Anna", "a", 0.0,
+        loudness((1.0, 2.0, VOICE + 15), (1.85, 2.01, VOICE), (2.01, 2.29, VOICE + 25), (6.0, 7.2, VOICE), seconds=10.0),
+    )  # fmt: skip
+    ben = TrackTranscript(
+        Transcript((romeo, golf, more[1]), "en", 10.0), "Ben", "b", 0.0,
+        loudness((2.0, 2.05, VOICE + 15), (2.05, 2.29, VOICE + 40), (1.0, 2.0, VOICE), (8.0, 8.9, VOICE), seconds=10.0),
+    )  # fmt: skip
+
+    merged = merge([anna, ben])
+
+    assert lines(merged) == ["Ben: lima romeo", "Anna: golf", "Anna: and so it is", "Ben: so be it"]
+    assert merged.bleed == (2, 1)
+
+
+def test_an_answer_is_ordered_by_its_own_start_not_by_that_of_the_bleed_before_it() -> None:
+    # Ben hears all that Anna says, and answers at once; Cleo, whom nobody hears, spoke before him.
+    reply = says("right you are", 5.0)
+    ben = TrackTranscript(
+        Transcript((says(SAID, 1.0), reply, says("and that is all", 20.0)), "en", 30.0), "Ben", "b", 0.0,
+        loudness((1.0, 4.9, VOICE + 15), (5.0, 5.9, VOICE), (20.0, 21.2, VOICE)),
+    )  # fmt: skip
+
+    merged = merge([ben, track("Anna", says(SAID, 1.0)), track("Cleo", says("mhm", 3.0))])
+
+    assert lines(merged) == [f"Anna: {SAID}", "Cleo: mhm", "Ben: right you are", "Ben: and that is all"]
+
+
 def test_a_word_that_the_server_stretches_over_a_pause_is_as_loud_as_its_sound() -> None:
     # Both say "yes" at once; of one of them, the server lets it begin seconds before.
     anna = track("Anna", says("I would like to ask", 0.0), says("yes", 9.0), says("and so it is", 12.0))
@@ -365,7 +397,7 @@ def test_words_that_match_within_a_quiet_sentence_are_left_out() -> None:
 
     merged = merge([track("Anna", says(SAID, 1.0)), ben])
 
-    assert lines(merged) == ["Ben: in den wee", "Ben: eve dew hit lied dad a gain", f"Anna: {SAID}"]
+    assert lines(merged) == ["Ben: in den wee", f"Anna: {SAID}", "Ben: eve dew hit lied dad a gain"]
     assert merged.bleed == (0, 5)
 
 

@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterator, Sequence
 from functools import cached_property
-from itertools import accumulate, chain, combinations
+from itertools import accumulate, combinations
 from operator import attrgetter
 from statistics import median_low
 from typing import Final
@@ -20,11 +20,13 @@ from watcher.loudness import DIGITAL_SILENCE, RATE, Loudness
 
 #: Decibels by which bleed is quieter than the voice it comes from.
 _MUCH_QUIETER: Final = 10
-#: A word is as loud as its loud frames: this share of them may belong to the word beside it.
+#: A word is as loud as its loud frames: this share of them may belong to the word beside it, and of a word that both tracks have,
+#: this one.
 _BESIDE: Final = 0.25
+_BESIDE_SAME: Final = 0.5
 #: Of a word that is said to be longer, so many seconds at its beginning and at its end are listened to.
-_HEARD: Final = 2.0
-#: Frames that no other word of the track has, from which on a word is as loud as they are.
+_HEARD: Final = 1.0
+#: Frames that no other word has, from which on a word is as loud as they are.
 _ALONE: Final = 4
 #: Words by which a track's own voice is measured, at most and at least; and the share of them that is loud.
 _SAMPLE: Final = 500
@@ -43,14 +45,15 @@ class TrackWords:
         """Take the tokens, the first one of each utterance and the one behind it, and the track's own loudness."""
         self.tokens = tokens
         self.utterances = utterances
-        self._loudness = loudness
-        self._offset = offset
+        self.offset = offset
+        #: A byte for each frame of 20 ms, as in `Loudness`.
+        self.levels = _finer(loudness)
         self._levels: dict[int, int] = {}
 
     @property
     def measured(self) -> bool:
         """Whether the loudness is known."""
-        return bool(self._loudness.levels)
+        return bool(self.levels)
 
     @cached_property
     def places(self) -> dict[str, list[int]]:
@@ -73,65 +76,98 @@ class TrackWords:
         levels = sorted(map(self.level, self.sample))
         return levels[int(len(levels) * _LOUD)] if levels else 0
 
+    @cached_property
+    def crowd(self) -> bytes:
+        """How many of the words whose own times are known are said in each frame: 0, 1 or 2, which is two or more."""
+        changes = [0] * (len(self.levels) + 1)
+        for token in self.tokens:
+            for low, high in self._frames(token) if token.key and token.exact else ():
+                changes[low] += 1
+                changes[high] -= 1
+        return bytes(min(count, 2) for count in accumulate(changes))
+
     def level(self, number: int) -> int:
         """Return the level of a token where no other word of the track is said, in minus dBFS."""
         if number not in self._levels:
             token = self.tokens[number]
-            heard = list(chain.from_iterable(self._frames(token)))
-            alone = [at for at in heard if self._crowd[at] <= 1]
-            self._levels[number] = self._loud(token, alone if len(alone) >= _ALONE else heard)
+            frames = list(self._frames(token))
+            (levels,) = _alone([_taken(self.levels, frames)], [_taken(self.crowd, frames)])
+            loud = sorted(levels)
+            self._levels[number] = loud[int(_spoken(token, loud) * _BESIDE)] if loud else DIGITAL_SILENCE
         return self._levels[number]
 
-    def level_beside(self, token: TimedToken) -> int:
-        """Return the level at the time of a token of any track, in minus dBFS."""
-        return self._loud(token, list(chain.from_iterable(self._frames(token))))
+    def quieter_by(self, number: int, other: "TrackWords", share: float = _BESIDE_SAME) -> int:
+        """Return by how many decibels a token is quieter than another track at the same moments: at those that are loud in either.
 
-    def _loud(self, token: TimedToken, frames: Sequence[int]) -> int:
-        levels = sorted(self._loudness.levels[at] for at in frames)
-        # A server may stretch a word over a pause: the frames of its sound are no more than it takes to say it.
-        spoken = math.ceil(longest(len(token.key)) * self._loudness.rate / RATE) if token.exact else len(levels)
-        return levels[int(min(len(levels), spoken) * _BESIDE)] if levels else DIGITAL_SILENCE
-
-    def _frames(self, token: TimedToken) -> tuple[range, ...]:
-        """Return the frames of a token of any track that are listened to, each once."""
-        # Evenly spread times may lie in a pause of the segment.
-        doubt = 0.0 if token.exact else token.doubt / 3
-        rate, behind = self._loudness.rate, len(self._loudness.levels)
-        low = max(0, int((token.start - doubt - self._offset) * rate))
-        high = min(behind, max(low + 1, math.ceil((token.end + doubt - self._offset) * rate)))
-        part = math.ceil((_HEARD + 2 * doubt) * rate)
-        if high - low <= 2 * part:
-            return (range(low, high),)
-        return range(low, low + part), range(high - part, high)
-
-    @cached_property
-    def _crowd(self) -> Sequence[int]:
-        """How many of the words whose own times are known are said in each frame."""
-        changes = [0] * (len(self._loudness.levels) + 1)
-        for token in self.tokens:
-            for frames in self._frames(token) if token.key and token.exact else ():
-                if frames:
-                    changes[frames.start] += 1
-                    changes[frames.stop] -= 1
-        return list(accumulate(changes))
+        Moments at which one of the two has another word, too, do not count. Of the rest, this share may be due to the word beside it.
+        """
+        token, shift, behind = self.tokens[number], round((self.offset - other.offset) * RATE), len(other.levels)
+        there = [
+            (min(max(0, low + shift), behind), min(max(0, high + shift), behind)) for low, high in self._frames(token)
+        ]
+        here = [(low - shift, high - shift) for low, high in there]
+        mine, theirs = _alone(
+            [_taken(self.levels, here), _taken(other.levels, there)],
+            [_taken(self.crowd, here), _taken(other.crowd, there)],
+        )
+        loud = sorted(zip(mine, theirs, strict=True), key=min)[: max(1, _spoken(token, mine) // 2)]
+        apart = sorted(one - another for one, another in loud)
+        return apart[int(len(apart) * share)] if apart else 0
 
     def own_level(self, others: Sequence["TrackWords"]) -> int | None:
         """Return the level of the track's own voice: of words that are bleed of none of the others; None if it hardly has any."""
         own = [
             self.level(number)
             for number in self.sample
-            if not any(self._is_quieter_than(other, number) for other in others)
+            if not any(
+                _is_much_quieter(self.quieter_by(number, other), self.loudest - other.loudest) for other in others
+            )
         ]
         return median_low(own) if len(own) >= _OWN else None
 
-    def _is_quieter_than(self, other: "TrackWords", number: int) -> bool:
-        return _is_quieter(self.level(number), self.loudest, other.level_beside(self.tokens[number]), other.loudest)
+    def _frames(self, token: TimedToken) -> Iterator[tuple[int, int]]:
+        """Yield the stretches of frames of a token that are listened to: the first one of each, and the one behind it."""
+        # Evenly spread times may lie in a pause of the segment.
+        doubt = 0.0 if token.exact else token.doubt / 3
+        behind, part = len(self.levels), math.ceil((_HEARD + 2 * doubt) * RATE)
+        low = min(max(0, int((token.start - doubt - self.offset) * RATE)), behind)
+        high = min(max(low + 1, math.ceil((token.end + doubt - self.offset) * RATE)), behind)
+        if high - low <= 2 * part:
+            yield low, high
+        else:
+            yield low, low + part
+            yield high - part, high
 
 
-def _is_quieter(mine: int, my_loudest: int, theirs: int, their_loudest: int) -> bool:
-    """Return whether a level is much lower than another one, each by what is loud in its track; if that is not clear, by itself."""
-    relative = (mine - my_loudest) - (theirs - their_loudest)
-    return (relative if abs(relative) >= _MUCH_QUIETER else mine - theirs) >= _MUCH_QUIETER
+def _finer(loudness: Loudness) -> bytes:
+    """Return the levels of frames of 20 ms; those of earlier versions are of tenths of a second."""
+    times = RATE // loudness.rate
+    return bytes(level for level in loudness.levels for _ in range(times)) if times > 1 else loudness.levels
+
+
+def _taken(values: bytes, stretches: Sequence[tuple[int, int]]) -> bytes:
+    return b"".join(values[low:high] for low, high in stretches)
+
+
+def _alone(levels: Sequence[bytes], crowds: Sequence[bytes]) -> Sequence[bytes]:
+    """Return the levels of those frames in which no track has two words; all if these are too few."""
+    if not any(2 in crowd for crowd in crowds):  # noqa: PLR2004 - two words
+        return levels
+    alone = [at for at, counts in enumerate(zip(*crowds, strict=True)) if max(counts) <= 1]
+    return [bytes(one[at] for at in alone) for one in levels] if len(alone) >= _ALONE else levels
+
+
+def _spoken(token: TimedToken, levels: Sequence[int]) -> int:
+    """Return how many of the frames of a token are its sound at most: a server may stretch a word over a pause."""
+    return min(len(levels), longest(len(token.key))) if token.exact else len(levels)
+
+
+def _is_much_quieter(by: int, usual: int) -> bool:
+    """Return whether a track is much quieter than another one, in decibels; `usual`: by how much its loud words are.
+
+    If that is not clear, the level itself counts.
+    """
+    return (by - usual if abs(by - usual) >= _MUCH_QUIETER else by) >= _MUCH_QUIETER
 
 
 def find_bleed(tracks: Sequence[TrackWords], *, alive: Callable[[], None] = lambda: None) -> list[bytearray]:
@@ -165,10 +201,9 @@ class _TwoTracks:
         #: For each of the two, the tokens that the other one has much louder.
         self._matched: tuple[set[int], set[int]] = (set(), set())
         for first, second in _pairs(*tracks):
-            levels = (tracks[0].level(first), tracks[1].level(second))
-            if self._quieter(0, *levels):
+            if self._is_quieter(0, first, _BESIDE_SAME):
                 self._matched[0].add(first)
-            elif self._quieter(1, *reversed(levels)):
+            elif self._is_quieter(1, second, _BESIDE_SAME):
                 self._matched[1].add(second)
 
     def bleed(self, side: int) -> Iterator[int]:
@@ -183,11 +218,11 @@ class _TwoTracks:
 
     def _quiet_runs(self, side: int, low: int, high: int) -> Iterator[list[int]]:
         """Yield the runs of quiet tokens of an utterance; lone punctuation goes with the word before it."""
-        track, other, matched = self._tracks[side], self._tracks[1 - side], self._matched[side]
+        track, matched = self._tracks[side], self._matched[side]
         run: list[int] = []
         for at in range(low, high):
             token = track.tokens[at]
-            if at in matched or (self._quieter(side, track.level(at), other.level_beside(token)) if token.key else run):
+            if at in matched or (self._is_quieter(side, at, _BESIDE) if token.key else run):
                 run.append(at)
             elif run:
                 yield run
@@ -195,11 +230,13 @@ class _TwoTracks:
         if run:
             yield run
 
-    def _quieter(self, side: int, mine: int, theirs: int) -> bool:
+    def _is_quieter(self, side: int, number: int, share: float) -> bool:
+        track, other = self._tracks[side], self._tracks[1 - side]
+        by = track.quieter_by(number, other, share)
         own, their_own = self._own[side], self._own[1 - side]
         if own is not None and their_own is not None:
-            return (mine - own) - (theirs - their_own) >= _MUCH_QUIETER
-        return _is_quieter(mine, self._tracks[side].loudest, theirs, self._tracks[1 - side].loudest)
+            return by - (own - their_own) >= _MUCH_QUIETER
+        return _is_much_quieter(by, track.loudest - other.loudest)
 
 
 def _pairs(one: TrackWords, other: TrackWords) -> Iterator[tuple[int, int]]:

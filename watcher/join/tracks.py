@@ -67,22 +67,26 @@ def merge(tracks: Sequence[TrackTranscript], *, alive: Callable[[], None] = lamb
     The language is the one that is spoken longest; it is `timed` when every track with text is. `alive` is called for each track, and
     for each two of them. The time is linear in the words of each track, and grows with the square of the number of tracks.
     """
-    said, placed = [], []
+    said = []
     for track in tracks:
         alive()
         said.append(_PlacedTrack(track).words())
-        placed.append(_PlacedTrack(replace(track, transcript=move_to_sound(track.transcript, track.loudness))))
     dropped = find_bleed(said, alive=alive)
     bleed = (
         sum(drop and bool(token.key) for drop, token in zip(drops, words.tokens, strict=True))
         for drops, words in zip(dropped, said, strict=True)
     )
+    placed = []
+    for track, drops in zip(tracks, dropped, strict=True):
+        alive()
+        moved = move_to_sound(track.transcript, track.loudness)
+        placed.append(_PlacedTrack(replace(track, transcript=moved), drops))
     spoken = [
         PieceTranscript(track.offset, track.offset + max(0.0, track.transcript.duration), track.transcript)
         for track in tracks
     ]
     transcript = Transcript(
-        segments=tuple(_in_order(placed, dropped)),
+        segments=tuple(_in_order(placed)),
         language=main_language(spoken),
         duration=max((track.end for track in spoken), default=0.0),
         timed=all(track.transcript.timed for track in tracks if track.transcript.text),
@@ -108,16 +112,16 @@ class _Utterance:
 
 
 class _PlacedTrack:
-    """A track at its place in the session: its segments, the tokens of each, and its utterances."""
+    """A track at its place in the session: its segments, the tokens of each, and its utterances without those that are dropped (1)."""
 
-    def __init__(self, track: TrackTranscript) -> None:
+    def __init__(self, track: TrackTranscript, dropped: Sequence[int] = ()) -> None:
         self._track = track
         self.segments = list(_placed(track))
         self.tokens = [[] if segment.left_out else segment_tokens(segment) for segment in self.segments]
         #: Number of each segment's first token in the track.
         self.firsts = [0, *accumulate(map(len, self.tokens))]
         if track.transcript.timed:
-            self.utterances = self._utterances()
+            self.utterances = self._utterances(dropped or bytes(self.firsts[-1]))
         else:
             self.utterances = [
                 _Utterance(
@@ -135,7 +139,7 @@ class _PlacedTrack:
             self._track.offset,
         )
 
-    def _utterances(self) -> list[_Utterance]:
+    def _utterances(self, dropped: Sequence[int]) -> list[_Utterance]:
         found: list[_Utterance] = []
         start, end = 0.0, -math.inf
         for index, (segment, group) in enumerate(zip(self.segments, self.tokens, strict=True)):
@@ -145,11 +149,13 @@ class _PlacedTrack:
                 continue
             may_end = True
             for number, token in enumerate(group, self.firsts[index]):
+                if dropped[number]:
+                    continue
                 if token.start - end >= _PAUSE or (may_end and token.start - found[-1].start >= _LONG):
                     start = max(start, token.start)
                     found.append(_Utterance(start, []))
                 stretches = found[-1].stretches
-                if stretches and stretches[-1].segment == index:
+                if stretches and stretches[-1].segment == index and stretches[-1].high == number:
                     stretches[-1].high = number + 1
                 else:
                     stretches.append(_Stretch(index, number, number + 1))
@@ -185,21 +191,20 @@ def _moved(seconds: float, offset: float, floor: float) -> float:
     return min(max(floor, seconds + offset), _NEVER)
 
 
-def _in_order(tracks: Sequence[_PlacedTrack], dropped: Sequence[bytearray]) -> Iterator[Segment]:
-    """Yield the segments of all utterances in order, without dropped tokens; a segment is divided only where it has to be."""
+def _in_order(tracks: Sequence[_PlacedTrack]) -> Iterator[Segment]:
+    """Yield the segments of all utterances in order; a segment is divided only where it has to be."""
     order = sorted(
         ((utterance.start, number, utterance) for number, track in enumerate(tracks) for utterance in track.utterances),
         key=lambda one: one[:2],
     )
     kept: list[tuple[int, _Stretch]] = []
     for _, number, utterance in order:
-        for stretch in utterance.stretches:
-            for part in _undropped(stretch, dropped[number]):
-                last_number, last = kept[-1] if kept else (-1, part)
-                if last_number == number and last.segment == part.segment and last.high == part.low:
-                    last.high = part.high
-                else:
-                    kept.append((number, part))
+        for part in utterance.stretches:
+            last_number, last = kept[-1] if kept else (-1, part)
+            if last_number == number and last.segment == part.segment and last.high == part.low:
+                last.high = part.high
+            else:
+                kept.append((number, part))
     borders: defaultdict[tuple[int, int], set[int]] = defaultdict(set)
     for number, part in kept:
         borders[number, part.segment] |= {part.low, part.high}
@@ -209,20 +214,6 @@ def _in_order(tracks: Sequence[_PlacedTrack], dropped: Sequence[bytearray]) -> I
         if at not in parts:
             parts[at] = _divided(tracks[number], part.segment, borders[at])
         yield parts[at][part.low]
-
-
-def _undropped(stretch: _Stretch, dropped: bytearray) -> Iterator[_Stretch]:
-    """Yield the parts of a stretch that have no dropped token."""
-    if stretch.low == stretch.high:
-        yield stretch
-    low = stretch.low
-    for at in range(stretch.low, stretch.high):
-        if dropped[at]:
-            if low < at:
-                yield _Stretch(stretch.segment, low, at)
-            low = at + 1
-    if low < stretch.high:
-        yield _Stretch(stretch.segment, low, stretch.high)
 
 
 def _divided(track: _PlacedTrack, segment: int, borders: Iterable[int]) -> dict[int, Segment]:
