@@ -30,8 +30,6 @@ _log = structlog.get_logger()
 _AWAY: Final = 300.0
 #: Names of a directory among which the stems of a mix are looked for.
 _MOST_BESIDE: Final = 1000
-#: Code of the warning that times of day could not be used; they count with the settings of now.
-_OFFSETS: Final = "stem_offsets"
 #: States of a stem that is not concluded.
 _OPEN: Final = frozenset({State.READY, State.DELAYED, State.RUNNING})
 
@@ -131,7 +129,7 @@ def content_of(record: SourceRecord, wanted: JobSettings, ledger: Ledger) -> str
             for part, speaker, offset in zip(parts, names, starts.seconds, strict=True)
         ),
         contents,
-        [*_about_offsets(starts), *(warning for warning in content.warnings if warning.code != _OFFSETS)],
+        [*_about_offsets(starts), *(warning for warning in content.warnings if warning.code != "stem_offsets")],
     )
     ledger.answers.keep_content(merged)
     return merged.digest
@@ -202,7 +200,7 @@ def _who_and_when(stems: Sequence[SourceRecord], options: SessionOptions) -> tup
 
 def _about_offsets(starts: Offsets) -> Iterator[ResultWarning]:
     if starts.remark:
-        yield ResultWarning(_OFFSETS, starts.remark)
+        yield ResultWarning("stem_offsets", starts.remark)
 
 
 def _merged(parts: tuple[ContentPart, ...], contents: Sequence[Content], warnings: Sequence[ResultWarning]) -> Content:
