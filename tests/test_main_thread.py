@@ -17,7 +17,7 @@ WALKED = (
     *("ledger/postgres/roots.py", "ledger/postgres/ledger.py", "overrides.py", "override_text.py"),
 )
 
-#: Names of calls that ask the file system for a path: of `os`, `os.path` and `pathlib`, and of rooms of ours.
+#: Names of calls that ask the file system for a path: of `os`, `os.path` and `pathlib`, and of modules of ours.
 OS = {
     *(
         "access",
@@ -52,7 +52,8 @@ PATHLIB = {
     ),
     *("resolve", "rglob", "stat", "touch", "unlink", "write_bytes", "write_text"),
 }
-ROOMS = {"tree", "sidecar", "shutil"}
+FUNCTIONS = {"open", "has_outputs"}
+MODULES = {"tree", "sidecar", "shutil"}
 
 BOUNDED = "in a helper thread of `reach`"
 OWN_THREAD = "in a thread of its own that nobody waits for"
@@ -138,15 +139,15 @@ def _touches(node: ast.AST, function: str) -> Iterator[tuple[str, str]]:
         function = node.name
     if isinstance(node, ast.Attribute) and (name := _asks(node)):
         yield function, name
-    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "open":
-        yield function, "open"
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in FUNCTIONS:
+        yield function, node.func.id
     for child in ast.iter_child_nodes(node):
         yield from _touches(child, function)
 
 
 def _asks(node: ast.Attribute) -> str:
     owner = ast.unparse(node.value)
-    if (owner == "os" and node.attr in OS) or (owner == "os.path" and node.attr in OS_PATH) or owner in ROOMS:
+    if (owner == "os" and node.attr in OS) or (owner == "os.path" and node.attr in OS_PATH) or owner in MODULES:
         return f"{owner}.{node.attr}"
     return f"Path.{node.attr}" if owner not in {"os", "os.path"} and node.attr in PATHLIB else ""
 
@@ -173,6 +174,7 @@ def test_whatever_asks_the_file_system_says_why_it_cannot_hang() -> None:
         "def f(path): call(partial(os.stat, path))",
         "class A:\n    def f(self, path): path.is_dir()",
         "def f(path): open(path)",
+        "def f(path): has_outputs(path)",
         "def f(path): sidecar.clear_temporaries(path)",
         "def f(path):\n    def g(): os.lstat(path)",
     ],

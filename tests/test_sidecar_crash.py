@@ -60,7 +60,7 @@ def place(root: Path, ledger: Ledger, version: str) -> None:
         sidecar.place(
             job,
             body,
-            template="{stem}",
+            templates=sidecar.OutputTemplates(),
             language="",
             ledger=ledger,
             check=nothing,

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watcher.sidecar.names import (
+    OutputTemplates,
     check_template,
     is_temporary,
-    needs_language,
     numbered,
     output_names,
     shorten,
@@ -172,8 +172,16 @@ def test_a_template_that_cannot_name_outputs_is_refused_in_plain_words(template:
 
 
 def test_only_a_template_with_a_language_waits_for_the_answer() -> None:
-    assert needs_language("{stem}.{language}")
-    assert not needs_language("{stem}")
+    templates = OutputTemplates("{stem}", {"srt": "{stem}.{language}", "vtt": "{stem}.{language_b}"})
+    assert templates.need_language(["txt", "srt"])
+    assert templates.need_language(["vtt"])
+    assert not templates.need_language(["txt", "json"])
+
+
+def test_a_language_has_its_code_of_three_letters_in_both_of_its_kinds() -> None:
+    assert names(b"a.mkv", b".srt", template="{stem}.{language_b}.sdh", language="German")[0] == b"a.ger.sdh.srt"
+    assert names(b"a.mkv", b".srt", template="{stem}.{language_t}", language="de")[0] == b"a.deu.srt"
+    assert names(b"a.mkv", b".srt", template="{stem}.{language_b}", language="")[0] == b"a.und.srt"
 
 
 def test_a_hidden_source_does_not_hide_its_outputs() -> None:

@@ -17,11 +17,11 @@ KINDS = ("srt", "txt")
 
 
 def adopted(here: Scene, job: Job, template: str = "{stem}") -> bool:
-    return sidecar.adopted(job.root, job.path, KINDS, template, here.ledger)
+    return sidecar.adopted(job.root, job.path, KINDS, sidecar.OutputTemplates(template), here.ledger)
 
 
 def displaced(here: Scene, job: Job) -> tuple[sidecar.Displaced, ...]:
-    return sidecar.displaced(job, KINDS, template="{stem}", language="", ledger=here.ledger)
+    return sidecar.displaced(job, KINDS, templates=sidecar.OutputTemplates(), language="", ledger=here.ledger)
 
 
 # Names and the set.
@@ -389,7 +389,12 @@ def test_in_a_folder_that_is_gone_nothing_is_placed_or_adopted(here: Scene) -> N
     job = here.job("a/talk.wav")
     source = os.stat(job.path)  # noqa: PTH116 - bytes
     (here.root / "a").rename(here.root / "b")
-    about: dict[str, Any] = {"template": "{stem}", "language": "", "ledger": here.ledger, "source": source}
+    about: dict[str, Any] = {
+        "templates": sidecar.OutputTemplates(),
+        "language": "",
+        "ledger": here.ledger,
+        "source": source,
+    }
 
     with pytest.raises(GoneError):
         sidecar.place(job, {"srt": b"s"}, check=lambda: None, **about)

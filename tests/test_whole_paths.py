@@ -53,6 +53,7 @@ ALLOWED = {
     ("service/sweep.py", "__init__"): RESOLVED,
     ("service/sweep.py", "_place_of"): RESOLVED,
     ("sidecar/disk.py", "is_empty"): A_DESCRIPTOR,
+    ("sidecar/siblings.py", "has_subtitles"): A_DESCRIPTOR,
 }
 
 

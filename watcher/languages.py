@@ -36,7 +36,13 @@ def name(language: str) -> str:
     return NAMES.get(code(language), "")
 
 
-# ISO code: English name, codes of three letters.
+def three_letters(iso: str, *, bibliographic: bool) -> str:
+    """Return the code of ISO 639-2 of a language by its ISO code: /B (`ger`), or /T (`deu`); `UNDETERMINED` if it is not known."""
+    _, threes = _TABLE.get(iso, ("", ""))
+    return threes.split()[-1 if bibliographic else 0] if threes else UNDETERMINED
+
+
+# ISO code: English name, codes of three letters (first /T, then /B where it differs).
 _TABLE: Final[dict[str, tuple[str, str]]] = {
     "af": ("Afrikaans", "afr"),
     "am": ("Amharic", "amh"),

@@ -28,6 +28,9 @@ _ENDPOINTS: Final = "endpoints"
 UNKNOWN: Final = "unknown"
 #: Keys of that section whose value is a table.
 _TABLES: Final = frozenset({"speakers", "offsets"})
+#: Keys of other sections whose value is a table, and those whose value is a list of pairs.
+_OTHER_TABLES: Final = frozenset({"names"})
+_PAIRS: Final = frozenset({"replace"})
 
 #: Section -> key -> value, as TOML has them.
 Sections: TypeAlias = Mapping[str, Mapping[str, object]]
@@ -358,10 +361,21 @@ def _identity(found: os.stat_result) -> "_Identity":
 
 def _is_plain(section: str, key: str, value: object) -> bool:
     if section == FOLDER and key in _TABLES:
-        return isinstance(value, dict) and len(value) <= _MOST_ITEMS and all(map(_is_single, value.values()))
+        return _is_table(value)
+    if key in _OTHER_TABLES:
+        return _is_table(value)
+    if key in _PAIRS and isinstance(value, list):
+        return len(value) <= _MOST_ITEMS and all(
+            isinstance(pair, list) and len(pair) <= 2 and all(map(_is_single, pair))  # noqa: PLR2004 - a pair
+            for pair in value
+        )
     if isinstance(value, list):
         return len(value) <= _MOST_ITEMS and all(map(_is_single, value))
     return _is_single(value)
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, dict) and len(value) <= _MOST_ITEMS and all(map(_is_single, value.values()))
 
 
 def _is_single(value: object) -> bool:

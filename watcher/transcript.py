@@ -37,6 +37,8 @@ class Segment:
     flags: tuple[str, ...] = ()
     #: The guard's decision: kept in the json, left out of captions and text.
     left_out: bool = False
+    #: The server's text, if a spelling in it was replaced (`transcript.replace`); else "".
+    original: str = ""
 
 
 @dataclass(frozen=True, slots=True)

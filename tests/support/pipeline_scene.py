@@ -28,9 +28,10 @@ from watcher.pipeline import ExhaustedForms, JobSettings, KeyedLocks, Tools
 from watcher.pipeline.heard import TranscriptionResult
 from watcher.pipeline.spending import Spending
 from watcher.pipeline.transcription import Transcription
+from watcher.sidecar import OutputTemplates
 
 ANSWER = Reply({"text": "Hi", "language": "english", "segments": [{"start": 0, "end": 1, "text": "Hi"}]})
-WANTED = JobSettings(Request(), ("txt",), "{stem}", CaptionRules(), TextLayout())
+WANTED = JobSettings(Request(), ("txt",), OutputTemplates(), CaptionRules(), TextLayout())
 
 
 @dataclass

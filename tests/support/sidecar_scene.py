@@ -59,7 +59,7 @@ class Scene:
         outputs = sidecar.place(
             job,
             {"srt": b"1\n", "txt": b"text\n"} if contents is None else contents,
-            template=template,
+            templates=sidecar.OutputTemplates(template),
             language=language,
             ledger=self.ledger,
             check=check,

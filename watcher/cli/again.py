@@ -157,7 +157,7 @@ def _displaced(
             # They will be moved, and get their names in the target folder.
             return ()
         language = wish.language or outcome.language
-        return sidecar.displaced(job, wanted.formats, template=wanted.output, language=language, ledger=ledger)
+        return sidecar.displaced(job, wanted.formats, templates=wanted.names, language=language, ledger=ledger)
 
     return seen(job.root, look, otherwise=())
 

@@ -19,7 +19,7 @@ from watcher.job import Job, State
 from watcher.ledger import Ledger, holder
 from watcher.ledger.values import SourceRecord
 from watcher.log import quoted
-from watcher.pipeline import JobSettings, track_sketches
+from watcher.pipeline import JobSettings, has_outputs, track_sketches
 from watcher.report import ReportedError, Result
 from watcher.service.named import NamedRecordings, named, place_of
 from watcher.service.plan import plan, wanted_by_folder
@@ -209,7 +209,7 @@ def _is_complete(ledger: Ledger, job: Job, wanted_of: Callable[[Job], JobSetting
 
     def look() -> bool:
         wanted = wanted_of(job)
-        return sidecar.adopted(job.root, job.path, wanted.formats, wanted.output, ledger)
+        return has_outputs(job.root, job.path, wanted, ledger)
 
     return seen(job.root, look, otherwise=False)
 

@@ -11,7 +11,10 @@ from watcher.config.values import (
     Formats,
     Language,
     Offsets,
+    OutputNames,
     OutputTemplate,
+    Replacements,
+    SkipExisting,
     Speakers,
     Task,
     Temperature,
@@ -41,7 +44,21 @@ class TranscriptSettings(Section):
     formats: Formats = Field(
         ("srt", "txt"), description=f"what is written beside the source: {', '.join(OUTPUT_KINDS)}"
     )
-    output: OutputTemplate = Field("{stem}", description="output name; {stem} {name} {language}")
+    output: OutputTemplate = Field(
+        "{stem}",
+        description="output name; {stem} {name} {language}, and {language_b} {language_t}: three letters (ger, deu)",
+    )
+    names: OutputNames = Field(
+        {}, description='output names of certain formats: {srt = "{stem}.{language}"}; the others have output'
+    )
+    skip_existing: SkipExisting = Field(
+        "own",
+        description="own: a recording whose outputs are there already, and not Watcher's, is done; any: so is one with subtitles of any "
+        "name beside it (talk.en.vtt), or inside the film",
+    )
+    replace: Replacements = Field(
+        (), description='spelling to replace in all outputs, whole words: [["wurd", "word"], ["open ai", "OpenAI"]]'
+    )
     wrap: Wrap = Field(0, description="width at which the .txt is wrapped, from 20 to 1000; 0: one line per paragraph")
     bom: bool = Field(default=False, description="begin text outputs with a byte order mark, for old Windows programs")
     timestamps: bool = Field(default=False, description="begin each paragraph of the .txt with its time")
@@ -104,6 +121,9 @@ class FolderSettings(Section):
     channel: Channel | None = None
     formats: Formats | None = None
     output: OutputTemplate | None = None
+    names: OutputNames | None = None
+    skip_existing: SkipExisting | None = None
+    replace: Replacements | None = None
     wrap: Wrap | None = None
     bom: bool | None = None
     timestamps: bool | None = None

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from watcher.config.kinds import shown, takes, wanted
 from watcher.languages import code as language_code
-from watcher.output_kinds import OutputKind
+from watcher.output_kinds import OUTPUT_KINDS, OutputKind
 from watcher.sidecar import check_template
 
 _Value = TypeVar("_Value")
@@ -117,6 +117,37 @@ def _output(value: str) -> str:
     return value
 
 
+def _names(value: dict[str, str]) -> dict[str, str]:
+    if unknown := [kind for kind in value if kind not in OUTPUT_KINDS]:
+        message = f"{unknown[0][:_LONGEST_SPEAKER]!r} is not a format: {', '.join(OUTPUT_KINDS)}"
+        raise ValueError(message)
+    return value
+
+
+def _pairs(value: object) -> object:
+    """Refuse what is no list of pairs of texts, in one sentence."""
+
+    def is_pair(pair: object) -> bool:
+        return isinstance(pair, list | tuple) and list(map(type, pair)) == [str, str]
+
+    if not isinstance(value, list | tuple) or not all(map(is_pair, value)):
+        message = 'it has to be a list of pairs of texts, such as [["wurd", "word"]]'
+        raise ValueError(message)
+    return value
+
+
+def _replacements(value: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    if len(value) > _MOST_REPLACEMENTS:
+        message = f"it has more than {_MOST_REPLACEMENTS} entries"
+        raise ValueError(message)
+    for old, new in value:
+        for text in (old, new):
+            if not text.strip() or not text.isprintable() or len(text) > _LONGEST_REPLACEMENT:
+                message = f"each entry has to be two printable texts of at most {_LONGEST_REPLACEMENT} characters"
+                raise ValueError(message)
+    return value
+
+
 def _wrap(value: int) -> int:
     if value and not _NARROWEST <= value <= _WIDEST:
         message = f"it has to be 0, or a width from {_NARROWEST} to {_WIDEST}"
@@ -153,6 +184,10 @@ def _bounded(value: dict[str, _Value]) -> dict[str, _Value]:
     return value
 
 
+#: Each is looked for at each place where its first character is.
+_MOST_REPLACEMENTS: Final = 100
+#: The longest text that is replaced, or replaces one.
+_LONGEST_REPLACEMENT: Final = 100
 #: Seconds; the longest name of a speaker; and most tracks of a session.
 _DAY: Final = 86_400.0
 _LONGEST_SPEAKER: Final = 60
@@ -177,6 +212,9 @@ Formats: TypeAlias = Annotated[
     tuple[OutputKind, ...], Field(min_length=1), AfterValidator(lambda value: tuple(dict.fromkeys(value)))
 ]
 OutputTemplate: TypeAlias = Annotated[str, AfterValidator(_output)]
+OutputNames: TypeAlias = Annotated[dict[str, OutputTemplate], AfterValidator(_names)]
+SkipExisting: TypeAlias = Literal["own", "any"]
+Replacements: TypeAlias = Annotated[tuple[tuple[str, str], ...], BeforeValidator(_pairs), AfterValidator(_replacements)]
 Wrap: TypeAlias = Annotated[int, AfterValidator(_wrap)]
 Argv: TypeAlias = Annotated[tuple[str, ...], AfterValidator(_argv)]
 

@@ -54,6 +54,8 @@ class Inspection:
     has_video: bool = False
     #: Audio tracks, known for mp4, m4a, mov, 3gp, matroska, webm and Ogg; 0 elsewhere.
     tracks: int = 0
+    #: Subtitle tracks of all that is said, known for mp4, m4a, mov, 3gp, matroska and webm; 0 elsewhere.
+    subtitles: int = 0
     #: Channels, known for wav, rifx, rf64, w64 and flac; 0 elsewhere.
     channels: int = 0
     #: Offset at which what the container declares ends. Known for TRAILING, where another recording may begin there, and for

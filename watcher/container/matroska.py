@@ -18,6 +18,9 @@ TRACK_ENTRY: Final = 0xAE
 TRACK_TYPE: Final = 0x83
 VIDEO: Final = 1
 _AUDIO: Final = 2
+_SUBTITLES: Final = 17
+#: The subtitles translate only some foreign lines.
+_FORCED: Final = 0x55AA
 
 #: Of one parent; what is asked for is near the beginning.
 MOST_ELEMENTS: Final = 64
@@ -63,7 +66,9 @@ def _details(source: Source, form: str, position: int) -> Inspection:
         elif name == TRACKS:
             tracks = tracks or content(source, body, position)
     types = _track_types(tracks)
-    return Inspection(Completeness.COMPLETE, form, _seconds(info), "", VIDEO in types, types.count(_AUDIO))
+    return Inspection(
+        Completeness.COMPLETE, form, _seconds(info), "", VIDEO in types, types.count(_AUDIO), types.count(_SUBTITLES)
+    )
 
 
 def _doc_type(header: bytes) -> str:
@@ -84,13 +89,15 @@ def _seconds(info: bytes) -> float | None:
 
 
 def _track_types(tracks: bytes) -> list[int]:
-    return [
-        int.from_bytes(tracks[body + start : body + stop])
-        for name, body, end in fields(tracks)
-        if name == TRACK_ENTRY
-        for field, start, stop in fields(tracks[body:end])
-        if field == TRACK_TYPE
-    ]
+    """Return the type of each track; subtitles that are marked as forced are left out."""
+    found = []
+    for name, body, end in fields(tracks):
+        if name == TRACK_ENTRY:
+            entry = {field: tracks[body + start : body + stop] for field, start, stop in fields(tracks[body:end])}
+            kind = int.from_bytes(entry.get(TRACK_TYPE, b""))
+            if kind and not (kind == _SUBTITLES and int.from_bytes(entry.get(_FORCED, b""))):
+                found.append(kind)
+    return found
 
 
 def content(source: Source, start: int, end: int) -> bytes:

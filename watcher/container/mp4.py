@@ -35,6 +35,8 @@ _TIMES: Final = Struct(">IIIII")
 _LARGE_TIMES: Final = Struct(">IQQIQ")
 _EXTENDS: Final = Struct(">II")
 _LARGE_EXTENDS: Final = Struct(">IQ")
+#: Handlers of subtitle tracks (ISO/IEC 14496-12, QuickTime). Audio books have their chapters in tracks of the type `text`.
+_SUBTITLES: Final = frozenset({b"sbtl", b"subt", b"clcp"})
 HANDLER: Final = Struct(">II4s")
 #: Length, name, version and flags, length of the mfra box that ends with this one.
 _OFFSET: Final = Struct(">I4sII")
@@ -128,6 +130,7 @@ class _Movie:
     extended_units: int = 0
     has_video: bool = False
     tracks: int = 0
+    subtitles: int = 0
 
     @property
     def duration(self) -> float | None:
@@ -138,7 +141,7 @@ class _Movie:
     def inspection(self, form: str, *, proven: bool) -> Inspection:
         """Return the verdict on a file whose end is `proven`, or not known."""
         completeness = Completeness.COMPLETE if proven else Completeness.UNKNOWN
-        return Inspection(completeness, form, self.duration, "", self.has_video, self.tracks)
+        return Inspection(completeness, form, self.duration, "", self.has_video, self.tracks, self.subtitles)
 
 
 def _form(source: Source) -> str:
@@ -204,6 +207,8 @@ def _read_track(movie: _Movie, source: Source, start: int, end: int, budget: Ite
         elif kind == b"soun":
             movie.tracks += 1
             movie.sound = movie.sound if movie.tracks > 1 else length
+        elif kind in _SUBTITLES:
+            movie.subtitles += 1
 
 
 def times(source: Source, body: int) -> tuple[int, int]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from watcher.cues import Layout
+from watcher.cues.replacing import Replacement
 from watcher.formats.passages import Passage, paragraphs, utterances
 from watcher.job import ResultWarning
 from watcher.transcript import Transcript
@@ -80,6 +81,8 @@ class Document:
     text: TextLayout = field(default_factory=TextLayout)
     #: What the transcript is of: one recording, or the stems of a session.
     files: tuple[PlayableFile, ...] = ()
+    #: Spellings that were replaced in it.
+    replacements: tuple[Replacement, ...] = ()
 
     @cached_property
     def has_words(self) -> bool:

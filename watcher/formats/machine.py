@@ -49,6 +49,9 @@ def _members(document: Document) -> dict[str, object]:
             {"code": warning.code, "message": scrub(warning.message), "hint": scrub(warning.hint)}
             for warning in document.warnings
         ],
+        "replacements": [
+            {"from": scrub(one.old), "to": scrub(one.new), "count": one.count} for one in document.replacements
+        ],
         "settings": dict(document.parameters),
         "pieces": map(_piece, document.pieces),
         "cost": {"paid_seconds": _seconds(document.paid_seconds)},
@@ -105,6 +108,7 @@ def _segment(index: int, segment: Segment) -> dict[str, Any]:
         "start": _seconds(segment.start),
         "end": _seconds(segment.end),
         "text": scrub(segment.text.strip()),
+        "original": scrub(segment.original.strip()) or None,
         "speaker": scrub(segment.speaker) or None,
         "track": scrub(segment.track) or None,
         "confidence": _confidence(segment.avg_logprob),

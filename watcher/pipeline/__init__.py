@@ -5,6 +5,7 @@ and no settings (a callable returns the settings for a source). Each answer is d
 as soon as it arrives, so however a run ends, the next one asks only for what is missing.
 """
 
+from watcher.pipeline.existing import has_outputs
 from watcher.pipeline.heard import is_stored
 from watcher.pipeline.identity import track_sketches
 from watcher.pipeline.keyed_locks import KeyedLocks
@@ -22,6 +23,7 @@ __all__ = [
     "Tools",
     "can_render",
     "content_of",
+    "has_outputs",
     "is_stored",
     "output_name",
     "recorder_of",

@@ -10,6 +10,7 @@ import structlog
 from watcher import guard
 from watcher.client import fitted
 from watcher.cues.punctuation import punctuated
+from watcher.cues.replacing import Replacement, replaced
 from watcher.job import ResultWarning
 from watcher.join import move_to_sound
 from watcher.join.tracks import TrackTranscript, merge
@@ -31,13 +32,25 @@ class ReviewedTranscript:
 
     transcript: Transcript
     warnings: tuple[ResultWarning, ...] = ()
+    #: Spellings that were replaced in it.
+    replacements: tuple[Replacement, ...] = ()
 
 
 def reviewed(heard: TranscriptionResult, wanted: JobSettings, alive: Callable[[], None]) -> ReviewedTranscript:
     """Return the transcript of a recording, or of all tracks of a session. `alive` is called for each track."""
-    if not heard.tracks:
-        # The guard looks for silence where the server says that somebody spoke: only then are the words moved to the sound.
-        return ReviewedTranscript(move_to_sound(_spoken(heard, wanted), heard.content.loudness))
+    transcript, warnings = _merged(heard, wanted, alive) if heard.tracks else (_alone(heard, wanted), ())
+    spelt = replaced(transcript, wanted.replacements)
+    return ReviewedTranscript(spelt.transcript, warnings, spelt.made)
+
+
+def _alone(heard: TranscriptionResult, wanted: JobSettings) -> Transcript:
+    # The guard looks for silence where the server says that somebody spoke: only then are the words moved to the sound.
+    return move_to_sound(_spoken(heard, wanted), heard.content.loudness)
+
+
+def _merged(
+    heard: TranscriptionResult, wanted: JobSettings, alive: Callable[[], None]
+) -> tuple[Transcript, tuple[ResultWarning, ...]]:
     tracks = []
     for track in heard.tracks:
         alive()
@@ -55,7 +68,7 @@ def reviewed(heard: TranscriptionResult, wanted: JobSettings, alive: Callable[[]
     if bleed := sum(merged.bleed):
         what = f"{counted(bleed, 'word')} that a microphone heard of another speaker, more quietly, left out there"
         warnings = (ResultWarning("bleed", what),)
-    return ReviewedTranscript(merged.transcript, warnings)
+    return merged.transcript, warnings
 
 
 def _spoken(heard: TranscriptionResult, wanted: JobSettings) -> Transcript:

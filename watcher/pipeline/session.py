@@ -18,6 +18,7 @@ from watcher.job import Job, Outcome, ResultWarning, SessionOptions, State, sess
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.sessions import MOST_STEMS
 from watcher.ledger.values import Content, ContentPart, SourceRecord
+from watcher.pipeline.existing import has_outputs
 from watcher.pipeline.heard import TrackResult, TranscriptionResult, combined, stored
 from watcher.pipeline.tools import HeartbeatCallback, JobSettings
 from watcher.pipeline.writing import written
@@ -41,7 +42,7 @@ def run_session(job: Job, wanted: JobSettings, ledger: Ledger, beat: HeartbeatCa
     failed is left out, with a warning; when it is transcribed later, the outputs are made again.
     """
     stems = _concluded(job, wanted, ledger)
-    if sidecar.adopted(job.root, job.path, wanted.formats, wanted.output, ledger):
+    if has_outputs(job.root, job.path, wanted, ledger):
         _log.info("file.adopted", formats=wanted.formats)
         return Outcome(adopted=True)
     names = [os.fsdecode(_name(stem)) for stem in stems]

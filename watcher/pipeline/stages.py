@@ -2,13 +2,14 @@
 
 import os
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
 
-from watcher import media, sidecar
+from watcher import container, media, sidecar
 from watcher.errors import FileError, LeaseLostError
 from watcher.job import TRIAL_MODEL, Job, Outcome, ResultWarning, is_offline
 from watcher.ledger.ledger import Ledger
@@ -16,6 +17,7 @@ from watcher.ledger.rows import outcome_from, outcome_text
 from watcher.ledger.sessions import MOST_STEMS
 from watcher.ledger.values import Content
 from watcher.log import quoted
+from watcher.pipeline.existing import has_outputs
 from watcher.pipeline.heard import TranscriptionResult, stored
 from watcher.pipeline.identity import identities, parameters
 from watcher.pipeline.renamed import FormerRecording, follow, former_of
@@ -82,7 +84,7 @@ def _recording(
     if (unchanged := _unchanged(source, wanted, tools, beat)) is not None:
         return unchanged
     former = former_of(job, descriptor, status, tools, beat)
-    if former is None and _is_adopted(job, job.path, wanted, tools.ledger):
+    if former is None and _is_adopted(job, job.path, wanted, tools.ledger, source.subtitles):
         return Outcome(adopted=True)
     known = _of_former(former, job, wanted, tools, beat)
     if known is None:
@@ -101,11 +103,13 @@ def _recording(
     return _moved(job, outcome, wanted, tools.ledger) if wanted.after else outcome
 
 
-def _is_adopted(job: Job, source: bytes, wanted: JobSettings, ledger: Ledger) -> bool:
+def _is_adopted(
+    job: Job, source: bytes, wanted: JobSettings, ledger: Ledger, inside: Callable[[], int] = lambda: 0
+) -> bool:
     """Return whether a person's files have the names of all outputs of `source`, and nobody asked to transcribe the job's recording again."""
     if not wanted.formats or job.again is not None:
         return False
-    if not sidecar.adopted(job.root, source, wanted.formats, wanted.output, ledger):
+    if not has_outputs(job.root, source, wanted, ledger, inside=inside):
         return False
     _log.info("file.adopted", formats=wanted.formats)
     return True
@@ -225,6 +229,10 @@ class _OpenSource:
     def has_content(self, digest: str, tools: Tools, beat: HeartbeatCallback) -> bool:
         """Return whether its bytes have this digest."""
         return media.digest(self.descriptor, tools.stop, beat) == digest
+
+    def subtitles(self) -> int:
+        """Return how many subtitle tracks it has by its header."""
+        return container.inspect(self.descriptor, self.status.st_size, quick=True).subtitles
 
     def check(self) -> None:
         """Raise ChangedError or LeaseLostError if outputs must not be placed any more."""

@@ -17,6 +17,7 @@ from watcher.ledger.ledger import Ledger
 from watcher.media import MediaOptions, SoundChoice
 from watcher.pipeline.keyed_locks import KeyedLocks
 from watcher.pipeline.remedies import ExhaustedForms
+from watcher.sidecar import OutputTemplates
 from watcher.transcript import AnswerOrigin
 
 _Result = TypeVar("_Result")
@@ -29,12 +30,16 @@ class JobSettings:
     request: Request
     #: Kinds of outputs (`watcher.output_kinds`).
     formats: tuple[str, ...]
-    #: Pattern of the outputs' names, with {stem}, {name} and {language}.
-    output: str
+    #: Templates of the outputs' names.
+    names: OutputTemplates
     rules: CaptionRules
     text: TextLayout
     #: Folder below the root to which source and outputs are moved afterwards; "": they stay.
     after: str = ""
+    #: Whose files count as outputs that are there already: "own", or "any"; see `existing.has_outputs`.
+    skip_existing: str = "own"
+    #: Spelling to replace, and what by; see `cues.replaced`.
+    replacements: tuple[tuple[str, str], ...] = ()
     #: The sound to transcribe: track and channel.
     choice: SoundChoice = field(default_factory=SoundChoice)
     #: What is done with its tracks.

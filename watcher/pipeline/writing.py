@@ -18,7 +18,7 @@ from watcher.ledger.ledger import Ledger
 from watcher.output_kinds import TIMED_KINDS
 from watcher.pipeline.heard import TranscriptionResult
 from watcher.pipeline.placing import placed
-from watcher.pipeline.reviewing import reviewed
+from watcher.pipeline.reviewing import ReviewedTranscript, reviewed
 from watcher.pipeline.tools import JobSettings
 from watcher.text import counted, printable
 from watcher.transcript import Transcript
@@ -68,9 +68,9 @@ def written(
     warnings = bounded((*heard.content.warnings, *heard.warnings, *made.warnings, *_strained(captions)))
     outputs = sidecar.place(
         job,
-        _rendered(name, heard, transcript, captions, wanted, model=model, warnings=warnings, alive=alive),
+        _rendered(name, heard, made, captions, wanted, model=model, warnings=warnings, alive=alive),
         name=name,
-        template=wanted.output,
+        templates=wanted.names,
         language=transcript.language,
         ledger=ledger,
         check=check,
@@ -82,7 +82,7 @@ def written(
 def _rendered(
     name: bytes,
     heard: TranscriptionResult,
-    transcript: Transcript,
+    made: ReviewedTranscript,
     captions: Layout,
     wanted: JobSettings,
     *,
@@ -90,6 +90,7 @@ def _rendered(
     warnings: tuple[ResultWarning, ...],
     alive: Callable[[], None],
 ) -> dict[str, bytes]:
+    transcript = made.transcript
     kinds = list(wanted.formats)
     if not transcript.timed and not TIMED_KINDS.isdisjoint(kinds):
         # Do not invent times that the server did not give; the text can still be written.
@@ -117,12 +118,13 @@ def _rendered(
         warnings=warnings,
         text=wanted.text,
         files=tuple(_files(name, heard)),
+        replacements=made.replacements,
     )
-    made = {}
+    contents = {}
     for kind in kinds:
-        made[kind] = render_format(kind, document)
+        contents[kind] = render_format(kind, document)
         alive()
-    return made
+    return contents
 
 
 def _files(name: bytes, heard: TranscriptionResult) -> Iterator[PlayableFile]:

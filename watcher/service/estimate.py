@@ -4,15 +4,16 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Final
 
-from watcher import container, sidecar, tree
+from watcher import container, tree
 from watcher.errors import JobError
 from watcher.folders import unknown_recordings
 from watcher.job import TRIAL_MODEL, FoundRecording, Job, State
 from watcher.ledger import Ledger
-from watcher.pipeline import JobSettings, is_stored
+from watcher.pipeline import JobSettings, has_outputs, is_stored
 from watcher.service.earlier import BatchScope, known_below
 from watcher.service.failures import standing
 from watcher.service.plan import Plan, wanted_by_folder
@@ -127,11 +128,17 @@ def _done(ledger: Ledger, places: SearchPlaces) -> int:
     return sum(there is not False for there in standing(done, places.roots).values())
 
 
+def _subtitles(found: FoundRecording) -> int:
+    """Return how many subtitle tracks a recording has by its header."""
+    inspection = _inspected(found.root, found.path, found.fingerprint.size)
+    return 0 if inspection is None else inspection.subtitles
+
+
 def _is_complete(found: FoundRecording, ledger: Ledger, wanted_of: Callable[[Job], JobSettings]) -> bool:
     """Return whether a recording has all its outputs, and Watcher wrote none of them."""
     with suppress(JobError):
         wanted = wanted_of(_job(found))
-        return sidecar.adopted(found.root, found.path, wanted.formats, wanted.output, ledger)
+        return has_outputs(found.root, found.path, wanted, ledger, inside=partial(_subtitles, found))
     return False
 
 

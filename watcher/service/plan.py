@@ -28,6 +28,7 @@ from watcher.overrides import FOLDER, UNKNOWN, InvalidOverride, Overrides, Secti
 from watcher.pipeline import JobSettings
 from watcher.service.endpoint_plan import MEBIBYTE, EndpointPlan, endpoint_plans, require_key
 from watcher.settle import LONGEST
+from watcher.sidecar import OutputTemplates
 from watcher.spelling import forms
 from watcher.text import printable
 from watcher.tree import is_below
@@ -98,7 +99,7 @@ class Plan:
                 temperature=transcript.temperature,
             ),
             formats=tuple(transcript.formats),
-            output=transcript.output,
+            names=OutputTemplates(transcript.output, transcript.names),
             rules=rules,
             text=TextLayout(
                 wrap=transcript.wrap,
@@ -108,6 +109,8 @@ class Plan:
                 lrc_words=transcript.lrc_words,
             ),
             after=target(folder),
+            skip_existing=transcript.skip_existing,
+            replacements=transcript.replace,
             choice=SoundChoice(track=transcript.track, channel=transcript.channel),
             session=self.session(job.path, overrides),
         )

@@ -7,7 +7,7 @@ writes what went wrong for people, `moves` moves finished recordings away togeth
 from watcher.sidecar.disk import open_folder, reporting
 from watcher.sidecar.follow import remove_former, take_over, unchanged
 from watcher.sidecar.moves import Moved, forget_move, move_done, resume_move, target_directory
-from watcher.sidecar.names import check_template, needs_language
+from watcher.sidecar.names import OutputTemplates, check_template
 from watcher.sidecar.notes import (
     remove_note,
     remove_pause_note,
@@ -28,19 +28,21 @@ from watcher.sidecar.placement import (
     place,
     require_writable,
 )
+from watcher.sidecar.siblings import has_subtitles
 
 __all__ = [
     "NOTE",
     "Displaced",
     "Moved",
+    "OutputTemplates",
     "adopted",
     "check_template",
     "clear_temporaries",
     "displaced",
     "forget_move",
+    "has_subtitles",
     "missing",
     "move_done",
-    "needs_language",
     "note_temporaries",
     "open_folder",
     "place",

@@ -6,7 +6,8 @@ Names are bytes: a source's name need not be UTF-8.
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Final
 
@@ -17,7 +18,8 @@ from watcher.output_kinds import OUTPUT_EXTENSIONS, SUFFIXES
 NAME_MAX: Final = 255
 #: ``talk.wav.99.txt`` is the last name that is tried.
 _LAST_NUMBER: Final = 99
-_PLACEHOLDER: Final = re.compile(r"\{(stem|name|language)\}")
+_PLACEHOLDER: Final = re.compile(r"\{(stem|name|language|language_b|language_t)\}")
+_PLACEHOLDERS: Final = "there are {stem}, {name}, {language}, {language_b} and {language_t}"
 #: ``.talk.srt.0123abcd.tmp``; a note ends in ``.txt``.
 _OUTPUT_TEMPORARY: Final = re.compile(
     rf"\..+\.({'|'.join(sorted(OUTPUT_EXTENSIONS))}|txt)\.[0-9a-f]{{8}}\.tmp".encode(), re.DOTALL
@@ -29,9 +31,9 @@ def check_template(template: str) -> None:
     """Raise ValueError, with a message for people, if `template` cannot name outputs."""
     rest = _PLACEHOLDER.sub("", template)
     if unknown := re.search(r"\{[^{}]*\}", rest):
-        raise ValueError(f"{unknown.group()} is no placeholder; there are {{stem}}, {{name}} and {{language}}")
+        raise ValueError(f"{unknown.group()} is no placeholder; {_PLACEHOLDERS}")
     if "{" in rest or "}" in rest:
-        raise ValueError("a brace that belongs to no placeholder; there are {stem}, {name} and {language}")
+        raise ValueError(f"a brace that belongs to no placeholder; {_PLACEHOLDERS}")
     if "/" in rest or template.startswith("."):
         raise ValueError("an output stays beside its source, in sight: no '/', and no '.' at the start")
     if not rest.isprintable():
@@ -40,9 +42,21 @@ def check_template(template: str) -> None:
         raise ValueError("an output name needs {stem} or {name}, or else all recordings of a folder would share it")
 
 
-def needs_language(template: str) -> bool:
-    """Return whether names by this template need the language of the answer."""
-    return "{language}" in template
+@dataclass(frozen=True, slots=True)
+class OutputTemplates:
+    """The templates of the names of outputs; each has passed `check_template`."""
+
+    default: str = "{stem}"
+    #: Those of certain kinds.
+    own: Mapping[str, str] = field(default_factory=dict)
+
+    def of(self, kind: str) -> str:
+        """Return the template of a kind."""
+        return self.own.get(kind, self.default)
+
+    def need_language(self, kinds: Iterable[str]) -> bool:
+        """Return whether the names of some of these kinds need the language of the answer."""
+        return any("{language" in self.of(kind) for kind in kinds)
 
 
 def suffix_of(kind: str) -> bytes:
@@ -101,10 +115,13 @@ def is_temporary(name: bytes) -> bool:
 
 
 def _fill(template: str, stem: bytes, name: bytes, language: str) -> bytes:
+    code = languages.code(language)
     values = {
         "stem": stem,
         "name": name,
-        "language": (languages.code(language) or languages.UNDETERMINED).encode(),
+        "language": (code or languages.UNDETERMINED).encode(),
+        "language_b": languages.three_letters(code, bibliographic=True).encode(),
+        "language_t": languages.three_letters(code, bibliographic=False).encode(),
     }
     parts = _PLACEHOLDER.split(template)
     filled = b"".join(

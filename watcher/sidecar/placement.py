@@ -10,7 +10,7 @@ import hashlib
 import os
 import secrets
 import stat
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +24,7 @@ from watcher.job import Job, Output
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.values import OwnedOutput
 from watcher.sidecar import disk, names
+from watcher.sidecar.names import OutputTemplates
 
 _log = structlog.get_logger()
 
@@ -33,25 +34,32 @@ NOTE: Final = "note"
 _LAST: Final = "srt"
 
 
-def adopted(root: bytes, source: bytes, kinds: Iterable[str], template: str, ledger: Ledger) -> bool:
+def adopted(root: bytes, source: bytes, kinds: Collection[str], templates: OutputTemplates, ledger: Ledger) -> bool:
     """Return whether every wanted output exists already, although Watcher never wrote one for this source.
 
     Only a regular file with something in it counts: an empty one, a pipe or a link holds no text of the recording. False for names
     that need the answer's language. Raises OutputError, or GoneError if the folder is gone.
     """
-    if names.needs_language(template) or any(row.kind != NOTE for row in ledger.outputs.owned(source)):
+    if templates.need_language(kinds) or any(row.kind != NOTE for row in ledger.outputs.owned(source)):
         return False
     parent, name = os.path.split(source)
     with disk.open_folder(root, parent) as folder:
         limit = disk.name_limit(folder)
         for kind in kinds:
-            wanted = next(names.output_names(name, names.suffix_of(kind), template=template, language="", limit=limit))
+            wanted = next(_names(name, kind, templates, language="", limit=limit))
             standing = disk.look(folder, wanted)
             if standing is None or not stat.S_ISREG(standing.st_mode) or not standing.st_size:
                 return False
             if ledger.outputs.owner(os.path.join(parent, wanted)) is not None:  # noqa: PTH118 - bytes
                 return False
     return True
+
+
+def _names(source: bytes, kind: str, templates: OutputTemplates, *, language: str, limit: int) -> Iterator[bytes]:
+    """Yield the names to try for an output of a kind; see `names.output_names`."""
+    return names.output_names(
+        source, names.suffix_of(kind), template=templates.of(kind), language=language, limit=limit
+    )
 
 
 def missing(root: bytes, source: bytes, outputs: Iterable[Output]) -> tuple[Output, ...]:
@@ -73,7 +81,7 @@ def place(
     job: Job,
     contents: Mapping[str, bytes],
     *,
-    template: str,
+    templates: OutputTemplates,
     language: str,
     ledger: Ledger,
     check: Callable[[], None],
@@ -95,9 +103,7 @@ def place(
             OutputDraft(
                 kind,
                 contents[kind],
-                partial(
-                    names.output_names, name, names.suffix_of(kind), template=template, language=language, limit=limit
-                ),
+                partial(_names, name, kind, templates, language=language, limit=limit),
             )
             for kind in sorted(contents, key=lambda kind: kind == _LAST)
         ]
@@ -117,7 +123,9 @@ class Displaced:
     output: bytes
 
 
-def displaced(job: Job, kinds: Iterable[str], *, template: str, language: str, ledger: Ledger) -> tuple[Displaced, ...]:
+def displaced(
+    job: Job, kinds: Iterable[str], *, templates: OutputTemplates, language: str, ledger: Ledger
+) -> tuple[Displaced, ...]:
     """Return those outputs of the job's source that `place` would not give their best names now; changes nothing.
 
     Raises OutputError, and GoneError if the folder is gone.
@@ -128,10 +136,7 @@ def displaced(job: Job, kinds: Iterable[str], *, template: str, language: str, l
         placing = Placing(job.path, parent, folder, ledger, lambda _output: False)
         found = []
         for kind in kinds:
-            best = partial(
-                names.output_names, name, names.suffix_of(kind), template=template, language=language, limit=limit
-            )
-            draft = OutputDraft(kind, b"", best)
+            draft = OutputDraft(kind, b"", partial(_names, name, kind, templates, language=language, limit=limit))
             free = placing.choose(draft)
             if free not in {None, draft.wanted} and placing.belongs_to_a_person(draft.wanted):
                 stays, output = (os.path.join(parent, one) for one in (draft.wanted, free))  # noqa: PTH118 - bytes
