@@ -33,11 +33,10 @@ class Browser:
             self._call(f"{domain}.enable")
 
     def open(self, path: Path, *, fragment: str = "") -> None:
-        """Open a file, and wait until it is loaded."""
-        self._loaded = False
-        self._call("Page.navigate", url=path.as_uri() + fragment)
-        while not self._loaded:
-            self._next()
+        """Open a file, and wait until it is loaded; the console then begins with this page."""
+        self._load("about:blank")
+        self.console.clear()
+        self._load(path.as_uri() + fragment)
 
     def resize(self, width: int, height: int, *, dark: bool = False) -> None:
         """Set the size of the window, and whether the person prefers dark colours."""
@@ -73,6 +72,12 @@ class Browser:
     def screenshot(self, path: Path) -> None:
         """Write a picture of what is seen, as PNG."""
         path.write_bytes(base64.b64decode(self._call("Page.captureScreenshot")["data"]))
+
+    def _load(self, address: str) -> None:
+        self._loaded = False
+        self._call("Page.navigate", url=address)
+        while not self._loaded:
+            self._next()
 
     def _call(self, method: str, **parameters: object) -> dict[str, Any]:
         self._number += 1
