@@ -133,3 +133,36 @@ def test_a_later_change_of_the_list_needs_no_request(server: Server, folder: Pat
 
     assert "Ωmega" in (folder / "talk.txt").read_text(encoding="utf-8")
     assert len(server.asked) == 1
+
+
+def test_chapters_of_a_recording_accompany_the_podcast_transcript(server: Server, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "chapters.txt").write_text(
+        ";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=250\ntitle=Start\n"
+        "[CHAPTER]\nTIMEBASE=1/1000\nSTART=250\nEND=500\ntitle=<More>\n"
+    )
+    source = recording(tmp_path / "sound.wav")
+    attempt(
+        [
+            *("ffmpeg", "-v", "error", "-nostdin", "-i", source, "-i", tmp_path / "chapters.txt"),
+            *("-map_chapters", "1", folder / "talk.mp3"),
+        ]
+    )
+    recording(folder / "plain.wav")
+
+    assert once(folder, 'transcript.formats=["podcast", "html"]') == 0
+
+    assert names(folder) == {
+        *("talk.mp3", "talk.podcast.json", "talk.chapters.json", "talk.html"),
+        *("plain.wav", "plain.podcast.json", "plain.html"),
+    }
+    assert json.loads((folder / "talk.chapters.json").read_text()) == {
+        "version": "1.2.0",
+        "chapters": [{"startTime": 0.0, "title": "Start"}, {"startTime": 0.25, "title": "<More>"}],
+    }
+    page = (folder / "talk.html").read_text(encoding="utf-8")
+    assert "2 chapters" in page
+    assert "&lt;More&gt;" in page
+    # A renamed recording takes all of them along.
+    (folder / "talk.mp3").rename(folder / "new.mp3")
+    assert once(folder, 'transcript.formats=["podcast", "html"]') == 0
+    assert {"new.podcast.json", "new.chapters.json", "new.html"} <= names(folder)

@@ -6,10 +6,13 @@ from typing import Final, Literal, TypeAlias, get_args
 #: A kind is a value of `transcript.formats`.
 OutputKind: TypeAlias = Literal["srt", "txt", "vtt", "json", "html", "md", "podcast", "ass", "lrc"]
 OUTPUT_KINDS: Final[tuple[OutputKind, ...]] = get_args(OutputKind)
+#: The kind of the file of chapters that accompanies `podcast`, where the recording has chapters; nobody asks for it alone.
+CHAPTERS: Final = "chapters"
 #: What the names of outputs end in. Those of programs that read `.csv`, `.txt` or `.xml` have the program's name before it.
 SUFFIXES: Final[Mapping[str, str]] = {
     **{kind: f".{kind}" for kind in OUTPUT_KINDS},
     "podcast": ".podcast.json",
+    CHAPTERS: ".chapters.json",
 }
 #: The last parts of these suffixes.
 OUTPUT_EXTENSIONS: Final[frozenset[str]] = frozenset(suffix.rpartition(".")[2] for suffix in SUFFIXES.values())
@@ -18,3 +21,5 @@ TIMED_KINDS: Final[frozenset[OutputKind]] = frozenset({"srt", "vtt", "podcast", 
 #: Kinds that begin with a byte order mark if it is asked for. JSON must not (RFC 8259, 8.1), a page says its encoding itself, and
 #: Markdown begins with its front matter.
 MARKED_KINDS: Final[frozenset[OutputKind]] = frozenset({"srt", "txt", "vtt", "ass", "lrc"})
+#: Kinds that show the chapters of a recording, or are accompanied by them.
+CHAPTERED_KINDS: Final[frozenset[OutputKind]] = frozenset({"html", "podcast"})

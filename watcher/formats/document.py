@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from watcher.container.chapters import Chapter
 from watcher.cues import Layout
 from watcher.cues.replacing import Replacement
 from watcher.formats.passages import Passage, paragraphs, utterances
@@ -81,6 +82,8 @@ class Document:
     text: TextLayout = field(default_factory=TextLayout)
     #: What the transcript is of: one recording, or the stems of a session.
     files: tuple[PlayableFile, ...] = ()
+    #: Those that the recording has.
+    chapters: tuple[Chapter, ...] = ()
     #: Spellings that were replaced in it.
     replacements: tuple[Replacement, ...] = ()
 

@@ -121,8 +121,8 @@
   if (words.length && players.length) requestAnimationFrame(tick);
 
   // --- a click on a word or a time
-  document.querySelector("main").addEventListener("click", (event) => {
-    const target = event.target.closest("p > span, a[data-s]");
+  document.body.addEventListener("click", (event) => {
+    const target = event.target.closest("main p > span, a[data-s]");
     if (!target || !players.length || event.ctrlKey || event.metaKey || event.shiftKey) return;
     if (target.matches("span") && (!target.dataset.s || !getSelection().isCollapsed)) return;
     event.preventDefault();

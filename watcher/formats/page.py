@@ -67,6 +67,12 @@ def _head(document: Document) -> Iterator[str]:
             hint = f" {_text(warning.hint)}." if warning.hint else ""
             yield f"<li>{_text(warning.message)}.{hint}</li>\n"
         yield "</ul>\n</details>\n"
+    if document.chapters and document.transcript.timed:
+        yield f"<details open>\n<summary>{counted(len(document.chapters), 'chapter')}</summary>\n<ol>\n"
+        for chapter in document.chapters:
+            time = round(chapter.start * 1000)
+            yield f"<li>{_link(time, document)} <bdi>{_text(chapter.title)}</bdi></li>\n"
+        yield "</ol>\n</details>\n"
     direction = ' dir="rtl"' if any(is_right_to_left(one.text) for one in document.paragraphs[:1]) else ""
     yield f'<main id="text" tabindex="-1"{f" lang={chr(34)}{language}{chr(34)}" if language else ""}{direction}>\n'
 
@@ -99,7 +105,7 @@ def _players(document: Document) -> Iterator[str]:
         label = f'<span dir="auto">{_text(file.speaker)}</span>' if several else ""
         yield (
             f"{'<li>' if several else '<div>'}{label}"
-            f'<div><{element} controls preload="metadata" src="{_address(file)}" data-offset="{file.offset:g}" '
+            f'<div><{element} controls preload="metadata" src="{_address(file)}" data-offset="{_seconds(file.offset)}" '
             f'data-suffix="{_text(printable(suffix))}" aria-label="{shown}"></{element}>\n'
             f'<p class="missing" hidden>{shown} is not beside this page, or this browser cannot play it.</p></div>'
             f"{'</li>' if several else '</div>'}\n"
@@ -114,16 +120,16 @@ def _passage(passage: Passage, document: Document) -> str:
     for token in passage.tokens():
         times = f' data-s="{token.start}" data-e="{token.end}"' if timed else ""
         spoken.append(f"{' ' if token.blank else ''}<span{times}>{_text(token.text)}</span>")
-    link = _link(passage, document) if timed else ""
+    link = _link(passage.start, document) if timed else ""
     name = f"<cite><bdi>{_text(passage.speaker)}</bdi></cite>" if passage.speaker else ""
     return f'<div class="said{"" if timed else " plain"}">{link}{name}<p dir="auto">{"".join(spoken)}</p></div>\n'
 
 
-def _link(passage: Passage, document: Document) -> str:
-    """Return the time of a passage; without a script, it opens the recording there (Media Fragments URI 1.0, W3C)."""
-    seconds = f"{passage.start / 1000:g}"
+def _link(milliseconds: int, document: Document) -> str:
+    """Return a time as a link; without a script, it opens the recording there (Media Fragments URI 1.0, W3C)."""
+    seconds = _seconds(milliseconds / 1000)
     address = f"{_address(document.files[0])}#t={seconds}" if len(document.files) == 1 else f"#t={seconds}"
-    return f'<a href="{address}" data-s="{passage.start}">{_clock(passage.start)}</a>'
+    return f'<a href="{address}" data-s="{milliseconds}">{_clock(milliseconds)}</a>'
 
 
 def _foot(document: Document) -> str:
@@ -147,6 +153,10 @@ def _text(text: str) -> str:
 
 
 _CONTROLS: Final = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if code not in (0x09, 0x0A)}
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.3f}".rstrip("0").rstrip(".")
 
 
 def _clock(milliseconds: int) -> str:

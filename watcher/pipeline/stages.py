@@ -17,6 +17,7 @@ from watcher.ledger.rows import outcome_from, outcome_text
 from watcher.ledger.sessions import MOST_STEMS
 from watcher.ledger.values import Content
 from watcher.log import quoted
+from watcher.output_kinds import OUTPUT_KINDS
 from watcher.pipeline.existing import has_outputs
 from watcher.pipeline.heard import TranscriptionResult, stored
 from watcher.pipeline.identity import identities, parameters
@@ -94,7 +95,10 @@ def _recording(
         heard, model = known
     if former is not None:
         # Also keep formats that the former source had.
-        wanted = replace(wanted, formats=tuple(dict.fromkeys((*wanted.formats, *former.kinds))))
+        wanted = replace(
+            wanted,
+            formats=tuple(dict.fromkeys((*wanted.formats, *(kind for kind in former.kinds if kind in OUTPUT_KINDS)))),
+        )
     outcome = written(job, heard, wanted, tools.ledger, model=model, check=source.check, source=status, beat=beat)
     # Titles that are not in the order belong to endpoints of the past.
     outcome = replace(outcome, fallback=any(name in tools.order[1:] for name, _ in outcome.endpoints))

@@ -3,19 +3,23 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from typing import Final
 
 import structlog
 
-from watcher import sidecar
+from watcher import sidecar, tree
+from watcher.container.chapters import Chapter
+from watcher.container.chapters import chapters as read_chapters
 from watcher.cues import Layout, layout
 from watcher.formats import AskedPiece, Document, PlayableFile
 from watcher.formats import render as render_format
+from watcher.formats.podcast import chapter_list
 from watcher.job import Job, Outcome, Output, ResultWarning, bounded, shown_name
 from watcher.ledger.ledger import Ledger
-from watcher.output_kinds import TIMED_KINDS
+from watcher.output_kinds import CHAPTERED_KINDS, CHAPTERS, TIMED_KINDS
 from watcher.pipeline.heard import TranscriptionResult
 from watcher.pipeline.placing import placed
 from watcher.pipeline.reviewing import ReviewedTranscript, reviewed
@@ -68,7 +72,7 @@ def written(
     warnings = bounded((*heard.content.warnings, *heard.warnings, *made.warnings, *_strained(captions)))
     outputs = sidecar.place(
         job,
-        _rendered(name, heard, made, captions, wanted, model=model, warnings=warnings, alive=alive),
+        _rendered(job, name, heard, made, captions, wanted=wanted, model=model, warnings=warnings, alive=alive),
         name=name,
         templates=wanted.names,
         language=transcript.language,
@@ -80,12 +84,13 @@ def written(
 
 
 def _rendered(
+    job: Job,
     name: bytes,
     heard: TranscriptionResult,
     made: ReviewedTranscript,
     captions: Layout,
-    wanted: JobSettings,
     *,
+    wanted: JobSettings,
     model: str,
     warnings: tuple[ResultWarning, ...],
     alive: Callable[[], None],
@@ -101,6 +106,8 @@ def _rendered(
             formats=kinds,
         )
     request = wanted.request
+    files = tuple(_files(name, heard))
+    chapters = _chapters(job, files) if not CHAPTERED_KINDS.isdisjoint(kinds) else ()
     document = Document(
         transcript=transcript,
         layout=captions,
@@ -117,14 +124,31 @@ def _rendered(
         paid_seconds=heard.paid_seconds,
         warnings=warnings,
         text=wanted.text,
-        files=tuple(_files(name, heard)),
+        files=files,
+        chapters=chapters,
         replacements=made.replacements,
     )
     contents = {}
     for kind in kinds:
         contents[kind] = render_format(kind, document)
         alive()
+    if chapters and "podcast" in kinds:
+        contents[CHAPTERS] = chapter_list(chapters)
     return contents
+
+
+def _chapters(job: Job, files: tuple[PlayableFile, ...]) -> tuple[Chapter, ...]:
+    """Return the chapters of the recording; none of a session, and none if the recording is gone."""
+    if len(files) > 1:
+        return ()
+    path = os.path.join(os.path.dirname(job.path), files[0].name)  # noqa: PTH118, PTH120 - bytes
+    with suppress(OSError, ValueError):
+        descriptor = tree.open_file(job.root, path)
+        try:
+            return read_chapters(descriptor, os.fstat(descriptor).st_size)
+        finally:
+            os.close(descriptor)
+    return ()
 
 
 def _files(name: bytes, heard: TranscriptionResult) -> Iterator[PlayableFile]:
