@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.documents import KINDS
 from support.transcripts import spoken, transcripts
 from test_cues_compose import assert_promises, shown, told
 
@@ -15,7 +16,6 @@ from watcher.cues import CaptionRules, layout, stretches
 from watcher.cues.stream import streams
 from watcher.cues.text import clean
 from watcher.formats import Document, TextLayout, render
-from watcher.output_kinds import OUTPUT_KINDS
 from watcher.transcript import Segment, Transcript, Word
 
 CAPTIONS = Path(__file__).parent / "captions"
@@ -33,7 +33,7 @@ def bounded(*, tokens: int = stretches.MOST_TOKENS, characters: int = stretches.
 
 def outputs(said: Transcript, text: TextLayout | None = None) -> list[bytes]:
     document = Document(said, layout(said, RULES, duration=said.duration), "a.wav", text=text or TextLayout())
-    return [render(kind, document) for kind in OUTPUT_KINDS]
+    return [render(kind, document) for kind in KINDS]
 
 
 def sizes(said: Transcript, *, wide: bool = False) -> list[int]:

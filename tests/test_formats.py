@@ -14,7 +14,7 @@ import srt
 import webvtt
 from hypothesis import given
 from hypothesis import strategies as st
-from support.documents import document
+from support.documents import KINDS, document
 from support.transcripts import spoken, transcripts
 
 from watcher.cues import Cue, Layout
@@ -116,6 +116,8 @@ def test_everything_is_utf_8_in_normal_form_without_a_mark_and_ends_with_a_newli
     made = document(*case)
 
     for kind in OUTPUT_KINDS:
+        if kind == "docx":
+            continue  # no text
         text = render(kind, made).decode("utf-8")
         # The n of an escaped newline is no letter to compose with.
         if kind == "json":
@@ -244,7 +246,7 @@ def test_nothing_said_gives_empty_outputs_that_are_valid() -> None:
 def test_a_byte_order_mark_is_written_where_it_was_asked_for_but_never_in_json() -> None:
     made = with_cues(Cue(0, 2, ("x",)), text=TextLayout(bom=True))
 
-    assert {kind: render(kind, made).startswith(b"\xef\xbb\xbf") for kind in OUTPUT_KINDS} == {
+    assert {kind: render(kind, made).startswith(b"\xef\xbb\xbf") for kind in KINDS if kind != "docx"} == {
         "srt": True, "vtt": True, "txt": True, "json": False, "html": False,
         "md": False, "podcast": False, "ass": True, "lrc": True,
     }  # fmt: skip
@@ -267,7 +269,7 @@ def test_an_unknown_kind_is_refused() -> None:
 def test_importing_the_formats_imports_no_heavy_library() -> None:
     code = (
         "import sys, watcher.formats, watcher.cues, watcher.guard, watcher.lint;"
-        "print([name for name in ('pysubs2', 'numpy', 'av', 'rich', 'jsonschema') if name in sys.modules])"
+        "print([name for name in ('pysubs2', 'numpy', 'av', 'rich', 'jsonschema', 'docx', 'lxml') if name in sys.modules])"
     )
 
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

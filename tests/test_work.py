@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
+from support.documents import KINDS
 from support.work import Work, counting
 from test_patterns import modules
 
@@ -28,7 +29,7 @@ from watcher.join import join, move_to_sound
 from watcher.join.tracks import TrackTranscript, merge
 from watcher.languages import code
 from watcher.loudness import Loudness
-from watcher.output_kinds import OUTPUT_KINDS, TIMED_KINDS
+from watcher.output_kinds import TIMED_KINDS
 from watcher.pipeline import empty, language, voices
 from watcher.text import nfc, nfkc, printable, stream_safe, unescaped
 from watcher.transcript import PieceTranscript, Segment, Transcript, Word
@@ -265,7 +266,7 @@ def untimed(said: Transcript, start: float) -> PieceTranscript:
 def outputs(said: Transcript) -> None:
     laid_out = layout(said, CaptionRules(), duration=said.duration)
     document = Document(said, laid_out, "a.wav", text=TextLayout(wrap=80, vtt_words=True, lrc_words=True))
-    for kind in OUTPUT_KINDS:
+    for kind in KINDS:
         if said.timed or kind not in TIMED_KINDS:
             render(kind, document)
 

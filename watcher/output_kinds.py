@@ -1,10 +1,11 @@
 """The kinds of outputs. All other lists of kinds derive from this one; the writers are in `watcher.formats`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
 from typing import Final, Literal, TypeAlias, get_args
 
 #: A kind is a value of `transcript.formats`.
-OutputKind: TypeAlias = Literal["srt", "txt", "vtt", "json", "html", "md", "podcast", "ass", "lrc"]
+OutputKind: TypeAlias = Literal["srt", "txt", "vtt", "json", "html", "md", "docx", "podcast", "ass", "lrc"]
 OUTPUT_KINDS: Final[tuple[OutputKind, ...]] = get_args(OutputKind)
 #: The kind of the file of chapters that accompanies `podcast`, where the recording has chapters; nobody asks for it alone.
 CHAPTERS: Final = "chapters"
@@ -23,3 +24,20 @@ TIMED_KINDS: Final[frozenset[OutputKind]] = frozenset({"srt", "vtt", "podcast", 
 MARKED_KINDS: Final[frozenset[OutputKind]] = frozenset({"srt", "txt", "vtt", "ass", "lrc"})
 #: Kinds that show the chapters of a recording, or are accompanied by them.
 CHAPTERED_KINDS: Final[frozenset[OutputKind]] = frozenset({"html", "podcast"})
+#: Kinds that need a package, which the extra of the same name brings: the module that is imported.
+EXTRAS: Final[Mapping[str, str]] = {"docx": "docx"}
+
+
+def without_package(kinds: Iterable[str]) -> list[str]:
+    """Return the kinds that cannot be made, because their extra is not installed, in alphabetical order."""
+    return [kind for kind in sorted(kinds) if kind in EXTRAS and find_spec(EXTRAS[kind]) is None]
+
+
+def lacks_package(kind: str) -> str:
+    """Return the sentence about such a kind."""
+    return f"the format {kind} needs a package that is not installed"
+
+
+def how_to_install(kind: str) -> str:
+    """Return the command that installs the extra of a kind."""
+    return f"pip install 'transcription-watcher[{kind}]'"

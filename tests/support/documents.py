@@ -2,17 +2,22 @@
 
 from dataclasses import replace
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 from typing import Final
+from zipfile import ZipFile
 
 from support.transcripts import spoken
 from watcher.cues import CaptionRules, layout
-from watcher.formats import Document, TextLayout
+from watcher.formats import Document, TextLayout, render
+from watcher.output_kinds import OUTPUT_KINDS, without_package
 from watcher.transcript import Transcript
 
 CAPTIONS: Final = Path(__file__).parents[1] / "captions"
 #: From left to right, from right to left, and without blanks between words.
 LANGUAGES: Final = ("ar", "de", "el", "en", "es", "fr", "he", "ja", "ko", "ru", "th", "zh")
+#: The kinds that can be made here.
+KINDS: Final = tuple(kind for kind in OUTPUT_KINDS if kind not in without_package(OUTPUT_KINDS))
 #: What a text must not do to a format, as a segment each.
 HOSTILE: Final = (
     "{\\an8} {brace} C:\\new \\N \\h x\\",
@@ -33,6 +38,15 @@ def document(transcript: Transcript, duration: float = 0.0, text: TextLayout | N
         "whisper-1",
         text=text or TextLayout(),
     )
+
+
+def text_of(kind: str, made: Document) -> str:
+    """Return an output as text; of a docx, its XML."""
+    written = render(kind, made)
+    if kind == "docx":
+        with ZipFile(BytesIO(written)) as parts:
+            written = parts.read("word/document.xml")
+    return written.decode()
 
 
 @cache

@@ -1,7 +1,7 @@
 """`watcher render`: write outputs again from stored answers, free of charge."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,15 +12,17 @@ from watcher.cli.beside import Daemon
 from watcher.cli.hints import nothing_to_do
 from watcher.cli.looking import open_looker
 from watcher.cli.options import configured, show
+from watcher.config import Config
 from watcher.errors import JobError, OutputError
 from watcher.job import Job, State
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.values import SourceRecord
+from watcher.output_kinds import how_to_install, lacks_package, without_package
 from watcher.overrides import InvalidOverride as Broken
 from watcher.pipeline import JobSettings
 from watcher.report import ReportedError, Result
 from watcher.service.named import named
-from watcher.service.plan import Plan, plan, wanted_by_folder
+from watcher.service.plan import Plan, plan, require_packages, wanted_by_folder
 from watcher.text import printable
 
 #: Seconds in which the outputs of a recording have to be written.
@@ -39,10 +41,11 @@ def render(
     extra = {"transcript": {"formats": list(formats)}} if formats else None
     options = {"transcript.formats": "--format"} if formats else None
     loaded = configured(config, given, extra=extra, options=options)
+    require_packages(formats)
     made = plan(loaded, keyless=True)
     written: list[str] = []
     problems: list[ReportedError] = []
-    idle: list[ReportedError] = []
+    idle = [] if formats else list(_packages_missing(loaded))
 
     def tell(broken: Broken) -> None:
         idle.append(
@@ -74,6 +77,12 @@ def render(
         exit_code=1 if problems else 0,
     )
     return show(result, as_json=as_json)
+
+
+def _packages_missing(loaded: Config) -> Iterator[ReportedError]:
+    """Yield an error for each configured format whose package is not installed; the others are written."""
+    for kind in without_package(loaded.settings.kinds):
+        yield ReportedError("format_missing", lacks_package(kind), how_to_install(kind))
 
 
 def _with_outputs(

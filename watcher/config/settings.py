@@ -29,6 +29,7 @@ from watcher.cues import CaptionRules
 from watcher.log import LogOptions
 from watcher.masking import secrets_of
 from watcher.media import MediaOptions
+from watcher.output_kinds import OutputKind
 
 _HOST_OF_OPENAI: Final = "https://api.openai.com/v1"
 
@@ -272,6 +273,11 @@ class Settings(Model):
     def secrets(self) -> tuple[str, ...]:
         """The keys, and other values that are shown to nobody."""
         return tuple(secret for server in (self.api, *self.endpoints.values()) for secret in server.secrets)
+
+    @property
+    def kinds(self) -> frozenset[OutputKind]:
+        """The kinds of outputs that are wanted anywhere."""
+        return frozenset(self.transcript.formats).union(*(folder.formats or () for folder in self.folders))
 
     @property
     def roots(self) -> dict[str, str]:

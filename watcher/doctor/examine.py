@@ -17,6 +17,7 @@ from watcher.job import TRIAL_MODEL
 from watcher.ledger import holder, open_ledger
 from watcher.ledger.ledger import Ledger
 from watcher.log import quoted
+from watcher.output_kinds import how_to_install, lacks_package, without_package
 from watcher.text import hours, money, printable
 
 
@@ -49,6 +50,8 @@ def _settings(config: Config) -> Iterator[Finding]:
     given = len([origin for origin in config.origins.values() if origin != "default"])
     where = f"from {config.file}" if config.file else "without a settings file"
     yield Finding("settings", Grade.OK, f"{where}, {given} of them set; watcher config shows each with its origin")
+    for kind in without_package(config.settings.kinds):
+        yield Finding("settings", Grade.FAIL, lacks_package(kind), how_to_install(kind))
 
 
 def _hooks(config: Config) -> Iterator[Finding]:

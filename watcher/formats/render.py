@@ -6,6 +6,7 @@ from typing import Final
 
 from watcher.formats.captions import srt, vtt
 from watcher.formats.document import Document
+from watcher.formats.docx import docx
 from watcher.formats.lyrics import lyrics
 from watcher.formats.machine import machine
 from watcher.formats.markdown import markdown
@@ -19,7 +20,7 @@ _BOM: Final = b"\xef\xbb\xbf"
 
 
 def render(kind: str, document: Document) -> bytes:
-    """Return the document as `kind` (one of `OUTPUT_KINDS`): UTF-8, NFC, lines ended by a newline.
+    """Return the document as `kind` (one of `OUTPUT_KINDS`): UTF-8, NFC, lines ended by a newline; docx: a ZIP archive.
 
     Raises ValueError for captions of a transcript without times, and for an unknown kind.
     """
@@ -27,6 +28,8 @@ def render(kind: str, document: Document) -> bytes:
         raise ValueError(f"{kind!r} is not a format: {', '.join(OUTPUT_KINDS)}")
     if kind in TIMED_KINDS and not document.transcript.timed:
         raise ValueError(f"no {kind} can be made of a transcript without times")
+    if kind == "docx":
+        return docx(document)
     written = BytesIO(_BOM if document.text.bom and kind in MARKED_KINDS else b"")
     written.seek(0, SEEK_END)
     for text in _WRITERS[kind](document):

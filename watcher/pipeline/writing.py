@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
@@ -19,7 +19,14 @@ from watcher.formats import render as render_format
 from watcher.formats.podcast import chapter_list
 from watcher.job import Job, Outcome, Output, ResultWarning, bounded, shown_name
 from watcher.ledger.ledger import Ledger
-from watcher.output_kinds import CHAPTERED_KINDS, CHAPTERS, TIMED_KINDS
+from watcher.output_kinds import (
+    CHAPTERED_KINDS,
+    CHAPTERS,
+    TIMED_KINDS,
+    how_to_install,
+    lacks_package,
+    without_package,
+)
 from watcher.pipeline.heard import TranscriptionResult
 from watcher.pipeline.placing import placed
 from watcher.pipeline.reviewing import ReviewedTranscript, reviewed
@@ -69,7 +76,7 @@ def written(
     transcript = made.transcript
     alive()
     captions = layout(transcript, wanted.rules, duration=seconds, alive=alive)
-    warnings = bounded((*heard.content.warnings, *heard.warnings, *made.warnings, *_strained(captions)))
+    warnings = bounded((*heard.content.warnings, *heard.warnings, *made.warnings, *_of_outputs(captions, wanted)))
     outputs = sidecar.place(
         job,
         _rendered(job, name, heard, made, captions, wanted=wanted, model=model, warnings=warnings, alive=alive),
@@ -96,15 +103,7 @@ def _rendered(
     alive: Callable[[], None],
 ) -> dict[str, bytes]:
     transcript = made.transcript
-    kinds = list(wanted.formats)
-    if not transcript.timed and not TIMED_KINDS.isdisjoint(kinds):
-        # Do not invent times that the server did not give; the text can still be written.
-        kinds = [kind for kind in kinds if kind not in TIMED_KINDS] or ["txt"]
-        _log.warning(
-            "output.untimed",
-            hint="this model gives no times; whisper-1, or another server, does",
-            formats=kinds,
-        )
+    kinds = _possible(wanted.formats, timed=transcript.timed)
     request = wanted.request
     files = tuple(_files(name, heard))
     chapters = _chapters(job, files) if not CHAPTERED_KINDS.isdisjoint(kinds) else ()
@@ -135,6 +134,21 @@ def _rendered(
     if chapters and "podcast" in kinds:
         contents[CHAPTERS] = chapter_list(chapters)
     return contents
+
+
+def _possible(wanted: Sequence[str], *, timed: bool) -> list[str]:
+    """Return the kinds that can be made, or the text alone; `timed`: the transcript has times."""
+    lacking = without_package(wanted)
+    kinds = [kind for kind in wanted if kind not in lacking] or ["txt"]
+    if not timed and not TIMED_KINDS.isdisjoint(kinds):
+        # Do not invent times that the server did not give; the text can still be written.
+        kinds = [kind for kind in kinds if kind not in TIMED_KINDS] or ["txt"]
+        _log.warning(
+            "output.untimed",
+            hint="this model gives no times; whisper-1, or another server, does",
+            formats=kinds,
+        )
+    return kinds
 
 
 def _chapters(job: Job, files: tuple[PlayableFile, ...]) -> tuple[Chapter, ...]:
@@ -175,6 +189,13 @@ def _asked_pieces(heard: TranscriptionResult, *, track: str = "", offset: float 
             model=origin.model,
             track=track,
         )
+
+
+def _of_outputs(captions: Layout, wanted: JobSettings) -> Iterator[ResultWarning]:
+    """Yield the warnings about captions that break a rule, and about formats that cannot be made."""
+    yield from _strained(captions)
+    for kind in without_package(wanted.formats):
+        yield ResultWarning("format_missing", lacks_package(kind), how_to_install(kind))
 
 
 def _strained(captions: Layout) -> tuple[ResultWarning, ...]:

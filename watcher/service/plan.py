@@ -24,6 +24,7 @@ from watcher.job import Job, SessionOptions, is_offline
 from watcher.ledger import LONGEST_IN_POSTGRES
 from watcher.log import quoted
 from watcher.media import SoundChoice
+from watcher.output_kinds import how_to_install, lacks_package, without_package
 from watcher.overrides import FOLDER, UNKNOWN, InvalidOverride, Overrides, Sections
 from watcher.pipeline import JobSettings
 from watcher.service.endpoint_plan import MEBIBYTE, EndpointPlan, endpoint_plans, require_key
@@ -171,13 +172,14 @@ def _overridden(transcript: TranscriptSettings, sections: Sections) -> Transcrip
 
 
 def plan(config: Config, *, keyless: bool = False, offline: bool = True) -> Plan:
-    """Convert settings. Raises ConfigError for impossible ones: a root that is a file, no key for a public server.
+    """Convert settings. Raises ConfigError for impossible ones: a root that is a file, no key for a public server, no package for a format.
 
-    `keyless`: no request will be made, so a missing key is no error. `offline`: see `require_key`.
+    `keyless`: no request will be made, so a missing key or package is no error. `offline`: see `require_key`.
     """
     settings = config.settings
     endpoints = endpoint_plans(settings)
     if not keyless:
+        require_packages(settings.kinds)
         for made in endpoints.values():
             require_key(made.endpoint, unused_key=config.unused_key, offline=offline)
     roots = [(os.fsencode(folder.path), folder) for folder in settings.folders]
@@ -192,6 +194,12 @@ def plan(config: Config, *, keyless: bool = False, offline: bool = True) -> Plan
         roots=tuple(sorted(_longest_first(roots), key=lambda pair: pair[0] in doubles)),
         real_roots=_longest_first([(real[root], folder) for root, folder in roots if root in real]),
     )
+
+
+def require_packages(kinds: Iterable[str]) -> None:
+    """Raise ConfigError if one of the kinds of outputs needs an extra that is not installed."""
+    for kind in without_package(kinds):
+        raise ConfigError(lacks_package(kind), hint=how_to_install(kind))
 
 
 def _looked_at(roots: Iterable[bytes]) -> dict[bytes, bytes]:
