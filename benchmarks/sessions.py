@@ -1,6 +1,6 @@
 """A conversation of four speakers with a stem each: who said what, in which order, and what was paid for it.
 
-    python -m benchmarks.sessions [--minutes M | --hours H]
+    python -m benchmarks.sessions [--minutes M | --hours H] [--layout NAME …] [--seed N]
 
 Every word of the conversation is known, with its speaker and its time. Speakers interrupt each other and say a word while another
 one speaks; sometimes nobody speaks for half a minute. Two of them sit in one room (bleed at -15 dB), a third one next door hears the
@@ -8,12 +8,19 @@ first (-25 dB), the fourth hears nobody. The voices are those of flite and espea
 
 The server runs in a process of its own and takes 0.05 x real time for each request, 8 at once. It knows the stems, finds the place of
 what it receives by correlation, and answers with every word that sounds there, also with the bleed of others. It does not hear a
-bleed word if words of the stem's own speaker, which are 15 or 25 dB louder, cover more than half of it.
+bleed word if words of the stem's own speaker, which are 15 or 25 dB louder, cover more than half of it. Whisper hears less: of such
+words, tiny.en hardly hears one of which a fifth is covered.
 
-Compared with the conversation are the words of Watcher's `.json`. Beside them is "a script": one request for each whole stem, and all
+Layouts are how stems are written: files of an audio workstation (daw), Craig, Zoom's meeting program with its mix, a Zoom recorder with
+its mix, one WAV with a channel for each speaker and two for the mix, the streams of an OBS recording and their mix, and a stereo call
+of the first two speakers. Default: daw; "all" are all.
+
+Compared with the conversation are the words of Watcher's `.json`. An utterance is what one speaker says without a pause of half a second;
+it is out of order if one that starts later stands before it. Beside them is "a script": one request for each whole stem, and all
 words sorted by time. Paid is the sound that the server received. "Sound" is, for each stem, the sum of all stretches with words, own
 ones or bleed, with 0.3 s before and after them; a pause below a second is part of its stretch. The wall is that of the program,
-from start to end; beside it is that of the first stem, which has the most speech, as a recording alone. Exits 1 when a target is missed.
+from start to end; beside it is that of the first stem, which has the most speech, as a recording alone. Script and wall are measured with
+the daw layout. Exits 1 when a target is missed.
 """
 
 import argparse
@@ -28,7 +35,7 @@ import tempfile
 import threading
 import time
 import wave
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
@@ -47,6 +54,7 @@ from support.scripted import Asked, Reply, serving
 from support.sounds import RATE, Samples
 
 from benchmarks import report
+from benchmarks.layouts import LAYOUTS, Layout
 
 PLACES: Final = 8
 #: Server seconds for each second of audio.
@@ -65,6 +73,9 @@ PAUSE: Final = 1.0
 MARGIN: Final = 0.3
 #: Seconds by which the time of a word may differ from the known one.
 NEAR: Final = 0.2
+#: Seconds of a pause between two utterances of a speaker; and by which two starts differ at least, for their order to count.
+BREAK: Final = 0.5
+TIE: Final = 0.1
 #: Samples of a level, for the first search of a piece; and those by which its place is made exact: two seconds.
 FRAME: Final = 320
 EXACT: Final = 2 * RATE
@@ -94,7 +105,7 @@ class Found:
     doubled: int
     invented: int
     torn: int
-    turns: int
+    disordered: int
 
 
 def main() -> int:
@@ -102,71 +113,106 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=15.0)
     parser.add_argument("--hours", type=float, help="instead of --minutes")
+    parser.add_argument("--layout", nargs="+", choices=[*LAYOUTS, "all"], default=["daw"], metavar="NAME")
+    parser.add_argument("--seed", type=int, default=21, help="another conversation")
     parser.add_argument("--json", type=Path, help="write the figures there too")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve is not None:
         serve(options.serve)
         return 0
+    layouts = list(LAYOUTS) if "all" in options.layout else options.layout
     with tempfile.TemporaryDirectory(prefix="bench-sessions-") as made:
-        rows = measure(Path(made), 60 * options.hours if options.hours else options.minutes)
+        rows = measure(Path(made), 60 * options.hours if options.hours else options.minutes, layouts, options.seed)
     return report.conclude(rows, options.json)
 
 
-def measure(directory: Path, minutes: float) -> list[report.Row]:
-    """Let all contenders transcribe the conversation."""
+def measure(directory: Path, minutes: float, layouts: Sequence[str], seed: int) -> list[report.Row]:
+    """Let Watcher transcribe the conversation in each layout, and the other contenders once."""
     seconds = 60 * minutes
-    words = conversation(seconds)
-    stems = record(directory, words, seconds)
-    sound = sum(stretches(words, who) for who in range(len(SPEAKERS)))
+    words = conversation(seconds, seed)
+    record(directory, words, seconds)
     own = sum(covered((word for word in words if word.speaker == name), 0.0) for name in SPEAKERS)
-    with server(directory) as (url, paid):
-        one_wall, _ = watcher(directory / "one", stems[:1], url)
-        one = paid()
-        wall, document = watcher(directory / "session", stems, url)
-        ours_paid = paid() - one
-        script_wall, theirs = script(directory, url)
-        theirs_paid = paid() - one - ours_paid
-    ours = compare(transcript(document), words)
-    others = compare(theirs, words)
     print(
-        f"{minutes:g} minutes, {len(words)} words in {ours.turns} utterances; {len(SPEAKERS)} stems with {own:.0f} s of speech, "
-        f"{sound:.0f} s with bleed and margins; paid: Watcher {ours_paid:.0f} s, a script {theirs_paid:.0f} s; "
-        f"wall: Watcher {wall:.1f} s, one stem {one_wall:.1f} s, a script {script_wall:.1f} s"
+        f"{minutes:g} minutes, {len(words)} words; {len(SPEAKERS)} stems with {own:.0f} s of speech,"
+        f" {sum(stretches(words, who) for who in range(len(SPEAKERS))):.0f} s with bleed and margins"
     )
-    what = f"session, 4 x {minutes:g} min: "
-    counts = (
-        ("words with a wrong speaker", ours.wrong, others.wrong),
-        ("words lost", ours.lost, others.lost),
-        ("words doubled", ours.doubled, others.doubled),
-        ("words that nobody said", ours.invented, others.invented),
-        ("utterances torn apart", ours.torn, others.torn),
-    )
+    rows: list[report.Row] = []
+    with server(directory) as (url, paid):
+        for name in layouts:
+            before = paid()
+            wall, document = watcher(directory / name, LAYOUTS[name], stems_of(directory, LAYOUTS[name].stems), url)
+            run = Run(wall, paid() - before, transcript(document))
+            beside = compared(directory, url, paid) if name == "daw" else None
+            rows += figures(f"{name}, {LAYOUTS[name].stems} x {minutes:g} min: ", words, LAYOUTS[name], run, beside)
+            shutil.rmtree(directory / name)
+    return rows
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a contender needed and said."""
+
+    wall: float
+    paid: float
+    words: list[Spoken]
+
+
+def compared(directory: Path, url: str, paid: Callable[[], float]) -> tuple[Run, float]:
+    """Return what a script does, and the wall of Watcher for the first stem alone."""
+    alone, _ = watcher(directory / "one", LAYOUTS["daw"], stems_of(directory, 1), url)
+    before = paid()
+    wall, words = script(directory, url)
+    return Run(wall, paid() - before, words), alone
+
+
+def figures(
+    what: str, words: Sequence[Spoken], layout: Layout, run: Run, beside: tuple[Run, float] | None
+) -> list[report.Row]:
+    """Return the figures of a run, with those of the other contenders."""
+    heard = SPEAKERS[: layout.stems]
+    sound = sum(stretches(words, who) for who in range(layout.stems))
+    said = [word for word in words if word.speaker in heard]
+    ours, theirs = compare(run.words, said), compare(beside[0].words, said) if beside else None
     rows = [
-        report.Row(what + name, "0", figure, "", {"a script": other}, met=figure == 0) for name, figure, other in counts
+        report.Row(
+            what + name,
+            "0",
+            getattr(ours, key),
+            "",
+            {"a script": getattr(theirs, key)} if theirs else {},
+            met=not getattr(ours, key),
+        )
+        for name, key in (
+            ("words with a wrong speaker", "wrong"),
+            ("words lost", "lost"),
+            ("words doubled", "doubled"),
+            ("words that nobody said", "invented"),
+            ("utterances torn apart", "torn"),
+            ("utterances out of order", "disordered"),
+        )
     ]
-    ratio = ours_paid / sound
-    rows.append(
-        report.Row(
-            what + "audio paid / sound", "<= 1.05", ratio, "", {"a script": theirs_paid / sound}, met=ratio <= 1.05
-        )
-    )
-    ratio = wall / one_wall
-    rows.append(
-        report.Row(
-            what + "wall / that of one stem", "<= 1.2", ratio, "", {"a script": script_wall / one_wall},
-            {"server alone": (ours_paid * PACE / PLACES) / one_wall}, met=ratio <= 1.2,
-        )
-    )  # fmt: skip
+    ratio = run.paid / sound
+    others = {"a script": beside[0].paid / sound} if beside else {}
+    rows.append(report.Row(what + "audio paid / sound", "<= 1.05", ratio, "", others, met=ratio <= 1.05))
+    if beside is not None:
+        scripted, alone = beside
+        ratio = run.wall / alone
+        rows.append(
+            report.Row(
+                what + "wall / that of one stem", "<= 1.2", ratio, "", {"a script": scripted.wall / alone},
+                {"server alone": (run.paid * PACE / PLACES) / alone}, met=ratio <= 1.2,
+            )
+        )  # fmt: skip
     return rows
 
 
 # The conversation.
 
 
-def conversation(seconds: float) -> list[Spoken]:
+def conversation(seconds: float, seed: int) -> list[Spoken]:
     """Return its words, in order of time."""
-    chance = random.Random(21)
+    chance = random.Random(seed)
     texts = _texts(chance)
     words: list[Spoken] = []
     at, silence, turn, before = 2.0, 150.0, 0, -1
@@ -251,26 +297,23 @@ def _level(sound: Floats) -> Floats:
     return result
 
 
-def record(directory: Path, words: Sequence[Spoken], seconds: float) -> list[Path]:
-    """Write what each microphone hears, at 48 kHz, and for the server at 16 kHz; and the words, for the server."""
+def record(directory: Path, words: Sequence[Spoken], seconds: float) -> None:
+    """Write what each microphone hears, and the words, for the server."""
     noise = np.random.default_rng(21)
     clean = [_spoken(words, who, seconds) for who in range(len(SPEAKERS))]
     late = round(DELAY * RATE)
-    stems = []
-    for who, name in enumerate(SPEAKERS):
+    for who in range(len(SPEAKERS)):
         sound = clean[who] + noise.normal(0, NOISE, len(clean[who])).astype(np.float32)
         for (hears, whom), decibels in BLEED.items():
             if hears == who:
                 sound[late:] += clean[whom][:-late] * np.float32(10 ** (decibels / 20))
-        samples = np.round(np.clip(sound, -1, 1) * 32767).astype(np.int16)
-        np.save(directory / f"{who}.npy", samples)
-        stems.append(directory / f"{who + 1}-{name}.wav")
-        with wave.open(str(stems[-1]), "wb") as file:
-            file.setparams((1, 2, 3 * RATE, 0, "NONE", ""))
-            # Each sample three times: what that adds lies above all that a server hears.
-            file.writeframes(np.repeat(samples, 3).tobytes())
+        np.save(directory / f"{who}.npy", np.round(np.clip(sound, -1, 1) * 32767).astype(np.int16))
     (directory / "words.json").write_text(json.dumps([astuple(word) for word in words]))
-    return stems
+
+
+def stems_of(directory: Path, count: int) -> dict[str, Samples]:
+    """Return what the first microphones hear, by speaker, at 16 kHz."""
+    return {name: np.load(directory / f"{who}.npy") for who, name in enumerate(SPEAKERS[:count])}
 
 
 def _spoken(words: Sequence[Spoken], who: int, seconds: float) -> Floats:
@@ -327,6 +370,7 @@ def server(directory: Path) -> Iterator[tuple[str, Any]]:
     )
     assert process.stdout is not None
     journal = directory / "journal"
+    journal.touch()
     try:
         yield process.stdout.readline().strip(), lambda: sum(map(float, journal.read_text().split()))
     finally:
@@ -446,25 +490,24 @@ def _answer(words: Iterable[Spoken], start: float, seconds: float) -> dict[str, 
 # The contenders.
 
 
-def watcher(directory: Path, stems: Sequence[Path], url: str) -> tuple[float, Path]:
-    """Transcribe the stems with `watcher once`; return its wall and the `.json` of the session, or of the stem alone."""
+def watcher(directory: Path, layout: Layout, stems: Mapping[str, Samples], url: str) -> tuple[float, Path]:
+    """Transcribe stems with `watcher once`; return its wall and the `.json` of the session. A single stem is an ordinary recording."""
     folder = directory / "Episode 12"
     folder.mkdir(parents=True)
-    for stem in stems:
-        os.link(stem, folder / stem.name)
+    layout.write(folder, stems)
     settings = directory / "watcher.toml"
+    speakers = "".join(f'"{key}" = "{name}"\n' for key, name in layout.speakers.items())
     settings.write_text(
         f'[api]\nurl = "{url}"\nmodel = "whisper-1"\nconcurrency = {PLACES}\n[state]\ndir = "{directory / "state"}"\nworkers = 4\n'
         f'[transcript]\nformats = ["json"]\n[[folders]]\npath = "{directory}"\n'
-        f'tracks = "{"folder" if len(stems) > 1 else "off"}"\n'
+        f'tracks = "{layout.tracks if len(stems) > 1 else "off"}"\n[folders.speakers]\n{speakers}'
     )
     began = time.monotonic()
     subprocess.run(
         [sys.executable, "-m", "watcher", "once", str(folder), "--yes", "--config", str(settings)],
         cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    name = folder.name if len(stems) > 1 else stems[0].stem
-    return time.monotonic() - began, folder / f"{name}.json"
+    return time.monotonic() - began, folder / layout.document
 
 
 def transcript(document: Path) -> list[Spoken]:
@@ -525,7 +568,21 @@ def compare(found: Sequence[Spoken], words: Sequence[Spoken]) -> Found:
         doubled=sum(len(positions) - 1 for positions in own if positions),
         invented=invented,
         torn=sum(any(b - a != 1 for a, b in pairwise(turn)) for turn in turns.values()),
-        turns=len(turns),
+        disordered=_disordered(words, own),
+    )
+
+
+def _disordered(words: Sequence[Spoken], own: Sequence[Sequence[int]]) -> int:
+    """Return how many utterances stand behind one that starts later; `own`: where each word is found."""
+    found: list[tuple[float, int]] = []
+    until: dict[str, float] = {}
+    for word, positions in zip(words, own, strict=True):
+        if positions and word.start - until.get(word.speaker, -BREAK) >= BREAK:
+            found.append((word.start, positions[0]))
+        until[word.speaker] = word.end
+    return sum(
+        any(position > other and start < later - TIE for later, other in found[index + 1 :])
+        for index, (start, position) in enumerate(found)
     )
 
 

@@ -127,6 +127,7 @@ def tracks(
     sounds: Sequence[Samples],
     *,
     languages: Sequence[str] = (),
+    titles: Sequence[str] = (),
     default: int = 0,
     muxer: str = "",
     codec: str = "aac",
@@ -141,6 +142,8 @@ def tracks(
             stream.disposition = Disposition.default if index == default else Disposition(0)
             if languages:
                 stream.metadata["language"] = languages[index]
+            if titles:
+                stream.metadata["title"] = titles[index]
             streams.append(stream)
         for start in range(0, max(map(len, sounds)), rate):
             for stream, samples in zip(streams, sounds, strict=True):
