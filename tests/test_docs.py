@@ -44,7 +44,7 @@ PAGES = sorted(
 )
 GROUP = get_command(app)
 COMMANDS = sorted(GROUP.commands)  # type: ignore[attr-defined] # the app's root is a group of commands
-_EVENT = re.compile(r"(service|folder|file|job|media|api|gate|output|answer|hook|note)\.[a-z]+")
+_EVENT = re.compile(r"(service|folder|file|job|media|api|gate|output|answer|hook|http|note|webhook)\.[a-z]+")
 
 
 def settings_table() -> str:

@@ -137,6 +137,8 @@ AT_ONCE: dict[str, tuple[object, Probe, object]] = {
 RESTART = {
     "state.dir",
     "state.url",
+    "http.listen",
+    "http.hosts",
     *(f"offline.{key}" for key in ("model", "device", "compute", "threads", "beam", "unload_minutes")),
 }
 #: Of endpoints that may come and go; tried with several of them in test_endpoints_reload.py.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from watcher import reach
 from watcher.cli.estimate import expectation, may_send, nothing_sent
+from watcher.cli.listener import operator_listener
 from watcher.cli.offline import engine_used
 from watcher.cli.options import configured, surroundings
 from watcher.config import Config
@@ -43,4 +44,6 @@ def run(
             return nothing_sent()
         if offline and watch and work and sys.stderr.isatty():
             expectation(loaded, engine.meter, watched=True)
-        return Service(loaded, reload=load, surroundings=surroundings(), watches=watch, works=work).run()
+        return Service(
+            loaded, reload=load, surroundings=surroundings(), watches=watch, works=work, beside=operator_listener
+        ).run()

@@ -40,7 +40,7 @@ def status(
     broken: ConfigError | None = None
     again: Callable[[], StatusReport]
     try:
-        again = partial(_look, configured(config, given), _start(config, given))
+        again = partial(look_with, configured(config, given), _start(config, given))
     except ConfigError as error:
         broken, again = error, _beside(error, config, given)
     if not follow:
@@ -73,7 +73,7 @@ def _beside(error: ConfigError, config: Path | None, given: Sequence[str] | None
 def _checked(config: Path | None, given: Sequence[str] | None, *, as_json: bool) -> Result:
     """Return the verdict for a monitor, also where settings or state cannot be read."""
     try:
-        report = _look(configured(config, given), _start(config, given))
+        report = look_with(configured(config, given), _start(config, given))
     except UsageError:
         raise
     except WatcherError as error:
@@ -117,7 +117,8 @@ def _start(config: Path | None, given: Sequence[str] | None) -> Callable[[Config
     return start
 
 
-def _look(loaded: Config, start: Callable[[Config], str]) -> StatusReport:
+def look_with(loaded: Config, start: Callable[[Config], str] = lambda _: "watcher run") -> StatusReport:
+    """Return the state by these settings; `start` returns how their daemon is started. Raises StateError."""
     settings = loaded.settings
     return look(
         loaded.state_directory,

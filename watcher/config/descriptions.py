@@ -12,6 +12,7 @@ from watcher.config.settings import (
     ApiSettings,
     EndpointSettings,
     HookSettings,
+    HttpSettings,
     OfflineSettings,
     ServiceSettings,
     StateSettings,
@@ -60,6 +61,7 @@ def sections() -> dict[str, type]:
         "log": LogOptions,
         "hooks": HookSettings,
         "service": ServiceSettings,
+        "http": HttpSettings,
         "offline": OfflineSettings,
     }
 

@@ -21,6 +21,10 @@ _CREDENTIAL: Final = "api_key"
 _DIGITS: Final = 4
 
 
+#: Of several, one is used.
+_MOST_SOCKETS: Final = 16
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """Facts about the process and its environment, apart from settings."""
@@ -31,6 +35,8 @@ class Surroundings:
     #: stderr goes to the journal.
     journal: bool = False
     no_color: bool = False
+    #: Sockets that systemd has opened for this process.
+    sockets: tuple[int, ...] = ()
     #: Credentials were handed over by systemd.
     credentials: bool = False
     #: This program, as it was called.
@@ -47,10 +53,18 @@ class Surroundings:
             watchdog_pid=_number(environ.get("WATCHDOG_PID", "")),
             journal=_is_journal(environ.get("JOURNAL_STREAM", "")),
             no_color=bool(environ.get("NO_COLOR")),
+            sockets=_sockets(environ),
             credentials=bool(environ.get("CREDENTIALS_DIRECTORY")),
             program=sys.argv[0] or "watcher",
             environment=dict(environ),
         )
+
+
+def _sockets(environ: Mapping[str, str]) -> tuple[int, ...]:
+    """Return the descriptors that were handed over (sd_listen_fds(3)): from 3 on, if they are meant for this process."""
+    if environ.get("LISTEN_PID") != str(os.getpid()):
+        return ()
+    return tuple(range(3, 3 + min(_number(environ.get("LISTEN_FDS", "")), _MOST_SOCKETS)))
 
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from pydantic import (
 
 from watcher.address import routes
 from watcher.config.folder import FolderSettings, TranscriptSettings
+from watcher.config.http import check_hosts, check_listen
 from watcher.config.section import Model, Section
 from watcher.config.servers import Headers, Query, check_names, check_order
 from watcher.config.values import (
@@ -220,6 +221,30 @@ class ServiceSettings(Section):
     drain_seconds: float = Field(60.0, ge=0, le=86400, description="how long requests in flight may finish at a stop")
 
 
+class HttpSettings(Section):
+    """[http]: the operator's listener of the daemon: metrics, health and state, read-only."""
+
+    listen: str = Field(
+        "",
+        description='"127.0.0.1:9464", a path of a Unix socket, or "systemd" for the socket that systemd has opened; empty: none',
+    )
+    hosts: tuple[str, ...] = Field(
+        (), description="further names by which it may be asked; needed for an address that other machines reach"
+    )
+
+    @field_validator("listen")
+    @classmethod
+    def _where(cls, value: str) -> str:
+        check_listen(value)
+        return value
+
+    @field_validator("hosts")
+    @classmethod
+    def _names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        check_hosts(value)
+        return value
+
+
 class OfflineSettings(Section):
     """[offline]: the offline engine, of --offline and `watcher engine`."""
 
@@ -260,6 +285,7 @@ class Settings(Model):
     log: Annotated[LogOptions, plain_values(LogOptions)] = LogOptions()
     hooks: HookSettings = HookSettings()
     service: ServiceSettings = ServiceSettings()
+    http: HttpSettings = HttpSettings()
     offline: OfflineSettings = OfflineSettings()
 
     @property

@@ -39,6 +39,8 @@ class GateRequest:
     #: The window's epoch at its start, and the day on which its seconds count.
     epoch: int = 0
     day: str = ""
+    #: Monotonic seconds at which it was let in.
+    began: float = 0.0
     #: Gets what was bought.
     receipt: Receipt | None = None
 

@@ -25,6 +25,7 @@ from watcher.gate.peers import peers_of
 from watcher.gate.reports import HoldReports
 from watcher.gate.request_queue import RequestQueue
 from watcher.gate.state import GateOptions, GateState, ResumeOutcome
+from watcher.gate.statistics import ANSWERED, RequestCounts, RequestStatistics
 from watcher.gate.ticket import Ticket
 from watcher.gate.tickets import Tickets
 from watcher.memory import KeyedMemory
@@ -76,6 +77,7 @@ class Gate:
         self._lock = threading.Lock()
         self._line = AdmissionQueue()
         self._garbled = GarbledCounts(memory, endpoint_name, clock=clock)
+        self._statistics = RequestStatistics()
         self._paid = 0.0
         self._peers = peers_of(
             options,
@@ -228,6 +230,7 @@ class Gate:
         error: BaseException | None = None
         try:
             self._limits.book()
+            request.began = self._clock.now()
             yield request
         except BaseException as exc:
             error = exc
@@ -283,6 +286,11 @@ class Gate:
         """Seconds of audio counted as bought since this gate was made, as in the ledger's sums, whatever the outcome."""
         with self._lock:
             return self._paid
+
+    def request_counts(self) -> RequestCounts:
+        """Return what was counted of the requests that ended, since this gate was made."""
+        with self._lock:
+            return self._statistics.counts()
 
     def places(self) -> int:
         """Return how many requests for large files may be in flight now: all places but those reserved for small files."""
@@ -378,6 +386,9 @@ class Gate:
         with self._lock:
             self._leave(request, bought=bought)
             now = self._clock.now()
+            if request.began:
+                outcome = ANSWERED if error is None else getattr(error, "reason", "") or "stopped"
+                self._statistics.count(outcome, self._clock.now() - request.began)
             instead = self._door.conclude(request, error, now)
             self._requests.dispatch(now)
             self._door.changed.notify_all()

@@ -22,6 +22,7 @@ from watcher.gate import (
     facts,
     is_preferred,
 )
+from watcher.gate.statistics import RequestCounts
 from watcher.service.endpoint_plan import EndpointPlan
 from watcher.service.endpoint_ticket import EndpointTicket
 from watcher.service.plan import Plan
@@ -77,6 +78,10 @@ class Endpoints:
     def __iter__(self) -> Iterator[str]:
         """Return the names, the preferred first."""
         return iter(self._accesses)
+
+    def request_counts(self) -> dict[str, RequestCounts]:
+        """Return what was counted of the requests at each endpoint, by its name."""
+        return {name: access.gate.request_counts() for name, access in self._accesses.items()}
 
     @property
     def gates(self) -> list[Gate]:

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +28,7 @@ from watcher.service.plan import Plan, plan
 from watcher.service.published import ReloadState, StatusPublisher
 from watcher.service.signals import Signals
 from watcher.service.thread_group import ShutdownDeadline, ThreadGroup, raise_crash
+from watcher.service.view import Health, ServiceView
 from watcher.systemd import Notifier
 
 _log = structlog.get_logger()
@@ -56,12 +57,14 @@ class Service:
         surroundings: Surroundings,
         watches: bool = True,
         works: bool = True,
+        beside: Callable[[ServiceView], AbstractContextManager[object]] = nullcontext,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`reload` reads all settings again and raises ConfigError. Raises ConfigError for an impossible `config`.
 
-        `watches=False`: only other hosts on the same ledger find files. `works=False`: only other hosts transcribe.
+        `watches=False`: only other hosts on the same ledger find files. `works=False`: only other hosts transcribe. `beside`: what is
+        open while the service runs; it raises ConfigError if it cannot be.
         """
         self._plan = plan(config)
         if not self._plan.folders:
@@ -71,6 +74,8 @@ class Service:
         self._reload = reload
         self._watches = watches
         self._works = works
+        self._beside = beside
+        self._health = Health(monotonic)
         self._surroundings = surroundings
         self._clock = clock
         self._monotonic = monotonic
@@ -97,17 +102,11 @@ class Service:
                 clock=self._clock,
                 monotonic=self._monotonic,
             )
-            finder = Finder(
-                self._plan.folders if self._watches else (),
-                application.waiting(self._stop),
-                stop=self._stop,
-                clock=self._clock,
-                monotonic=self._monotonic,
-                settings=application.settings_notes.look,
-                assign=application.sessions.assign,
-                waits=lambda: application.ledger_retry.trouble is not None,
-            )
+            finder = self._finder(application)
             publisher = self._publisher(application, finder)
+            view = ServiceView(
+                self._health, lambda: application.plan.config, lambda: {**application.endpoints.request_counts()}
+            )
             thread_group = ThreadGroup(on_death=signals.wake)
             asked: signal.Signals | None = None
             try:
@@ -118,7 +117,9 @@ class Service:
                 application.start(inspect=finder.inspect, works=self._works, lost=lambda: _lost(finder))
                 thread_group.start("finder", partial(_find, finder, self._stop))
                 application.history.start(inspect=finder.inspect, on_death=signals.wake)
-                asked = self._loop(application, finder, publisher, thread_group)
+                with self._beside(view):
+                    asked = self._loop(application, finder, publisher, thread_group)
+                    self._health.end()
             finally:
                 self._wind_down(application, publisher, thread_group, by_hand=asked is signal.SIGINT)
         raise_crash(thread_group.error or application.error)
@@ -134,6 +135,7 @@ class Service:
             if not ready and finder.ready.is_set():
                 ready = True
                 self._notifier.ready()
+                self._health.note()
                 _log.info("service.ready", folders=[state.name for state in finder.states() if not is_double(state)])
             for number in self._signals.wait(self._interval if ready else 0.05):
                 if number is signal.SIGHUP:
@@ -146,12 +148,25 @@ class Service:
             try:
                 if ready and self._alive(application, finder):
                     self._notifier.watchdog()
+                    self._health.note()
                 self._heed_request(application, finder)
                 publisher.show(application.endpoints.state())
             except StateBusyError as busy:
                 # Do not wait here, because signals must be handled. The next round stores the facts.
                 application.ledger_retry.note(busy)
                 publisher.show_trouble(busy.message)
+
+    def _finder(self, application: Application) -> Finder:
+        return Finder(
+            self._plan.folders if self._watches else (),
+            application.waiting(self._stop),
+            stop=self._stop,
+            clock=self._clock,
+            monotonic=self._monotonic,
+            settings=application.settings_notes.look,
+            assign=application.sessions.assign,
+            waits=lambda: application.ledger_retry.trouble is not None,
+        )
 
     def _publisher(self, application: Application, finder: Finder) -> StatusPublisher:
         return StatusPublisher(
@@ -231,6 +246,8 @@ class Service:
             raise _FixedError(
                 "[offline] changed", hint="restart the service: its engine works with the settings of its start"
             )
+        if new.settings.http != application.plan.settings.http:
+            raise _FixedError("[http] changed", hint="restart the service: its listener has the address of its start")
         if not new.folders:
             raise ConfigError("no folder is watched", hint="name one: [[folders]] path = …")
         return new

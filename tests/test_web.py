@@ -1,0 +1,317 @@
+"""The operator's listener on a real daemon: metrics read by the official parsers, health, state, and what it refuses."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
+from prometheus_client.parser import text_string_to_metric_families as prometheus
+from support.daemon import Daemon, daemon
+from support.heard import hearing, recording
+from support.scripted import Server, serving
+from support.waiting import eventually
+
+from watcher.gate.statistics import RequestStatistics
+from watcher.service.view import Health
+from watcher.web.answers import Facts, ListenerApp
+
+#: Part of the contract: dashboards and alerts of users name them.
+NAMES = {
+    *("watcher_build", "watcher_files", "watcher_oldest_waiting_seconds", "watcher_audio_seconds"),
+    *("watcher_endpoint_held", "watcher_endpoint_bought_seconds", "watcher_requests", "watcher_request_seconds"),
+    *("watcher_folder_lost", "watcher_last_done_timestamp_seconds", "watcher_problems"),
+}
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with serving(hearing) as running:
+        yield running
+
+
+class Listener:
+    """A daemon's listener, asked over real connections."""
+
+    def __init__(self, address: str) -> None:
+        self.host, _, port = address.removeprefix("http://").rpartition(":")
+        self.port = int(port)
+
+    def ask(self, path: str, *, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], bytes]:
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=30)
+        try:
+            connection.request(method, path, headers={name.replace("_", "-"): text for name, text in headers.items()})
+            answer = connection.getresponse()
+            return answer.status, dict(answer.getheaders()), answer.read()
+        finally:
+            connection.close()
+
+    def samples(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+        text = self.ask("/metrics")[2].decode()
+        return {
+            (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+            for family in prometheus(text)
+            for sample in family.samples
+        }
+
+
+@pytest.fixture
+def running(server: Server, tmp_path: Path) -> Iterator[tuple[Daemon, Listener, Path]]:
+    folder = tmp_path / 'in "<script>"'
+    folder.mkdir()
+    options = ("--set", "http.listen=127.0.0.1:0", "--set", f"api.url={server.url}")
+    with daemon(folder, *options, state=tmp_path / "state") as one:
+        address = one.await_event("http.listening")["address"]
+        one.await_event("service.ready")
+        yield one, Listener(address), folder
+
+
+def test_metrics_are_what_the_official_parsers_read_and_no_path_is_in_them(
+    running: tuple[Daemon, Listener, Path],
+) -> None:
+    one, listener, folder = running
+    recording(folder / "secret name.wav")
+    one.await_event("job.done")
+    eventually(lambda: listener.samples()["watcher_files", (("state", "done"),)] == 1)
+    eventually(lambda: ("watcher_folder_lost", (("folder", folder.name),)) in listener.samples())
+
+    status, headers, body = listener.ask("/metrics")
+    assert (status, headers["Content-Type"].split(";")[0]) == (200, "text/plain")
+    families = {family.name for family in prometheus(body.decode())}
+    assert families == {name if name != "watcher_build" else "watcher_build_info" for name in NAMES}
+    status, headers, body = listener.ask("/metrics", Accept="application/openmetrics-text; version=1.0.0")
+    assert (status, headers["Content-Type"].split(";")[0]) == (200, "application/openmetrics-text")
+    assert {family.name for family in open_metrics(body.decode())} == NAMES  # type: ignore[no-untyped-call]
+    assert body.endswith(b"# EOF\n")
+    assert b"secret name" not in body
+    assert str(folder.parent).encode() not in body
+
+    samples = listener.samples()
+    assert samples["watcher_requests_total", (("endpoint", "api"), ("outcome", "answered"))] == 1
+    assert samples["watcher_request_seconds_count", (("endpoint", "api"),)] == 1
+    assert samples["watcher_audio_seconds_total", (("paid", "yes"),)] == 0.5
+    assert samples["watcher_folder_lost", (("folder", folder.name),)] == 0
+    assert samples["watcher_last_done_timestamp_seconds", ()] > 1e9
+
+
+def test_state_is_the_document_of_the_command(running: tuple[Daemon, Listener, Path]) -> None:
+    _, listener, _ = running
+    status, headers, body = listener.ask("/status.json")
+    assert (status, headers["Content-Type"]) == (200, "application/json")
+    document = json.loads(body)
+    assert (document["command"], document["status"]) == ("status", "ok")
+    assert document["data"]["service"]["running"] is True
+
+
+def test_health_is_asked_for_and_only_reading_is_allowed(running: tuple[Daemon, Listener, Path]) -> None:
+    _, listener, _ = running
+    assert listener.ask("/healthz")[::2] == (200, b"ok\n")
+    status, headers, body = listener.ask("/healthz", method="HEAD")
+    assert (status, headers["Content-Length"], body) == (200, "3", b"")
+    for method in ("POST", "PUT", "DELETE", "OPTIONS", "TRACE"):
+        status, headers, _ = listener.ask("/healthz", method=method)
+        assert (status, headers["Allow"]) == (405, "GET, HEAD")
+    for path in (
+        "/",
+        "/metrics/",
+        "/../../etc/passwd",
+        "/%2e%2e/etc/passwd",
+        "/status.json%00",
+        "/x" * 2000,
+    ):
+        assert listener.ask(path)[0] == 404, path
+    assert "Server" not in headers
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200),
+        ("LOCALHOST:9464", 200),
+        ("127.0.0.1:1", 200),
+        ("[::1]:9464", 200),
+        ("evil.example", 403),
+        ("localhost.evil.example", 403),
+        ("evil.example:9464", 403),
+        ("localhost@evil.example", 403),
+        ("", 403),
+    ],
+)
+def test_only_known_names_may_ask(running: tuple[Daemon, Listener, Path], host: str, status: int) -> None:
+    _, listener, _ = running
+    assert listener.ask("/healthz", Host=host)[0] == status
+
+
+def test_slow_big_and_many_requests_keep_nobody_out_and_no_file_waiting(
+    running: tuple[Daemon, Listener, Path],
+) -> None:
+    one, listener, folder = running
+    slow = [socket.create_connection((listener.host, listener.port)) for _ in range(12)]
+    for connection in slow:
+        connection.sendall(b"GET /metrics HTTP/1.1\r\nX: ")
+    big = socket.create_connection((listener.host, listener.port))
+    big.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 40_000 + b"\r\n\r\n")
+    assert b" 431 " in big.recv(4096).splitlines()[0]
+    recording(folder / "a.wav")
+
+    assert listener.ask("/healthz")[0] == 200
+    one.await_event("job.done")
+    for connection in (*slow, big):
+        connection.close()
+    assert one.stop() == 0
+
+
+def test_a_head_that_never_ends_is_cut_off(running: tuple[Daemon, Listener, Path]) -> None:
+    _, listener, _ = running
+    with socket.create_connection((listener.host, listener.port), timeout=60) as connection:
+        connection.sendall(b"GET /metrics HTTP/1.1\r\n")
+        closed = False
+        while not closed:
+            try:
+                connection.sendall(b"X: y\r\n")
+                connection.settimeout(0.5)
+                closed = connection.recv(1) == b""
+            except TimeoutError:
+                continue
+            except OSError:
+                closed = True
+
+
+def test_a_unix_socket_is_for_the_same_group_and_goes_with_the_daemon(server: Server, tmp_path: Path) -> None:
+    folder, path = tmp_path / "in", tmp_path / "http.sock"
+    folder.mkdir()
+    stale = socket.socket(socket.AF_UNIX)
+    stale.bind(str(path))
+    stale.close()
+    options = ("--set", f"http.listen={path}", "--set", f"api.url={server.url}")
+    with daemon(folder, *options, state=tmp_path / "state") as one:
+        one.await_event("service.ready")
+        assert stat.S_IMODE(path.stat().st_mode) == 0o660
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(path))
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: whatever\r\nConnection: close\r\n\r\n")
+            assert connection.makefile("rb").read().startswith(b"HTTP/1.1 200 OK")
+        with daemon(folder, *options, state=tmp_path / "other") as second:
+            assert second.wait() == 3
+            assert any("http.listen" in line and "cannot be used" in line for line in second.talk)
+        assert one.stop() == 0
+    assert not path.exists()
+
+
+def test_a_socket_of_systemd_is_used(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    options = ("--set", "http.listen=systemd", "--set", f"api.url={server.url}")
+    opened = socket.create_server(("127.0.0.1", 0))
+    # As systemd does it: the socket is descriptor 3, and the number of the process is in the environment.
+    start = (
+        "import os, sys; fd = int(sys.argv[1]); os.dup2(fd, 3); os.set_inheritable(3, True);"
+        " os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1'); os.execvp(sys.argv[2], sys.argv[2:])"
+    )
+
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-c", start, str(opened.fileno())),
+            *(sys.executable, "-m", "watcher", "run", str(tmp_path / "in"), *options),
+            *("--set", f"state.dir={tmp_path / 'state'}"),
+        ],
+        env={**os.environ, "WATCHER_CONFIG": os.devnull},
+        pass_fds=(opened.fileno(),),
+        stderr=subprocess.PIPE,
+    )
+    try:
+        listener = Listener(":".join(map(str, opened.getsockname())))
+        opened.close()
+        eventually(lambda: listener.ask("/healthz")[0] == 200)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["http.listen=0.0.0.0:0"], "can be reached by other machines"),
+        (["http.listen=systemd"], "handed over no socket"),
+        (["http.listen=localhost:9464"], "an address and a port"),
+        (["http.listen=127.0.0.1:99999"], "an address and a port"),
+        (["http.listen=203.0.113.1:9464", 'http.hosts=["a.example"]'], "cannot be used"),
+        (['http.hosts=["a b"]'], "the name of a host"),
+    ],
+)
+def test_an_impossible_listener_is_refused_at_the_start(tmp_path: Path, settings: list[str], words: str) -> None:
+    (tmp_path / "in").mkdir()
+    options = [part for one in settings for part in ("--set", one)]
+    with daemon(tmp_path / "in", *options, "--set", "api.url=http://127.0.0.1:9", state=tmp_path / "state") as one:
+        assert one.wait() == 3
+        assert words in "\n".join(one.talk)
+
+
+def asked(answers: ListenerApp, path: str, host: str) -> str:
+    said: list[str] = []
+    environ: dict[str, Any] = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "HTTP_HOST": host}
+    answers(environ, lambda status, _headers, _error=None: said.append(status))  # type: ignore[arg-type]
+    return said[0]
+
+
+def test_other_machines_get_metrics_and_health_alone() -> None:
+    def never() -> Any:
+        raise AssertionError("not asked")
+
+    answers = ListenerApp(Facts(never, dict, lambda: ""), hosts=["watcher.lan"], is_public=True)
+
+    assert asked(answers, "/healthz", "watcher.lan:9464") == "200 OK"
+    assert asked(answers, "/status.json", "watcher.lan") == "404 Not Found"
+    assert asked(answers, "/healthz", "localhost") == "403 Forbidden"
+
+
+def test_a_report_is_made_once_a_second_at_most_and_an_error_is_an_answer() -> None:
+    made: list[int] = []
+
+    def broken() -> Any:
+        made.append(1)
+        raise ValueError("boom")
+
+    answers = ListenerApp(
+        Facts(broken, dict, lambda: "finder or workers have hung for 31 s"), hosts=(), is_public=False
+    )
+
+    assert asked(answers, "/status.json", "") == "500 Internal Server Error"
+    assert asked(answers, "/healthz", "") == "503 Service Unavailable"
+
+
+def test_health_follows_the_signs_of_life() -> None:
+    now = [100.0]
+    health = Health(lambda: now[0])
+    assert health.ailment == "starting"
+    health.note()
+    assert health.ailment == ""
+    now[0] += 29
+    assert health.ailment == ""
+    now[0] += 2
+    assert health.ailment == "finder or workers have hung for 31 s"
+    health.note()
+    assert health.ailment == ""
+    health.end()
+    assert health.ailment == "stopping"
+
+
+def test_each_request_is_in_one_class_of_durations() -> None:
+    statistics = RequestStatistics()
+    for seconds in (0.1, 0.2, 4000.0):
+        statistics.count("answered", seconds)
+    statistics.count("unreachable", 0.0)
+
+    counts = statistics.counts()
+
+    assert counts.outcomes == {"answered": 3, "unreachable": 1}
+    assert sum(counts.classes) == 4
+    assert (counts.classes[0], counts.classes[1], counts.classes[-1]) == (2, 1, 1)

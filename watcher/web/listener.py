@@ -1,0 +1,161 @@
+"""Open the operator's socket, and serve it in a thread of its own, by waitress."""
+
+import ipaddress
+import logging
+import os
+import socket
+import stat
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Final
+
+import structlog
+from waitress import wasyncore
+from waitress.channel import HTTPChannel
+from waitress.server import BaseWSGIServer, create_server
+
+from watcher.config.http import SYSTEMD
+from watcher.errors import ConfigError
+from watcher.web.answers import PATHS, PUBLIC, Facts, ListenerApp
+
+_log = structlog.get_logger()
+
+#: Connections at once; seconds without a byte until one is closed; bytes of the head of a request.
+_CONNECTIONS: Final = 16
+_SILENCE: Final = 20
+_HEAD: Final = 16_384
+#: Threads that answer: one that waits for the ledger keeps nobody from `/healthz`.
+_THREADS: Final = 2
+#: Seconds for the thread to end.
+_JOIN: Final = 2.0
+_LOCAL: Final = ("localhost", "127.0.0.1", "[::1]")
+#: Seconds for the head of a request to be there, however many bytes come meanwhile.
+_SLOWEST: Final = 10.0
+
+
+@contextmanager
+def listening(listen: str, hosts: tuple[str, ...], inherited: tuple[int, ...], facts: Facts) -> Iterator[str]:
+    """Serve until the block ends; yield the address. `listen` and `hosts`: settings, `inherited`: sockets that systemd has opened.
+
+    Raises ConfigError if the address cannot be used.
+    """
+    opened = _socket(listen, inherited)
+    is_unix = opened.family == socket.AF_UNIX
+    is_local = is_unix or ipaddress.ip_address(opened.getsockname()[0]).is_loopback
+    if not is_local and not hosts:
+        opened.close()
+        raise ConfigError(
+            f"http.listen = {listen!r} can be reached by other machines",
+            hint='name the hosts by which they may ask it: http.hosts = ["watcher.lan"]; only /metrics and /healthz are served there',
+        )
+    known = (*_LOCAL, *hosts) if is_local else hosts
+    server = create_server(
+        ListenerApp(facts, hosts=() if is_unix else [one.lower() for one in known], is_public=not is_local),
+        sockets=[opened],
+        threads=_THREADS,
+        # It counts the socket itself and its own signal, too.
+        connection_limit=_CONNECTIONS + 2,
+        channel_timeout=_SILENCE,
+        cleanup_interval=5,
+        max_request_header_size=_HEAD,
+        max_request_body_size=0,
+        asyncore_use_poll=True,
+        ident=None,
+        log_socket_errors=False,
+    )
+    assert isinstance(server, BaseWSGIServer)  # noqa: S101 - as for any single socket
+    server.channel_class = _Channel
+    logging.getLogger("waitress").setLevel(logging.CRITICAL)
+    thread = threading.Thread(target=server.run, name="http", daemon=True)
+    thread.start()
+    address = _shown(opened)
+    _log.info("http.listening", address=address, paths=list(PUBLIC if not is_local else PATHS))
+    try:
+        yield address
+    finally:
+        server.trigger.pull_trigger(lambda: wasyncore.close_all(server._map, ignore_all=True))  # type: ignore[attr-defined]  # noqa: SLF001
+        thread.join(_JOIN)
+        server.task_dispatcher.shutdown()
+        if is_unix and not inherited:
+            with suppress(OSError):
+                os.unlink(listen)  # noqa: PTH108 - as bound
+
+
+class _Channel(HTTPChannel):
+    """A connection that is closed if the head of a request takes too long, however steadily its bytes come."""
+
+    _began = 0.0
+
+    def received(self, data: bytes) -> bool:
+        """Take bytes that have come."""
+        now = time.monotonic()
+        if self.request is None:
+            self._began = now
+        elif now - self._began > _SLOWEST:
+            self.will_close = True
+            return False
+        return bool(super().received(data))
+
+
+def _socket(listen: str, inherited: tuple[int, ...]) -> socket.socket:
+    """Return the socket to listen at. Raises ConfigError."""
+    if listen == SYSTEMD:
+        if not inherited:
+            raise ConfigError(
+                'http.listen = "systemd", and systemd has handed over no socket',
+                hint="enable watcher.socket, and start the service by it: systemctl enable --now watcher.socket",
+            )
+        os.set_inheritable(inherited[0], False)  # noqa: FBT003 - positional alone
+        return socket.socket(fileno=inherited[0])
+    try:
+        return _unix(listen) if listen.startswith("/") else _internet(listen)
+    except OSError as error:
+        raise ConfigError(
+            f"http.listen = {listen!r} cannot be used: {error.strerror or error}",
+            hint="choose another address, such as 127.0.0.1:9464, or a free path",
+        ) from error
+
+
+def _internet(listen: str) -> socket.socket:
+    host, _, port = listen.rpartition(":")
+    address = ipaddress.ip_address(host.strip("[]"))
+    opened = socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET, socket.SOCK_STREAM)  # noqa: PLR2004
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind((str(address), int(port)))
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
+def _unix(path: str) -> socket.socket:
+    """Bind a Unix socket, in place of one that nobody listens to; only the same user and group may connect."""
+    opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with suppress(FileNotFoundError):
+            if stat.S_ISSOCK(os.lstat(path).st_mode):
+                try:
+                    opened.connect(path)
+                except ConnectionRefusedError:
+                    os.unlink(path)  # noqa: PTH108 - a socket's path
+                opened.close()
+                opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        mask = os.umask(0o117)
+        try:
+            opened.bind(path)
+        finally:
+            os.umask(mask)
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
+def _shown(opened: socket.socket) -> str:
+    if opened.family == socket.AF_UNIX:
+        return str(opened.getsockname())
+    host, port = opened.getsockname()[:2]
+    return f"http://[{host}]:{port}" if opened.family == socket.AF_INET6 else f"http://{host}:{port}"

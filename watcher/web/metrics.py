@@ -1,0 +1,134 @@
+"""Metrics for Prometheus, in its text format or as OpenMetrics 1.0; their names are part of the contract (docs/operations.md)."""
+
+from collections.abc import Iterator, Mapping
+from itertools import accumulate
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from watcher import __version__
+from watcher.gate.statistics import BOUNDS, RequestCounts
+from watcher.job import State
+from watcher.status.text import is_lost
+from watcher.status.values import StatusReport
+
+
+def encoded(report: StatusReport, requests: Mapping[str, RequestCounts], accept: str) -> tuple[bytes, str]:
+    """Return the metrics in the format that the scraper accepts, and its content type."""
+    encode, kind = choose_encoder(accept)
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Figures(report, requests))
+    return encode(registry), kind
+
+
+class _Figures(Collector):
+    """The figures of one moment. No label holds a path; folders and endpoints have the names of the settings."""
+
+    def __init__(self, report: StatusReport, requests: Mapping[str, RequestCounts]) -> None:
+        self._report = report
+        self._requests = requests
+
+    def collect(self) -> Iterator[Metric]:
+        report = self._report
+        this = next((host.name for host in report.hosts if host.myself), "")
+        yield InfoMetricFamily(
+            "watcher_build", "Version, and the host of a fleet.", {"version": __version__, "host": this}
+        )
+        yield self._files()
+        yield self._waiting()
+        yield self._audio()
+        yield from self._of_endpoints()
+        yield from self._of_requests()
+        yield self._lost()
+        done = max((record.updated_at for record in report.done), default=0.0)
+        yield GaugeMetricFamily(
+            "watcher_last_done_timestamp_seconds", "When a recording was done last; 0: never.", value=done
+        )
+        yield GaugeMetricFamily(
+            "watcher_problems", "What a person has to fix before work goes on.", value=len(report.problems)
+        )
+        if report.hosts:
+            hosts = GaugeMetricFamily("watcher_hosts", "Hosts on the ledger.", labels=["state"])
+            alive = sum(host.alive for host in report.hosts)
+            hosts.add_metric(["alive"], alive)
+            hosts.add_metric(["dead"], len(report.hosts) - alive)
+            yield hosts
+
+    def _files(self) -> Metric:
+        files = GaugeMetricFamily("watcher_files", "Recordings by state, of all hosts.", labels=["state"])
+        counts = self._report.counts
+        incoming = sum(int(folder.get("waiting", 0)) for folder in self._report.service.get("folders", ()))
+        files.add_metric(["incoming"], incoming)
+        files.add_metric(["queued"], counts[State.READY] + counts[State.DELAYED])
+        for state in (State.RUNNING, State.DONE, State.FAILED, State.SKIPPED):
+            files.add_metric([str(state)], counts[state])
+        return files
+
+    def _waiting(self) -> Metric:
+        queued = [wait.at for wait in self._report.waiting if wait.state != "incoming" and wait.at is not None]
+        oldest = self._report.now - min(queued) if queued else 0.0
+        return GaugeMetricFamily(
+            "watcher_oldest_waiting_seconds",
+            "For how long the recording waits that has waited longest, of those next in the queue.",
+            value=max(0.0, oldest),
+        )
+
+    def _audio(self) -> Metric:
+        audio = CounterMetricFamily(
+            "watcher_audio_seconds", "Audio that was bought, and that was not.", labels=["paid"]
+        )
+        audio.add_metric(["yes"], self._report.tally.paid_seconds)
+        audio.add_metric(["no"], self._report.tally.saved_seconds)
+        return audio
+
+    def _of_endpoints(self) -> Iterator[Metric]:
+        report = self._report
+        held = GaugeMetricFamily(
+            "watcher_endpoint_held", "1: closed until a probe succeeds.", labels=["endpoint", "reason"]
+        )
+        bought = GaugeMetricFamily(
+            "watcher_endpoint_bought_seconds", "Audio bought today and in this month.", labels=["endpoint", "period"]
+        )
+        every = report.endpoints or ()
+        for one in every:
+            is_held = one.gate.get("state") == "held"
+            held.add_metric([one.name, str(one.gate.get("reason", "")) if is_held else ""], int(is_held))
+            bought.add_metric([one.name, "day"], one.today)
+            bought.add_metric([one.name, "month"], one.month)
+        if not every:
+            is_held = report.gate.get("state") == "held"
+            held.add_metric(["api", str(report.gate.get("reason", "")) if is_held else ""], int(is_held))
+            bought.add_metric(["api", "day"], report.spent.today)
+            bought.add_metric(["api", "month"], report.spent.month)
+        yield held
+        yield bought
+
+    def _of_requests(self) -> Iterator[Metric]:
+        total = CounterMetricFamily(
+            "watcher_requests", "Requests that ended, of this process.", labels=["endpoint", "outcome"]
+        )
+        lasted = HistogramMetricFamily(
+            "watcher_request_seconds", "How long requests of this process took.", labels=["endpoint"]
+        )
+        for endpoint, counts in self._requests.items():
+            for outcome, number in sorted(counts.outcomes.items()):
+                total.add_metric([endpoint, outcome], number)
+            bounds = [*map(str, BOUNDS), "+Inf"]
+            buckets = list(zip(bounds, accumulate(counts.classes), strict=True))
+            lasted.add_metric([endpoint], [(bound, float(number)) for bound, number in buckets], counts.seconds)
+        yield total
+        yield lasted
+
+    def _lost(self) -> Metric:
+        lost = GaugeMetricFamily("watcher_folder_lost", "1: the folder is away.", labels=["folder"])
+        for folder in self._report.service.get("folders", ()):
+            lost.add_metric([str(folder.get("name", ""))], int(is_lost(folder)))
+        return lost
