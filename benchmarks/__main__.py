@@ -22,6 +22,7 @@ from benchmarks.report import Row, machine, read, table
 #: --json and writes rows there (`report.write`) is in the table.
 BENCHMARKS: Final[dict[str, tuple[list[str], list[str]]]] = {
     "captions": ([], ["--quick"]),
+    "formats": ([], ["--quick"]),
     "guard": ([], []),
     "quiet": ([], []),
     "words": ([], []),

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watcher.cues.stream import streams
-from watcher.formats.passages import Passage, paragraphs, utterances
+from watcher.formats.passages import Passage, passages
 from watcher.transcript import Segment, Transcript, Word
 
 #: Two utterances of Anna's, of which the second has a pause inside, and one of Ben's that begins meanwhile.
@@ -28,12 +28,12 @@ TAKE = Transcript(
 )
 
 
-def shown(passages: tuple[Passage, ...]) -> list[tuple[int, int, str, str]]:
-    return [(one.start, one.end, one.speaker, one.text) for one in passages]
+def shown(divided: tuple[Passage, ...]) -> list[tuple[int, int, str, str]]:
+    return [(one.start, one.end, one.speaker, one.text) for one in divided]
 
 
 def test_an_utterance_ends_at_a_pause_or_where_another_track_goes_on() -> None:
-    assert shown(utterances(TAKE)) == [
+    assert shown(passages(TAKE, pause=2).utterances) == [
         (0, 400, "Anna", "Hello."),
         (1200, 2000, "Anna", "How are you?"),
         (1500, 1800, "Ben", "Yes."),
@@ -42,7 +42,7 @@ def test_an_utterance_ends_at_a_pause_or_where_another_track_goes_on() -> None:
 
 
 def test_a_paragraph_ends_at_a_longer_pause() -> None:
-    assert shown(paragraphs(TAKE, pause=2)) == [
+    assert shown(passages(TAKE, pause=2).paragraphs) == [
         (0, 2000, "Anna", "Hello. How are you?"),
         (1500, 1800, "Ben", "Yes."),
         (3000, 4000, "Anna", "And now?"),
@@ -50,18 +50,18 @@ def test_a_paragraph_ends_at_a_longer_pause() -> None:
 
 
 def test_one_speaker_without_a_track_is_not_named() -> None:
-    (only,) = utterances(Transcript((Segment("Hello.", 0, 1, speaker="A"),), "en", 1))
+    (only,) = passages(Transcript((Segment("Hello.", 0, 1, speaker="A"),), "en", 1), pause=2).utterances
     assert only.speaker == ""
 
 
 def test_tokens_have_their_own_times() -> None:
-    (first, *_) = paragraphs(TAKE, pause=2)
+    (first, *_) = passages(TAKE, pause=2).paragraphs
     assert [tuple(token) for token in first.tokens()][:2] == [("Hello.", False, 0, 400), ("How", True, 1200, 1400)]
 
 
 def test_a_transcript_without_times_has_a_sentence_in_each_utterance() -> None:
     said = Transcript((Segment("It was late. They went home.", 0, 0),), "en", 4, timed=False)
-    assert [one.text for one in utterances(said)] == ["It was late.", "They went home."]
+    assert [one.text for one in passages(said, pause=2).utterances] == ["It was late.", "They went home."]
 
 
 @given(
@@ -85,8 +85,8 @@ def test_no_token_is_lost_whatever_the_passages(texts: list[tuple[str, str, floa
         token for text in streams(plain, line=1 << 30, wide=True, audio_end=int(now * 1000)) for token in text.text
     ]
 
-    for passages in (paragraphs(said, pause=2), utterances(said)):
-        assert [token.text for one in passages for token in one.tokens()] == tokens
-        for one in passages:
+    for divided in passages(said, pause=2):
+        assert [token.text for one in divided for token in one.tokens()] == tokens
+        for one in divided:
             assert "".join(" " * token.blank + token.text for token in one.tokens()) == one.text
             assert 0 <= one.start <= one.end

@@ -8,7 +8,7 @@ from functools import cached_property
 from watcher.container.chapters import Chapter
 from watcher.cues import Layout
 from watcher.cues.replacing import Replacement
-from watcher.formats.passages import Passage, paragraphs, utterances
+from watcher.formats.passages import Passage, Passages, passages
 from watcher.job import ResultWarning
 from watcher.transcript import Transcript
 
@@ -104,11 +104,15 @@ class Document:
         return tuple(dict.fromkeys(passage.speaker for passage in self.paragraphs if passage.speaker))
 
     @cached_property
+    def _passages(self) -> Passages:
+        return passages(self.transcript, pause=self.text.paragraph_seconds)
+
+    @property
     def paragraphs(self) -> tuple[Passage, ...]:
         """The text that is shown, in paragraphs."""
-        return paragraphs(self.transcript, pause=self.text.paragraph_seconds)
+        return self._passages.paragraphs
 
-    @cached_property
+    @property
     def utterances(self) -> tuple[Passage, ...]:
         """The text that is shown, in utterances."""
-        return utterances(self.transcript)
+        return self._passages.utterances

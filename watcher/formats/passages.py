@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, groupby, pairwise
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from watcher.cues.breaks import SENTENCE
 from watcher.cues.stream import Stream, streams
@@ -75,8 +75,36 @@ class Passage:
             yield SpokenToken(text, len(text) < len(token), self._start[index], self._end[index])
 
 
-def paragraphs(transcript: Transcript, *, pause: float) -> tuple[Passage, ...]:
-    """Return the text that is shown, in paragraphs: a `pause` of so many seconds between sentences begins one, as a speaker does."""
+class Passages(NamedTuple):
+    """The text that is shown, divided in two ways."""
+
+    paragraphs: tuple[Passage, ...]
+    utterances: tuple[Passage, ...]
+
+
+def passages(transcript: Transcript, *, pause: float) -> Passages:
+    """Return the text that is shown in paragraphs and in utterances; its words are aligned once for both.
+
+    A `pause` of so many seconds between sentences begins a paragraph, as a speaker does. An utterance is what a speaker says between
+    two pauses of 0.5 s; one that lasts longer than 20 s ends with a sentence. A transcript without times has a sentence in each.
+    """
+    ways = (_Divider(_paragraph_ends(transcript, pause)), _Divider(_utterance_ends(transcript)))
+    labelled = _are_labelled(transcript)
+    for run in _runs(transcript):
+        for text in run:
+            for index in range(len(text.text)):
+                for way in ways:
+                    way.add(text, index, labelled=labelled)
+        for way in ways:
+            way.close()
+    return Passages(*(tuple(way.passages) for way in ways))
+
+
+#: Says whether a passage ends before a token: stream, index, silence, length in characters, start (both in milliseconds).
+_Ends: TypeAlias = Callable[[Stream, int, int, int, int], bool]
+
+
+def _paragraph_ends(transcript: Transcript, pause: float) -> _Ends:
     limit = pause * 1000
 
     def ends(text: Stream, index: int, silence: int, length: int, _: int) -> bool:
@@ -86,52 +114,55 @@ def paragraphs(transcript: Transcript, *, pause: float) -> tuple[Passage, ...]:
         paused = transcript.timed and (silence >= limit or (length >= _LONG_PARAGRAPH and silence >= _REST))
         return paused or length >= _VERY_LONG_PARAGRAPH
 
-    return tuple(_passages(transcript, ends))
+    return ends
 
 
-def utterances(transcript: Transcript) -> tuple[Passage, ...]:
-    """Return the text that is shown, in utterances: what a speaker says between two pauses of 0.5 s.
-
-    One that lasts longer than 20 s ends with a sentence. A transcript without times has a sentence in each.
-    """
-
+def _utterance_ends(transcript: Transcript) -> _Ends:
     def ends(text: Stream, index: int, silence: int, _: int, start: int) -> bool:
         sentence = text.cost[index] == SENTENCE
         if not transcript.timed:
             return sentence
         return silence >= _PAUSE or (sentence and text.start[index] - start >= _LONG_UTTERANCE)
 
-    return tuple(_passages(transcript, ends))
+    return ends
 
 
-def _passages(transcript: Transcript, ends: Callable[[Stream, int, int, int, int], bool]) -> Iterator[Passage]:
-    """Yield the passages; `ends` says whether one ends before a token: text, index, silence, length in characters, start."""
-    labelled = _are_labelled(transcript)
-    for run in _runs(transcript):
-        said: list[str] = []
-        at, starts, finishes = array("q"), array("q"), array("q")
-        speaker = ""
-        length = 0
-        for text in run:
-            for index, token in enumerate(text.text):
-                if length and (
-                    text.turn[index] or ends(text, index, text.start[index] - finishes[-1], length, starts[0])
-                ):
-                    yield Passage("".join(said), speaker, at, starts, finishes)
-                    said, length = [], 0
-                    at, starts, finishes = array("q"), array("q"), array("q")
-                if not length:
-                    speaker = text.speaker[index] if labelled else ""
-                at.append(length)
-                if length and text.blank[index]:
-                    said.append(" ")
-                    length += 1
-                said.append(token)
-                length += len(token)
-                starts.append(text.start[index])
-                finishes.append(text.end[index])
-        if length:
-            yield Passage("".join(said), speaker, at, starts, finishes)
+class _Divider:
+    """Collects the tokens of a text as passages."""
+
+    def __init__(self, ends: _Ends) -> None:
+        self._ends = ends
+        self.passages: list[Passage] = []
+        self._begin()
+
+    def _begin(self) -> None:
+        self._said: list[str] = []
+        self._length = 0
+        self._speaker = ""
+        self._at, self._starts, self._finishes = array("q"), array("q"), array("q")
+
+    def add(self, text: Stream, index: int, *, labelled: bool) -> None:
+        """Take the next token; `labelled`: passages begin with their speaker."""
+        start, token = text.start[index], text.text[index]
+        if self._length and (
+            text.turn[index] or self._ends(text, index, start - self._finishes[-1], self._length, self._starts[0])
+        ):
+            self.close()
+        if not self._length:
+            self._speaker = text.speaker[index] if labelled else ""
+        self._at.append(self._length)
+        if self._length and text.blank[index]:
+            token = " " + token
+        self._said.append(token)
+        self._length += len(token)
+        self._starts.append(start)
+        self._finishes.append(text.end[index])
+
+    def close(self) -> None:
+        """End the passage, if there is one."""
+        if self._length:
+            self.passages.append(Passage("".join(self._said), self._speaker, self._at, self._starts, self._finishes))
+            self._begin()
 
 
 def _runs(transcript: Transcript) -> Iterator[Iterator[Stream]]:
