@@ -401,6 +401,12 @@ def test_no_more_of_ixml_is_read_than_a_quarter_of_a_megabyte(shift: str) -> Non
     assert read_xml(long) == RecorderData(tracks=(RecorderTrack(1, "Zoë"),))
 
 
+def test_no_more_than_ten_thousand_tags_and_texts_of_ixml_are_read() -> None:
+    """Each stem is read when it is found: files that take a tenth of a second each would keep other folders waiting."""
+    assert read_xml("<A>" * 9_000 + track(1, "Anna")).tracks == (RecorderTrack(1, "Anna"),)
+    assert read_xml("<" * 10_000 + track(1, "Anna")).tracks == ()
+
+
 def test_of_many_tracks_the_first_64_are_known() -> None:
     found = read_xml("".join(track(place, f"T{place}") for place in range(1, 100)), channels=99)
 
