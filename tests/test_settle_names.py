@@ -106,6 +106,20 @@ def test_include_adds_to_the_audio_suffixes_and_overrules_the_built_in_rules() -
     assert names.file("notes.txt") is NameRuling.OTHER
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "talk.wav.transcription-failed.txt",
+        "transcription-paused.txt",
+        ".watcher.toml",
+        ".talk.srt.1a2b.tmp",
+        "Episode 12.session",
+    ],
+)
+def test_include_takes_no_name_of_our_own(name: str) -> None:
+    assert Names(include=("*", ".*")).file(f"a/{name}") is NameRuling.OTHER
+
+
 def test_exclude_beats_include() -> None:
     names = Names(include=("*.dss",), exclude=("draft*",))
 

@@ -25,23 +25,23 @@ TRIAL_MODEL: Final = "pocketsphinx-en-us"
 _OFFLINE: Final = "offline-whisper-"
 
 
-#: End of the path of a session. No file exists there; no recording has such a name.
-_SESSION: Final = b".session"
+#: End of the path of a session. No recording has such a name (`watcher.settle.names`).
+SESSION_SUFFIX: Final = b".session"
 
 
 def session_path(directory: bytes, name: str) -> bytes:
     """Return the path under which a session of a directory is known; `name`: that of its outputs."""
-    return directory.rstrip(b"/") + b"/" + os.fsencode(name) + _SESSION
+    return directory.rstrip(b"/") + b"/" + os.fsencode(name) + SESSION_SUFFIX
 
 
 def is_session(path: bytes) -> bool:
     """Return whether this is the path of a session."""
-    return path.endswith(_SESSION)
+    return path.endswith(SESSION_SUFFIX)
 
 
 def shown_name(path: bytes) -> bytes:
     """Return the name of a source for people: that of the file, or that of the session."""
-    return os.path.basename(path).removesuffix(_SESSION)  # noqa: PTH119 - bytes
+    return os.path.basename(path).removesuffix(SESSION_SUFFIX)  # noqa: PTH119 - bytes
 
 
 def is_offline(model: str) -> bool:

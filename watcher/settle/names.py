@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from watcher.job import FAILED_NOTE, PAUSE_NOTE, WARNING_NOTE
+from watcher.job import FAILED_NOTE, PAUSE_NOTE, SESSION_SUFFIX, WARNING_NOTE
 from watcher.spelling import composed
 
 #: The first nine can be sent as they are, the others are converted first. Usual suffixes of everything that `media` decodes.
@@ -77,9 +77,11 @@ PLACEHOLDER_SUFFIXES: Final = (".part", ".crdownload", ".aria2")
 _TEMPORARY: Final = ("~syncthing~*", "~$*", "*.~*", "#*#", "_conflict-*")
 
 #: Watcher's own files in folders, and its settings files: never a recording, whatever `include` says. A note
-#: that failed as a recording would get a note itself, and so on without end.
+#: that failed as a recording would get a note itself, and so on without end. Names of sessions are the ledger's: a file of that
+#: name would be taken for a session without stems, dropped, and found again.
 _OWN_NAMES: Final = re.compile(
-    rf"(.*\.)?({FAILED_NOTE}|{WARNING_NOTE})(\.\d+)?\.txt|{re.escape(PAUSE_NOTE)}|\.watcher\.toml|\.watcher-probe-.*|\..*\.tmp",
+    rf"(.*\.)?({FAILED_NOTE}|{WARNING_NOTE})(\.\d+)?\.txt|{re.escape(PAUSE_NOTE)}|\.watcher\.toml|\.watcher-probe-.*|\..*\.tmp"
+    rf"|.*{re.escape(SESSION_SUFFIX.decode())}",
     re.DOTALL,
 )
 
