@@ -3,6 +3,7 @@
 import struct
 import threading
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from servers.fault import Answer, FaultServer, Received, error, heard, transcrip
 from support import sounds
 from support.daemon import daemon
 from support.hostile import ENVIRON, mortal, recording, status
+from support.waiting import eventually
 
 #: Seconds from which on a recording is cut here, and those of one that is.
 PIECE = 5
@@ -66,6 +68,42 @@ def test_recordings_that_take_forever_leave_a_worker_of_each_kind_for_others(
         assert {event["path"] for event in running.seen("job.done")} == set(map(str, others))
         over.set()
         running.await_events("job.done", 14)
+
+
+def test_one_recording_that_changes_again_and_again_leaves_workers_for_others(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Each change puts the recording back into the queue, while the worker that has it waits for the server."""
+    greedy, modest = folders
+    over = threading.Event()
+
+    def answer(received: Received) -> Answer:
+        return replace(heard(received), hold=over) if is_greedy(received) else heard(received)
+
+    with (
+        FaultServer(answer) as server,
+        daemon(greedy, modest, *words(server, api__concurrency=32), state=tmp_path / "state", environ=ENVIRON,
+               prefix=mortal()) as running,
+    ):  # fmt: skip
+        running.await_event("service.ready")
+        for number in range(1, 7):
+            made = recording(tmp_path / "changing.wav", seed=number)
+            path = made.rename(greedy / made.name)
+            running.await_events("file.queued", number, path=str(path))
+            eventually(partial(_has_come, server, min(number, 5)), what=f"request {number}")
+
+        other = recording(modest / "short.wav")
+
+        running.await_event("job.done", path=str(other))
+        # All workers but those that are kept for other folders.
+        assert len(running.seen("job.started", path=str(path))) == 5
+        over.set()
+        running.await_event("job.done", path=str(path))
+        assert running.stop() == 0
+
+
+def _has_come(server: FaultServer, requests: int) -> bool:
+    return len(server.journal) == requests
 
 
 def test_holes_of_terabytes_are_silence_that_nobody_reads(folders: tuple[Path, Path], tmp_path: Path) -> None:

@@ -295,6 +295,7 @@ class Worker:
                         self._run(job, ticket)
                 finally:
                     self._leases.let_go(job)
+                    self._ledger.queue.idle(self.name)
                 if self.only_probes:
                     # Its job may be due again at once.
                     self._stop.wait(_PROBE_PAUSE)
@@ -318,6 +319,8 @@ class Worker:
         finally:
             # Such a ticket is for suitable jobs only: without a delay this loop would claim the same others again.
             self._give_back(others, run_at=self._clock() + _ASIDE if ticket.before_due else 0.0)
+        # It has given back those that it had.
+        self._ledger.queue.idle(self.name)
         ticket.close(no_job=not (self.small or self._ledger.queue.held_back()))
         return None
 

@@ -232,6 +232,22 @@ class TestLimit:
         assert second is not None
         assert third is None
 
+    def test_a_worker_counts_until_it_is_idle_although_its_job_was_put_back(self, ledger: Ledger) -> None:
+        """Whoever changes the file again and again would have every worker in the end."""
+        limit = limited("one", "two", most=1)
+        ledger.queue.put([found("0.wav", root=ALICE)])
+        first = ledger.queue.claim("one", lease=LEASE, limit=limit)
+        ledger.queue.put([found("0.wav", root=ALICE, size=2)])
+        missed = ledger.queue.claim("two", lease=LEASE, limit=limit)
+        held_back = ledger.queue.held_back()
+        ledger.queue.idle("one")
+        second = ledger.queue.claim("two", lease=LEASE, limit=limit)
+
+        assert (missed, held_back) == (None, True)
+        assert first is not None
+        assert second is not None
+        assert second.path == first.path
+
     def test_a_claim_that_found_nothing_at_all_is_not_held_back(self, ledger: Ledger) -> None:
         ledger.queue.put([found("0.wav", root=ALICE), found("1.wav", root=ALICE)])
         ledger.queue.claim("one", lease=LEASE)
@@ -253,6 +269,8 @@ class TestLimit:
         for path, _, _ in list(ledger.history.known(b"/srv")):
             ledger.queue.forget(path)
         idle = [f"worker-{number}" for number in range(workers)]
+        for owner in idle:
+            ledger.queue.idle(owner)
         limit = limited(*idle, most=workers - 1)
         waiting: Counter[bytes] = Counter()
         running: dict[str, Job] = {}
@@ -263,6 +281,7 @@ class TestLimit:
                 waiting[root] += count
             for owner in data.draw(st.lists(st.sampled_from(sorted(running)), unique=True) if running else st.just([])):
                 ledger.queue.done(running.pop(owner), Outcome())
+                ledger.queue.idle(owner)
                 idle.append(owner)
             for owner in tuple(idle):
                 if (taken := ledger.queue.claim(owner, lease=LEASE, limit=limit)) is not None:

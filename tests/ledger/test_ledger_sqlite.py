@@ -278,6 +278,7 @@ def everything(ledger: SqliteLedger, clock: Clock) -> None:
     ledger.queue.drop(claimed(ledger))
     ledger.queue.next_due()
     ledger.queue.held_back()
+    ledger.queue.idle("worker")
     ledger.queue.wait(0.01)
     ledger.queue.wait(0)
     ledger.queue.put_back([ROOT + b"/b.wav"])

@@ -5,7 +5,8 @@ them is claimed before the next job of each other root. Within a root, arrivals 
 Each process keeps its own turns in memory, and begins with the first root when it starts.
 
 With turns alone, a root with jobs of many hours would in the end occupy every worker. So a claim may come with a limit: how many
-workers may run jobs of the same root. If that is one less than there are workers, one remains for other roots.
+workers may run jobs of the same root. If that is one less than there are workers, one remains for other roots. A worker counts until it
+says that it is idle: a change of the file puts its job back, and the worker that has it may learn of that hours later.
 """
 
 import threading
@@ -54,7 +55,7 @@ class RootLimit:
     def roots_at_limit(self, running: Collection[RunningJob], *, owner: str) -> set[bytes]:
         """Return the roots of which `owner` may begin no job; its own jobs do not count.
 
-        While it chooses a job for a probe, an owner has several for a moment; they count once.
+        `running` may contain a job twice. While it chooses a job for a probe, an owner has several for a moment; they count once.
         """
         pairs = {(job.root, job.owner) for job in running if job.owner in self.owners - {owner}}
         return {root for root, count in Counter(root for root, _ in pairs).items() if count >= self.most}
@@ -81,6 +82,8 @@ class Claims(WorkSignal):
         #: How many threads are reporting a change of these sources.
         self._unreported: Counter[bytes] = Counter()
         self._reports = threading.Condition()
+        #: Stored root of the job that an owner claimed last, until it is idle.
+        self._at_work: dict[str, bytes] = {}
 
     @contextmanager
     def reporting(self, paths: Collection[bytes]) -> Iterator[None]:
@@ -132,6 +135,8 @@ class Claims(WorkSignal):
                 return None
             values = {"id": head.id, "owner": rows.text(owner), "now": now}
             (row,) = connection.execute(_CLAIM, values).fetchall()
+            # Before anything can put it back.
+            self._at_work[owner] = head.root
             return head.root, rows.job(row, self._paths.real)
 
         taken = self._database.change(take, durable=False)
@@ -140,6 +145,11 @@ class Claims(WorkSignal):
         self._served[small], job = taken
         self._await_report(job)
         return job
+
+    def idle(self, owner: str) -> None:
+        """Note that an owner has ended the job that it claimed last, whatever became of the job meanwhile."""
+        if self._at_work.pop(owner, None) is not None:
+            self._concluded()
 
     # Within a transaction.
 
@@ -163,7 +173,8 @@ class Claims(WorkSignal):
                 if any(job.alone for job in running):
                     self._hold_back()
                     return
-                at_limit = wanted.limit.roots_at_limit(running, owner=wanted.owner) if wanted.limit else set()
+                lost = [RunningJob(owner, root, alone=0) for owner, root in tuple(self._at_work.items())]
+                at_limit = wanted.limit.roots_at_limit([*running, *lost], owner=wanted.owner) if wanted.limit else set()
             seen.add(after)
             if heads[0].alone and running:
                 self._hold_back()

@@ -164,6 +164,8 @@ class PostgresQueue(Queue):
             self._unsure.add(owner)
             job = self._claimed(owner, lease=lease) if unsure else None
             job = job or self._claim(wanted, lease=lease)
+            if job is not None:
+                self._at_work[owner] = self._paths.stored(job.root)
             self._unsure.discard(owner)
             if job is None and not (self.held_back() or wanted.without):
                 self._found_nothing_since[wanted.small] = begun
