@@ -1,15 +1,20 @@
 """All answers about one recording say no more than people can, whether they are bought or stored; nothing is bought twice."""
 
+import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from support import sounds, truth
 from support.pipeline_scene import WANTED, scene
 from support.scripted import Asked, Reply, Script
 from support.sounds import speechlike
 
 from watcher import pipeline
 from watcher.errors import FileError
+from watcher.job import Fingerprint, FoundRecording, SessionOptions, SessionPlace, session_path
 from watcher.media import MediaOptions
 from watcher.pipeline import text_budget
 from watcher.pipeline.text_budget import TextBudget
@@ -56,6 +61,44 @@ def test_a_recording_whose_answers_say_too_much_fails_and_buys_none_of_them_agai
     assert not list((tmp_path / "spool").rglob("*.flac"))
 
 
+def test_all_tracks_of_a_recording_have_the_bound_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Merging them takes memory for all of their words."""
+    bound(monkeypatch, items=150)
+    voices = [truth.voice(truth.chat(first, 1.0, 20.0, pause=1.0), 21.0) for first in (0, 16)]
+    path = sounds.encode(np.stack(voices, axis=1), tmp_path / "talk.wav")
+    with scene(words, tmp_path, places=1) as (made, asked):
+        made.tools = replace(made.tools, wanted=lambda _: replace(WANTED, session=SessionOptions(tracks="channels")))
+        for _ in range(2):
+            job = made.job(path, small=False)
+            with pytest.raises(FileError, match="hold 200 words together, more than anybody says"):
+                pipeline.run(job, made.tools, made.beat)
+            made.ledger.queue.drop(job)
+
+    assert len(asked) == 2
+
+
+def test_all_stems_of_a_session_have_the_bound_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bound(monkeypatch, items=150)
+    root = os.fsencode(tmp_path)
+    with scene(words, tmp_path) as (made, _):
+        queue = made.ledger.queue
+        made.tools = replace(made.tools, wanted=lambda _: replace(WANTED, session=SessionOptions(tracks="folder")))
+        for number in range(2):
+            path = speechlike(tmp_path / f"{number}.wav", seconds=20, seed=number)
+            stamp = Fingerprint(path.stat().st_size, path.stat().st_mtime_ns)
+            place = SessionPlace(session_path(root, "take"), 0.0)
+            queue.put([FoundRecording(root, os.fsencode(path), stamp, session=place)])
+            stem = queue.claim("test", lease=60)
+            assert stem is not None
+            queue.done(stem, pipeline.run(stem, made.tools, made.beat))
+        session = queue.claim("test", lease=60)
+
+        assert session is not None
+        assert session.is_session
+        with pytest.raises(FileError, match="hold 200 words together, more than anybody says"):
+            pipeline.run(session, made.tools, made.beat)
+
+
 def test_a_recording_that_is_sent_as_it_is_has_the_same_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bound(monkeypatch, characters=900)
     path = speechlike(tmp_path / "talk.wav", seconds=5)
@@ -97,6 +140,16 @@ def test_second_answers_count_like_the_first(tmp_path: Path, monkeypatch: pytest
         pytest.raises(FileError, match="more than anybody says"),
     ):
         made.transcribe(path)
+
+
+def test_of_the_sound_of_all_tracks_a_day_counts() -> None:
+    budget = TextBudget.of_tracks()
+    said = Transcript((Segment("", 0.0, 3600.0, (Word("a", 0.0, 0.1),) * 10_000),), "en", 3600.0)
+    for _ in range(100):
+        budget.take(said, 7200.0)
+
+    with pytest.raises(FileError, match="1010000 words together, more than anybody says: 1008000 are the most"):
+        budget.take(said, 7200.0)
 
 
 def test_people_may_say_as_much_as_they_do_for_hours() -> None:

@@ -57,6 +57,10 @@ class TranscriptionResult:
         models = Counter(origin.model for origin in self.origins if origin.model)
         return models.most_common(1)[0][0] if models else ""
 
+    def count(self, budget: TextBudget) -> None:
+        """Count the text of a track in the budget of all tracks. Raises FileError where they say more than anybody does."""
+        budget.take(self.transcript, sum(cut.seconds for cut in self.content.cuts))
+
 
 @dataclass(frozen=True, slots=True)
 class TrackResult:
@@ -137,11 +141,13 @@ def _stored_tracks(
 ) -> TranscriptionResult | None:
     """Make the result of a session from the stored answers about its tracks; None if one of them is missing."""
     tracks = []
+    budget = TextBudget.of_tracks()
     for part in content.parts:
         known = ledger.answers.content(digest=part.digest)
         heard = None if known is None or known.parts else stored(known, ledger, request, alive=alive)
         if heard is None:
             return None
+        heard.count(budget)
         tracks.append(TrackResult(part, heard))
     return combined(tracks, content, ())
 

@@ -20,6 +20,7 @@ from watcher.ledger.sessions import MOST_STEMS
 from watcher.ledger.values import Content, ContentPart, SourceRecord
 from watcher.pipeline.existing import has_outputs
 from watcher.pipeline.heard import TrackResult, TranscriptionResult, combined, stored
+from watcher.pipeline.text_budget import TextBudget
 from watcher.pipeline.tools import HeartbeatCallback, JobSettings
 from watcher.pipeline.writing import written
 from watcher.sessions import Offsets, is_mix, key_of, offsets, speaker_names
@@ -168,7 +169,11 @@ def _heard(
     beat: HeartbeatCallback,
 ) -> TranscriptionResult:
     """Return the stored answers about the stems, with what each of them is in the session."""
-    results = [_stored(stem, wanted, ledger, beat) for stem in done]
+    budget = TextBudget.of_tracks()
+    results = []
+    for stem in done:
+        results.append(_stored(stem, wanted, ledger, beat))
+        results[-1].count(budget)
     names, starts = _who_and_when(done, wanted.session)
     if len(done) == 1 and not failed:
         names = ("",)

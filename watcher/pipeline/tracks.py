@@ -19,6 +19,7 @@ from watcher.pipeline.question import Question
 from watcher.pipeline.requests import OtherTracks
 from watcher.pipeline.source import unchanged
 from watcher.pipeline.spending import Spending
+from watcher.pipeline.text_budget import TextBudget
 from watcher.pipeline.tools import HeartbeatCallback, JobSettings, Tools
 from watcher.pipeline.transcription import Transcription
 from watcher.sessions import is_mixed_track, track_names
@@ -116,11 +117,13 @@ class TracksTranscription:
         self, measured: media.Summary, tracks: Sequence["SpeakerTrack"], warnings: tuple[ResultWarning, ...]
     ) -> TranscriptionResult:
         results: list[TrackResult] = []
+        budget = TextBudget.of_tracks()
         cut_keys: list[str] = []
         for track_of in tracks:
             run = self._run(track_of, [one.heard for one in results], left=len(tracks) - len(results) - 1)
             self._spending.go_on(len(results) * measured.seconds)
             heard = run.hear()
+            heard.count(budget)
             cut_keys += run.cut_keys
             results.append(
                 TrackResult(ContentPart(heard.content.digest, "", track_of.name, number=track_of.number), heard)
