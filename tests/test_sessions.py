@@ -377,6 +377,39 @@ def test_a_renamed_folder_costs_nothing_and_its_session_gets_the_new_name(studio
     ]
 
 
+def test_a_stem_that_moves_to_another_session_leaves_the_outputs_of_the_others(studio: Studio) -> None:
+    with studio.running() as run:
+        stems = [studio.record(name) for name in TAKE]
+        studio.done(run)
+        other = studio.folder / "Episode 13"
+        other.mkdir()
+        moved = stems[-1].rename(other / stems[-1].name)
+        run.await_event("job.done", path=str(moved))
+        run.await_event("job.done", path=str(other / "Episode 13.session"))
+        studio.done(run, 2)
+
+    assert sorted(path.name for path in studio.episode.iterdir()) == [
+        *("Episode 12.json", "Episode 12.srt", "Episode 12.txt"),
+        *("anna.flac", "ben.flac"),
+    ]
+    assert sorted(studio.transcript()) == sorted([*said_by("anna"), *said_by("ben")])
+    assert (other / "cleo.srt").exists()
+
+
+@pytest.mark.timeout(60)
+def test_a_file_with_the_name_of_a_session_is_none(studio: Studio) -> None:
+    studio.extra = 'include = ["*"]'
+    (studio.episode / "Episode 12.session").write_bytes(b"RIFF")
+    (studio.episode / "other.session").write_bytes(b"RIFF")
+    with studio.running() as run:
+        for name in ("anna", "ben"):
+            studio.record(name)
+        studio.done(run)
+
+        assert not [event for event in run.events if str(event.get("path", "")).endswith("other.session")]
+    assert sorted(studio.transcript()) == sorted([*said_by("anna"), *said_by("ben")])
+
+
 @pytest.mark.parametrize("names", [("anna",), ("anna", "ben")])
 def test_after_the_ledger_was_lost_a_finished_session_costs_nothing(studio: Studio, names: tuple[str, ...]) -> None:
     for name in names:

@@ -264,7 +264,7 @@ def _placed(
     """
     place = _target(job, wanted.after) if wanted.after else job
     # Those that moved along with a folder that was renamed belong to this session now.
-    renamed = [row for path in _former_paths(job, stems) for row in ledger.outputs.owned(path)]
+    renamed = [row for path in _former_paths(job, stems, ledger) for row in ledger.outputs.owned(path)]
     sidecar.take_over(place, renamed, ledger)
     owned = (row for path in (job.path, place.path) for row in ledger.outputs.owned(path))
     former = {row.path: row for row in (*owned, *renamed)}
@@ -289,8 +289,11 @@ def _placed(
     return replace(outcome, moved_to=place.path) if wanted.after else outcome
 
 
-def _former_paths(job: Job, stems: Sequence[SourceRecord]) -> list[bytes]:
-    """Return the paths that this session had in folders from which its stems were renamed."""
+def _former_paths(job: Job, stems: Sequence[SourceRecord], ledger: Ledger) -> list[bytes]:
+    """Return the paths that this session had in folders from which its stems were renamed.
+
+    A session that has stems there still is another one, from which some were taken away: its outputs are its own.
+    """
     here, found = os.path.dirname(job.path), dict[bytes, None]()  # noqa: PTH120 - bytes
     for stem in stems:
         former = stem.outcome.renamed_from if stem.outcome is not None else b""
@@ -299,7 +302,12 @@ def _former_paths(job: Job, stems: Sequence[SourceRecord]) -> list[bytes]:
             above, own = os.path.split(folder)
             key = key_of(own, os.path.basename(above), name, recorder_of(stem.root, _place(stem)))  # noqa: PTH119 - text
             found[session_path(os.fsencode(folder), key.name)] = None
-    return list(found)
+    return [path for path in found if not _has_stems(job.root, path, ledger)]
+
+
+def _has_stems(root: bytes, session: bytes, ledger: Ledger) -> bool:
+    """Return whether a stem of a session is in its folder."""
+    return any(tree.stands(root, _place(stem)) for stem in ledger.history.stems(session))
 
 
 def _costs(job: Job, stems: Sequence[SourceRecord], ledger: Ledger) -> tuple[float, float]:
