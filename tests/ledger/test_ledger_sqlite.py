@@ -323,6 +323,7 @@ def everything(ledger: SqliteLedger, clock: Clock) -> None:
     session = session_path(ROOT, "take")
     ledger.queue.put([replace(found("stem.wav"), session=SessionPlace(session, 1.0))])
     while (stem := ledger.queue.claim("worker", lease=LEASE)) is not None:
+        ledger.queue.gather(stem, 1.0)
         ledger.queue.done(stem, Outcome(moved_to=ROOT + b"/done" if stem.is_session else b""))
         clock.advance(2)
     ledger.history.stems(session)

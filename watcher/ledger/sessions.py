@@ -8,7 +8,7 @@ change makes it due once more, so the outputs of a session are always made of th
 from collections.abc import Iterable
 from typing import Final
 
-from watcher.job import FoundRecording
+from watcher.job import FoundRecording, SessionPlace
 from watcher.ledger.part import Connection
 
 #: Most stems of a session: a larger number of recordings in a directory is no take.
@@ -25,20 +25,26 @@ MESSAGE: Final = "it waits for its stems: its outputs are made when the last of 
 def queue_sessions(connection: Connection, found: Iterable[FoundRecording], now: float) -> None:
     """Queue the sessions of new or changed stems; their paths are stored ones. A session whose outputs are being made loses its lease."""
     sessions = {one.session.path: (one, one.session) for one in found if one.session is not None}
-    for path, (one, place) in sorted(sessions.items(), key=lambda item: item[0]):
-        connection.execute(
-            _QUEUE,
-            {
-                "path": path,
-                "root": one.root,
-                "backlog": int(one.backlog),
-                "quiet": place.quiet_seconds,
-                "until": now + _LONGEST,
-                "now": now,
-                "reason": REASON,
-                "message": MESSAGE,
-            },
-        )
+    for _, (one, place) in sorted(sessions.items(), key=lambda item: item[0]):
+        connection.execute(_QUEUE, _columns(place, one.root, now, backlog=one.backlog))
+
+
+def queue_session(connection: Connection, place: SessionPlace, *, root: bytes, backlog: bool, now: float) -> None:
+    """Queue a session unless it is known; its path and root are stored ones."""
+    connection.execute(_QUEUE_UNKNOWN, _columns(place, root, now, backlog=backlog))
+
+
+def _columns(place: SessionPlace, root: bytes, now: float, *, backlog: bool) -> dict[str, object]:
+    return {
+        "path": place.path,
+        "root": root,
+        "backlog": int(backlog),
+        "quiet": place.quiet_seconds,
+        "until": now + _LONGEST,
+        "now": now,
+        "reason": REASON,
+        "message": MESSAGE,
+    }
 
 
 def wake_session(connection: Connection, session: bytes | None, now: float, *, news: bool = True) -> None:
@@ -61,13 +67,17 @@ def delete_source(connection: Connection, path: bytes, now: float, *, statement:
         wake_session(connection, session, now)
 
 
-_QUEUE: Final = """
+_INSERT: Final = """
 INSERT INTO sources (
     path, session, root, size, mtime_ns, inode, backlog, small, suspect, seconds, state, run_at, queued_at, updated_at,
     reason, message
 ) VALUES (
     :path, :path, :root, 0, 0, 0, :backlog, 1, 0, :quiet, 'delayed', :until, :now, :now, :reason, :message
-) ON CONFLICT (path) DO UPDATE SET
+)
+"""
+_QUEUE_UNKNOWN: Final = f"{_INSERT} ON CONFLICT (path) DO NOTHING"
+_QUEUE: Final = f"""
+{_INSERT} ON CONFLICT (path) DO UPDATE SET
     root = excluded.root, size = 0, backlog = excluded.backlog, seconds = excluded.seconds, state = 'delayed', attempts = 0,
     fence = sources.fence + 1, alone = 0, crashes = 0, reached = 0, gone_at = 0, run_at = excluded.run_at,
     queued_at = excluded.queued_at, updated_at = excluded.updated_at, piece = 0, pieces = 0, seconds_done = 0,

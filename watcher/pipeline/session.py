@@ -79,7 +79,12 @@ def run_session(job: Job, wanted: JobSettings, ledger: Ledger, beat: HeartbeatCa
 
 def _concluded(job: Job, wanted: JobSettings, ledger: Ledger) -> list[SourceRecord]:
     """Return the stems whose files are there, when all of them are concluded. Raises as `run_session` does."""
-    known = ledger.history.stems(job.path) if wanted.session.tracks == "folder" else []
+    if wanted.session.tracks != "folder":
+        if all(row.kind == sidecar.NOTE for row in ledger.outputs.owned(job.path)):
+            # Those that were transcribed for it get outputs of their own now: nobody else makes any.
+            ledger.queue.disband(job.path)
+        raise GoneError("the settings of its folder make no sessions any more")
+    known = ledger.history.stems(job.path)
     if not known:
         raise GoneError("none of its stems is there any more")
     if len(known) > MOST_STEMS:

@@ -60,6 +60,8 @@ def _stem(
 ) -> Outcome:
     """Transcribe a stem; its session has the outputs, and is moved away as a whole, each stem once the outputs are made of it."""
     job, ledger = source.job, tools.ledger
+    # The settings may have made no sessions for a while.
+    ledger.queue.gather(job, wanted.session.quiet_seconds)
     stems = ledger.history.stems(job.session)
     if len(stems) > MOST_STEMS:
         return _recording(source, wanted, tools, beat, spending)

@@ -1,0 +1,85 @@
+"""A folder's settings may make sessions now and none in a moment: each stem that is done has its text somewhere."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.pipeline_scene import ANSWER, WANTED, Scene, scene
+from support.sounds import speechlike
+
+from watcher import pipeline
+from watcher.errors import GoneError
+from watcher.job import Fingerprint, FoundRecording, Job, Outcome, SessionOptions, SessionPlace, session_path
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Iterator[Scene]:
+    with scene(lambda _: ANSWER, tmp_path) as (run, _):
+        place = SessionPlace(session_path(os.fsencode(tmp_path), "take"), 0.0)
+        for name in ("anna", "ben"):
+            path = speechlike(tmp_path / f"{name}.wav", seconds=3, seed=len(name))
+            stamp = Fingerprint(path.stat().st_size, path.stat().st_mtime_ns)
+            run.ledger.queue.put([FoundRecording(os.fsencode(tmp_path), os.fsencode(path), stamp, session=place)])
+        yield run
+
+
+def claimed(run: Scene) -> Job:
+    job = run.ledger.queue.claim("test", lease=60)
+    assert job is not None
+    return job
+
+
+def done(run: Scene, job: Job, tracks: str) -> Outcome:
+    session = SessionOptions(tracks=tracks, quiet_seconds=0.0)  # type: ignore[arg-type] # one of them
+    outcome = pipeline.run(job, replace(run.tools, wanted=lambda _: replace(WANTED, session=session)), run.beat)
+    run.ledger.queue.done(job, outcome)
+    return outcome
+
+
+def without_session(run: Scene) -> None:
+    """Let the stems be transcribed for a session, and none be made of them, as the settings want none."""
+    for _ in range(2):
+        assert done(run, claimed(run), "folder").outputs == ()
+    session = claimed(run)
+    with pytest.raises(GoneError, match="make no sessions any more"):
+        done(run, session, "off")
+    run.ledger.queue.drop(session)
+
+
+def texts(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("*.txt"))
+
+
+def test_stems_of_which_no_session_is_made_get_outputs_of_their_own(made: Scene, tmp_path: Path) -> None:
+    without_session(made)
+    for _ in range(2):
+        assert done(made, claimed(made), "off").paid_seconds == 0
+
+    assert texts(tmp_path) == ["anna.txt", "ben.txt"]
+    assert made.ledger.queue.claim("test", lease=60) is None
+
+
+def test_a_session_is_made_when_the_settings_make_sessions_again(made: Scene, tmp_path: Path) -> None:
+    without_session(made)
+    for _ in range(2):
+        assert done(made, claimed(made), "folder").outputs == ()
+    session = claimed(made)
+    done(made, session, "folder")
+
+    assert session.is_session
+    assert texts(tmp_path) == ["take.txt"]
+    assert made.ledger.queue.claim("test", lease=60) is None
+
+
+def test_stems_of_a_session_that_was_made_get_no_outputs_of_their_own(made: Scene, tmp_path: Path) -> None:
+    for tracks in ("folder", "folder", "folder"):
+        done(made, claimed(made), tracks)
+    made.ledger.queue.queue_again([session_path(os.fsencode(tmp_path), "take")])
+    session = claimed(made)
+    with pytest.raises(GoneError):
+        done(made, session, "off")
+
+    assert made.ledger.queue.claim("test", lease=60) is None
+    assert texts(tmp_path) == ["take.txt"]
