@@ -32,6 +32,8 @@ _log = structlog.get_logger()
 _AWAY: Final = 300.0
 #: Names of a directory among which the stems of a mix are looked for.
 _MOST_BESIDE: Final = 1000
+#: Most stems that a warning names.
+_NAMED: Final = 10
 #: States of a stem that is not concluded.
 _OPEN: Final = frozenset({State.READY, State.DELAYED, State.RUNNING})
 
@@ -189,7 +191,8 @@ def _heard(
     warnings = [*_about_offsets(starts)]
     warnings += [_left_out(*pair) for pair in mixes.items()]
     if failed:
-        who = ", ".join(printable(_name(stem)) for stem in failed)
+        who = ", ".join(printable(_name(stem)) for stem in failed[:_NAMED])
+        who += f" and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
         warnings.append(
             ResultWarning(
                 "stems_missing",
