@@ -83,3 +83,19 @@ def test_stems_of_a_session_that_was_made_get_no_outputs_of_their_own(made: Scen
 
     assert made.ledger.queue.claim("test", lease=60) is None
     assert texts(tmp_path) == ["take.txt"]
+
+
+def test_long_names_of_stems_are_cut_where_they_are_listed(tmp_path: Path) -> None:
+    """A byte that is not text is written with four characters, and a session may have 64 names of 255 bytes."""
+    with scene(lambda _: ANSWER, tmp_path) as (run, _):
+        place = SessionPlace(session_path(os.fsencode(tmp_path), "take"), 0.0)
+        for number in range(2):
+            path = tmp_path / os.fsdecode(b"\xff" * 250 + b"%d" % number)
+            speechlike(tmp_path / "stem.wav", seconds=3, seed=number).rename(path)
+            stamp = Fingerprint(path.stat().st_size, path.stat().st_mtime_ns)
+            run.ledger.queue.put([FoundRecording(os.fsencode(tmp_path), os.fsencode(path), stamp, session=place)])
+        for _ in range(2):
+            done(run, claimed(run), "folder")
+        outcome = done(run, claimed(run), "folder")
+
+    assert [len(name) for name in outcome.stems] == [200, 200]

@@ -22,7 +22,7 @@ from watcher.pipeline.existing import has_outputs
 from watcher.pipeline.heard import TrackResult, TranscriptionResult, combined, stored
 from watcher.pipeline.text_budget import TextBudget
 from watcher.pipeline.tools import HeartbeatCallback, JobSettings
-from watcher.pipeline.writing import written
+from watcher.pipeline.writing import shown_track, written
 from watcher.sessions import Offsets, is_mix, key_of, offsets, speaker_names
 from watcher.text import counted, printable
 
@@ -163,7 +163,7 @@ def mix_of(job: Job) -> ResultWarning | None:
 
 
 def _left_out(name: str, why: str) -> ResultWarning:
-    return ResultWarning("mix_left_out", f"{printable(name)} is left out: it is {why}")
+    return ResultWarning("mix_left_out", f"{shown_track(name)} is left out: it is {why}")
 
 
 def _heard(
@@ -191,7 +191,7 @@ def _heard(
     warnings = [*_about_offsets(starts)]
     warnings += [_left_out(*pair) for pair in mixes.items()]
     if failed:
-        who = ", ".join(printable(_name(stem)) for stem in failed[:_NAMED])
+        who = ", ".join(shown_track(_name(stem)) for stem in failed[:_NAMED])
         who += f" and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
         warnings.append(
             ResultWarning(

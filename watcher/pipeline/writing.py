@@ -31,7 +31,7 @@ from watcher.pipeline.heard import TranscriptionResult
 from watcher.pipeline.placing import placed
 from watcher.pipeline.reviewing import ReviewedTranscript, reviewed
 from watcher.pipeline.tools import JobSettings
-from watcher.text import counted, printable
+from watcher.text import counted, cut_to, printable
 from watcher.transcript import Transcript
 
 _log = structlog.get_logger()
@@ -43,6 +43,8 @@ _LAID_OUT: Final = 100.0
 #: Characters of text laid out as captions per second: 125,000 on a PC. An answer may have twenty times more characters
 #: than speech.
 _CHARACTERS: Final = 2500.0
+#: Columns of a track's name in messages.
+_LONGEST_NAME: Final = 200
 
 
 def written(
@@ -88,6 +90,11 @@ def written(
         source=source,
     )
     return _outcome(heard, transcript, outputs, warnings, model)
+
+
+def shown_track(name: str | bytes) -> str:
+    """Return the name of a track for messages, at most 200 columns: a session has up to 64, and each may have 1,000 characters."""
+    return cut_to(printable(name), _LONGEST_NAME)
 
 
 def _rendered(
@@ -230,6 +237,6 @@ def _outcome(
         flagged=sum(bool(segment.flags) and not segment.left_out for segment in transcript.segments),
         warnings=warnings,
         model=model,
-        stems=tuple(printable(track.part.track) for track in heard.tracks),
+        stems=tuple(shown_track(track.part.track) for track in heard.tracks),
         endpoints=tuple(Counter(origin.endpoint for origin in heard.origins if origin.endpoint).most_common()),
     )
