@@ -27,9 +27,10 @@ from typing import Final
 import srt
 import webvtt
 from fuzz.answers import KEY, PASSPHRASE, SECRETS
-from fuzz.folders import DEEDS, Place, standing
+from fuzz.folders import Place, standing
 from fuzz.health import Health, environment
 from fuzz.server import CANARY, Server
+from fuzz.takes import DEEDS
 from keeper import Keeper
 from support.daemon import Daemon, daemon
 from support.hostile import ENVIRON, landscape, mortal, recording
@@ -193,6 +194,11 @@ class Campaign:
         ]
         for name, path in self._folders.items():
             lines.append(f'[[folders]]\npath = "{path}"\nquiet_seconds = 0.5')
+            if name == "takes":
+                after, members = chance.choice(("keep", "move:done/")), chance.choice(("true", "false"))
+                lines.append(
+                    f'tracks = "folder"\nsession_seconds = 0.5\nafter = "{after}"\nmembers = {members}\ninclude = ["*"]'
+                )
             if "[endpoints." in lines[0] and name != _QUIET and chance.random() < 0.4:
                 lines.append(f"endpoints = {json.dumps(chance.sample(_ENDPOINTS, chance.choice((1, 2))))}")
         self._settings.write_text("\n".join(lines) + "\n")
