@@ -243,3 +243,22 @@ def test_erasing_a_session_erases_the_answers_about_its_tracks(ledger: Ledger) -
 
     assert ledger.answers.erase(session.digest) == 1
     assert ledger.answers.content(digest="aa") is None
+
+
+def test_a_session_is_forgotten_with_the_last_of_its_stems(ledger: Ledger, clock: Clock) -> None:
+    names = ("anna.wav", "ben.wav")
+    ledger.queue.put([stem(name) for name in names])
+    for job in claim_all(ledger):
+        ledger.queue.done(job, Outcome(content=job.path.decode()))
+    clock.advance(2 * QUIET)
+    session = claim(ledger, clock)
+    assert session is not None
+    ledger.queue.done(session, Outcome())
+    known = []
+    for name in names:
+        ledger.history.note_gone([stem(name).path], [])
+        clock.advance(1)
+        ledger.history.retire([stem(name).path], gone_before=clock.wall)
+        known.append(ledger.history.lookup(SESSION) is not None)
+
+    assert known == [True, False]

@@ -37,12 +37,12 @@ class History(Lookups):
     def retire(self, paths: Iterable[bytes], *, gone_before: float) -> list[bytes]:
         """Delete those finished sources of `paths` that are noted as gone since before that Unix time; return their paths.
 
-        Their answers stay stored, and so do the rows of their outputs, until these `orphans` are gone as well.
+        A session goes with the last of its stems, as its folder may stay. Their answers stay stored, and so do the rows of their outputs, until these `orphans` are gone as well.
         """
         stored, before = sorted(self._stored(paths)), self._ledger_time(gone_before)
 
         def retire(connection: Connection) -> list[bytes]:
-            return [path for path in stored if connection.execute(_RETIRE, (path, before)).rowcount]
+            return [path for path in stored if _retire(connection, path, before)]
 
         return self._real(self._database.change(retire, durable=False))
 
@@ -67,6 +67,16 @@ class History(Lookups):
         return self._paths.real(path), rows.outcome_from(outcome, self._paths.real).audio_seconds
 
 
+def _retire(connection: Connection, path: bytes, before: float) -> bool:
+    """Delete a source, and its session if that has no other stems; return whether it was to be deleted."""
+    sessions = connection.execute("SELECT session FROM sources WHERE path = ?", (path,)).fetchall()
+    if not connection.execute(_RETIRE, (path, before)).rowcount:
+        return False
+    for (session,) in sessions:
+        connection.execute(_RETIRE_SESSION, {"session": session})
+    return True
+
+
 _FINISHED: Final = """
 SELECT path, root, gone_at FROM sources
 WHERE path > ? AND path < ? AND state IN ('done', 'failed', 'skipped') ORDER BY path LIMIT ?
@@ -77,6 +87,11 @@ UPDATE sources SET gone_at = ? WHERE path = ? AND gone_at = 0 AND state IN ('don
 _BACK: Final = "UPDATE sources SET gone_at = 0 WHERE path = ? AND gone_at <> 0"
 _RETIRE: Final = """
 DELETE FROM sources WHERE path = ? AND gone_at > 0 AND gone_at <= ? AND state IN ('done', 'failed', 'skipped')
+"""
+_RETIRE_SESSION: Final = """
+DELETE FROM sources WHERE path = :session AND state IN ('done', 'failed') AND NOT EXISTS (
+    SELECT 1 FROM sources AS stem WHERE stem.session = :session AND stem.session IS NOT NULL AND stem.path <> :session
+)
 """
 _TRIALS: Final = f"""
 SELECT path, outcome FROM sources
