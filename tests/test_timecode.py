@@ -141,6 +141,13 @@ def test_a_rounded_rate_is_the_one_that_is_meant(text: str, rate: Fraction | Non
     assert exact_rate(text) == rate
 
 
+@given(rate=st.fractions(0, 250) | st.sampled_from((Fraction(1), Fraction(1001, 1000), Fraction(240))))
+def test_whatever_rate_is_meant_is_one_of_timecode(rate: Fraction) -> None:
+    meant = meant_rate(rate)
+
+    assert meant is None or FrameRate(meant).rate == meant
+
+
 def test_a_rate_in_nanoseconds_a_frame_is_the_one_that_is_meant() -> None:
     assert meant_rate(Fraction(1_000_000_000, 41_708_333)) == Fraction(24_000, 1001)
 

@@ -39,7 +39,8 @@ def meant_rate(rate: Fraction) -> Fraction | None:
         return None
     slowed = Fraction(ceil(rate) * 1000, 1001)
     for meant, difference in ((slowed, 0.005), (Fraction(round(rate)), 0.001)):
-        if abs(rate - meant) < difference:
+        # Nobody means 1000/1001, which is no rate.
+        if abs(rate - meant) < difference and meant >= _RATES[0]:
             return meant
     return rate
 
