@@ -9,18 +9,23 @@ import sys
 import wave
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Final
 
-from support import sounds
+import numpy as np
+from support import sounds, truth
 from support.tools import succeeds
 
 #: Kinds whose bytes are sent as they are, so that the answer names the file.
 WHOLE: Final = ("wav", "flac", "mp3", "m4a")
 #: Kinds that are converted, or cut into pieces, first; all keep every sample, so a piece can be found in its source.
 CUT: Final = ("aiff", "mka", "long")
+#: A stem of a take, and a call with a speaker on each channel; of both it is known who says which words.
+STEM: Final = "stem"
+CALL: Final = "call"
+_SPOKEN: Final = 8.0
 #: Cut into four pieces, about each of which a server may think for over 15 minutes; only drawn for a round of its own.
 LENGTHY: Final = "lengthy"
 _LENGTHY: Final = 680.0
@@ -37,33 +42,69 @@ class Sound:
 
     kind: str
     data: bytes
-    #: 16-bit samples, mono, 16 kHz; empty for kinds that are sent whole.
-    samples: bytes = b""
+    #: 16-bit samples, mono, 16 kHz, of each of its tracks.
+    tracks: tuple[bytes, ...]
+    #: Speaker ("" for one of whom only the folder knows the name) -> the words; empty where nobody says any.
+    said: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def suffix(self) -> str:
         """What its name ends with."""
-        return ".wav" if self.kind in ("long", LENGTHY) else sounds.FORMATS[self.kind].suffix
+        suffixes = {"long": ".wav", LENGTHY: ".wav", CALL: ".wav", STEM: ".flac"}
+        return suffixes[self.kind] if self.kind in suffixes else sounds.FORMATS[self.kind].suffix
+
+    @property
+    def is_lossy(self) -> bool:
+        """Whether its file has only nearly these samples."""
+        return self.kind in ("mp3", "m4a")
 
 
 def sound(kind: str, seed: int, place: Path) -> Sound:
     """Make a recording of a kind; the same seed gives the same sound. `place` is a folder for a moment's file."""
     if kind == "wav":
-        return Sound(kind, _wave(random.Random(seed).randbytes(16_000)))
+        noise = random.Random(seed).randbytes(16_000)
+        return Sound(kind, _wave(noise), (noise,))
+    if kind in (STEM, CALL):
+        return _spoken(kind, seed, place)
     seconds = {"long": _LONG, LENGTHY: _LENGTHY}.get(kind, _SHORT)
     samples = sounds.speech(seconds, seed=seed)
     if kind in ("long", LENGTHY):
-        return Sound(kind, _wave(samples.tobytes()), samples.tobytes())
+        return Sound(kind, _wave(samples.tobytes()), (samples.tobytes(),))
     path = sounds.encode(samples, place / f"{seed}{sounds.FORMATS[kind].suffix}", kind)
     data = path.read_bytes()
     path.unlink()
-    return Sound(kind, data, samples.tobytes() if kind in CUT else b"")
+    return Sound(kind, data, (samples.tobytes(),))
 
 
-def _wave(frames: bytes) -> bytes:
+def _spoken(kind: str, seed: int, place: Path) -> Sound:
+    """Make a recording of words, with a speaker on each channel."""
+    chance = random.Random(seed)
+    speakers = ("Left", "Right") if kind == CALL else ("",)
+    words = {
+        speaker: truth.chat(
+            chance.randrange(1 << 16), chance.uniform(0.2, 2.0), _SPOKEN, pause=chance.uniform(0.8, 2.5), most=4
+        )
+        for speaker in speakers
+    }
+    tracks = [truth.voice(said, _SPOKEN) for said in words.values()]
+    if kind == CALL:
+        data = _wave(np.stack(tracks, axis=1).tobytes(), channels=len(tracks))
+    else:
+        path = sounds.encode(tracks[0], place / f"{seed}.flac")
+        data = path.read_bytes()
+        path.unlink()
+    return Sound(
+        kind,
+        data,
+        tuple(track.tobytes() for track in tracks),
+        {speaker: tuple(word.text for word in said) for speaker, said in words.items()},
+    )
+
+
+def _wave(frames: bytes, *, channels: int = 1) -> bytes:
     stream = BytesIO()
     with wave.open(stream, "wb") as file:
-        file.setnchannels(1)
+        file.setnchannels(channels)
         file.setsampwidth(2)
         file.setframerate(sounds.RATE)
         file.writeframes(frames)

@@ -3,18 +3,19 @@
 import hashlib
 import os
 import re
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from chaos.arrivals import Sound
 from chaos.reader import FOREIGN
-from chaos.world import OUTSIDE, Source, World
+from chaos.world import OUTSIDE, TAKES, Source, World
 from servers.fault import Received
+from support import truth
 
 from watcher.job import State
 
@@ -23,6 +24,9 @@ _KINDS: Final = ("txt", "srt")
 _NAMED: Final = re.compile(r"This is what recording ([0-9a-f]{12}) says\.")
 #: A caption's number and times.
 _TIMES: Final = re.compile(r"^\d+\n[\d:,]+ --> [\d:,]+\n", re.MULTILINE)
+#: The speaker at the beginning of a paragraph, and a word.
+_SPEAKER: Final = re.compile(r"([A-Za-z]+): ")
+_WORD: Final = re.compile(r"[a-z]+")
 #: Seconds between an answer's end at the server and the moment from which the ledger surely has it.
 _STORED: Final = 3.0
 #: Samples (of 32,767) that a made voice stays below only in its pauses: what is left out of pieces.
@@ -69,33 +73,63 @@ def _candidates(path: Path, kind: str) -> tuple[str, str]:
 
 def _says(world: World, text: str, sound: Sound) -> bool:
     """Say whether a text, plain or with captions' times, is the whole of a recording, each part once and in order."""
+    if sound.said:
+        return says_words(text, sound.said)
     named = _NAMED.findall(" ".join(_TIMES.sub("", text).split()))
-    if not sound.samples:
-        return named == [_name(sound)]
+    if named == [_name(sound)]:
+        return True
+    # Also a file that is sent as it is comes in another form once a server has failed about its bytes twice.
+    (samples,) = sound.tracks
     end = 0
     for name in named:
         piece = _part(world, name, sound)
-        begin = sound.samples.find(piece) if piece else -1
+        begin = samples.find(piece) if piece else -1
         # Where there is no silence to cut in, two pieces share two seconds.
-        if begin < 0 or begin + len(piece) <= end or not _is_silent(sound.samples[end:begin]):
+        if begin < 0 or begin + len(piece) <= end or not _is_silent(samples[end:begin]):
             return False
         end = begin + len(piece)
-    return bool(named) and _is_silent(sound.samples[end:])
+    return bool(named) and _is_silent(samples[end:])
+
+
+def says_words(
+    text: str, said: Mapping[str, tuple[str, ...]], more: Sequence[tuple[str, tuple[str, ...]]] = ()
+) -> bool:
+    """Say whether a text has all words of each speaker ("": of one without a name) once, those of a plain text in their order.
+
+    Of other speakers it may have `more`, each as a whole or not at all.
+    """
+    if _TIMES.search(text):
+        # Speakers who talk at once share captions.
+        words = Counter(word for word in _WORD.findall(text) if word in truth.VOCABULARY)
+        words.subtract(Counter(chain.from_iterable(said.values())))
+        allowed = Counter(chain.from_iterable(words for _, words in more))
+        return all(0 <= count <= allowed[word] for word, count in words.items())
+    spoken: dict[str, list[str]] = {}
+    for paragraph in text.split("\n\n"):
+        name = _SPEAKER.match(paragraph)
+        spoken.setdefault(name[1] if name else "", []).extend(_WORD.findall(paragraph[name.end() if name else 0 :]))
+    found = {(speaker, tuple(words)) for speaker, words in spoken.items()}
+    return found >= set(said.items()) and found <= {*said.items(), *more}
 
 
 def _part(world: World, name: str, sound: Sound) -> bytes:
     """Give the samples of a recording that an upload has, by the name that answers give it; nothing if they are not its."""
+    return next(filter(None, (_within(world, name, track, lossy=sound.is_lossy) for track in sound.tracks)), b"")
+
+
+def _within(world: World, name: str, samples: bytes, *, lossy: bool) -> bytes:
+    """Give the samples of a track that an upload has; `lossy`: the recording has only nearly these."""
     piece = world.server.samples(name)
-    if not world.server.is_lossy(name):
-        return piece if piece and piece in sound.samples else b""
+    if not piece or not (lossy or world.server.is_lossy(name)):
+        return piece if piece and piece in samples else b""
     # A server that fails twice about the same bytes gets them once more in another codec: the place where they fit best.
-    heard, whole = (np.frombuffer(one, np.int16).astype(np.float32) for one in (piece, sound.samples))
+    heard, whole = (np.frombuffer(one, np.int16).astype(np.float32) for one in (piece, samples))
     size = 1 << (len(heard) + len(whole)).bit_length()
     fits = np.fft.irfft(np.fft.rfft(whole, size) * np.conj(np.fft.rfft(heard, size)), size)
     begin = int(np.argmax(fits[: len(whole)]))
     there = whole[begin : begin + len(heard)]
     alike = float(heard[: len(there)] @ there) / (float(np.linalg.norm(heard) * np.linalg.norm(there)) or 1.0)
-    return sound.samples[2 * begin : 2 * (begin + len(heard))] if alike > _ALIKE else b""
+    return samples[2 * begin : 2 * (begin + len(heard))] if alike > _ALIKE else b""
 
 
 def _name(sound: Sound) -> str:
@@ -147,7 +181,7 @@ def doubled(world: World) -> Iterator[str]:
     known = {source.path for source in world.live()} | set(world.foreign)
     found: dict[tuple[int, str], list[Path]] = defaultdict(list)
     for path in _files(world):
-        if path in known:
+        if path in known or path.is_relative_to(world.folders[TAKES]):
             continue
         kind = path.suffix.removeprefix(".")
         owners = bearers.get(path.with_suffix(""), []) if kind in _KINDS else []
@@ -181,13 +215,13 @@ def _files(world: World) -> Iterator[Path]:
 
 def half_taken(world: World) -> Iterator[str]:
     """Nothing was sent before it was whole."""
-    sounds = [sound for source in world.sources for sound in (source.sound, *source.former)]
+    sounds = [*world.stems, *(sound for source in world.sources for sound in (source.sound, *source.former))]
     whole = {_name(sound) for sound in sounds}
     for received in world.server.paid:
         digest = received.file.sha256[:12]
         if digest in whole:
             continue
-        if not any(sound.samples and _part(world, digest, sound) for sound in sounds):
+        if not any(_part(world, digest, sound) for sound in sounds):
             yield f"half: {received.file.filename} of {received.file.size} bytes is no recording, nor part of one"
 
 

@@ -83,7 +83,7 @@ def _summary(rounds: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         return ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
 
     yield f"rounds: {len(rounds)}, of these went wrong: {sum(one['wrong'] > 0 for one in rounds)}"
-    yield f"recordings: {total('recordings')}; requests: {total('requests')}, paid: {total('paid')}"
+    yield f"recordings: {total('recordings')}; takes: {total('takes')}; requests: {total('requests')}, paid: {total('paid')}"
     yield f"paid again, as the daemon was ended meanwhile: {total('paid_again')}"
     yield f"damaged ledgers made anew: {total('salvaged')}"
     yield f"ends of the daemon: {counted('ends')}"

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from chaos.arrivals import WHOLE, sound
+from chaos.arrivals import CALL, WHOLE, sound
 from chaos.checks import has_outputs
 from chaos.upstream import REFUSALS
-from chaos.world import DISK, FOLDERS, MOUNTED, OUTSIDE, PLAIN, World
+from chaos.world import CALLS, DISK, EVERY_FOLDER, FOLDERS, MOUNTED, OUTSIDE, PLAIN, TAKES, World
 from support import postgres
 from support.hostile import MOUNTS, fill_up, mount
 from support.mounts import can_mount_fuse
@@ -213,7 +213,7 @@ def _read_only(world: World, _chance: random.Random, seconds: float) -> None:
 
 
 def _closed(world: World, chance: random.Random, seconds: float) -> None:
-    name = chance.choice(FOLDERS)
+    name = chance.choice(EVERY_FOLDER)
     with world.turns[name]:
         world.note(f"{name} takes no new files from the daemon")
         world.folders[name].chmod(0o555)
@@ -231,19 +231,20 @@ def _unmounted(world: World, _chance: random.Random, seconds: float) -> None:
         world.note("the folder is mounted")
 
 
-def _away(world: World, _chance: random.Random, seconds: float) -> None:
-    with world.turns[PLAIN]:
-        folder = world.folders[PLAIN]
-        folder.rename(world.base / "aside")
-        world.note("the folder is away")
+def _away(world: World, chance: random.Random, seconds: float) -> None:
+    name = chance.choice((PLAIN, TAKES, CALLS))
+    with world.turns[name]:
+        folder = world.folders[name]
+        folder.rename(world.base / f"{name} aside")
+        world.note(f"the folder {name} is away")
         world.pause(seconds)
-        (world.base / "aside").rename(folder)
-        world.note("the folder is back")
+        (world.base / f"{name} aside").rename(folder)
+        world.note(f"the folder {name} is back")
 
 
 def _renamed(world: World, chance: random.Random, _seconds: float) -> None:
     for _ in range(3):
-        name, number = chance.choice(FOLDERS), chance.randrange(10**6)
+        name, number = chance.choice((*FOLDERS, CALLS)), chance.randrange(10**6)
         with world.turns[name], suppress(OSError):
             if there := world.live(name):
                 source = chance.choice(there)
@@ -252,16 +253,16 @@ def _renamed(world: World, chance: random.Random, _seconds: float) -> None:
 
 
 def _deleted(world: World, chance: random.Random, _seconds: float) -> None:
-    name = chance.choice(FOLDERS)
+    name = chance.choice((*FOLDERS, CALLS))
     with world.turns[name], suppress(OSError):
         if there := world.live(name):
             world.delete(chance.choice(there))
 
 
 def _replaced(world: World, chance: random.Random, _seconds: float) -> None:
-    name, seed = chance.choice(FOLDERS), chance.randrange(1 << 31)
+    name, seed = chance.choice((*FOLDERS, CALLS)), chance.randrange(1 << 31)
     with world.turns[name], suppress(OSError):
-        if there := [source for source in world.live(name) if source.sound.kind in WHOLE]:
+        if there := [source for source in world.live(name) if source.sound.kind in (*WHOLE, CALL)]:
             source = chance.choice(there)
             world.replace(source, sound(source.sound.kind, seed, world.base), name)
 

@@ -24,6 +24,8 @@ _EVENT = struct.Struct("iIII")
 _OUTPUTS = tuple(SUFFIXES.values())
 #: A note's last words are the day, in brackets, or that it goes away by itself.
 _NOTE_ENDS = (")", ".")
+#: Part of each text but those of which the words are known.
+_NAMED = "what recording"
 #: Seconds between two walks; what is new in a folder that is watched is looked at without waiting for one.
 _PAUSE = 0.1
 #: What another person put there, under an output's name.
@@ -91,7 +93,8 @@ class Reader:
             self._seen[path] = mark
             if text == FOREIGN:
                 return
-            if not text.endswith("\n") or not text.rstrip("\n").endswith(_NOTE_ENDS if _is_note(name) else "says."):
+            ends = _NOTE_ENDS if _is_note(name) else "says." if _NAMED in text else "."
+            if not text.endswith("\n") or not text.rstrip("\n").endswith(ends):
                 say(wrong="half", path=path, size=len(text), end=text[-60:])
             stem = name.removesuffix(".srt")
             if name in beside and name.endswith(".srt") and not _has_text(stem, beside):

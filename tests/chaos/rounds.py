@@ -14,10 +14,11 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Final
 
-from chaos import checks, reader
-from chaos.arrivals import CUT, LENGTHY, LENGTHY_PIECE, TREES, WHOLE, WRITERS
+from chaos import checks, reader, takes
+from chaos.arrivals import CALL, CUT, LENGTHY, LENGTHY_PIECE, TREES, WHOLE, WRITERS
 from chaos.faults import DAMAGING, DATABASE_AWAY, FAULTS, HUNG, SLOW_SERVER, Fault
-from chaos.world import FOLDERS, PLAIN, Options, Source, World
+from chaos.takes import TakePlan
+from chaos.world import CALLS, FOLDERS, PLAIN, Options, Source, World
 from keeper import Vitals
 from support.hostile import MOUNTS
 from support.waiting import eventually
@@ -66,6 +67,7 @@ class Plan:
     options: Options
     arrivals: tuple[Arrival, ...]
     events: tuple[Event, ...]
+    takes: tuple[TakePlan, ...] = ()
 
 
 @dataclass
@@ -80,6 +82,7 @@ class Report:
     #: Requests that the server was working on when the daemon was killed.
     in_flight: int = 0
     long: int = 0
+    takes: int = 0
     #: Ledgers that were set aside and made anew.
     salvaged: int = 0
     ends: Counter[str] = field(default_factory=Counter)
@@ -129,7 +132,19 @@ def drawn(seed: int, *, span: float = 3.0, files: int = 18, faults: Mapping[str,
     if slow:
         lengthy = (f"lengthy {seed}", LENGTHY, chance.randrange(1 << 31))
         arrivals.append(Arrival(-0.2 * span, "plain", PLAIN, (lengthy,), 0.0, planted=False))
-    return Plan(seed, options, tuple(arrivals), tuple(sorted(events, key=lambda e: e.at)))
+    arrivals += _calls(seed, span)
+    # Nor whether an output is that of a session whose stems have changed since.
+    sessions = () if damaging else takes.drawn_takes(seed, span)
+    return Plan(seed, options, tuple(arrivals), tuple(sorted(events, key=lambda e: e.at)), sessions)
+
+
+def _calls(seed: int, span: float) -> Iterator[Arrival]:
+    """Draw up to three calls, with a speaker on each channel."""
+    chance = random.Random(f"calls {seed}")
+    for number in range(chance.randrange(4)):
+        call = (f"call {seed}-{number}", CALL, chance.randrange(1 << 31))
+        way, at = chance.choice(sorted(WRITERS)), chance.uniform(-0.2, 1.0) * span
+        yield Arrival(at, way, CALLS, (call,), chance.uniform(0.01, 0.2), planted=chance.random() < 0.1)
 
 
 def _arrivals(prefix: int, chance: random.Random, span: float, files: int) -> Iterator[Arrival]:
@@ -162,10 +177,10 @@ def killing(seed: int, *, kills: int, files: int) -> Plan:
     # A daemon takes about half a second to be at work; the instants are as random there as later.
     instants = list(accumulate(chance.uniform(0.3, 1.9) for _ in range(kills)))
     events = [Event(at, "kill", 0.0, seed) for at in instants]
-    arrivals = _arrivals(seed, chance, instants[-1], files)
+    arrivals = [*_arrivals(seed, chance, instants[-1], files), *_calls(seed, instants[-1])]
     # A long recording has 0.8 MB.
     options = Options(seed=seed, rate=0.0, pause=0.0, disk_size=16 + files)
-    return Plan(seed, options, tuple(arrivals), tuple(events))
+    return Plan(seed, options, tuple(arrivals), tuple(events), takes.drawn_takes(seed, instants[-1]))
 
 
 def play(plan: Plan, base: Path) -> Report:
@@ -219,6 +234,8 @@ def _act(world: World, plan: Plan) -> None:
             heard = world.sound(kind, seed)
             sources.append(Source(world.folders[arrival.folder] / f"{name}{heard.suffix}", heard))
         deeds.append((arrival.at, _arriving(world, arrival, sources)))
+    for take in plan.takes:
+        deeds += takes.happenings(world, take)
     deeds.append((0.0, world.keeper.start))
     begin = time.monotonic() - min(0.0, *(at for at, _ in deeds))
     running: list[threading.Thread] = []
@@ -257,7 +274,7 @@ def _settle(world: World, report: Report) -> None:
     world.note("everything is in order")
     begin = time.monotonic()
     nudged = begin
-    while checks.waiting(world):
+    while checks.waiting(world) or takes.unmade(world):
         world.pause(_LOOK)
         now = time.monotonic()
         if now - begin > _PATIENCE or world.keeper.wrong:
@@ -267,7 +284,8 @@ def _settle(world: World, report: Report) -> None:
             nudged = now
             world.clock.turn(now - begin + _HOUR)
             world.nudge()
-    world.note("every recording has its outputs" if not checks.waiting(world) else "patience is at its end")
+    is_done = not checks.waiting(world) and not takes.unmade(world)
+    world.note("every recording has its outputs" if is_done else "patience is at its end")
     report.settled = time.monotonic() - begin
     report.vitals = world.keeper.vitals()
 
@@ -292,6 +310,7 @@ def _looked_once_more(world: World) -> list[str]:
 
 def _judge(world: World, report: Report) -> None:
     report.recordings = len(world.sources)
+    report.takes = len(world.takes)
     report.long = sum(source.sound.kind == "long" for source in world.sources)
     report.in_flight = sum(world.keeper.in_flight)
     report.salvaged = len(checks.salvages(world))
@@ -300,6 +319,7 @@ def _judge(world: World, report: Report) -> None:
     report.paid_again, unexcused = checks.paid_twice(world)
     report.wrong += [*world.keeper.wrong, *unexcused]
     for check in (
+        takes.unmade,
         checks.lost,
         checks.doubled,
         checks.half_taken,

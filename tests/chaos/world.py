@@ -25,6 +25,12 @@ from watcher.ledger import Ledger, open_ledger
 #: The folders: one on the tests' disk, one on a small disk of its own, one that is mounted from elsewhere.
 PLAIN, DISK, MOUNTED = "plain", "disk", "mounted"
 FOLDERS: Final = (PLAIN, DISK, MOUNTED)
+#: Two more on the tests' disk: takes, whose directories are sessions; and calls, whose channels are different speakers.
+TAKES, CALLS = "takes", "calls"
+_TRACKS: Final = {TAKES: 'tracks = "folder"\nsession_seconds = 0.5', CALLS: 'tracks = "channels"'}
+EVERY_FOLDER: Final = (*FOLDERS, TAKES, CALLS)
+#: Of the stems of a take.
+SPEAKERS: Final = ("anna", "ben", "cleo", "dora")
 _STATE_SIZE: Final = "16m"
 #: In each folder a place that nobody watches.
 OUTSIDE: Final = ".outside"
@@ -48,6 +54,25 @@ class Source:
     def __post_init__(self) -> None:
         """Its first name is a name it had."""
         self.names.add(self.path)
+
+
+@dataclass(eq=False)
+class Take:
+    """A directory of stems, whose name may change."""
+
+    folder: Path
+    #: Speaker -> what lies there now.
+    stems: dict[str, Sound] = field(default_factory=dict)
+    #: Stems that were taken out of it under its present name: outputs that were made before keep their words.
+    removed: list[tuple[str, Sound]] = field(default_factory=list)
+    #: Other people's files.
+    foreign: set[str] = field(default_factory=set)
+    #: Whoever does something to it holds this.
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def file(self, speaker: str) -> Path:
+        """Return where a stem lies."""
+        return self.folder / f"{SPEAKERS.index(speaker) + 1}-{speaker}.flac"
 
 
 @dataclass(frozen=True)
@@ -83,7 +108,7 @@ class World:
     def __init__(self, base: Path, options: Options) -> None:
         self.base = base
         self.options = options
-        self.folders = {name: base / name for name in FOLDERS}
+        self.folders = {name: base / name for name in EVERY_FOLDER}
         self.state = base / "state"
         self.settings = base / "watcher.toml"
         self.server = Upstream(options.seed, rate=options.rate, slowest=options.slowest)
@@ -97,6 +122,9 @@ class World:
         self._fuse: Mount | None = None
         self.keeper = Keeper(self.begin, self.note, pause=options.pause)
         self.sources: list[Source] = []
+        self.takes: list[Take] = []
+        #: Every stem that came.
+        self.stems: list[Sound] = []
         #: Other people's files under the names of outputs.
         self.foreign: list[Path] = []
         self.timeline: list[tuple[float, str]] = []
@@ -105,7 +133,7 @@ class World:
         #: When the ledger was damaged (monotonic), and what had its outputs then.
         self.damages: list[tuple[float, frozenset[Source]]] = []
         #: What has only one of its kind takes turns.
-        self.turns = {name: threading.Lock() for name in (*FOLDERS, "state", "server", "clock", "account")}
+        self.turns = {name: threading.Lock() for name in (*EVERY_FOLDER, "state", "server", "clock", "account")}
         self.over = threading.Event()
         # Asked for here: it may skip the test, which no other thread can.
         self._prefix = mortal()
@@ -181,7 +209,10 @@ class World:
             f'[state]\nworkers = {options.workers}\nurl = "{self.url}"',
             f'[media]\npiece_seconds = {options.piece_seconds}\npieces = "{options.pieces}"',
             f"[service]\ndrain_seconds = {options.drain_seconds}",
-            *(f'[[folders]]\npath = "{path}"\nquiet_seconds = 0.5' for path in self.folders.values()),
+            *(
+                f'[[folders]]\npath = "{path}"\nquiet_seconds = 0.5\n{_TRACKS.get(name, "")}'
+                for name, path in self.folders.items()
+            ),
         ]
         part = self.settings.with_suffix(".part")
         part.write_text("\n".join(lines) + "\n")
@@ -213,7 +244,13 @@ class World:
             return [s for s in self.sources if not s.gone and (not folder or self.folders[folder] in s.path.parents)]
 
     def arrive(self, way: str, folder: str, sources: list[Source], step: float) -> None:
-        """Bring recordings into a folder; on a full or missing disk again and again."""
+        """Bring recordings into a folder, each of which has outputs of its own."""
+        self.bring(way, folder, sources, step)
+        with self._guard:
+            self.sources += sources
+
+    def bring(self, way: str, folder: str, sources: list[Source], step: float) -> None:
+        """Bring files into a folder; on a full or missing disk again and again."""
         desk = Desk(self.folders[folder], self.folders[folder] / OUTSIDE, lambda: self.pause(step))
         files = [(source.path, source.sound.data) for source in sources]
         again = 0
@@ -236,8 +273,6 @@ class World:
                 self._moment.wait(_AGAIN)
             else:
                 break
-        with self._guard:
-            self.sources += sources
         self.note(f"{way}: {', '.join(str(path.relative_to(self.base)) for path, _ in files)}")
 
     def plant(self, path: Path, folder: str) -> None:

@@ -151,27 +151,40 @@ def recogniser(asked: Asked) -> Reply:
     """Answer with the words in the sound, as verbose_json with word times; list one model."""
     if asked.method == "GET":
         return Reply({"data": [{"id": "whisper-1"}]})
-    sound = sound_of(asked)
+    return Reply(json.dumps(answer(sound_of(asked))))
+
+
+def answer(sound: Samples, *, stop: str = "") -> dict[str, object]:
+    """Return the answer about a sound, as verbose_json with the times of words; `stop` is written behind each sentence."""
     words = heard(sound)
     segments = [
         {
             "id": number,
             "start": sentence[0].start,
             "end": sentence[-1].end,
-            "text": " " + " ".join(word.text for word in sentence),
+            "text": " " + " ".join(word.text for word in sentence) + stop,
             "words": [{"word": word.text, "start": word.start, "end": word.end} for word in sentence],
         }
         for number, sentence in enumerate(_sentences(words))
     ]
-    answer = {
+    return {
         "task": "transcribe",
         "language": "english",
         "duration": len(sound) / sounds.RATE,
-        "text": " ".join(word.text for word in words),
+        "text": "".join(str(segment["text"]) for segment in segments).strip(),
         "segments": segments,
         "words": [{"word": word.text, "start": word.start, "end": word.end} for word in words],
     }
-    return Reply(json.dumps(answer))
+
+
+def is_words(sound: Samples) -> bool:
+    """Return whether a sound is nothing but words that can be said: nine tenths of its power are at their frequencies."""
+    power = np.square(np.abs(np.fft.rfft(sound.astype(np.float32))))
+    frequencies = np.arange(len(power)) * (sounds.RATE / max(len(sound), 1))
+    places = np.round((frequencies - _LOWEST) / _STEP)
+    near = np.abs(frequencies - _LOWEST - _STEP * places) < _STEP / 5
+    said = near & (places >= 0) & (places < len(VOCABULARY))
+    return bool(power[said].sum() > 0.9 * power.sum() > 0)
 
 
 def _levels(sound: Samples) -> npt.NDArray[np.float64]:
