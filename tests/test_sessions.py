@@ -255,6 +255,48 @@ def test_a_persons_file_of_the_sessions_name_stays(studio: Studio) -> None:
     assert len(list(studio.episode.glob("*.srt"))) == 2
 
 
+@pytest.mark.parametrize("first", [("anna",), ("anna", "ben")])
+def test_stems_beside_a_persons_outputs_are_transcribed_once_these_are_gone_and_another_stem_comes(
+    studio: Studio, first: tuple[str, ...]
+) -> None:
+    name = "anna" if first == ("anna",) else "Episode 12"
+    own = [studio.episode / f"{name}.{kind}" for kind in ("srt", "txt", "json")]
+    for path in own:
+        path.write_text("mine\n")
+    for stem in first:
+        studio.record(stem)
+    studio.command("once", "--yes", studio.episode)
+    paid = studio.paid()
+    for path in own:
+        path.unlink()
+    for stem in TAKE.keys() - set(first):
+        studio.record(stem)
+    studio.command("once", "--yes", studio.episode)
+
+    assert paid == 0.0
+    assert sorted(studio.transcript()) == everything()
+
+
+def test_a_session_whose_stems_are_gone_is_waited_for_no_more_and_made_when_they_are_back(studio: Studio) -> None:
+    (studio.episode / ".watcher.toml").write_text("session_seconds = 3600\n")
+    away = studio.directory / "away"
+    with studio.running() as run:
+        for name in TAKE:
+            studio.record(name)
+        run.await_events("job.done", len(TAKE))
+        studio.episode.rename(away)
+    paid = studio.paid()
+    gone = studio.command("once", "--yes", studio.folder)
+    left = json.loads(studio.command("status", "--json").stdout)["data"]
+    away.rename(studio.episode)
+    studio.command("once", "--yes", studio.folder)
+
+    assert "Episode 12" not in gone.stdout
+    assert left["waiting"] == []
+    assert sorted(studio.transcript()) == everything()
+    assert studio.paid() == paid
+
+
 def test_a_folders_own_file_makes_sessions_and_names_the_speakers(studio: Studio) -> None:
     studio.extra = ""
     (studio.episode / ".watcher.toml").write_text(
@@ -350,15 +392,18 @@ def test_a_session_is_moved_away_as_a_whole(studio: Studio) -> None:
     assert studio.paid() <= 3 * SECONDS
 
 
-def test_a_mix_is_moved_away_with_its_session(studio: Studio) -> None:
+@pytest.mark.parametrize("is_last", [False, True])
+def test_a_mix_is_moved_away_with_its_session(studio: Studio, *, is_last: bool) -> None:
     studio.extra = 'after = "move:done/"'
-    for name in TAKE:
-        studio.record(name)
-    studio.record("mix", TAKE["anna"])
-    studio.command("once", "--yes", studio.folder)
+    stems = [studio.record(name) for name in TAKE]
+    mix = studio.record("mix", truth.said("mike november", 1.0))
+    files = (*stems, mix) if is_last else (mix, *stems)
+    studio.command("once", "--yes", "--set", "state.workers=1", *files)
 
     assert not list(studio.episode.iterdir())
     assert (studio.folder / "done" / "Episode 12" / "mix.flac").exists()
+    sent = [truth.heard(truth.sound_of(asked)) for asked in studio.server.asked if asked.method == "POST"]
+    assert "mike" not in {word.text for words in sent for word in words}
 
 
 def test_a_renamed_folder_costs_nothing_and_its_session_gets_the_new_name(studio: Studio) -> None:
@@ -431,6 +476,21 @@ def test_with_members_each_stem_has_outputs_of_its_own_too(studio: Studio) -> No
     studio.command("once", "--yes", studio.episode)
 
     assert (studio.episode / "cleo.txt").read_text() == "kilo lima\n"
+    assert sorted(studio.transcript()) == everything()
+
+
+def test_what_a_person_has_beside_a_stem_keeps_it_neither_from_the_session_nor_from_its_own_outputs(
+    studio: Studio,
+) -> None:
+    studio.extra = "members = true"
+    for kind in ("srt", "txt", "json"):
+        (studio.episode / f"cleo.{kind}").write_text("mine\n")
+    for name in TAKE:
+        studio.record(name)
+    studio.command("once", "--yes", studio.episode)
+
+    assert (studio.episode / "cleo.txt").read_text() == "mine\n"
+    assert (studio.episode / "cleo.flac.txt").read_text() == "kilo lima\n"
     assert sorted(studio.transcript()) == everything()
 
 

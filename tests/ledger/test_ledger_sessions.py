@@ -10,7 +10,7 @@ from support.ledger_engines import LEASE, ROOT, Engine, found
 from watcher.errors import FileError, LeaseLostError
 from watcher.job import FoundRecording, Job, Outcome, SessionPlace, State, session_path
 from watcher.ledger.ledger import Ledger
-from watcher.ledger.values import Content, ContentPart
+from watcher.ledger.values import Content, ContentPart, PutResult
 
 FOLDER = ROOT + b"/Episode 12"
 SESSION = session_path(FOLDER, "Episode 12")
@@ -223,6 +223,28 @@ def test_a_crash_between_the_last_stems_leaves_a_session_that_is_made_after_it(e
 
     assert (session := claim(ledger, clock)) is not None
     assert session.is_session
+
+
+def test_stems_that_were_gone_make_a_session_when_they_are_found_again(ledger: Ledger, clock: Clock) -> None:
+    anna, ben = stem("anna.wav"), stem("ben.wav")
+    ledger.queue.put([anna, ben])
+    for job in claim_all(ledger):
+        ledger.queue.done(job, Outcome(content="a"))
+    clock.advance(QUIET + 1)
+    session = claim(ledger, clock)
+    assert session is not None
+    ledger.queue.await_stems(SESSION)
+    ledger.queue.drop(session)
+    idle = claim(ledger, clock)
+    again = ledger.queue.put([anna, ben])
+    for job in claim_all(ledger):
+        ledger.queue.done(job, Outcome(content="a"))
+    clock.advance(QUIET + 1)
+
+    assert idle is None
+    assert PutResult.KNOWN not in again
+    assert (back := claim(ledger, clock)) is not None
+    assert back.is_session
 
 
 def test_the_tracks_of_a_content_come_back(ledger: Ledger) -> None:

@@ -329,6 +329,7 @@ def everything(ledger: SqliteLedger, clock: Clock) -> None:
     ledger.history.stems(session)
     ledger.history.stem_counts()
     ledger.queue.disband(session)
+    ledger.queue.await_stems(session)
     ledger.queue.end_delays("closed")
     ledger.queue.recover()
     ledger.queue.quarantined()

@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import ClassVar, Final, TypeVar
 
 from watcher.errors import JobError, LeaseLostError
-from watcher.job import Fingerprint, FoundRecording, Job, Outcome, SessionPlace, State
+from watcher.job import Fingerprint, FoundRecording, Job, Outcome, State
 from watcher.ledger import rows
 from watcher.ledger.claims import Claims
 from watcher.ledger.hooks import HOOK
 from watcher.ledger.lookups import minute_of
 from watcher.ledger.part import LOST, Connection, held
 from watcher.ledger.requeue import Requeue
-from watcher.ledger.sessions import DISBAND, MOVE_STEMS, delete_source, queue_session, queue_sessions, wake_session
+from watcher.ledger.sessions import MOVE_STEMS, Stems, delete_source, queue_sessions, wake_session
 from watcher.ledger.suspects import Suspects, why
 from watcher.ledger.values import SPENT, PutResult
 from watcher.ledger.waiting import LONGEST_DELAY
@@ -28,7 +28,7 @@ from watcher.ledger.waiting import LONGEST_DELAY
 _T = TypeVar("_T")
 
 
-class Queue(Claims, Suspects, Requeue):
+class Queue(Claims, Suspects, Requeue, Stems):
     """Sources and their states."""
 
     #: Adds to the seconds done in a minute.
@@ -87,20 +87,6 @@ class Queue(Claims, Suspects, Requeue):
         stored = self._paths.stored(path)
         self._database.change(lambda connection: delete_source(connection, stored, self._clock()), durable=False)
         self._concluded()
-
-    def disband(self, session: bytes) -> None:
-        """Queue the done stems of a session again that have no outputs of their own, as it turned out to be none. Cheap."""
-        values = {"session": self._paths.stored(session), "now": self._clock()}
-        self._database.change(lambda connection: connection.execute(DISBAND, values), durable=False)
-        self._offer()
-
-    def gather(self, stem: Job, quiet_seconds: float) -> None:
-        """Queue the session of a stem, unless it is known: the conclusion of its last stem makes it due. Cheap."""
-        path, root, now = self._paths.stored(stem.session), self._paths.stored(stem.root), self._clock()
-        place = SessionPlace(path, quiet_seconds)
-        self._database.change(
-            lambda connection: queue_session(connection, place, root=root, backlog=stem.backlog, now=now), durable=False
-        )
 
     # Working.
 

@@ -8,8 +8,9 @@ change makes it due once more, so the outputs of a session are always made of th
 from collections.abc import Iterable
 from typing import Final
 
-from watcher.job import FoundRecording, SessionPlace
+from watcher.job import FoundRecording, Job, SessionPlace
 from watcher.ledger.part import Connection
+from watcher.ledger.waiting import WorkSignal
 
 #: Most stems of a session: a larger number of recordings in a directory is no take.
 MOST_STEMS: Final = 64
@@ -20,6 +21,31 @@ DELETE: Final = "DELETE FROM sources WHERE path = ?"
 #: Why a session waits; stored with its row, for `status`.
 REASON: Final = "stems"
 MESSAGE: Final = "it waits for its stems: its outputs are made when the last of them is transcribed"
+
+
+class Stems(WorkSignal):
+    """Changes of all stems of a session."""
+
+    def disband(self, session: bytes) -> None:
+        """Queue the done stems of a session again that have no outputs of their own, as it turned out to be none. Cheap."""
+        self._change_stems(_DISBAND, session)
+
+    def await_stems(self, session: bytes) -> None:
+        """Have the done stems of a session, which are gone, count as new ones where they are found again. Cheap."""
+        self._change_stems(_AWAIT_STEMS, session)
+
+    def gather(self, stem: Job, quiet_seconds: float) -> None:
+        """Queue the session of a stem, unless it is known: the conclusion of its last stem makes it due. Cheap."""
+        path, root, now = self._paths.stored(stem.session), self._paths.stored(stem.root), self._clock()
+        place = SessionPlace(path, quiet_seconds)
+        self._database.change(
+            lambda connection: queue_session(connection, place, root=root, backlog=stem.backlog, now=now), durable=False
+        )
+
+    def _change_stems(self, statement: str, session: bytes) -> None:
+        values = {"session": self._paths.stored(session), "now": self._clock()}
+        self._database.change(lambda connection: connection.execute(statement, values), durable=False)
+        self._offer()
 
 
 def queue_sessions(connection: Connection, found: Iterable[FoundRecording], now: float) -> None:
@@ -90,8 +116,13 @@ UPDATE sources SET
 WHERE session = :session AND path <> :session AND state = 'done' AND size >= 0
 """
 #: The same for stems that have no outputs of their own, of what turned out to be no session.
-DISBAND: Final = f"""
+_DISBAND: Final = f"""
 {MOVE_STEMS} AND outcome LIKE '%"outputs":[]%' AND outcome LIKE '%"adopted":false%'
+"""
+#: Lets stems that are gone count as new ones where they are found again, as no file has a negative size (see `queue._AWAIT`).
+_AWAIT_STEMS: Final = """
+UPDATE sources SET size = -1 - size, updated_at = :now
+WHERE session = :session AND path <> :session AND state = 'done' AND size >= 0
 """
 _WAKE: Final = """
 UPDATE sources SET

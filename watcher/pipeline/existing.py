@@ -2,10 +2,27 @@
 
 from collections.abc import Callable
 
+import structlog
+
 from watcher import sidecar
+from watcher.job import Job
 from watcher.ledger.ledger import Ledger
 from watcher.pipeline.tools import JobSettings
 from watcher.settle import is_audio
+
+_log = structlog.get_logger()
+
+
+def is_adopted(
+    job: Job, source: bytes, wanted: JobSettings, ledger: Ledger, inside: Callable[[], int] = lambda: 0
+) -> bool:
+    """Return whether a person's files are the outputs of `source` (see `has_outputs`), and nobody asked to transcribe the job again."""
+    if not wanted.formats or job.again is not None:
+        return False
+    if not has_outputs(job.root, source, wanted, ledger, inside=inside):
+        return False
+    _log.info("file.adopted", formats=wanted.formats)
+    return True
 
 
 def has_outputs(

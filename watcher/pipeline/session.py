@@ -9,16 +9,14 @@ from dataclasses import replace
 from itertools import islice
 from typing import Final
 
-import structlog
-
 from watcher import sidecar, tree
 from watcher.container.recorder import RecorderData, recorder_data
-from watcher.errors import FileError, GoneError, LeaseLostError, StemsError
+from watcher.errors import AbsentError, FileError, GoneError, LeaseLostError, StemsError
 from watcher.job import Job, Outcome, ResultWarning, SessionOptions, State, session_path
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.sessions import MOST_STEMS
 from watcher.ledger.values import Content, ContentPart, SourceRecord
-from watcher.pipeline.existing import has_outputs
+from watcher.pipeline.existing import is_adopted
 from watcher.pipeline.heard import TrackResult, TranscriptionResult, combined, stored
 from watcher.pipeline.text_budget import TextBudget
 from watcher.pipeline.tools import HeartbeatCallback, JobSettings
@@ -26,14 +24,12 @@ from watcher.pipeline.writing import shown_track, written
 from watcher.sessions import Offsets, is_mix, key_of, offsets, speaker_names
 from watcher.text import counted, printable
 
-_log = structlog.get_logger()
-
-#: Seconds after which a session is tried again whose stems are all out of reach.
-_AWAY: Final = 300.0
 #: Names of a directory among which the stems of a mix are looked for.
 _MOST_BESIDE: Final = 1000
 #: Most stems that a warning names.
 _NAMED: Final = 10
+#: Code of the warning about a mix.
+_MIX: Final = "mix_left_out"
 #: States of a stem that is not concluded.
 _OPEN: Final = frozenset({State.READY, State.DELAYED, State.RUNNING})
 
@@ -45,17 +41,20 @@ def run_session(job: Job, wanted: JobSettings, ledger: Ledger, beat: HeartbeatCa
     failed is left out, with a warning; when it is transcribed later, the outputs are made again.
     """
     stems = _concluded(job, wanted, ledger)
-    if has_outputs(job.root, job.path, wanted, ledger):
-        _log.info("file.adopted", formats=wanted.formats)
-        return Outcome(adopted=True)
+    if adopted := [stem.path for stem in stems if stem.outcome is not None and stem.outcome.adopted]:
+        # They were not transcribed, as a person's files had the names of all outputs.
+        if is_session_adopted(job, job.path, [stem.path for stem in stems], wanted, ledger):
+            return Outcome(adopted=True)
+        ledger.queue.queue_again(adopted)
+        raise StemsError("some of its stems are still to be transcribed")
     names = [os.fsdecode(_name(stem)) for stem in stems]
     mixes = {name: why for name in names if (why := is_mix(name, names))}
     stems = [stem for stem, name in zip(stems, names, strict=True) if name not in mixes]
     done = [stem for stem in stems if stem.state is State.DONE and stem.content]
     failed = [stem for stem in stems if stem.state is State.FAILED]
     if not (done or failed):
-        # Their outputs were there before, or it has nothing but mixes.
-        return Outcome(adopted=bool(stems), warnings=tuple(_left_out(*pair) for pair in mixes.items()))
+        # It has nothing but mixes.
+        return Outcome(warnings=tuple(_left_out(*pair) for pair in mixes.items()))
     if not done:
         raise FileError(
             f"none of its {counted(len(failed), 'stem')} could be transcribed",
@@ -79,6 +78,12 @@ def run_session(job: Job, wanted: JobSettings, ledger: Ledger, beat: HeartbeatCa
     )
 
 
+def is_session_adopted(job: Job, session: bytes, stems: Sequence[bytes], wanted: JobSettings, ledger: Ledger) -> bool:
+    """Return whether a person's files have the names of all outputs of a session, or of its only stem, as `is_adopted` does."""
+    names = (session, *stems) if len(stems) == 1 else (session,)
+    return any(is_adopted(job, name, wanted, ledger) for name in names)
+
+
 def _concluded(job: Job, wanted: JobSettings, ledger: Ledger) -> list[SourceRecord]:
     """Return the stems whose files are there, when all of them are concluded. Raises as `run_session` does."""
     if wanted.session.tracks != "folder":
@@ -88,7 +93,7 @@ def _concluded(job: Job, wanted: JobSettings, ledger: Ledger) -> list[SourceReco
         raise GoneError("the settings of its folder make no sessions any more")
     known = ledger.history.stems(job.path)
     if not known:
-        raise GoneError("none of its stems is there any more")
+        raise AbsentError("none of its stems is there any more")
     if len(known) > MOST_STEMS:
         # Those that were transcribed while there were fewer get outputs of their own now.
         ledger.queue.disband(job.path)
@@ -99,8 +104,9 @@ def _concluded(job: Job, wanted: JobSettings, ledger: Ledger) -> list[SourceReco
         )
     stems = [stem for stem in known if tree.stands(job.root, _place(stem))]
     if not stems:
-        # Its disk may be away. If the stems were deleted, they are forgotten after some time, and the session with them.
-        raise StemsError("none of its stems is there now", retry_after=_AWAY)
+        # They were moved or deleted, or their disk is away: whichever of them is found again makes a session.
+        ledger.queue.await_stems(job.path)
+        raise AbsentError("none of its stems is there any more")
     if any(stem.state in _OPEN for stem in stems):
         raise StemsError("some of its stems are still to be transcribed")
     return stems
@@ -162,8 +168,17 @@ def mix_of(job: Job) -> ResultWarning | None:
     return _left_out(os.fsdecode(name), why) if why else None
 
 
+def former_mix(job: Job, ledger: Ledger) -> ResultWarning | None:
+    """Return the warning with which a stem was left out as a mix before; None: it was not."""
+    known = ledger.history.lookup(job.path)
+    outcome = None if known is None else known.outcome
+    if outcome is None or outcome.moved_to:
+        return None
+    return next((warning for warning in outcome.warnings if warning.code == _MIX), None)
+
+
 def _left_out(name: str, why: str) -> ResultWarning:
-    return ResultWarning("mix_left_out", f"{shown_track(name)} is left out: it is {why}")
+    return ResultWarning(_MIX, f"{shown_track(name)} is left out: it is {why}")
 
 
 def _heard(

@@ -2,12 +2,9 @@
 
 import os
 import stat
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
-
-import structlog
 
 from watcher import container, media, sidecar
 from watcher.errors import FileError, LeaseLostError
@@ -18,11 +15,11 @@ from watcher.ledger.sessions import MOST_STEMS
 from watcher.ledger.values import Content
 from watcher.log import quoted
 from watcher.output_kinds import OUTPUT_KINDS
-from watcher.pipeline.existing import has_outputs
+from watcher.pipeline.existing import is_adopted
 from watcher.pipeline.heard import TranscriptionResult, stored
 from watcher.pipeline.identity import identities, parameters
 from watcher.pipeline.renamed import FormerRecording, follow, former_of
-from watcher.pipeline.session import is_written, mix_of, run_session
+from watcher.pipeline.session import former_mix, is_session_adopted, is_written, mix_of, run_session
 from watcher.pipeline.source import opened, verify
 from watcher.pipeline.spending import Spending
 from watcher.pipeline.tools import HeartbeatCallback, JobSettings, Tools
@@ -30,8 +27,6 @@ from watcher.pipeline.tracks import TracksTranscription
 from watcher.pipeline.transcription import Transcription
 from watcher.pipeline.writing import written
 from watcher.settle import UNWATCHED, looks_like_audio
-
-_log = structlog.get_logger()
 
 
 def run(job: Job, tools: Tools, beat: HeartbeatCallback) -> Outcome:
@@ -65,12 +60,13 @@ def _stem(
     stems = ledger.history.stems(job.session)
     if len(stems) > MOST_STEMS:
         return _recording(source, wanted, tools, beat, spending)
-    names = (job.session, job.path) if len(stems) == 1 else (job.session,)
-    if any(_is_adopted(job, name, wanted, ledger) for name in names):
+    if is_session_adopted(job, job.session, [stem.path for stem in stems], wanted, ledger):
         return Outcome(adopted=True)
-    if (mix := mix_of(job)) is not None:
+    is_moving = bool(wanted.after) and is_written(job, "", ledger)
+    # The stems of a session that is being moved away may be gone before their mix.
+    if (mix := mix_of(job) or (former_mix(job, ledger) if is_moving else None)) is not None:
         left_out = Outcome(warnings=(mix,))
-        return _moved(job, left_out, wanted, ledger) if wanted.after and is_written(job, "", ledger) else left_out
+        return _moved(job, left_out, wanted, ledger) if is_moving else left_out
     if wanted.after and job.again is None and job.content and is_written(job, job.content, ledger):
         known = ledger.history.lookup(job.path)
         if known is not None and known.outcome is not None and source.has_content(job.content, tools, beat):
@@ -87,7 +83,8 @@ def _recording(
     if (unchanged := _unchanged(source, wanted, tools, beat)) is not None:
         return unchanged
     former = former_of(job, descriptor, status, tools, beat)
-    if former is None and _is_adopted(job, job.path, wanted, tools.ledger, source.subtitles):
+    # What a person has beside a stem says nothing about the session.
+    if former is None and not wanted.as_track and is_adopted(job, job.path, wanted, tools.ledger, source.subtitles):
         return Outcome(adopted=True)
     known = _of_former(former, job, wanted, tools, beat)
     if known is None:
@@ -107,18 +104,6 @@ def _recording(
     if former is not None:
         outcome = follow(former, job, outcome, tools.ledger)
     return _moved(job, outcome, wanted, tools.ledger) if wanted.after else outcome
-
-
-def _is_adopted(
-    job: Job, source: bytes, wanted: JobSettings, ledger: Ledger, inside: Callable[[], int] = lambda: 0
-) -> bool:
-    """Return whether a person's files have the names of all outputs of `source`, and nobody asked to transcribe the job's recording again."""
-    if not wanted.formats or job.again is not None:
-        return False
-    if not has_outputs(job.root, source, wanted, ledger, inside=inside):
-        return False
-    _log.info("file.adopted", formats=wanted.formats)
-    return True
 
 
 def _heard(

@@ -21,6 +21,7 @@ from watcher.errors import AbsentError, JobError, StateError
 from watcher.folders import MountKind, Mounts, NotTaken, ScanResult, collect
 from watcher.gate import GateState, GateStatus
 from watcher.job import State
+from watcher.ledger.sessions import REASON as STEMS
 from watcher.ledger.values import SourceRecord
 from watcher.log import retrying
 from watcher.service.advice import HoldAdvice, RunContext
@@ -306,6 +307,8 @@ class _BatchRun:
         if finder != self._finder:
             # It hung until now, and another thread has searched the other places meanwhile.
             return
+        # Sessions that a daemon has left may wait for further stems, as may those whose stems are gone.
+        ledger.queue.end_delays(STEMS)
         # Do this after the scan, so that changed files are queued with their new stamp.
         ledger.queue.queue_again(sorted(set(trials).difference(collected.queued)))
         again = {*trials, *self._queue_lacking(places)}
