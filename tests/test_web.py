@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families as prometheus
+from support.browser import browser
 from support.daemon import Daemon, daemon
 from support.heard import hearing, recording
-from support.scripted import Server, serving
+from support.scripted import Reply, Server, serving
 from support.waiting import eventually
 
 from watcher.gate.statistics import RequestStatistics
@@ -111,6 +112,46 @@ def test_state_is_the_document_of_the_command(running: tuple[Daemon, Listener, P
     assert document["data"]["service"]["running"] is True
 
 
+def test_an_endpoint_that_is_held_is_said_to_be(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    with serving(
+        lambda _: Reply({"error": {"message": "Incorrect API key provided", "code": "invalid_api_key"}}, 401)
+    ) as refusing:
+        options = ("--set", "http.listen=127.0.0.1:0", "--set", f"api.url={refusing.url}", "--set", "api.key=x")
+        with daemon(folder, *options, state=tmp_path / "state") as one:
+            listener = Listener(one.await_event("http.listening")["address"])
+            recording(folder / "a <b>.wav")
+            one.await_event("gate.held")
+            held = ("watcher_endpoint_held", (("endpoint", "api"), ("reason", "key")))
+            eventually(lambda: listener.samples().get(held) == 1)
+            body = listener.ask("/")[2].decode()
+    assert "CRITICAL" in body
+    assert "a &lt;b&gt;.wav" in body
+    assert "a <b>" not in body
+
+
+def test_the_page_says_what_status_says_and_needs_no_script(
+    running: tuple[Daemon, Listener, Path], tmp_path: Path
+) -> None:
+    one, listener, folder = running
+    recording(folder / "<img src=x onerror=alert(1)>.wav")
+    one.await_event("job.done")
+    status, headers, body = listener.ask("/")
+    assert (status, headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert headers["Content-Security-Policy"].startswith("default-src 'none'; style-src 'sha256-")
+    assert b"<script>" not in body.replace(b"&lt;script&gt;", b"")
+    assert b"<img" not in body
+    with browser(tmp_path / "profile") as window:
+        for width in (400, 1400):
+            window.resize(width, 800)
+            window.go(f"http://{listener.host}:{listener.port}/")
+            assert window.ask("document.querySelector('.verdict strong').textContent") == "OK"
+            assert window.ask("document.documentElement.scrollWidth <= innerWidth")
+            assert window.ask("getComputedStyle(document.querySelector('.verdict')).borderInlineStartStyle") == "solid"
+        assert window.console == []
+
+
 def test_health_is_asked_for_and_only_reading_is_allowed(running: tuple[Daemon, Listener, Path]) -> None:
     _, listener, _ = running
     assert listener.ask("/healthz")[::2] == (200, b"ok\n")
@@ -120,7 +161,6 @@ def test_health_is_asked_for_and_only_reading_is_allowed(running: tuple[Daemon, 
         status, headers, _ = listener.ask("/healthz", method=method)
         assert (status, headers["Allow"]) == (405, "GET, HEAD")
     for path in (
-        "/",
         "/metrics/",
         "/../../etc/passwd",
         "/%2e%2e/etc/passwd",

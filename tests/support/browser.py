@@ -34,9 +34,13 @@ class Browser:
 
     def open(self, path: Path, *, fragment: str = "") -> None:
         """Open a file, and wait until it is loaded; the console then begins with this page."""
+        self.go(path.as_uri() + fragment)
+
+    def go(self, address: str) -> None:
+        """Open an address as `open` does a file."""
         self._load("about:blank")
         self.console.clear()
-        self._load(path.as_uri() + fragment)
+        self._load(address)
 
     def resize(self, width: int, height: int, *, dark: bool = False) -> None:
         """Set the size of the window, and whether the person prefers dark colours."""

@@ -16,6 +16,7 @@ from watcher.status.document import data
 from watcher.status.values import StatusReport
 from watcher.text import one_line
 from watcher.web.metrics import encoded
+from watcher.web.page import page, policy
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -58,7 +59,7 @@ class ListenerApp:
             ("Content-Length", str(len(body))),
             ("Cache-Control", "no-store"),
             ("X-Content-Type-Options", "nosniff"),
-            ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+            ("Content-Security-Policy", policy()),
         ]
         if status is HTTPStatus.METHOD_NOT_ALLOWED:
             headers.append(("Allow", "GET, HEAD"))
@@ -86,6 +87,9 @@ class ListenerApp:
         body, kind = encoded(self._report(), self._facts.requests(), environ.get("HTTP_ACCEPT", ""))
         return HTTPStatus.OK, kind, body
 
+    def _page(self, _environ: "WSGIEnvironment") -> tuple[HTTPStatus, str, bytes]:
+        return HTTPStatus.OK, "text/html; charset=utf-8", page(self._report()).encode()
+
     def _health(self, _environ: "WSGIEnvironment") -> tuple[HTTPStatus, str, bytes]:
         ailment = self._facts.ailment()
         return _said(HTTPStatus.SERVICE_UNAVAILABLE if ailment else HTTPStatus.OK, ailment or "ok")
@@ -97,6 +101,7 @@ class ListenerApp:
 
 #: What is served to this machine.
 PATHS: Final[Mapping[str, Callable[[ListenerApp, "WSGIEnvironment"], tuple[HTTPStatus, str, bytes]]]] = {
+    "/": ListenerApp._page,  # noqa: SLF001 - its own
     "/healthz": ListenerApp._health,  # noqa: SLF001 - its own
     "/metrics": ListenerApp._metrics,  # noqa: SLF001 - its own
     "/status.json": ListenerApp._status,  # noqa: SLF001 - its own

@@ -97,17 +97,12 @@ class _Figures(Collector):
         bought = GaugeMetricFamily(
             "watcher_endpoint_bought_seconds", "Audio bought today and in this month.", labels=["endpoint", "period"]
         )
-        every = report.endpoints or ()
-        for one in every:
-            is_held = one.gate.get("state") == "held"
-            held.add_metric([one.name, str(one.gate.get("reason", "")) if is_held else ""], int(is_held))
-            bought.add_metric([one.name, "day"], one.today)
-            bought.add_metric([one.name, "month"], one.month)
-        if not every:
-            is_held = report.gate.get("state") == "held"
-            held.add_metric(["api", str(report.gate.get("reason", "")) if is_held else ""], int(is_held))
-            bought.add_metric(["api", "day"], report.spent.today)
-            bought.add_metric(["api", "month"], report.spent.month)
+        spent = [(one.name, one.gate, one.today, one.month) for one in report.endpoints]
+        for name, gate, day, month in spent or [("api", report.gate, report.spent.today, report.spent.month)]:
+            is_held = gate.get("status") in {"held", "probing"}
+            held.add_metric([name, str(gate.get("reason", "")) if is_held else ""], int(is_held))
+            bought.add_metric([name, "day"], day)
+            bought.add_metric([name, "month"], month)
         yield held
         yield bought
 
