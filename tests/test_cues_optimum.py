@@ -27,6 +27,7 @@ def stream(*tokens: tuple[int, int, int, int], turns: tuple[int, ...] = (), blan
         cost=[cost for _, _, _, cost in tokens],
         speaker=[""] * len(tokens),
         turn=[index in turns for index in range(len(tokens))],
+        spoken=[start for _, start, _, _ in tokens],
     )
 
 

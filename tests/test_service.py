@@ -533,6 +533,20 @@ def test_text_without_times_yields_txt_alone_and_says_so(start: Start, folder: P
     assert not (folder / "talk.srt").exists()
 
 
+def test_a_format_that_needs_times_is_left_out_without_them_and_the_text_written_instead(
+    start: Start, folder: Path
+) -> None:
+    formats = '--set=transcript.formats=["lrc", "ass"]'
+    with serving(lambda _asked: Reply({"text": "No times here."})) as server, start(server, formats) as running:
+        recording(folder / "talk.wav")
+        said = running.await_event("output.untimed")
+        running.await_event("job.done")
+        running.stop()
+
+    assert said["formats"] == ["txt"]
+    assert sorted(path.name for path in folder.iterdir()) == ["talk.txt", "talk.wav"]
+
+
 def test_translate_asks_the_translations_route(start: Start, server: Server, folder: Path) -> None:
     recording(folder / "talk.wav")
 

@@ -81,11 +81,11 @@ def _lines(text: Stream, caption: CaptionBreaks, begins: Sequence[str]) -> tuple
 def _tokens(text: Stream, caption: CaptionBreaks, begins: Sequence[str]) -> "Iterator[array[int]]":
     """Yield place and start of the tokens of each line (`Cue.tokens`); a line's mark belongs to its first token."""
     for mark, (begin, end) in zip(begins, pairwise((*caption.lines, caption.end)), strict=True):
-        places = array("q", [0, text.start[begin]])
+        places = array("q", [0, text.spoken[begin]])
         place = len(mark) + len(text.text[begin])
         for index in range(begin + 1, end):
             place += text.blank[index]
-            places.extend((place, text.start[index]))
+            places.extend((place, text.spoken[index]))
             place += len(text.text[index])
         yield places
 

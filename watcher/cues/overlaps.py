@@ -99,7 +99,7 @@ def _ends_stretch(last: _Chunk, following: _Chunk, count: int) -> bool:
 
 def _stream(chunks: Sequence[_Chunk], behind: _Chunk | None) -> Stream:
     """Return the columns of successive chunks; the words of each end where the next one begins, at the latest."""
-    stream = Stream([], [], [], [], [], [], [], [])
+    stream = Stream([], [], [], [], [], [], [], [], [])
     end = 0
     before = chunks[0]
     for chunk, following in zip(chunks, [*chunks[1:], behind], strict=True):
@@ -111,6 +111,7 @@ def _stream(chunks: Sequence[_Chunk], behind: _Chunk | None) -> Stream:
         stream.speaker.extend(own.speaker[rows])
         stream.start.extend(min(start, latest) for start in own.start[rows])
         stream.end.extend(min(end, latest) for end in own.end[rows])
+        stream.spoken.extend(own.spoken[rows])
         turns = chunk.track != before.track
         stream.turn.extend([turns, *[False] * (chunk.end - chunk.begin - 1)])
         stream.cost.extend([SENTENCE if turns else own.cost[chunk.begin], *own.cost[chunk.begin + 1 : chunk.end]])

@@ -38,6 +38,8 @@ class Stream:
     #: The speaker ("" unknown), and whether another speaker begins here.
     speaker: list[str]
     turn: list[bool]
+    #: Milliseconds at which the token is spoken: its start, unless another track speaks at the same time (`watcher.cues.overlaps`).
+    spoken: list[int]
     #: None at the end of the text.
     next_token: NextToken | None = None
 
@@ -104,6 +106,7 @@ def _columns(
         cost=cost[rows],
         speaker=speakers[rows],
         turn=turn[rows],
+        spoken=times.start,
         next_token=NextToken(max(times.end[-1], until or 0), cost[-1]) if behind else None,
     )
 

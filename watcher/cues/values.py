@@ -30,10 +30,12 @@ class Cue:
     def timed_lines(self) -> Iterator[list[CuePart]]:
         """Yield the words of each line; joined they are the line.
 
-        Their starts never decrease, and lie between the caption's own start and end. A line of which no words are known is one part.
+        Their starts never decrease within a line, and lie between the caption's own start and end. The lines of two who speak at the
+        same time overlap. A line of which no words are known is one part.
         """
-        at, end = round(self.start * 1000), round(self.end * 1000)
+        begun, end = round(self.start * 1000), round(self.end * 1000)
         for line, tokens in zip(self.lines, self.tokens or [_ONE] * len(self.lines), strict=True):
+            at = begun
             parts: list[CuePart] = []
             for begin, behind, start in zip(tokens[::2], [*tokens[2::2], len(line)], tokens[1::2], strict=True):
                 at = max(at, min(start, end))

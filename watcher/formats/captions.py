@@ -48,7 +48,7 @@ def vtt(document: Document) -> Iterator[str]:
 def _timed_lines(cue: Cue) -> Iterator[str]:
     """Yield the lines of a caption with time stamps of WebVTT: in ascending order, after its start and before its end.
 
-    A word that begins with the one before it, or with the caption, has none.
+    A word that begins with the one before it, or with the caption, has none; nor has one that somebody says while the line above is spoken.
     """
     # The last millisecond is left for a third stamp.
     last, end = round(cue.start * 1000), round(cue.end * 1000) - 1

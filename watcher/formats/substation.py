@@ -5,7 +5,7 @@ There is no escape that all players know, so look-alikes replace what they would
 
 import re
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Final
 
 from watcher.cues import Cue
@@ -56,7 +56,8 @@ def substation(document: Document) -> Iterator[str]:
 def _karaoke(cue: Cue, start: int, end: int) -> Iterator[str]:
     """Yield the lines, with the hundredths of a second before each word that pass until the next one begins."""
     lines = list(cue.timed_lines())
-    begins = [min(max(start, round(part.start / 10)), end) for parts in lines for part in parts]
+    # Lines that are spoken at the same time can only follow each other.
+    begins = list(accumulate((min(max(start, round(part.start / 10)), end) for parts in lines for part in parts), max))
     lengths = (following - begin for begin, following in pairwise([*begins, end]))
     before = f"{{\\k{begins[0] - start}}}" if begins[0] > start else ""
     for parts in lines:
