@@ -10,7 +10,7 @@ from support.pipeline_scene import ANSWER, WANTED, Scene, scene
 from support.sounds import speechlike
 
 from watcher import pipeline
-from watcher.errors import GoneError
+from watcher.errors import GoneError, StemsError
 from watcher.job import Fingerprint, FoundRecording, Job, Outcome, SessionOptions, SessionPlace, session_path
 
 
@@ -83,6 +83,19 @@ def test_stems_of_a_session_that_was_made_get_no_outputs_of_their_own(made: Scen
 
     assert made.ledger.queue.claim("test", lease=60) is None
     assert texts(tmp_path) == ["take.txt"]
+
+
+def test_a_stem_that_goes_while_its_session_is_made_is_no_error_of_the_program(made: Scene, tmp_path: Path) -> None:
+    for _ in range(2):
+        done(made, claimed(made), "folder")
+    session = claimed(made)
+
+    def beat(_seconds: float = 0.0, /) -> None:
+        (tmp_path / "anna.wav").unlink(missing_ok=True)
+
+    tools = replace(made.tools, wanted=lambda _: replace(WANTED, session=SessionOptions(tracks="folder")))
+    with pytest.raises(StemsError, match="gone since it was begun"):
+        pipeline.run(session, tools, beat)  # type: ignore[arg-type] # nothing works beside it
 
 
 def test_long_names_of_stems_are_cut_where_they_are_listed(tmp_path: Path) -> None:

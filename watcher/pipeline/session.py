@@ -303,13 +303,21 @@ def _placed(
         ledger,
         model=heard.model,
         check=check,
-        source=tree.status(job.root, _place(stems[0])),
+        source=_status(job, stems[0]),
         beat=beat,
         name=name,
     )
     keep = {output.path for output in outcome.outputs}
     sidecar.remove_former(job.root, list(former.values()), ledger, keep=keep)
     return replace(outcome, moved_to=place.path) if wanted.after else outcome
+
+
+def _status(job: Job, stem: SourceRecord) -> os.stat_result:
+    """Return the stat of a stem. Raises StemsError: it is gone since the session was begun, or out of reach."""
+    try:
+        return tree.status(job.root, _place(stem))
+    except (OSError, ValueError) as exc:
+        raise StemsError("some of its stems are gone since it was begun, or out of reach") from exc
 
 
 def _former_paths(job: Job, stems: Sequence[SourceRecord], ledger: Ledger) -> list[bytes]:
