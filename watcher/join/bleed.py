@@ -25,7 +25,7 @@ _MUCH_QUIETER: Final = 10
 _BESIDE: Final = 0.25
 _BESIDE_SAME: Final = 0.5
 #: Of a word that is said to be longer, so many seconds at its beginning and at its end are listened to.
-_HEARD: Final = 1.0
+_HEARD: Final = 0.5
 #: Frames that no other word has, from which on a word is as loud as they are.
 _ALONE: Final = 4
 #: Words by which a track's own voice is measured, at most and at least; and the share of them that is loud.
