@@ -3,6 +3,7 @@
 import json
 import random
 import shutil
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -515,6 +516,33 @@ def test_a_mix_beside_its_stems_is_left_out_and_not_paid_for(studio: Studio) -> 
     assert sorted(studio.transcript()) == everything()
     assert studio.paid() <= 3 * SECONDS
     assert [warning["code"] for warning in report["recent"][0]["warnings"]].count("mix_left_out") == 1
+
+
+def test_a_stem_is_begun_while_the_last_answers_about_another_one_are_awaited(tmp_path: Path) -> None:
+    """With two workers, one of which takes only short files."""
+    first: list[str] = []
+    another, waited = threading.Event(), []
+
+    def answer(asked: Asked) -> Reply:
+        if asked.method == "POST":
+            who = truth.heard(truth.sound_of(asked))[0].text
+            first[:] = first or [who]
+            if who == first[0]:
+                waited.append(another.wait(30))
+            else:
+                another.set()
+        return truth.recogniser(asked)
+
+    with serving(answer) as server:
+        studio = Studio(tmp_path, server)
+        studio.episode.mkdir(parents=True)
+        for name, word in (("anna", "alpha"), ("ben", "golf")):
+            studio.record(name, [said for at in range(1, 30, 2) for said in truth.said(f"{word} {word}", at)], 30.0)
+        options = ("state.workers=2", "media.piece_seconds=10", "api.concurrency=8")
+        studio.command("once", "--yes", *(word for option in options for word in ("--set", option)), studio.episode)
+
+    assert waited
+    assert all(waited)
 
 
 def test_status_shows_a_session_as_one_recording(studio: Studio) -> None:

@@ -100,6 +100,7 @@ def _renamed(world: World, take: Take, deed: Deed) -> None:
     to = take.folder.with_name(f"Renamed {deed.seed}")
     take.folder.rename(to)
     world.note(f"{take.folder.name} is now {to.name}")
+    world.foreign[:] = [to / path.name if path.parent == take.folder else path for path in world.foreign]
     take.folder = to
     take.removed.clear()
 

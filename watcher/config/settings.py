@@ -171,6 +171,7 @@ class StateSettings(Section):
         ge=1,
         le=256,
         description="files in work at once; from 2 on: one worker takes only short files, extra workers prepare further short files, "
+        "the next file is begun when a long one only waits for its last answers, "
         "and with several folders there are two more workers, and one folder never has all of them",
     )
     keep_answers_days: float = Field(

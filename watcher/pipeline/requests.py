@@ -102,6 +102,12 @@ class PieceRequests:
             if done:
                 self._collect(done)
 
+    def end(self, beat: HeartbeatCallback) -> None:
+        """Do as `finish` does, after the last piece of this track."""
+        if not self._others.left:
+            self._tools.all_cut()
+        self.finish(beat)
+
     def give_up(self, beat: HeartbeatCallback) -> float:
         """Send nothing more, but wait for requests in flight: their answers are paid for, and stored. Return the bought seconds."""
         left = sent = {future for future in self._running if not future.cancel()}

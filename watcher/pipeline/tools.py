@@ -97,6 +97,8 @@ class Tools:
     leaves: Callable[[], bool] = lambda: False
     #: Called for each answer of the endpoint.
     answered: Callable[[], None] = lambda: None
+    #: Called once the last piece of a recording is cut: from then on the job only waits for answers.
+    all_cut: Callable[[], None] = lambda: None
 
     @property
     def origin(self) -> AnswerOrigin:

@@ -313,7 +313,7 @@ class Transcription:
                         requests.finish(self._beat, look)
                         questions = self._acquainted(requests, options, look)
                     requests.add(piece, questions)
-                requests.finish(self._beat)
+                requests.end(self._beat)
             except BaseException:
                 # The child must make no more pieces, and not write while nobody checks the spool.
                 cutting.close()

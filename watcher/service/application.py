@@ -353,12 +353,12 @@ class Application:
         return [job for job in jobs if job is not None and job in self.leases.held]
 
     def relieve(self) -> None:
-        """Replace workers that hang in a mount, or wait for an endpoint when a better one is open; for the main thread."""
+        """Replace workers that hang in a mount, or only wait (see `JobRunner`: `misplaced`, `ending`); for the main thread."""
         if self._works:
             hung = self.hung()
             # First, or those that are started now would hang there as well.
             self.job_runner.note_hung([worker.beat for worker in hung])
-            self.worker_pool.relieve(hung, waiting=self.job_runner.misplaced())
+            self.worker_pool.relieve(hung, waiting=[*self.job_runner.misplaced(), *self.job_runner.ending()])
 
     def _resize(self, plan: Plan) -> None:
         # While all endpoints are closed, every worker probes; else at least one is open.

@@ -80,6 +80,8 @@ class JobRunner:
         self.crowded: frozenset[bytes] = frozenset()
         #: The heartbeat of a worker with a job -> the endpoints that may get it, the one where it is, and since when (monotonic).
         self._sent: dict[Heartbeat, tuple[tuple[str, ...], str, float]] = {}
+        #: The heartbeats of workers whose job only waits for its last answers.
+        self._ending: set[Heartbeat] = set()
 
     @property
     def clients(self) -> list[Client]:
@@ -108,6 +110,7 @@ class JobRunner:
                 return self._run(job, ticket, beat, permissions)
         finally:
             self._sent.pop(beat, None)
+            self._ending.discard(beat)
 
     def _run(self, job: Job, ticket: ClaimTicket, beat: Heartbeat, permissions: ExitStack) -> Outcome:
         """Run a job at one endpoint after the other; `permissions`: closes the ticket, and gets further ones to probe an endpoint."""
@@ -123,7 +126,7 @@ class JobRunner:
             self._sent[beat] = (order, name, self._monotonic())
             try:
                 with self._places.at(name, job):
-                    return pipeline.run(job, self._tools(job, snapshot, name, order, overrides), beat)
+                    return pipeline.run(job, self._tools(job, snapshot, name, order, overrides, beat=beat), beat)
             except ElsewhereError as error:
                 # Nothing has failed here, so it may come back; and it does not probe this one any more.
                 permissions.pop_all().close()
@@ -141,7 +144,9 @@ class JobRunner:
             if name != former:
                 _log.info("job.rerouted", endpoint=name, former=former, reason=why.reason, message=why.message)
 
-    def _tools(self, job: Job, snapshot: Snapshot, name: str, order: tuple[str, ...], overrides: Sections) -> Tools:
+    def _tools(
+        self, job: Job, snapshot: Snapshot, name: str, order: tuple[str, ...], overrides: Sections, *, beat: Heartbeat
+    ) -> Tools:
         access = snapshot.endpoints[name]
         models = [snapshot.endpoints[other].plan.endpoint.model for other in order]
         # The texts of a trial are poor, and are no reason to leave a recording to it.
@@ -161,7 +166,16 @@ class JobRunner:
             other_models=tuple(others),
             leaves=partial(self._places.leaves, job, order, name, snapshot.endpoints),
             answered=partial(self._places.answered, job, name),
+            # A short file has one request: nothing is won.
+            all_cut=partial(self._ending.add, beat) if not job.small else lambda: None,
         )
+
+    def ending(self) -> list[Heartbeat]:
+        """Return the heartbeats of workers whose job is cut to its end, and only waits for its last answers.
+
+        A single worker makes one recording after the other, as the settings say.
+        """
+        return list(self._ending) if self._snapshot().plan.settings.state.workers > 1 else []
 
     def misplaced(self) -> list[Heartbeat]:
         """Return the heartbeats of workers that have waited for an endpoint for a while, when a better one is open."""
