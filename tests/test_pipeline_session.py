@@ -17,12 +17,16 @@ from watcher.job import Fingerprint, FoundRecording, Job, Outcome, SessionOption
 @pytest.fixture
 def made(tmp_path: Path) -> Iterator[Scene]:
     with scene(lambda _: ANSWER, tmp_path) as (run, _):
-        place = SessionPlace(session_path(os.fsencode(tmp_path), "take"), 0.0)
         for name in ("anna", "ben"):
-            path = speechlike(tmp_path / f"{name}.wav", seconds=3, seed=len(name))
-            stamp = Fingerprint(path.stat().st_size, path.stat().st_mtime_ns)
-            run.ledger.queue.put([FoundRecording(os.fsencode(tmp_path), os.fsencode(path), stamp, session=place)])
+            found(run, tmp_path, name)
         yield run
+
+
+def found(run: Scene, folder: Path, name: str) -> None:
+    path = speechlike(folder / f"{name}.wav", seconds=3, seed=len(name))
+    stamp = Fingerprint(path.stat().st_size, path.stat().st_mtime_ns)
+    place = SessionPlace(session_path(os.fsencode(folder), "take"), 0.0)
+    run.ledger.queue.put([FoundRecording(os.fsencode(folder), os.fsencode(path), stamp, session=place)])
 
 
 def claimed(run: Scene) -> Job:
@@ -31,9 +35,13 @@ def claimed(run: Scene) -> Job:
     return job
 
 
-def done(run: Scene, job: Job, tracks: str) -> Outcome:
+def worked(run: Scene, job: Job, tracks: str) -> Outcome:
     session = SessionOptions(tracks=tracks, quiet_seconds=0.0)  # type: ignore[arg-type] # one of them
-    outcome = pipeline.run(job, replace(run.tools, wanted=lambda _: replace(WANTED, session=session)), run.beat)
+    return pipeline.run(job, replace(run.tools, wanted=lambda _: replace(WANTED, session=session)), run.beat)
+
+
+def done(run: Scene, job: Job, tracks: str) -> Outcome:
+    outcome = worked(run, job, tracks)
     run.ledger.queue.done(job, outcome)
     return outcome
 
@@ -83,6 +91,32 @@ def test_stems_of_a_session_that_was_made_get_no_outputs_of_their_own(made: Scen
 
     assert made.ledger.queue.claim("test", lease=60) is None
     assert texts(tmp_path) == ["take.txt"]
+
+
+@pytest.mark.parametrize("before", [("anna",), ("anna", "ben")], ids=str)
+@pytest.mark.parametrize("behind", [(), ("cleopatra",)], ids=str)
+def test_a_kill_between_the_outputs_of_a_session_and_its_conclusion_leaves_one_of_each(
+    tmp_path: Path, before: tuple[str, ...], behind: tuple[str, ...]
+) -> None:
+    with scene(lambda _: ANSWER, tmp_path) as (run, asked):
+        for name in before:
+            found(run, tmp_path, name)
+            done(run, claimed(run), "folder")
+        session = claimed(run)
+        outputs = worked(run, session, "folder").outputs
+        # What was not concluded is queued again at the next start.
+        run.ledger.queue.recover()
+        for name in behind:
+            found(run, tmp_path, name)
+        while (job := run.ledger.queue.claim("test", lease=60)) is not None:
+            done(run, job, "folder")
+
+        assert session.is_session
+        assert [os.path.basename(output.path) for output in outputs] == [  # noqa: PTH119 - bytes
+            b"anna.txt" if before == ("anna",) else b"take.txt"
+        ]
+        assert texts(tmp_path) == ["anna.txt" if (*before, *behind) == ("anna",) else "take.txt"]
+        assert sum(one.method == "POST" for one in asked) == len((*before, *behind))
 
 
 def test_a_stem_that_goes_while_its_session_is_made_is_no_error_of_the_program(made: Scene, tmp_path: Path) -> None:
