@@ -35,7 +35,7 @@ def main() -> int:
     kinds = [kind for kind in OUTPUT_KINDS if kind not in without_package(OUTPUT_KINDS)]
     print(f"\n| an hour of | {' | '.join(kinds)} | all |\n| --- |{' ---: |' * (len(kinds) + 1)}")
     slowest = max(
-        measured(language, kinds, 1 if given.quick else 5)
+        measured(language, kinds, 1 if given.quick else 3)
         for language in (LANGUAGES[::3] if given.quick else LANGUAGES)
     )
     row = report.Row(

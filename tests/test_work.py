@@ -267,7 +267,8 @@ def outputs(said: Transcript) -> None:
     laid_out = layout(said, CaptionRules(), duration=said.duration)
     document = Document(said, laid_out, "a.wav", text=TextLayout(wrap=80, vtt_words=True, lrc_words=True))
     for kind in KINDS:
-        if said.timed or kind not in TIMED_KINDS:
+        # What python-docx does with its template is more than all the text of these.
+        if kind != "docx" and (said.timed or kind not in TIMED_KINDS):
             render(kind, document)
 
 
