@@ -12,6 +12,7 @@ from support.documents import LANGUAGES, document, hostile, talk
 from support.transcripts import transcripts
 
 from watcher.formats import Document, render
+from watcher.formats.passages import clock
 from watcher.transcript import Segment, Transcript
 
 docx = pytest.importorskip("docx")
@@ -40,7 +41,7 @@ def expected(made: Document) -> list[str]:
     """Return what each paragraph shows; XML has no place for two characters."""
     timed = made.transcript.timed
     return [
-        f"{one.speaker + ' ' if one.speaker else ''}{f'[{one.clock}] ' if timed else ''}{one.text}".replace(
+        f"{one.speaker + ' ' if one.speaker else ''}{f'[{clock(one.start)}] ' if timed else ''}{one.text}".replace(
             "\ufffe", "\ufffd"
         ).replace("\uffff", "\ufffd")
         for one in made.paragraphs

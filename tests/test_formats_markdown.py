@@ -14,6 +14,7 @@ from support.transcripts import transcripts
 from watcher.cues import Layout
 from watcher.cues.text import clean
 from watcher.formats import Document, render
+from watcher.formats.passages import clock
 from watcher.transcript import Segment, Transcript
 
 
@@ -69,7 +70,9 @@ def test_every_word_is_shown_in_any_language(language: str) -> None:
     assert [pieces[0][0] for pieces in found] == ["strong_open" if language not in {"ar", "he"} else "text"] * len(
         found
     )
-    assert [pieces[-1] for pieces in found] == [("text", f" [{one.clock}] {one.text}") for one in made.paragraphs]
+    assert [pieces[-1] for pieces in found] == [
+        ("text", f" [{clock(one.start)}] {one.text}") for one in made.paragraphs
+    ]
     assert {pieces[-3][1] for pieces in found} == {"Anna", "Ben, the 2nd"}
 
 
@@ -107,7 +110,7 @@ def test_any_transcript_is_shown_whole(case: tuple[Transcript, float], source: s
     made = document(*case)
     written = render("md", Document(made.transcript, made.layout, source, "m\u2028\x85: #")).decode()
 
-    times = [f"[{one.clock}] " * made.transcript.timed for one in made.paragraphs]
+    times = [f"[{clock(one.start)}] " * made.transcript.timed for one in made.paragraphs]
     assert [pieces[-1][1].lstrip(" ") for pieces in shown(written)] == [
         time + one.text for time, one in zip(times, made.paragraphs, strict=True)
     ]

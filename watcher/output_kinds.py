@@ -24,6 +24,8 @@ TIMED_KINDS: Final[frozenset[OutputKind]] = frozenset({"srt", "vtt", "podcast", 
 MARKED_KINDS: Final[frozenset[OutputKind]] = frozenset({"srt", "txt", "vtt", "ass", "lrc"})
 #: Kinds that show the chapters of a recording, or are accompanied by them.
 CHAPTERED_KINDS: Final[frozenset[OutputKind]] = frozenset({"html", "podcast"})
+#: Kinds that have the timecode of the recording, where it is known.
+TIMECODE_KINDS: Final[frozenset[OutputKind]] = frozenset({"json"})
 #: Kinds that need a package, which the extra of the same name brings: the module that is imported.
 EXTRAS: Final[Mapping[str, str]] = {"docx": "docx"}
 

@@ -45,6 +45,12 @@ def meant_rate(rate: Fraction) -> Fraction | None:
     return rate
 
 
+def is_label(text: str) -> bool:
+    """Return whether a text is a label of a frame, at some rate."""
+    match = _LABEL.fullmatch(text)
+    return match is not None and int(match[1]) < 24 and int(match[2]) < 60 and int(match[3]) < 60  # noqa: PLR2004
+
+
 @dataclass(frozen=True, slots=True)
 class FrameRate:
     """Frames a second, and whether frame numbers are dropped. Raises ValueError for what no timecode has."""
@@ -156,7 +162,7 @@ DEFAULT_DROPPING: Final = FrameRate(Fraction(30_000, 1001), drop=True)
 class RecordedStart:
     """What a file says about the time at which it begins, as far as it says anything."""
 
-    #: Samples between midnight and the first one, and how many of them make a second; 0: not known.
+    #: Samples between midnight and the first one, and how many of them make a second; that is 0 where they are not known.
     samples: int = 0
     sample_rate: int = 0
     #: The label of the first frame; "": not known.
@@ -182,7 +188,7 @@ class RecordedStart:
 
     def frame(self, rate: FrameRate) -> int | None:
         """Return the first frame, since midnight; None if it is not known. Raises ValueError for a label that there is not."""
-        if self.samples and self.sample_rate:
+        if self.sample_rate:
             return rate.of_samples(self.samples, self.sample_rate) % rate.day
         return rate.frame(self.label) if self.label else None
 
@@ -219,8 +225,6 @@ class TimecodeOptions:
     start: str = ""
     #: As `FrameRate.parse` takes it; "": as the file says.
     frame_rate: str = ""
-    #: The times in subtitles and text: "file": from the recording's start; "timecode": its labels.
-    times: str = "file"
 
     def timecode(self, recorded: RecordedStart) -> tuple[Timecode, str]:
         """Return the timecode of a recording, and a sentence about a setting that cannot be used; "": there is none.

@@ -9,15 +9,19 @@ from watcher.config.section import Section
 from watcher.config.values import (
     Channel,
     Formats,
+    FrameRateText,
     Language,
+    Markers,
     Offsets,
     OutputNames,
     OutputTemplate,
     Replacements,
     SkipExisting,
     Speakers,
+    StartTimecode,
     Task,
     Temperature,
+    Times,
     Track,
     Wrap,
     check_absolute,
@@ -67,6 +71,19 @@ class TranscriptSettings(Section):
     )
     lrc_words: bool = Field(
         default=False, description="likewise in the .lrc; players that do not know these times show them as text"
+    )
+    times: Times = Field(
+        "file",
+        description="times in srt, vtt, txt, md and docx: file (from the recording's start), or timecode (as its timecode counts them)",
+    )
+    start_timecode: StartTimecode = Field(
+        "", description='timecode at which the recording begins: "10:00:00:00"; empty: as the file says'
+    )
+    frame_rate: FrameRateText = Field(
+        "", description="frames a second of the timecode: 23.976, 25, 29.97df …; empty: as the file says, else 25"
+    )
+    markers: Markers = Field(
+        "utterance", description="what a marker for editors is: an utterance, a caption or a paragraph"
     )
 
 
@@ -129,6 +146,10 @@ class FolderSettings(Section):
     timestamps: bool | None = None
     vtt_words: bool | None = None
     lrc_words: bool | None = None
+    times: Times | None = None
+    start_timecode: StartTimecode | None = None
+    frame_rate: FrameRateText | None = None
+    markers: Markers | None = None
 
     @field_validator("path")
     @classmethod

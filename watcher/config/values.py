@@ -13,6 +13,7 @@ from watcher.config.kinds import shown, takes, wanted
 from watcher.languages import code as language_code
 from watcher.output_kinds import OUTPUT_KINDS, OutputKind
 from watcher.sidecar import check_template
+from watcher.timecode import FrameRate, is_label
 
 _Value = TypeVar("_Value")
 
@@ -162,6 +163,25 @@ def _argv(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def _start_timecode(value: str) -> str:
+    if value and not is_label(value):
+        message = 'it has to be a timecode such as "10:00:00:00", or "10:00:00;00" with dropped frame numbers'
+        raise ValueError(message)
+    return value
+
+
+def _frame_rate(value: object) -> object:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        value = f"{value:g}" if isinstance(value, float) else str(value)
+    if value:
+        try:
+            FrameRate.parse(str(value))
+        except ValueError as exc:
+            message = 'it has to be frames a second: "23.976", "24", "25", "29.97", "29.97df", "30", "50", "59.94", "59.94df", …'
+            raise ValueError(message) from exc
+    return value
+
+
 def _speakers(value: dict[str, str]) -> dict[str, str]:
     for name in value.values():
         if not name.strip() or not name.isprintable() or len(name) > _LONGEST_SPEAKER:
@@ -216,6 +236,10 @@ OutputNames: TypeAlias = Annotated[dict[str, OutputTemplate], AfterValidator(_na
 SkipExisting: TypeAlias = Literal["own", "any"]
 Replacements: TypeAlias = Annotated[tuple[tuple[str, str], ...], BeforeValidator(_pairs), AfterValidator(_replacements)]
 Wrap: TypeAlias = Annotated[int, AfterValidator(_wrap)]
+StartTimecode: TypeAlias = Annotated[str, AfterValidator(_start_timecode)]
+FrameRateText: TypeAlias = Annotated[str, BeforeValidator(_frame_rate)]
+Times: TypeAlias = Literal["file", "timecode"]
+Markers: TypeAlias = Literal["utterance", "caption", "paragraph"]
 Argv: TypeAlias = Annotated[tuple[str, ...], AfterValidator(_argv)]
 
 

@@ -42,7 +42,7 @@ def _of_recorder(descriptor: int, size: int) -> RecordedStart:
     said = recorder_data(descriptor, size)
     return RecordedStart(
         samples=said.time_reference or 0,
-        sample_rate=said.rate or 0 if said.time_reference else 0,
+        sample_rate=said.rate or 0,
         frame_rate=said.frame_rate,
         drop=said.drop_frame,
         source=said.time_source,

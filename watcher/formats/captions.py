@@ -25,7 +25,7 @@ def srt(document: Document) -> Iterator[str]:
             f"{_EMBED}{line}{_POP}" if is_right_to_left(line) else line
             for line in _inert("\n".join(cue.lines)).split("\n")
         )
-        yield f"{number}\n{_stamp(cue.start, ',')} --> {_stamp(cue.end, ',')}\n{text}\n\n"
+        yield f"{number}\n{_stamp(document, cue.start, ',')} --> {_stamp(document, cue.end, ',')}\n{text}\n\n"
 
 
 def vtt(document: Document) -> Iterator[str]:
@@ -38,23 +38,24 @@ def vtt(document: Document) -> Iterator[str]:
     if document.transcript.language:
         yield f"Kind: captions\nLanguage: {document.transcript.language}\n"
     for number, cue in enumerate(document.layout.cues, 1):
-        lines = _timed_lines(cue) if each_word else [_parted(_escaped(line)) for line in cue.lines]
+        lines = _timed_lines(document, cue) if each_word else [_parted(_escaped(line)) for line in cue.lines]
         text = "\n".join(_mark(plain) + line for plain, line in zip(cue.lines, lines, strict=True))
         if cue.speaker:
             text = f"<v {_escaped(cue.speaker)}>{text}"
-        yield f"\n{number}\n{_stamp(cue.start, '.')} --> {_stamp(cue.end, '.')}\n{text}\n"
+        yield f"\n{number}\n{_stamp(document, cue.start, '.')} --> {_stamp(document, cue.end, '.')}\n{text}\n"
 
 
-def _timed_lines(cue: Cue) -> Iterator[str]:
+def _timed_lines(document: Document, cue: Cue) -> Iterator[str]:
     """Yield the lines of a caption with time stamps of WebVTT: in ascending order, after its start and before its end.
 
     A word that begins with the one before it, or with the caption, has none; nor has one that somebody says while the line above is spoken.
     """
     # The last millisecond is left for a third stamp.
-    last, end = round(cue.start * 1000), round(cue.end * 1000) - 1
+    last, end = _shown(document, cue.start), _shown(document, cue.end) - 1
     for parts in cue.timed_lines():
         line, stamps = "", 0
-        for text, start in parts:
+        for text, begin in parts:
+            start = document.shown_time(begin)
             if last < start < end:
                 line += f"<{_clock(start, '.')}>"
                 stamps, last = stamps + 1, start
@@ -65,8 +66,13 @@ def _timed_lines(cue: Cue) -> Iterator[str]:
         yield line
 
 
-def _stamp(seconds: float, comma: str) -> str:
-    return _clock(round(seconds * 1000), comma)
+def _stamp(document: Document, seconds: float, comma: str) -> str:
+    return _clock(_shown(document, seconds), comma)
+
+
+def _shown(document: Document, seconds: float) -> int:
+    """Return a time of the recording as it is shown, in milliseconds."""
+    return document.shown_time(round(seconds * 1000))
 
 
 def _clock(milliseconds: int, comma: str) -> str:

@@ -4,12 +4,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
 
 from watcher.container.chapters import Chapter
 from watcher.cues import Layout
 from watcher.cues.replacing import Replacement
 from watcher.formats.passages import Passage, Passages, passages
 from watcher.job import ResultWarning
+from watcher.timecode import Timecode
 from watcher.transcript import Transcript
 
 
@@ -28,6 +30,10 @@ class TextLayout:
     #: Give each word its time in vtt and in lrc, if the server gave times of words.
     vtt_words: bool = False
     lrc_words: bool = False
+    #: The times in subtitles and text: from the recording's start, or as its timecode counts them, if that is known.
+    times: Literal["file", "timecode"] = "file"
+    #: What a marker for editors is.
+    markers: Literal["utterance", "caption", "paragraph"] = "utterance"
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
@@ -86,6 +92,14 @@ class Document:
     chapters: tuple[Chapter, ...] = ()
     #: Spellings that were replaced in it.
     replacements: tuple[Replacement, ...] = ()
+    #: When the recording began.
+    timecode: Timecode = field(default_factory=Timecode)
+
+    def shown_time(self, milliseconds: int) -> int:
+        """Return a time of the recording (milliseconds) as subtitles and text show it."""
+        if self.text.times == "timecode" and self.timecode.start is not None:
+            return round(self.timecode.label_seconds(milliseconds / 1000) * 1000)
+        return milliseconds
 
     @cached_property
     def has_words(self) -> bool:

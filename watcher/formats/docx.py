@@ -10,7 +10,7 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from watcher.cues.text import is_right_to_left, scrub
 from watcher.formats.document import Document
-from watcher.formats.passages import Passage
+from watcher.formats.passages import Passage, clock
 
 #: The earliest time that a ZIP archive can have.
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
@@ -32,7 +32,7 @@ def docx(document: Document) -> bytes:
     # python-docx looks for the end of the body at each paragraph.
     end = made.element.body.sectPr
     for passage in document.paragraphs:
-        end.addprevious(_paragraph(passage, timed=document.transcript.timed))
+        end.addprevious(_paragraph(passage, document))
     _describe(made, title, document.transcript.language)
     saved = BytesIO()
     made.save(saved)
@@ -54,7 +54,7 @@ def _describe(made: Any, title: str, language: str) -> None:
             of_text.set(_name(script), language)
 
 
-def _paragraph(passage: Passage, *, timed: bool) -> Any:
+def _paragraph(passage: Passage, document: Document) -> Any:
     from docx.oxml import OxmlElement  # noqa: PLC0415 - see above
 
     made = OxmlElement("w:p")
@@ -63,8 +63,10 @@ def _paragraph(passage: Passage, *, timed: bool) -> Any:
     if passage.speaker:
         made.append(_run(passage.speaker, OxmlElement("w:b"), OxmlElement("w:bCs")))
         made.append(_run(" "))
-    if timed:
-        made.append(_run(f"[{passage.clock}] ", OxmlElement("w:color", {_name("w:val"): _GREY})))
+    if document.transcript.timed:
+        made.append(
+            _run(f"[{clock(document.shown_time(passage.start))}] ", OxmlElement("w:color", {_name("w:val"): _GREY}))
+        )
     made.append(_run(passage.text))
     return made
 

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import count
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from watcher.cues import BrokenRule, Cue
 from watcher.cues.joint import run_on
 from watcher.cues.text import clean, scrub
 from watcher.formats.document import AskedPiece, Document
+from watcher.timecode import Timecode
 from watcher.transcript import Segment, Word
 
 SCHEMA_VERSION: Final = 1
@@ -41,9 +43,10 @@ def _members(document: Document) -> dict[str, object]:
         "language": transcript.language or None,
         "duration_seconds": _seconds(transcript.duration),
         "timed": transcript.timed,
+        "timecode": _timecode(document.timecode),
         "text": run_on(clean(segment.text) for segment in transcript.segments if not segment.left_out),
-        "segments": map(_segment, count(), transcript.segments),
-        "captions": map(_caption, document.layout.cues),
+        "segments": map(partial(_segment, document), count(), transcript.segments),
+        "captions": map(partial(_caption, document), document.layout.cues),
         "broken_rules": map(_broken, document.layout.broken),
         "warnings": [
             {"code": warning.code, "message": scrub(warning.message), "hint": scrub(warning.hint)}
@@ -73,10 +76,27 @@ def _json(value: object, level: int = 0) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False).replace("\n", "\n" + "  " * level)
 
 
-def _caption(cue: Cue) -> dict[str, Any]:
+def _timecode(timecode: Timecode) -> dict[str, Any] | None:
+    if timecode.start is None:
+        return None
+    return {
+        "start": timecode.rate.label(timecode.start),
+        "frame_rate": str(timecode.rate.rate),
+        "drop_frame": timecode.rate.drop,
+        "source": timecode.source,
+    }
+
+
+def _label(document: Document, seconds: float) -> str | None:
+    is_known = document.timecode.start is not None and document.transcript.timed and math.isfinite(seconds)
+    return document.timecode.label(seconds) if is_known else None
+
+
+def _caption(document: Document, cue: Cue) -> dict[str, Any]:
     return {
         "start": _seconds(cue.start),
         "end": _seconds(cue.end),
+        "timecode": _label(document, cue.start),
         "lines": list(cue.lines),
         "speaker": scrub(cue.speaker) or None,
     }
@@ -102,11 +122,12 @@ def _piece(piece: AskedPiece) -> dict[str, Any]:
     }
 
 
-def _segment(index: int, segment: Segment) -> dict[str, Any]:
+def _segment(document: Document, index: int, segment: Segment) -> dict[str, Any]:
     return {
         "id": index,
         "start": _seconds(segment.start),
         "end": _seconds(segment.end),
+        "timecode": _label(document, segment.start),
         "text": scrub(segment.text.strip()),
         "original": scrub(segment.original.strip()) or None,
         "speaker": scrub(segment.speaker) or None,

@@ -7,6 +7,7 @@ from typing import Final
 
 from watcher.cues.text import is_right_to_left, scrub
 from watcher.formats.document import Document
+from watcher.formats.passages import clock
 
 _RLM: Final = "\u200f"
 #: What YAML 1.2 does not take as it is (5.1), nor as the end of a line, without an escape.
@@ -27,7 +28,7 @@ def markdown(document: Document) -> Iterator[str]:
         # Without a mark, a name in Latin letters would set the direction of a text from right to left.
         mark = _RLM if is_right_to_left(passage.text) and name[:1].isalnum() else ""
         before = [f"{mark}**{_escaped(name)}**"] if name else []
-        before += [f"[{passage.clock}]"] if document.transcript.timed else []
+        before += [f"[{clock(document.shown_time(passage.start))}]"] if document.transcript.timed else []
         if not before:
             text = _START.sub(r"\1\\\2", text)
         yield f"\n{' '.join([*before, text])}\n"

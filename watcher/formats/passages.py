@@ -60,19 +60,19 @@ class Passage:
         """When its last token ends, never before its start."""
         return max(self._end[-1], self._start[0])
 
-    @property
-    def clock(self) -> str:
-        """Its start as people write it: 00:12, or 1:02:05."""
-        minutes, seconds = divmod(self.start // 1000, 60)
-        hours, minutes = divmod(minutes, 60)
-        return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes:02d}:{seconds:02d}"
-
     def tokens(self) -> Iterator[SpokenToken]:
         """Yield the tokens in order; with the blanks between them they are the text."""
         for index, (begin, end) in enumerate(pairwise((*self._at, len(self.text)))):
             token = self.text[begin:end]
             text = token.removeprefix(" ") if index else token
             yield SpokenToken(text, len(text) < len(token), self._start[index], self._end[index])
+
+
+def clock(milliseconds: int) -> str:
+    """Return a time as people write it: 00:12, or 1:02:05."""
+    minutes, seconds = divmod(milliseconds // 1000, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes:02d}:{seconds:02d}"
 
 
 class Passages(NamedTuple):

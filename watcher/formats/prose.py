@@ -14,7 +14,7 @@ def prose(document: Document) -> Iterator[str]:
     for passage in document.paragraphs:
         paragraph = f"{passage.speaker}: {passage.text}" if passage.speaker else passage.text
         if document.text.timestamps and document.transcript.timed:
-            paragraph = f"[{_clock(passage.start)}] {paragraph}"
+            paragraph = f"[{_clock(document.shown_time(passage.start))}] {paragraph}"
         yield before + _wrapped(paragraph, document.text.wrap)
         before = "\n\n"
     if before:

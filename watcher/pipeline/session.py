@@ -16,6 +16,7 @@ from watcher.job import Job, Outcome, ResultWarning, SessionOptions, State, sess
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.sessions import MOST_STEMS
 from watcher.ledger.values import Content, ContentPart, SourceRecord
+from watcher.pipeline.beginning import start_of_session, with_start_of_file
 from watcher.pipeline.existing import is_adopted
 from watcher.pipeline.heard import TrackResult, TranscriptionResult, combined, stored
 from watcher.pipeline.text_budget import TextBudget
@@ -143,7 +144,7 @@ def content_of(record: SourceRecord, wanted: JobSettings, ledger: Ledger) -> str
             replace(part, speaker=speaker, offset=offset)
             for part, speaker, offset in zip(parts, names, starts.seconds, strict=True)
         ),
-        contents,
+        [_with_start(*pair, ledger) for pair in zip(contents, stems, strict=True)],
         [*_about_offsets(starts), *(warning for warning in content.warnings if warning.code != "stem_offsets")],
     )
     ledger.answers.keep_content(merged)
@@ -245,6 +246,7 @@ def _merged(parts: tuple[ContentPart, ...], contents: Sequence[Content], warning
         cuts=(),
         warnings=tuple(warnings),
         parts=parts,
+        start=start_of_session(parts, contents),
     )
 
 
@@ -257,7 +259,11 @@ def _stored(stem: SourceRecord, wanted: JobSettings, ledger: Ledger, beat: Heart
             hint="`watcher again` and the stem's name transcribes it once more, for what that costs",
             reason="unknown",
         )
-    return heard
+    return replace(heard, content=_with_start(heard.content, stem, ledger))
+
+
+def _with_start(content: Content, stem: SourceRecord, ledger: Ledger) -> Content:
+    return with_start_of_file(content, replace(stem.job, path=_place(stem)), ledger)
 
 
 def recorder_of(root: bytes, path: bytes) -> RecorderData | None:

@@ -15,6 +15,7 @@ from watcher.ledger.sessions import MOST_STEMS
 from watcher.ledger.values import Content
 from watcher.log import quoted
 from watcher.output_kinds import OUTPUT_KINDS
+from watcher.pipeline.beginning import with_start, with_start_of_file
 from watcher.pipeline.existing import is_adopted
 from watcher.pipeline.heard import TranscriptionResult, stored
 from watcher.pipeline.identity import identities, parameters
@@ -92,6 +93,7 @@ def _recording(
         model = heard.model or tools.client.endpoint.model
     else:
         heard, model = known
+    heard = replace(heard, content=with_start(heard.content, descriptor, tools.ledger))
     if former is not None:
         # Also keep formats that the former source had.
         wanted = replace(
@@ -165,6 +167,8 @@ def render(
             hint=f"{_again(job)}; state.keep_answers_days says how long answers are kept",
             reason="unknown",
         )
+
+    heard = replace(heard, content=with_start_of_file(heard.content, job, ledger))
 
     def check() -> None:
         if not ledger.queue.holds(job):
@@ -297,7 +301,7 @@ def _restored(
         return replace(outcome, warnings=(*outcome.warnings, warning))
     made = written(
         source.job,
-        heard,
+        replace(heard, content=with_start(heard.content, source.descriptor, source.ledger)),
         replace(wanted, formats=kinds),
         source.ledger,
         model=outcome.model,

@@ -18,6 +18,7 @@ from watcher.media import MediaOptions, SoundChoice
 from watcher.pipeline.keyed_locks import KeyedLocks
 from watcher.pipeline.remedies import ExhaustedForms
 from watcher.sidecar import OutputTemplates
+from watcher.timecode import TimecodeOptions
 from watcher.transcript import AnswerOrigin
 
 _Result = TypeVar("_Result")
@@ -46,6 +47,8 @@ class JobSettings:
     session: SessionOptions = field(default_factory=SessionOptions)
     #: Whether this is one track of a session: then the file is decoded, so that its loudness is known and silence is not sent.
     as_track: bool = False
+    #: Of the recording's timecode, which goes before what the file says.
+    timecode: TimecodeOptions = field(default_factory=TimecodeOptions)
 
     @property
     def is_split(self) -> bool:

@@ -27,6 +27,7 @@ from watcher.output_kinds import (
     lacks_package,
     without_package,
 )
+from watcher.pipeline.beginning import timecode_doubts, timecode_of
 from watcher.pipeline.heard import TranscriptionResult
 from watcher.pipeline.placing import placed
 from watcher.pipeline.reviewing import ReviewedTranscript, reviewed
@@ -78,7 +79,8 @@ def written(
     transcript = made.transcript
     alive()
     captions = layout(transcript, wanted.rules, duration=seconds, alive=alive)
-    warnings = bounded((*heard.content.warnings, *heard.warnings, *made.warnings, *_of_outputs(captions, wanted)))
+    doubts = (*timecode_doubts(heard.content, wanted), *_of_outputs(captions, wanted))
+    warnings = bounded((*heard.content.warnings, *heard.warnings, *made.warnings, *doubts))
     outputs = sidecar.place(
         job,
         _rendered(job, name, heard, made, captions, wanted=wanted, model=model, warnings=warnings, alive=alive),
@@ -133,6 +135,7 @@ def _rendered(
         files=files,
         chapters=chapters,
         replacements=made.replacements,
+        timecode=timecode_of(heard.content, wanted),
     )
     contents = {}
     for kind in kinds:

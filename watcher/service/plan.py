@@ -32,6 +32,7 @@ from watcher.settle import LONGEST
 from watcher.sidecar import OutputTemplates
 from watcher.spelling import forms
 from watcher.text import printable
+from watcher.timecode import TimecodeOptions
 from watcher.tree import is_below
 
 #: The settings that a folder's own `.watcher.toml` may have.
@@ -108,7 +109,10 @@ class Plan:
                 timestamps=transcript.timestamps,
                 vtt_words=transcript.vtt_words,
                 lrc_words=transcript.lrc_words,
+                times=transcript.times,
+                markers=transcript.markers,
             ),
+            timecode=TimecodeOptions(transcript.start_timecode, transcript.frame_rate),
             after=target(folder),
             skip_existing=transcript.skip_existing,
             replacements=transcript.replace,
