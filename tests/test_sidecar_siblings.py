@@ -1,5 +1,7 @@
 """Subtitles of other programs and people, beside a recording."""
 
+import os
+
 import pytest
 from support.sidecar_scene import Scene
 
@@ -43,3 +45,15 @@ def test_empty_files_links_directories_and_our_own_do_not_count(here: Scene) -> 
     assert not sidecar.has_subtitles(job.root, job.path, is_recording=is_audio, ledger=here.ledger)
     (here.root / "talk.it.srt").write_bytes(b"of a person")
     assert not sidecar.has_subtitles(job.root, job.path, is_recording=is_audio, ledger=here.ledger)
+
+
+def test_subtitles_are_seen_among_very_many_files(here: Scene) -> None:
+    jobs = []
+    for number in range(12):
+        jobs.append(here.job(f"{number}.wav"))
+        (here.root / f"{number}.en.srt").write_bytes(b"of a person")
+        for other in range(2_000):
+            os.mknod(here.root / f"{number}-{other}")
+
+    for job in jobs:
+        assert sidecar.has_subtitles(job.root, job.path, is_recording=is_audio, ledger=here.ledger)

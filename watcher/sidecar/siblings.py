@@ -3,7 +3,6 @@
 import os
 import stat
 from collections.abc import Callable
-from itertools import islice
 from typing import Final
 
 from watcher.ledger.ledger import Ledger
@@ -32,31 +31,30 @@ _SUFFIXES: Final = frozenset(
 )
 #: Parts of a name by which players know subtitles that translate only some foreign lines (Jellyfin, Plex).
 _PARTIAL: Final = frozenset({b"forced", b"foreign"})
-#: Most files of a directory that are looked at.
-_MOST: Final = 20_000
 
 
 def has_subtitles(root: bytes, source: bytes, *, is_recording: Callable[[str], bool], ledger: Ledger) -> bool:
     """Return whether subtitles of all that is said lie beside a source, such as ``talk.en.vtt`` or ``talk.wav.srt``.
 
-    False for a source that has outputs of Watcher's, and what Watcher wrote for others does not count. Nor do empty files, links, and subtitles of another recording whose name begins alike
-    (``talk.2.srt`` beside ``talk.2.wav``). `is_recording` tells recordings by their names. Raises OutputError, or GoneError if
-    the folder is gone.
+    False for a source that has outputs of Watcher's, and what Watcher wrote for others does not count. Nor do empty files,
+    links, and subtitles of another recording whose name begins alike (``talk.2.srt`` beside ``talk.2.wav``). `is_recording`
+    tells recordings by their names. Raises OutputError, or GoneError if the folder is gone.
     """
     if any(row.kind != NOTE for row in ledger.outputs.owned(source)):
         return False
     parent, name = os.path.split(source)
     stem = os.path.splitext(name)[0]  # noqa: PTH122 - bytes
     with disk.open_folder(root, parent) as folder, disk.reporting(root, parent), os.scandir(folder) as entries:
-        beside = [os.fsencode(entry.name) for entry in islice(entries, _MOST)]
+        names = (os.fsencode(entry.name) for entry in entries)
+        beside = [one for one in names if one.startswith(stem + b".")]
         others = {
             os.path.splitext(one)[0] + b"."  # noqa: PTH122 - bytes
             for one in beside
-            if one != name and one.startswith(stem + b".") and is_recording(os.fsdecode(one))
+            if one != name and is_recording(os.fsdecode(one))
         }
         for one in beside:
             rest = one.removeprefix(stem).lower().split(b".")
-            if not one.startswith(stem + b".") or rest[-1] not in _SUFFIXES or not _PARTIAL.isdisjoint(rest):
+            if rest[-1] not in _SUFFIXES or not _PARTIAL.isdisjoint(rest):
                 continue
             if any(len(other) > len(stem) + 1 and one.startswith(other) for other in others):
                 continue
