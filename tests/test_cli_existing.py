@@ -166,3 +166,21 @@ def test_chapters_of_a_recording_accompany_the_podcast_transcript(server: Server
     (folder / "talk.mp3").rename(folder / "new.mp3")
     assert once(folder, 'transcript.formats=["podcast", "html"]') == 0
     assert {"new.podcast.json", "new.chapters.json", "new.html"} <= names(folder)
+
+
+def test_formats_whose_names_are_the_same_do_not_replace_each_other(server: Server, folder: Path) -> None:
+    recording(folder / "talk.wav")
+    own = '[names]\npodcast = "{stem}"\njson = "{stem}.podcast"\n'
+    (folder / ".watcher.toml").write_text(f'formats = ["podcast", "json"]\n{own}')
+
+    def podcasts() -> dict[str, bool]:
+        made = {path.name: json.loads(path.read_bytes()) for path in folder.glob("*.json")}
+        return {name: set(document) == {"version", "segments"} for name, document in made.items()}
+
+    assert once(folder) == 0
+    first = podcasts()
+    assert run(["render", str(folder), "--json"]) == 0
+
+    assert set(first) == {"talk.podcast.json", "talk.wav.podcast.json"}
+    assert sorted(first.values()) == [False, True]
+    assert podcasts() == first

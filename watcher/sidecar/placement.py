@@ -138,7 +138,7 @@ def displaced(
         for kind in kinds:
             draft = OutputDraft(kind, b"", partial(_names, name, kind, templates, language=language, limit=limit))
             free = placing.choose(draft)
-            if free not in {None, draft.wanted} and placing.belongs_to_a_person(draft.wanted):
+            if free not in {None, draft.wanted} and placing.belongs_to_a_person(draft):
                 stays, output = (os.path.join(parent, one) for one in (draft.wanted, free))  # noqa: PTH118 - bytes
                 found.append(Displaced(job.path, kind, stays, output))
         return tuple(found)
@@ -234,22 +234,28 @@ class Placing:
 
     def choose(self, draft: OutputDraft) -> bytes | None:
         """Return the name that a draft would get now; None if all are taken."""
-        return next((name for name in self._by_preference(draft) if self._is_free(name)), None)
+        return next((name for name in self._by_preference(draft) if self._is_free(name, draft.kind)), None)
 
-    def belongs_to_a_person(self, name: bytes) -> bool:
-        """Return whether the name is taken by a person's file, or by our output that a person edited."""
-        row = self._ledger.outputs.owner(self._path(name))
-        return self._standing(name) is not None and (row is None or row.source == self._source)
+    def belongs_to_a_person(self, draft: OutputDraft) -> bool:
+        """Return whether the best name is taken by a person's file, or by our output that a person edited."""
+        row = self._ledger.outputs.owner(self._path(draft.wanted))
+        return self._standing(draft.wanted) is not None and (row is None or self._is_ours(row, draft.kind))
 
-    def _is_free(self, name: bytes) -> bool:
-        """Return whether a name is unused or has an unchanged output, and no other source owns it."""
+    def _is_ours(self, row: OwnedOutput, kind: str) -> bool:
+        """Return whether a row is about this very output; templates may give one name to two kinds (`.podcast.json`)."""
+        return (row.source, row.kind) == (self._source, kind)
+
+    def _is_free(self, name: bytes, kind: str) -> bool:
+        """Return whether a name is unused or has this output, unchanged, and no other source owns it."""
         row, standing = self._ledger.outputs.owner(self._path(name)), self._standing(name)
         if row is not None and row.source != self._source:
             return standing is None and self._is_orphan(row)
         if standing is None:
             return True
         # A file that is not ours may be large: do not read it.
-        return row is not None and disk.digest(self._folder, name) in {row.digest, row.former} - {""}
+        if row is None or not self._is_ours(row, kind):
+            return False
+        return disk.digest(self._folder, name) in {row.digest, row.former} - {""}
 
     def _place(self, draft: OutputDraft, temporary: bytes) -> Output:
         for name in self._by_preference(draft):
@@ -282,7 +288,11 @@ class Placing:
                 return False
             self._ledger.outputs.disown(row.path)
         elif standing is not None:
-            return row is not None and self._replace(output, name, temporary, row, standing)
+            return (
+                row is not None
+                and self._is_ours(row, output.kind)
+                and self._replace(output, name, temporary, row, standing)
+            )
         if not self._enter(output):
             return False
         if not disk.put_new(self._folder, temporary, self._folder, name):
