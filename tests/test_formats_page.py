@@ -163,10 +163,11 @@ def until(window: Browser, condition: str) -> None:
 
 def test_a_click_plays_the_word_and_marks_what_is_heard(window: Browser, tmp_path: Path) -> None:
     name = "a talk #1 50%.wav"
+    page = tmp_path / "a talk #1 50%.html"
     tone(tmp_path / name, 12)
     made = document(said(("Anna", "one two three four"), ("Ben", "five six seven eight")), PlayableFile(name.encode()))
-    (tmp_path / "page.html").write_bytes(render("html", made))
-    window.open(tmp_path / "page.html")
+    page.write_bytes(render("html", made))
+    window.open(page)
 
     window.click("main .said:nth-of-type(2) p > span:nth-of-type(3)")
     until(window, "document.querySelector('.now')?.textContent === 'eight'")
@@ -191,6 +192,25 @@ def test_an_address_with_a_time_opens_there_and_a_renamed_recording_is_found(win
     until(window, "document.querySelector('audio').readyState > 0")
 
     assert window.ask("document.querySelector('audio').currentTime") == 1.25
+    assert window.ask("document.querySelector('.missing').hidden") is True
+
+
+def test_a_page_that_was_renamed_plays_its_recording_not_the_one_with_the_former_name(
+    window: Browser, tmp_path: Path
+) -> None:
+    tone(tmp_path / "talk.wav", 2)
+    tone(tmp_path / "talk.2.wav", 12)
+    made = render("html", document(said(("", "one two")), PlayableFile(b"talk.wav")))
+    for name in ("talk.2.html", "talk.en.html"):
+        (tmp_path / name).write_bytes(made)
+
+    window.open(tmp_path / "talk.2.html")
+    until(window, "document.querySelector('audio').readyState > 0")
+    assert window.ask("document.querySelector('audio').duration") == 12
+
+    window.open(tmp_path / "talk.en.html")
+    until(window, "document.querySelector('audio').readyState > 0")
+    assert window.ask("document.querySelector('audio').duration") == 2
     assert window.ask("document.querySelector('.missing').hidden") is True
 
 
@@ -253,3 +273,95 @@ def test_text_of_a_server_cannot_become_a_script(window: Browser, tmp_path: Path
         "document.body.append(Object.assign(document.createElement('script'), {textContent: 'window.evil = 1'}))"
     )
     assert window.ask("typeof window.evil") == "undefined"
+
+
+def test_a_page_whose_name_is_no_utf_8_says_what_is_missing_and_finds_its_recording(
+    window: Browser, tmp_path: Path
+) -> None:
+    made = render("html", document(said(("", "one two")), PlayableFile(b"gone.wav")))
+    lone, beside = (Path(os.fsdecode(os.fsencode(tmp_path) + name)) for name in (b"/\xff.html", b"/a:\xfe.html"))
+    for page in (lone, beside):
+        page.write_bytes(made)
+    tone(tmp_path / "sound.wav", 2)
+    (tmp_path / "sound.wav").rename(beside.with_suffix(".wav"))
+
+    window.open(lone)
+    until(window, "!document.querySelector('.missing').hidden")
+    window.open(beside)
+    until(window, "document.querySelector('audio').readyState > 0")
+
+    assert window.ask("document.querySelector('.missing').hidden") is True
+
+
+def test_the_space_bar_pauses_after_a_time_was_chosen(window: Browser, tmp_path: Path) -> None:
+    tone(tmp_path / "talk.wav", 12)
+    made = document(said(("", "one two three four")), PlayableFile(b"talk.wav"))
+    (tmp_path / "page.html").write_bytes(render("html", made))
+    window.open(tmp_path / "page.html")
+
+    window.ask("document.querySelector('.said > a').focus()")
+    window.key("Enter")
+    until(window, "!document.querySelector('audio').paused")
+    window.key(" ")
+    until(window, "document.querySelector('audio').paused")
+
+    assert window.ask("document.activeElement.matches('.said > a')") is True
+    assert window.ask("document.querySelector('audio').ended") is False
+
+
+@pytest.mark.parametrize("width", [400, 1400])
+def test_what_the_keyboard_reaches_is_not_below_the_bar(window: Browser, tmp_path: Path, width: int) -> None:
+    speakers = [f"Speaker {number}" for number in range(8)]
+    lines = said(*[(name, "one two three four") for name in speakers * 8], track="x")
+    made = document(lines, *[PlayableFile(b"gone.wav", 0, name) for name in speakers], source="Take 1")
+    (tmp_path / "page.html").write_bytes(render("html", made))
+    window.resize(width, 800)
+    window.open(tmp_path / "page.html")
+
+    window.ask("[...document.querySelectorAll('.said > a')].at(-1).focus()")
+    for number in range(62, 0, -1):
+        window.key("Tab", shift=True)
+        top, bar = window.ask(
+            "[document.activeElement, document.querySelector('.bar')]"
+            ".map((one, at) => one.getBoundingClientRect()[at ? 'bottom' : 'top'])"
+        )
+
+        assert window.ask("[...document.querySelectorAll('.said > a')].indexOf(document.activeElement)") == number
+        assert top >= bar
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_colours_have_the_contrast_of_wcag_aa(window: Browser, tmp_path: Path, *, dark: bool) -> None:
+    (tmp_path / "page.html").write_bytes(render("html", document(said(("", "one two")), PlayableFile(b"gone.wav"))))
+    window.resize(1400, 900, dark=dark)
+    window.open(tmp_path / "page.html")
+
+    colours: dict[str, tuple[str, str]] = window.ask("""(() => {
+        const style = (one, part) => getComputedStyle(one, part);
+        const [paper, search, word] = ["html", "[name=search]", "main p > span"].map((one) => document.querySelector(one));
+        const found = {placeholder: [style(search, "::placeholder").color, style(paper).backgroundColor]};
+        for (const one of ["body", ".facts", ".missing", "a", "footer"])
+            found[one] = [style(document.querySelector(one)).color, style(paper).backgroundColor];
+        for (const one of ["now", "found", "here"]) {
+            word.className = one;
+            found[one] = [style(word).color, style(word).backgroundColor];
+        }
+        return found;
+    })()""")
+
+    assert len(colours) == 9
+    assert {name for name, (one, other) in colours.items() if contrast(one, other) < 4.5} == set()
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast of two colours as a browser writes them (WCAG 2.2, "contrast ratio")."""
+    darker, lighter = sorted(map(luminance, (one, other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def luminance(colour: str) -> float:
+    """Return how light a colour is ("relative luminance")."""
+    assert colour.startswith("rgb(")
+    parts = [int(part) / 255 for part in re.findall(r"\d+", colour)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

@@ -66,12 +66,21 @@ class Browser:
         for kind in ("mousePressed", "mouseReleased"):
             self._call("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
 
-    def key(self, key: str) -> None:
-        """Press and release a key."""
+    def key(self, key: str, *, shift: bool = False) -> None:
+        """Press and release a key, perhaps with the Shift key."""
         text = {"Enter": "\r"}.get(key, key if len(key) == 1 else "")
-        code = {"Enter": 13, " ": 32, "ArrowLeft": 37, "ArrowRight": 39, "Escape": 27}.get(key, ord(key[0].upper()))
+        code = {"Tab": 9, "Enter": 13, " ": 32, "ArrowLeft": 37, "ArrowRight": 39, "Escape": 27}.get(
+            key, ord(key[0].upper())
+        )
         for kind in ("keyDown", "keyUp"):
-            self._call("Input.dispatchKeyEvent", type=kind, key=key, text=text, windowsVirtualKeyCode=code)
+            self._call(
+                "Input.dispatchKeyEvent",
+                type=kind,
+                key=key,
+                text=text,
+                windowsVirtualKeyCode=code,
+                modifiers=8 if shift else 0,
+            )
 
     def screenshot(self, path: Path) -> None:
         """Write a picture of what is seen, as PNG."""

@@ -57,16 +57,15 @@
       if (player === leader) leader = players.find((other) => !other.paused && !other.ended) || leader;
     });
     const missing = player.parentElement.querySelector(".missing");
+    // Page and recording were perhaps renamed together, and another recording may have the former name: the page's own
+    // name comes first. It is not decoded: a name need not be UTF-8. Without "./", "a:b.wav" would begin with a scheme.
+    const given = player.getAttribute("src");
+    const named = location.pathname.replace(/^.*\//, "").replace(/\.[^.]*$/, "");
+    const own = `./${named}${encodeURIComponent(player.dataset.suffix)}`;
+    if (players.length === 1 && own !== given) player.src = own;
     const failed = () => {
-      const named = decodeURIComponent(location.pathname.replace(/^.*\//, "")).replace(/\.[^.]*$/, "");
-      const other = encodeURIComponent(named + player.dataset.suffix);
-      // The recording and this page were renamed together.
-      if (players.length === 1 && !player.dataset.tried && player.getAttribute("src") !== other) {
-        player.dataset.tried = "1";
-        player.src = other;
-      } else {
-        missing.hidden = false;
-      }
+      if (player.getAttribute("src") !== given) player.src = given;
+      else missing.hidden = false;
     };
     player.addEventListener("error", failed);
     player.addEventListener("loadedmetadata", () => {
@@ -203,7 +202,7 @@
   // --- keys
   addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-    if (event.target.closest("input, button, a, summary, audio, video")) {
+    if (event.target.closest("input, button, summary, audio, video")) {
       if (event.key === "Escape") event.target.blur();
       return;
     }
@@ -215,6 +214,12 @@
     } else return;
     event.preventDefault();
   });
+
+  // What is scrolled to, or reached by Tab, must not lie below the bar.
+  const bar = document.querySelector(".bar");
+  new ResizeObserver(() => {
+    document.documentElement.style.scrollPaddingTop = `${bar.offsetHeight + 16}px`;
+  }).observe(bar);
 
   tools.hidden = false;
   document.querySelector(".keys").hidden = false;

@@ -102,7 +102,7 @@ def _players(document: Document) -> Iterator[str]:
         suffix = os.path.splitext(os.fsdecode(file.name))[1]  # noqa: PTH122 - a name
         element = "video" if suffix.lower() in _PICTURES and not several else "audio"
         shown = _text(printable(file.name))
-        label = f'<span dir="auto">{_text(file.speaker)}</span>' if several else ""
+        label = f"<span><bdi>{_text(file.speaker)}</bdi></span>" if several else ""
         yield (
             f"{'<li>' if several else '<div>'}{label}"
             f'<div><{element} controls preload="metadata" src="{_address(file)}" data-offset="{_seconds(file.offset)}" '
