@@ -50,7 +50,9 @@ _EVENT = re.compile(r"(service|folder|file|job|media|api|gate|output|answer|hook
 def settings_table() -> str:
     lines = []
     for section in sections():
-        name = {"folders": "[[folders]]", "endpoints": "[endpoints.NAME]"}.get(section, f"[{section}]")
+        name = {"folders": "[[folders]]", "endpoints": "[endpoints.NAME]", "webhooks": "[[webhooks]]"}.get(
+            section, f"[{section}]"
+        )
         lines += ["", f"**`{name}`**", "", "| key | default | |", "| --- | --- | --- |"]
         lines += [f"| `{key}` | `{toml(value)}` | {about(section, key)} |" for key, value in keys(section).items()]
     lines += [

@@ -271,6 +271,17 @@ def test_every_hold_is_reported_once_and_needs_a_person_unless_it_is_an_own_limi
     assert len(told) == 1
 
 
+def test_the_end_of_a_hold_is_announced_once_also_of_one_from_a_former_life(world: World) -> None:
+    told: list[Mapping[str, object]] = []
+    ask(world.gate(), KEY)
+    gate = world.gate(on_resumed=told.append)
+    world.elapsed += 3600.0
+    for _ in range(3):
+        ask(gate, None)
+
+    assert [(facts["endpoint"], facts["reason"]) for facts in told] == [("h/v1", KEY.reason)]
+
+
 @pytest.mark.parametrize("error", [None, FileError("x", reason="too_short")])
 def test_requests_in_flight_finish_when_a_hold_begins_and_say_nothing_about_a_key_and_those_waiting_go_back(
     world: World, error: JobError | None

@@ -37,15 +37,25 @@ def folder(application: Application) -> Any:
     return application.plan.folders[0]
 
 
-#: Anybody's file with one line in it.
+def webhook(application: Application) -> Any:
+    """Return the only webhook, as its deliveries are made."""
+    (found,) = application.announcements.webhooks._webhooks().values()
+    return found
+
+
+#: Anybody's files with one line in them.
 KEY_FILE = Path(tempfile.gettempdir(), f"watcher-test-key-{os.getpid()}")
+SECRET_FILE = KEY_FILE.with_name(f"watcher-test-secret-{os.getpid()}")
+SECRETS = tuple(f"whsec_{letter * 40}" for letter in "ab")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def key_file() -> Iterator[None]:
     KEY_FILE.write_text("sk-of-a-file\n")
+    SECRET_FILE.write_text(f"{' '.join(SECRETS)}\n")
     yield
     KEY_FILE.unlink()
+    SECRET_FILE.unlink()
 
 
 #: The new value, and what the rooms work with then.
@@ -134,6 +144,13 @@ AT_ONCE: dict[str, tuple[object, Probe, object]] = {
     "hooks.on_held": (["true"], lambda h: h.hook_runner._settings().on_held, ("true",)),
     "hooks.timeout_seconds": (3, lambda h: h.hook_runner._settings().timeout_seconds, 3),
     "hooks.concurrency": (3, lambda h: h.hook_runner._settings().concurrency, 3),
+    "webhooks.url": ("http://127.0.0.1:2/", lambda h: webhook(h).url, "http://127.0.0.1:2/"),
+    "webhooks.name": ("new", lambda h: webhook(h).name, "new"),
+    "webhooks.secret": (SECRETS[1], lambda h: webhook(h).secrets, (SECRETS[1],)),
+    "webhooks.secret_file": (str(SECRET_FILE), lambda h: webhook(h).secrets, SECRETS),
+    "webhooks.events": (["gate.held"], lambda h: webhook(h).events, ("gate.held",)),
+    "webhooks.headers": ({"X-Team": "a"}, lambda h: webhook(h).headers, (("X-Team", "a"),)),
+    "webhooks.ca_file": (str(KEY_FILE), lambda h: webhook(h).ca_file, str(KEY_FILE)),
     "service.error_notes": (False, lambda h: h.conclusions._notes(), False),
     "service.drain_seconds": (3, lambda h: h.plan.settings.service.drain_seconds, 3),
 }
@@ -152,12 +169,14 @@ OF_THE_LOG = {"log.level", "log.format"}
 
 
 def config(directory: Path, /, **given: dict[str, object]) -> Config:
-    own, api = given.pop("folders", {}), given.pop("api", {})
+    own, api, webhooks = given.pop("folders", {}), given.pop("api", {}), given.pop("webhooks", {})
+    secret = {} if "secret_file" in webhooks else {"secret": SECRETS[0]}
     return load(
         {
             "api": {"url": "http://127.0.0.1:1/v1", **({} if "key_file" in api else {"key": "sk-old"}), **api},
             "state": {"dir": str(directory), **given.pop("state", {})},
             "folders": [{"path": "/srv/in", **own}],
+            "webhooks": [{"url": "http://127.0.0.1:1/hook", **secret, **webhooks}],
             **given,
         },
         environ={},

@@ -114,26 +114,35 @@ def refusal(call: Callable[[], object]) -> str:
     return ""
 
 
+#: Sections that are lists of tables: the key that each has, and two values of it.
+TABLES = {"folders": ("path", "/srv/a", "/srv/b"), "webhooks": ("url", "http://a/hook", "http://b/hook")}
+
+
 def dotted(section: str, key: str) -> str:
     """Return how a sentence names a key; one of a folder has only its section's name."""
-    return {"folders": section, "endpoints": f"endpoints.studio.{key}"}.get(section, f"{section}.{key}")
+    return {"folders": section, "webhooks": f"{section}.{key}", "endpoints": f"endpoints.studio.{key}"}.get(
+        section, f"{section}.{key}"
+    )
 
 
 def as_file(section: str, key: str, value: Any) -> str:
     if section == "endpoints":
         url = "" if key == "url" else 'url = "http://studio:8000"\n'
         return f"[endpoints.studio]\n{url}{key} = {written(value)}\n"
-    if section != "folders":
+    if section not in TABLES:
         return f"[{section}]\n{key} = {written(value)}\n"
-    path = "" if key == "path" else 'path = "/srv/a"\n'
-    return f'[[folders]]\npath = "/srv/b"\n[[folders]]\n{path}{key} = {written(value)}\n'
+    first, one, other = TABLES[section]
+    path = "" if key == first else f'{first} = "{one}"\n'
+    return f'[[{section}]]\n{first} = "{other}"\n[[{section}]]\n{path}{key} = {written(value)}\n'
 
 
 def require_fit(config: Config) -> Plan:
     """Do with accepted settings what every command does: show them, and work by them."""
     for section in sections():
         found = getattr(config.settings, section)
-        tables = {"folders": found, "endpoints": config.settings.servers.values()}.get(section, [found])
+        tables = {"folders": found, "webhooks": found, "endpoints": config.settings.servers.values()}.get(
+            section, [found]
+        )
         for table in tables:
             for key in keys(section):
                 toml(getattr(table, key))
@@ -186,15 +195,16 @@ def test_any_value_in_the_file_is_fit_for_work_or_refused_in_plain_words(key: tu
 )
 def test_any_text_in_the_environment_is_fit_for_work_or_refused_in_plain_words(key: tuple[str, str], text: str) -> None:
     section, name = key
-    numbered = {"folders": "__0", "endpoints": "__STUDIO"}.get(section, "")
-    path = {"WATCHER_FOLDERS__0__PATH": "/srv/a"} if section == "folders" else {}
+    numbered = {"folders": "__0", "webhooks": "__0", "endpoints": "__STUDIO"}.get(section, "")
+    first, one, _ = TABLES.get(section, ("", "", ""))
+    path = {f"WATCHER_{section}__0__{first}".upper(): one} if first else {}
     path |= {"WATCHER_ENDPOINTS__STUDIO__URL": "http://studio:8000"} if section == "endpoints" else {}
     environ = {"HOME": "/h", **path, f"WATCHER_{section}{numbered}__{name}".upper(): text}
 
     require_plain(refusal(lambda: require_fit(load(environ=environ))), dotted(section, name))
 
 
-@given(st.sampled_from([key for key in KEYS if key[0] != "folders"]), VALUES.map(written) | TEXTS)
+@given(st.sampled_from([key for key in KEYS if key[0] not in TABLES]), VALUES.map(written) | TEXTS)
 def test_any_setting_of_the_command_line_gives_one_document_and_exit_0_or_3(key: tuple[str, str], text: str) -> None:
     out = Path(os.environ["PYTEST_SETTINGS"]) / "out"
     with out.open("w", encoding="utf-8") as stream, pytest.MonkeyPatch.context() as patch:
@@ -403,7 +413,8 @@ def test_a_key_file_without_a_key_is_reported_and_the_key_of_nobody_else_is_take
 def test_a_number_has_a_bound_wherever_a_setting_takes_one() -> None:
     for section, key in KEYS:
         table = {key: 1e300}
-        nested: dict[str, Any] = {section: [{"path": "/a", **table}] if section == "folders" else table}
+        first, one, _ = TABLES.get(section, ("", "", ""))
+        nested: dict[str, Any] = {section: [{first: one, **table}] if first else table}
 
         with pytest.raises(ConfigError) as error:
             load(nested, environ={"HOME": "/h"})

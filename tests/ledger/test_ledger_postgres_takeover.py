@@ -18,6 +18,7 @@ pytest.importorskip("psycopg", reason="the extra postgres is not installed")
 from watcher.job import Outcome, Output
 from watcher.ledger.postgres import PostgresLedger
 from watcher.ledger.retry import LedgerRetry, retrying
+from watcher.ledger.values import WebhookCall
 
 NAS = {"recordings": "/srv/recordings"}
 
@@ -115,6 +116,21 @@ def test_a_dead_hosts_hook_about_a_hold_is_run_by_another_one(hosts: Fleet) -> N
     (call,) = two.hooks.due(9, take_over=KINDS)
 
     assert (call.kind, call.payload) == ("on_held", '{"event": "gate.held", "reason": "key"}')
+
+
+def test_a_dead_hosts_delivery_is_made_by_a_host_with_that_webhook_with_its_own_paths(hosts: Fleet) -> None:
+    one, two = hosts.host("one", place="/mnt/nas/rec"), hosts.host("two")
+    one.queue.put([found("talk.wav", root=b"/mnt/nas/rec")])
+    payload = {"id": "msg_1", "body": {"type": "job.done", "data": {"path": "/mnt/nas/rec/talk.wav"}}}
+    calls = [WebhookCall(name, "job.done", json.dumps(payload)) for name in ("n8n", "other")]
+    one.queue.done(claimed(one), Outcome(), webhooks=calls)
+    hosts.die(one)
+    programs = two.hooks.due(9, take_over=KINDS)
+    (call,) = two.hooks.due(9, receiver="n8n", take_over=("job.done",))
+
+    assert programs == []
+    assert (call.receiver, json.loads(call.payload)["id"]) == ("n8n", "msg_1")
+    assert json.loads(call.payload)["body"]["data"] == {"path": "/srv/recordings/talk.wav"}
 
 
 def test_names_that_are_no_utf_8_are_in_a_taken_over_hook_as_they_were(hosts: Fleet) -> None:

@@ -341,6 +341,15 @@ def everything(ledger: SqliteLedger, clock: Clock) -> None:
         ledger.hooks.retry(call, delay=60.0, message="exit 1")
     ledger.hooks.waiting()
     ledger.hooks.failing()
+    for _ in range(2):
+        ledger.hooks.add("job.done", "{}", "n8n")
+    (call,) = ledger.hooks.due(1, receiver="n8n")
+    ledger.hooks.give_up(call, message="it answered 500")
+    ledger.hooks.receivers()
+    ledger.hooks.undelivered("n8n")
+    ledger.hooks.give_up_all("n8n", message="it answered 410")
+    ledger.hooks.replay("n8n")
+    ledger.hooks.forget_given_up(before=clock.wall)
     ledger.hosts.beat()
     ledger.hosts.all()
     ledger.hosts.fleet("api", "party")
@@ -445,12 +454,12 @@ class TestPlans:
         searches = [step for statement in run if "FROM hooks" in statement for step in self.plan(ledger, statement)]
 
         assert {re.sub(r"^SEARCH (?:hooks|failed) USING (?:COVERING )?INDEX ", "", step) for step in searches} == {
-            "hooks_failed (run_at>? AND run_at<?)",
-            "hooks_fresh (id>?)",
+            "hooks_failed (receiver=? AND run_at>? AND run_at<?)",
+            "hooks_fresh (receiver=? AND id>?)",
             "CORRELATED SCALAR SUBQUERY 1",
-            "hooks_behind (source=?)",
+            "hooks_behind (receiver=? AND source=?)",
             "CORRELATED SCALAR SUBQUERY 2",
-            "hooks_behind_recording (recording=?)",
+            "hooks_behind_recording (receiver=? AND recording=?)",
         }
 
     def test_claims_take_the_index_made_for_them(self, ledger: SqliteLedger) -> None:

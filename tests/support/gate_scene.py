@@ -46,7 +46,12 @@ class World:
         return 1000.0 + self.elapsed
 
     def gate(
-        self, *, jitter: float = 0.0, on_held: Callable[[Mapping[str, object]], None] = lambda _: None, **options: Any
+        self,
+        *,
+        jitter: float = 0.0,
+        on_held: Callable[[Mapping[str, object]], None] = lambda _: None,
+        on_resumed: Callable[[Mapping[str, object]], None] = lambda _: None,
+        **options: Any,
     ) -> Gate:
         return Gate(
             GateOptions(**options),
@@ -59,6 +64,7 @@ class World:
             monotonic=self.monotonic,
             jitter=lambda: jitter,
             on_held=on_held,
+            on_resumed=on_resumed,
         )
 
     def gate_after(self, error: JobError, seconds: float = 0.0, **options: Any) -> Gate:

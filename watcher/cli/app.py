@@ -23,6 +23,7 @@ from watcher.cli.options import (
     Unasked,
     media_path,
 )
+from watcher.cli.webhooks_group import webhooks
 from watcher.errors import UsageError
 from watcher.output_kinds import OUTPUT_KINDS
 
@@ -360,6 +361,8 @@ def render(
 
     return verb(paths, formats=formats or [], config=config, given=given, as_json=as_json)
 
+
+app.add_typer(webhooks, name="webhooks", help="Try webhooks, or send again what they did not take.")
 
 state = typer.Typer(cls=Commands, rich_markup_mode=None)
 app.add_typer(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import SecretStr
 
@@ -39,7 +39,7 @@ def _rows(loaded: Config) -> "list[tuple[str, Any, str]]":
     for section in sections():
         if section == "endpoints":
             rows += _endpoint_rows(loaded)
-        elif section != "folders":
+        elif section not in _TABLES:
             values = getattr(settings, section)
             for key in keys(section):
                 name = f"{section}.{key}"
@@ -48,7 +48,7 @@ def _rows(loaded: Config) -> "list[tuple[str, Any, str]]":
                 shown = without_passwords(value) if name == "state.url" else value
                 rows.append((name, shown, loaded.origin(name)))
         else:
-            rows += _folder_rows(loaded)
+            rows += _table_rows(loaded, section, _TABLES[section])
     return rows
 
 
@@ -60,11 +60,15 @@ def _endpoint_rows(loaded: Config) -> "Iterator[tuple[str, Any, str]]":
                 yield dotted, value, loaded.origin(dotted)
 
 
-def _folder_rows(loaded: Config) -> "Iterator[tuple[str, Any, str]]":
-    for folder in loaded.settings.folders:
-        for key, value in folder:
-            if value is not None and (key == "path" or key in folder.model_fields_set):
-                yield f"folders.{folder.name}.{key}", value, loaded.origin("folders")
+#: Sections that are lists of tables, and the key that each table has.
+_TABLES: Final = {"folders": "path", "webhooks": "url"}
+
+
+def _table_rows(loaded: Config, section: str, first: str) -> "Iterator[tuple[str, Any, str]]":
+    for table in getattr(loaded.settings, section):
+        for key, value in table:
+            if value is not None and (key == first or key in table.model_fields_set):
+                yield f"{section}.{table.name}.{key}", value, loaded.origin(section)
 
 
 def _plain(value: Any) -> Any:
@@ -72,4 +76,4 @@ def _plain(value: Any) -> Any:
         return "**********" if value.get_secret_value() else ""
     if isinstance(value, dict):
         return {key: _plain(one) for key, one in value.items()}
-    return list(value) if isinstance(value, tuple) else value
+    return [_plain(one) for one in value] if isinstance(value, tuple) else value

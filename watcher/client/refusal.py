@@ -124,8 +124,8 @@ def is_station(reply: HttpResponse) -> bool:
     return "x-oneapi-request-id" in reply.headers or "x-new-api-version" in reply.headers
 
 
-def wait_asked(headers: Mapping[str, str], *, now: float) -> float | None:
-    """Return the seconds a server asks to wait, at most an hour: ``retry-after-ms``, a number, or a date."""
+def wait_asked(headers: Mapping[str, str], *, now: float, most: float = LONGEST_WAIT) -> float | None:
+    """Return the seconds a server asks to wait, at most `most`: ``retry-after-ms``, a number, or a date; `headers` in small letters."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         value = headers.get(name, "").strip()
         try:
@@ -133,12 +133,12 @@ def wait_asked(headers: Mapping[str, str], *, now: float) -> float | None:
         except ValueError:
             continue
         if seconds > 0 and math.isfinite(seconds):
-            return min(seconds, LONGEST_WAIT)
+            return min(seconds, most)
     # Use the server's clock, if it sends its time: ours may be wrong.
     until, today = _date(headers.get("retry-after", "")), _date(headers.get("date", ""))
     if until is None or (seconds := until - (today if today is not None else now)) <= 0:
         return None
-    return min(seconds, LONGEST_WAIT)
+    return min(seconds, most)
 
 
 def _date(value: str) -> float | None:

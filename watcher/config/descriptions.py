@@ -17,6 +17,7 @@ from watcher.config.settings import (
     ServiceSettings,
     StateSettings,
 )
+from watcher.config.webhooks import WebhookSettings
 from watcher.cues import CaptionRules
 from watcher.log import LogOptions
 from watcher.media import MediaOptions
@@ -49,7 +50,7 @@ _OF_DATACLASSES: Final = {
 
 
 def sections() -> dict[str, type]:
-    """Return every section's class by its name, in the order of the example file; "folders" means one folder, "endpoints" one endpoint."""
+    """Return every section's class by its name, in the order of the example file; "folders" means one folder, and so on."""
     return {
         "api": ApiSettings,
         "endpoints": EndpointSettings,
@@ -60,6 +61,7 @@ def sections() -> dict[str, type]:
         "state": StateSettings,
         "log": LogOptions,
         "hooks": HookSettings,
+        "webhooks": WebhookSettings,
         "service": ServiceSettings,
         "http": HttpSettings,
         "offline": OfflineSettings,

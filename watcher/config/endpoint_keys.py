@@ -1,4 +1,4 @@
-"""The endpoints that the sources of settings name, and the keys that come from elsewhere: files, and OPENAI_API_KEY."""
+"""The endpoints that the sources of settings name, and keys and secrets that come from elsewhere: files, credentials, OPENAI_API_KEY."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -8,6 +8,7 @@ from watcher.address import host
 from watcher.config import environment
 from watcher.config.settings import Settings
 from watcher.config.values import at_home
+from watcher.config.webhooks import name_of
 
 _DEFAULT_URL: Final = Settings().api.url
 
@@ -21,6 +22,32 @@ def read_files(layers: Mapping[str, dict[str, Any]], words: Callable[[str, str],
             path, name = table.get("key_file"), f"{place}.key_file"
             if isinstance(path, str) and (whole := at_home(path)).startswith("/") and not table.get("key"):
                 table["key"] = environment.key_in(Path(whole), name=name, source=words(origin, name))
+
+
+def read_webhook_secrets(
+    layers: Mapping[str, dict[str, Any]],
+    words: Callable[[str, str], str],
+    *,
+    credential: Callable[[str], str],
+) -> None:
+    """Take the secrets out of credentials, by the webhook's name, and out of the files that a source names. Raises ConfigError.
+
+    A credential goes before the settings file, and not before the environment.
+    """
+    for origin, layer in layers.items():
+        tables = layer.get("webhooks")
+        for table in tables if isinstance(tables, list) else ():
+            if not isinstance(table, dict):
+                continue
+            if (name := name_of(table)) and origin not in _ABOVE and (secret := credential(name)):
+                table["secret"] = secret
+            path, key = table.get("secret_file"), "webhooks.secret_file"
+            if isinstance(path, str) and (whole := at_home(path)).startswith("/") and not table.get("secret"):
+                table["secret"] = environment.secrets_in(Path(whole), name=key, source=words(origin, key))
+
+
+#: Sources that go before credentials.
+_ABOVE: Final = frozenset({"command line", "environment"})
 
 
 def leave_out(layers: Mapping[str, dict[str, Any]]) -> None:

@@ -88,8 +88,9 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         place[key] = value
     if environ.get("WATCHER_API_KEY") and isinstance(api := nested.setdefault("api", {}), dict):
         api.setdefault("key", environ["WATCHER_API_KEY"])
-    if isinstance(folders := nested.get("folders"), dict):
-        nested["folders"] = _by_number(folders)
+    for section in _LISTS:
+        if isinstance(tables := nested.get(section), dict):
+            nested[section] = _by_number(section, tables)
     return nested
 
 
@@ -104,34 +105,47 @@ def variables(environ: Mapping[str, str]) -> dict[str, str]:
         if environ.get(name):
             found["api.key"] = name
     parts = {name: _parts(name) for name in environ if name.startswith(PREFIX) and name not in _OTHERS}
-    numbers = {part[1] for part in parts.values() if part[0] == "folders" and part[1:] and part[1].isdecimal()}
-    places = {number: str(place) for place, number in enumerate(sorted(numbers, key=int))}
+    numbers = {(part[0], part[1]) for part in parts.values() if part[0] in _LISTS and part[1:] and part[1].isdecimal()}
+    places = {
+        (section, number): str(place)
+        for section in _LISTS
+        for place, number in enumerate(sorted((number for of, number in numbers if of == section), key=int))
+    }
     for name, part in parts.items():
-        if part[0] == "folders" and part[1:]:
-            part[1] = places.get(part[1], part[1])
+        if part[0] in _LISTS and part[1:]:
+            part[1] = places.get((part[0], part[1]), part[1])
         found[".".join(part)] = printable(name)
     return found
 
 
 def example(section: str) -> str:
     """Return how a section is given in the environment."""
-    if section == "folders":
-        return "WATCHER_FOLDERS__0__PATH=/srv/recordings, and so on for each key and each folder"
+    if section in _LISTS:
+        noun, sample = _LISTS[section]
+        return f"{sample}, and so on for each key and each {noun}"
     if section == "endpoints":
         return "WATCHER_ENDPOINTS__STUDIO__URL=http://192.168.1.5:8000, and so on for each key and each endpoint"
     return f"one variable for each key: {PREFIX}{section.upper()}{_DELIMITER}…"
 
 
-def _by_number(folders: Mapping[str, Any]) -> list[Any]:
+#: Sections that are lists of tables: what one table is, and how its first key is given.
+_LISTS: Final[Mapping[str, tuple[str, str]]] = {
+    "folders": ("folder", "WATCHER_FOLDERS__0__PATH=/srv/recordings"),
+    "webhooks": ("webhook", "WATCHER_WEBHOOKS__0__URL=https://n8n.example.org/webhook/watcher"),
+}
+
+
+def _by_number(section: str, tables: Mapping[str, Any]) -> list[Any]:
     """Return the tables of ``WATCHER_FOLDERS__0__PATH`` and its like, in the order of their numbers."""
-    for number in folders:
+    noun, sample = _LISTS[section]
+    for number in tables:
         if not (number.isascii() and number.isdecimal() and len(number) <= _DIGITS):
-            name = printable(f"{PREFIX}FOLDERS{_DELIMITER}{number.upper()}")
+            name = printable(f"{PREFIX}{section.upper()}{_DELIMITER}{number.upper()}")
             raise ConfigError(
-                f"{name} has no number of a folder",
-                hint="write WATCHER_FOLDERS__0__PATH=/srv/recordings, with 1 for the next folder, and so on",
+                f"{name} has no number of a {noun}",
+                hint=f"write {sample}, with 1 for the next {noun}, and so on",
             )
-    return [folders[number] for number in sorted(folders, key=int)]
+    return [tables[number] for number in sorted(tables, key=int)]
 
 
 def from_credential(environ: Mapping[str, str], endpoints: Collection[str] = ()) -> dict[str, Any]:
@@ -152,6 +166,27 @@ def from_credential_files(file_of: Callable[[str], Path | None], endpoints: Coll
     if tables := {name: {"key": key} for name, key in keys.items() if key}:
         found["endpoints"] = tables
     return found
+
+
+def webhook_secret(environ: Mapping[str, str], name: str) -> str:
+    """Return the secret that systemd handed over for a webhook (LoadCredential=webhook_secret.NAME:…); "": none. Raises ConfigError."""
+    directory = environ.get("CREDENTIALS_DIRECTORY", "")
+    return _credential(Path(directory) / f"webhook_secret.{name}") if directory and "/" not in name else ""
+
+
+def secrets_in(path: Path, *, name: str, source: str) -> str:
+    """Return the secrets in the file that the setting `name` gives. Raises ConfigError, also for an empty one; `source`: see `key_in`."""
+    try:
+        secrets = _read_key(path)
+    except (OSError, ValueError) as exc:
+        raise ConfigError(
+            f"{name} = {printable(str(path))} cannot be read: {_reason(exc)} ({source})",
+            hint="name a file that holds the secret and nothing else, and that this user may read",
+        ) from exc
+    if not secrets.strip():
+        message = f"{name} = {printable(str(path))} holds no secret ({source})"
+        raise ConfigError(message, hint="put the secret into that file")
+    return secrets
 
 
 def _credential(path: Path) -> str:

@@ -30,6 +30,11 @@ _REPEATED: Final[Mapping[str, tuple[str, Mapping[str, str], str]]] = {
         {"url": "http://192.168.1.5:8000"},
         "… and any key of [api] that is about one server, such as model",
     ),
+    "webhooks": (
+        "[[webhooks]]",
+        {"url": "https://n8n.example.org/webhook/watcher", "name": "n8n", "secret": "whsec_…"},
+        "",
+    ),
 }
 
 
@@ -60,10 +65,10 @@ def toml(value: Any) -> str:
 
 def _section(name: str) -> str:
     if name in _REPEATED:
-        # Commented out as a whole: the defaults watch no folder, and have one endpoint, which is [api].
+        # Commented out as a whole: the defaults watch no folder, have one endpoint, which is [api], and no webhook.
         head, sample, more = _REPEATED[name]
         lines = _lines({**keys(name), **sample}, name)
-        return "\n".join([f"# {head}", *(f"# {line}" for line in lines), f"# {more}", ""])
+        return "\n".join([f"# {head}", *(f"# {line}" for line in lines), *([f"# {more}"] if more else []), ""])
     return "\n".join([f"[{name}]", *_lines(keys(name), name), ""])
 
 

@@ -20,8 +20,10 @@ _DEEPEST: Final = 3
 
 _Item = TypeVar("_Item")
 #: Sections with secrets, and keys there whose value is shown to nobody; a table that holds one is not shown, either.
-_SECTIONS: Final = ("api", "endpoints")
-_SECRET: Final = frozenset({"key", "headers"})
+_SECTIONS: Final = {"api": 0, "endpoints": 1, "webhooks": 0}
+_SECRET: Final = frozenset({"key", "headers", "secret"})
+#: Sections that are lists of tables, and what one of these is.
+LISTS: Final[Mapping[str, str]] = {"folders": "folder", "webhooks": "webhook"}
 
 
 def wanted(kind: type, key: str) -> str:
@@ -113,7 +115,7 @@ def _is_secret(name: str) -> bool:
     section, *below = name.split(".")
     if section not in _SECTIONS:
         return False
-    return len(below) < _SECTIONS.index(section) + 1 or not _SECRET.isdisjoint(below)
+    return len(below) <= _SECTIONS[section] or not _SECRET.isdisjoint(below)
 
 
 def _notation(value: Any, depth: int) -> str:
@@ -176,7 +178,7 @@ def _sentence(
     which = ""
     for part in rest:
         if isinstance(part, int):
-            which = f" (folder {part + 1})" if isinstance(value, list | tuple) and len(value) > 1 else ""
+            which = f" ({LISTS[name]} {part + 1})" if isinstance(value, list | tuple) and len(value) > 1 else ""
             value = value[part] if isinstance(value, list | tuple) else None
         else:
             value = value.get(part, _MISSING) if isinstance(value, Mapping) else None
@@ -200,6 +202,8 @@ def table(name: str) -> str:
     """Return how a section is written."""
     if name == "folders":
         return "one table for each folder: [[folders]], in two pairs of brackets, and below it the folder's keys"
+    if name == "webhooks":
+        return "one table for each webhook: [[webhooks]], in two pairs of brackets, and below it the webhook's keys"
     if name == "endpoints":
         return "one table for each endpoint: [endpoints.NAME], and below it the endpoint's keys"
     return f"a table: [{name}], and below it its keys"

@@ -4,6 +4,7 @@ import difflib
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from itertools import takewhile
 from pathlib import Path
@@ -15,7 +16,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 from watcher.config import endpoint_keys, environment, files
 from watcher.config.descriptions import all_keys, keys, sections
 from watcher.config.folder import FolderSettings
-from watcher.config.kinds import sentences, shown, table, takes
+from watcher.config.kinds import LISTS, sentences, shown, table, takes
 from watcher.config.settings import ServerSettings, Settings
 from watcher.errors import ConfigError
 from watcher.text import printable
@@ -110,6 +111,7 @@ def load(
         or (environment.from_credential_files(credential, names) if credential is not None else {})
     )
     endpoint_keys.read_files(layers, sources.words)
+    endpoint_keys.read_webhook_secrets(layers, sources.words, credential=partial(environment.webhook_secret, environ))
     unused = endpoint_keys.take_openai(layers, environ)
     settings = _validated(layers, folders, sources)
     origins = {key: origin for origin, layer in reversed(layers.items()) for key in _flat(layer)}
@@ -242,7 +244,7 @@ def _from_texts(name: str, section: Any) -> Any:
 
     What a key takes as text stays as it is: it may look like a number or a list.
     """
-    if name == "folders" and isinstance(section, str):
+    if name in LISTS and isinstance(section, str):
         return _from_toml(section)
     if isinstance(section, list):
         return [_from_texts(name, one) for one in section]
@@ -318,12 +320,12 @@ def _unknown(layer: Mapping[str, Any], origin: str, sources: _SettingPlaces) -> 
         if name == "endpoints" and isinstance(section, Mapping):
             yield from _unknown_of_endpoints(section, origin, sources)
             continue
-        tables = section if isinstance(section, list) and name == "folders" else [section]
+        tables = section if isinstance(section, list) and name in LISTS else [section]
         valid = all_keys(name)
         for number, one in enumerate(tables):
-            which = f" (folder {number + 1})" if section is not one and len(tables) > 1 else ""
+            which = f" ({LISTS[name]} {number + 1})" if section is not one and len(tables) > 1 else ""
             place = f"{name}.{number}" if section is not one else name
-            if not isinstance(one, Mapping) or (name in {"folders", "endpoints"} and section is one):
+            if not isinstance(one, Mapping) or (name in {*LISTS, "endpoints"} and section is one):
                 yield f"{shown(name, one)}{which} is wrong: {_right(name, origin)} ({sources.words(origin, place)})"
                 continue
             for key in one:
@@ -353,6 +355,8 @@ def _right(section: str, origin: str) -> str:
     if origin == "command line":
         if section == "folders":
             return "folders go behind the command, as in watcher run /srv/recordings, or in the settings file"
+        if section == "webhooks":
+            return "webhooks are in the settings file, or in the environment"
         if section == "endpoints":
             return "write --set endpoints.NAME.KEY=VALUE"
         return f"write --set {section}.KEY=VALUE"

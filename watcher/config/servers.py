@@ -20,6 +20,8 @@ _OURS: Final = frozenset(
         *("expect", "host", "te", "trailer", "transfer-encoding", "upgrade"),
     }
 )
+#: Headers of each delivery to a webhook.
+_OF_DELIVERIES: Final = frozenset({"webhook-id", "webhook-timestamp", "webhook-signature", "user-agent"})
 #: Characters of a name that are shown.
 _LONGEST: Final = 40
 #: The name that [api] alone has.
@@ -27,12 +29,20 @@ _RESERVED: Final = "api"
 
 
 def _headers(value: dict[str, SecretStr]) -> dict[str, SecretStr]:
+    return _checked(value, _OURS)
+
+
+def _headers_of_webhooks(value: dict[str, SecretStr]) -> dict[str, SecretStr]:
+    return _checked(value, (_OURS - {"authorization"}) | _OF_DELIVERIES)
+
+
+def _checked(value: dict[str, SecretStr], ours: Collection[str]) -> dict[str, SecretStr]:
     for name, secret in value.items():
         text = secret.get_secret_value()
         if not _TOKEN.fullmatch(name):
             message = f"{_shown(name)} is no name of a header"
             raise ValueError(message)
-        if name.lower() in _OURS:
+        if name.lower() in ours:
             right = "give the key as `key`" if name.lower() == "authorization" else "Watcher sets it"
             message = f"the header {_shown(name)} cannot be set: {right}"
             raise ValueError(message)
@@ -51,6 +61,7 @@ def _query(value: dict[str, str]) -> dict[str, str]:
 
 
 Headers: TypeAlias = Annotated[dict[str, SecretStr], AfterValidator(_headers)]
+WebhookHeaders: TypeAlias = Annotated[dict[str, SecretStr], AfterValidator(_headers_of_webhooks)]
 Query: TypeAlias = Annotated[dict[str, str], AfterValidator(_query)]
 
 

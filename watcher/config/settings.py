@@ -26,6 +26,7 @@ from watcher.config.values import (
     check_absolute,
     plain_values,
 )
+from watcher.config.webhooks import WebhookSettings, named
 from watcher.cues import CaptionRules
 from watcher.log import LogOptions
 from watcher.masking import secrets_of
@@ -285,6 +286,7 @@ class Settings(Model):
     state: StateSettings = StateSettings()
     log: Annotated[LogOptions, plain_values(LogOptions)] = LogOptions()
     hooks: HookSettings = HookSettings()
+    webhooks: tuple[WebhookSettings, ...] = ()
     service: ServiceSettings = ServiceSettings()
     http: HttpSettings = HttpSettings()
     offline: OfflineSettings = OfflineSettings()
@@ -299,7 +301,8 @@ class Settings(Model):
     @property
     def secrets(self) -> tuple[str, ...]:
         """The keys, and other values that are shown to nobody."""
-        return tuple(secret for server in (self.api, *self.endpoints.values()) for secret in server.secrets)
+        servers = (self.api, *self.endpoints.values())
+        return tuple(secret for owners in (servers, self.webhooks) for owner in owners for secret in owner.secrets)
 
     @property
     def kinds(self) -> frozenset[OutputKind]:
@@ -310,6 +313,11 @@ class Settings(Model):
     def roots(self) -> dict[str, str]:
         """Path of every folder by its name: a shared ledger knows sources by that and the path below it."""
         return {folder.name: folder.path for folder in self.folders}
+
+    @field_validator("webhooks")
+    @classmethod
+    def _named_webhooks(cls, value: tuple[WebhookSettings, ...]) -> tuple[WebhookSettings, ...]:
+        return named(value)
 
     @field_validator("endpoints")
     @classmethod

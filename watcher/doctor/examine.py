@@ -11,13 +11,15 @@ from watcher.doctor.endpoints import endpoint_findings, is_locked_away, named
 from watcher.doctor.findings import Finding, Grade
 from watcher.doctor.folders import folder_findings, some_of
 from watcher.doctor.unit import SystemdUnit, credential
-from watcher.errors import WatcherError
+from watcher.errors import ConfigError, WatcherError
 from watcher.fleet import Host
 from watcher.job import TRIAL_MODEL
 from watcher.ledger import holder, open_ledger
 from watcher.ledger.ledger import Ledger
 from watcher.log import quoted
 from watcher.output_kinds import how_to_install, lacks_package, without_package
+from watcher.service.plan import webhooks_of
+from watcher.service.webhook_deliveries import check_secrets
 from watcher.text import hours, money, printable
 
 
@@ -40,6 +42,9 @@ def examine(
         yield from _unit(config, unit, command)
     yield from folder_findings(config, named=named)
     yield from _hooks(config)
+    if unit is None:
+        # Secrets may be credentials, which only the service sees.
+        yield from _webhooks(config)
     yield from _state(config)
     is_asked = yield from endpoint_findings(config, paid=paid, unit=unit)
     if supervised and is_asked:
@@ -69,6 +74,15 @@ def _hooks(config: Config) -> Iterator[Finding]:
             yield Finding("hooks", Grade.FAIL, f"hooks.{kind}: {program} is not executable", hint)
         else:
             yield Finding("hooks", Grade.FAIL, f"hooks.{kind}: there is no program {program}", "correct its path")
+
+
+def _webhooks(config: Config) -> Iterator[Finding]:
+    """Yield a finding for each webhook without a secret."""
+    for webhook in webhooks_of(config.settings).values():
+        try:
+            check_secrets([webhook])
+        except ConfigError as error:
+            yield Finding("hooks", Grade.FAIL, error.message, error.hint)
 
 
 def _unit(config: Config, unit: SystemdUnit, command: Sequence[str]) -> Iterator[Finding]:

@@ -322,8 +322,7 @@ class GateDoor:
             if self.pause is not None:
                 self.reports.note_pause(self.pause, self._clock.now())
             self.record.look_again()
-        if not paused:
-            self.reports.hold_over(hold, at=self._opened)
+        self.reports.hold_over(hold, at=self._opened, known=known, paused=paused)
         self.changed.notify_all()
 
     def _pause_for(self, seconds: float, request: GateRequest, error: PassingError, now: float) -> None:

@@ -61,6 +61,7 @@ class Gate:
         fleet: Fleet | None = None,
         lease: float = LEASE,
         on_held: Callable[[Mapping[str, object]], None] = lambda _: None,
+        on_resumed: Callable[[Mapping[str, object]], None] = lambda _: None,
         advise: Callable[[JobError], str] = lambda error: error.hint,
     ) -> None:
         """Begin with the stored hold or pause: a hold is probed at once, unless the server asked for more time.
@@ -69,7 +70,7 @@ class Gate:
         `fleet`: other hosts use the same endpoint; then limits, holds, pauses and minutes are shared with them, a thread has
         to call `attend` all the time, and `memory` keeps only the counts of garbled answers. A share of the limits is granted for
         `lease` seconds.
-        `on_held` is called for each hold that begins here, not for those of other hosts, and must not wait. `advise` returns
+        `on_held` is called for each hold that begins here, not for those of other hosts, and `on_resumed` by the host that ends one; both must not wait. `advise` returns
         what to do about an error that holds the queue; it may be called twice.
         """
         self._stop = stop
@@ -103,6 +104,7 @@ class Gate:
             self._clock,
             endpoint_name=endpoint_name,
             on_held=on_held,
+            on_resumed=on_resumed,
             is_one_of_several=options.section != "api",
         )
         self._door = GateDoor(

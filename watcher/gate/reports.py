@@ -22,9 +22,10 @@ class HoldReports:
         *,
         endpoint_name: str,
         on_held: Callable[[Mapping[str, object]], None],
+        on_resumed: Callable[[Mapping[str, object]], None],
         is_one_of_several: bool = False,
     ) -> None:
-        """`on_held` is called for each hold that begins on this host, and must not wait.
+        """`on_held` is called for each hold that begins on this host, and `on_resumed` by the host that ends one; both must not wait.
 
         `is_one_of_several`: there are other endpoints, so every line of the log has to name this one.
         """
@@ -32,6 +33,9 @@ class HoldReports:
         self._clock = clock
         self._endpoint_name = endpoint_name
         self._on_held = on_held
+        self._on_resumed = on_resumed
+        #: The hold that a pause has replaced, until the pause is over.
+        self._replaced: Hold | None = None
         self._named = {"endpoint": endpoint_name} if is_one_of_several else {}
 
     def begun(self, hold: Hold, now: float) -> None:
@@ -85,13 +89,28 @@ class HoldReports:
         if pause.until - now >= self._record.shortest_pause:
             self._record.note_pause(pause, until=self._clock.unix(pause.until))
 
-    def hold_over(self, hold: Hold, *, at: float) -> None:
-        """Log that a hold is over since `at` (Unix time)."""
+    def hold_over(self, hold: Hold, *, at: float, known: bool, paused: bool) -> None:
+        """Log that a hold is over since `at` (Unix time); `known`: another host has ended it, and announces that.
+
+        `paused`: a pause replaces it, and its end is that of the hold.
+        """
+        if paused:
+            self._replaced = hold
+            return
         _log.info("gate.resumed", **self._named, reason=hold.reason, held_seconds=round(at - hold.since, 1))
+        if not known:
+            self._announce_end(hold, at)
 
     def pause_over(self, pause: Pause, *, at: float) -> None:
         """Log that a pause is over since `at` (Unix time)."""
         _log.info("gate.resumed", **self._named, reason=pause.reason, paused_seconds=round(at - pause.since, 1))
+        if (hold := self._replaced) is not None:
+            self._replaced = None
+            self._announce_end(hold, at)
+
+    def _announce_end(self, hold: Hold, at: float) -> None:
+        facts = {"reason": hold.reason, "since": _iso(hold.since), "held_seconds": round(at - hold.since, 1)}
+        self._on_resumed({"endpoint": self._endpoint_name, **facts})
 
     def _facts(self, hold: Hold, now: float) -> dict[str, str]:
         return {

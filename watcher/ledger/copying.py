@@ -117,7 +117,11 @@ TABLES: Final = (
     Table("temporaries", ("path",), ("path",)),
     Table("memory", ("key",), ("key", "value", "expires")),
     Table("bought", ("endpoint", "day"), ("endpoint", "day", "seconds")),
-    Table("hooks", ("id",), ("source", "kind", "payload", "attempts", "failures", "run_at", "message")),
+    Table(
+        "hooks",
+        ("id",),
+        ("source", "receiver", "kind", "payload", "attempts", "failures", "run_at", "message", "given_up"),
+    ),
 )
 #: Columns that hold a path.
 _PATHS: Final = frozenset({"path", "root", "source", "came_as", "session"})

@@ -9,7 +9,7 @@ leases for them (`watcher.ledger.postgres.queue`).
 claimed again; if it takes a file out of the queue, the scan at the next start finds the file again.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import ClassVar, Final, TypeVar
 
 from watcher.errors import JobError, LeaseLostError
@@ -22,7 +22,7 @@ from watcher.ledger.part import LOST, Connection, held
 from watcher.ledger.requeue import Requeue
 from watcher.ledger.sessions import MOVE_STEMS, Stems, delete_source, queue_sessions, wake_session
 from watcher.ledger.suspects import Suspects, why
-from watcher.ledger.values import SPENT, PutResult
+from watcher.ledger.values import SPENT, PutResult, WebhookCall
 from watcher.ledger.waiting import LONGEST_DELAY
 
 _T = TypeVar("_T")
@@ -99,20 +99,27 @@ class Queue(Claims, Suspects, Requeue, Stems):
         """Return whether the job is still under this claim, or was concluded by this claim and not changed since."""
         return bool(self._database.query(HOLDS, {"id": job.id, "fence": job.fence}))
 
-    def done(self, job: Job, outcome: Outcome, *, hook: str = "") -> None:
-        """Conclude as done; `hook`: the JSON payload of an on_done hook, stored in the same transaction. Raises LeaseLostError.
+    def done(self, job: Job, outcome: Outcome, *, hook: str = "", webhooks: Sequence[WebhookCall] = ()) -> None:
+        """Conclude as done. Raises LeaseLostError.
+
+        `hook`: the JSON payload of an on_done hook; it and the deliveries to `webhooks` are stored in the same transaction.
 
         `outcome.content` becomes `Job.content` of the next claim. A source that was moved away has no fingerprint any more: a file
         found under its path from now on is another file, even with the same stat. If the content is the same as in the former
         outcome and nothing was bought (a file that was only touched or renamed), the tally does not change. The source's name
         before it was renamed is forgotten, and the request `job.again` is completed.
         """
-        self._conclude(job, lambda connection: self._store_outcome(connection, job, outcome, hook))
-        self._concluded(hook)
+
+        def done(connection: Connection) -> None:
+            self._store_outcome(connection, job, outcome)
+            self._add_calls(connection, job, "on_done", hook, webhooks)
+
+        self._conclude(job, done)
+        self._concluded(announced=bool(hook or webhooks))
         if job.session:
             self._offer()
 
-    def fail(self, job: Job, error: JobError, *, hook: str = "") -> None:
+    def fail(self, job: Job, error: JobError, *, hook: str = "", webhooks: Sequence[WebhookCall] = ()) -> None:
         """Conclude as failed for good, with the error's reason, message and hint. Raises LeaseLostError.
 
         A quarantined job may be failed once more, so that its hook runs; the first caller wins.
@@ -121,11 +128,11 @@ class Queue(Claims, Suspects, Requeue, Stems):
         def fail(connection: Connection) -> None:
             held(connection, _FAIL, job, now=self._clock(), **why(error))
             connection.execute(_FORGET, (f"{SPENT}{job.id}",))
-            self._add_hook(connection, job, "on_failed", hook)
+            self._add_calls(connection, job, "on_failed", hook, webhooks)
             self._wake_session(connection, job)
 
         self._conclude(job, fail)
-        self._concluded(hook)
+        self._concluded(announced=bool(hook or webhooks))
 
     def retry(self, job: Job, error: JobError, *, run_at: float) -> None:
         """Put back, due at `run_at`, or now if that is over two hours away; the attempt stays counted. Raises LeaseLostError."""
@@ -174,7 +181,7 @@ class Queue(Claims, Suspects, Requeue, Stems):
         """Make the change that ends a claim; `back`: afterwards the claim does not hold any more (see `holds`)."""
         return self._database.change(make, durable=durable)
 
-    def _store_outcome(self, connection: Connection, job: Job, outcome: Outcome, hook: str) -> None:
+    def _store_outcome(self, connection: Connection, job: Job, outcome: Outcome) -> None:
         now = self._clock()
         before = connection.execute("SELECT outcome, content, crashes FROM sources WHERE id = ?", (job.id,)).fetchall()
         held(
@@ -203,7 +210,6 @@ class Queue(Claims, Suspects, Requeue, Stems):
             saved = min(rows.seconds(outcome.saved_seconds), seconds)
             connection.execute(self._context.add, (saved, "saved_seconds"))
             connection.execute(self.KEEP_PACE, (minute_of(now), seconds))
-        self._add_hook(connection, job, "on_done", hook)
         if not outcome.moved_to:
             is_known = former is not None and content == outcome.content and job.again is None
             self._wake_session(connection, job, news=not is_known or outcome.paid_seconds > 0)
@@ -215,10 +221,13 @@ class Queue(Claims, Suspects, Requeue, Stems):
         if job.is_stem:
             wake_session(connection, self._paths.stored(job.session), self._clock(), news=news)
 
-    def _add_hook(self, connection: Connection, job: Job, kind: str, payload: str) -> None:
-        if payload:
-            values = (self._paths.stored(job.path), job.id, kind, payload.encode("utf-8", "surrogatepass"))
-            connection.execute(HOOK, values)
+    def _add_calls(
+        self, connection: Connection, job: Job, kind: str, payload: str, webhooks: Sequence[WebhookCall]
+    ) -> None:
+        """Store the call of the program for `kind`, if there is a payload, and the deliveries to webhooks."""
+        source, calls = self._paths.stored(job.path), [("", kind, payload)] if payload else []
+        for receiver, event, text in calls + [(call.receiver, call.kind, call.payload) for call in webhooks]:
+            connection.execute(HOOK, (source, job.id, receiver, event, text.encode("utf-8", "surrogatepass")))
 
     def _drop_and_keep_request(self, job: Job) -> None:
         """Move a person's request to the same file under another name; if there is none, keep it until the file is found again."""

@@ -116,8 +116,8 @@ def again_from(words: str) -> AgainRequest | None:
 
 def hook_call(row: Row) -> HookCall:
     """Return the hook call of a row."""
-    id_, _, _, kind, payload, attempts, failures, message = row
-    return HookCall(id_, kind, payload.decode("utf-8", "surrogatepass"), attempts, failures, message)
+    id_, _, _, receiver, kind, payload, attempts, failures, message = row
+    return HookCall(id_, kind, payload.decode("utf-8", "surrogatepass"), attempts, failures, message, receiver)
 
 
 def signed(number: int) -> int:

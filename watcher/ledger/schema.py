@@ -255,6 +255,22 @@ _FOURTEENTH: Final = (
 # What a recording's header says about the time at which it begins, as JSON; "": nobody has read that yet.
 _FIFTEENTH: Final = ("ALTER TABLE contents ADD COLUMN start TEXT NOT NULL DEFAULT ''",)
 
+# Deliveries to webhooks wait in the same table: `receiver` is the webhook's name, "" for a program. `given_up` is the Unix time since
+# when a delivery is not tried any more; 0: it still is.
+_SIXTEENTH: Final = (
+    "ALTER TABLE hooks ADD COLUMN receiver TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE hooks ADD COLUMN given_up REAL NOT NULL DEFAULT 0",
+    "DROP INDEX hooks_fresh",
+    "DROP INDEX hooks_failed",
+    "DROP INDEX hooks_behind",
+    "DROP INDEX hooks_behind_recording",
+    "CREATE INDEX hooks_fresh ON hooks (receiver, id) WHERE failures = 0 AND given_up = 0",
+    "CREATE INDEX hooks_failed ON hooks (receiver, run_at, id) WHERE failures > 0 AND given_up = 0",
+    "CREATE INDEX hooks_behind ON hooks (receiver, source) WHERE failures > 0 AND given_up = 0",
+    "CREATE INDEX hooks_behind_recording ON hooks (receiver, recording) WHERE failures > 0 AND given_up = 0",
+    "CREATE INDEX hooks_given_up ON hooks (receiver, given_up) WHERE given_up > 0",
+)
+
 #: Step n brings a ledger of version n to version n + 1.
 STEPS: Final[tuple[tuple[str, ...], ...]] = (
     _FIRST,
@@ -272,6 +288,7 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
     _THIRTEENTH,
     _FOURTEENTH,
     _FIFTEENTH,
+    _SIXTEENTH,
 )
 
 

@@ -184,3 +184,29 @@ class HookCall:
     #: How often it has failed, and why the last time.
     failures: int
     message: str
+    #: Name of the webhook that gets it; "": a program is run.
+    receiver: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookCall:
+    """A delivery to store together with the result that it is about."""
+
+    #: The webhook's name.
+    receiver: str
+    #: The event, such as ``job.done``.
+    kind: str
+    #: JSON.
+    payload: str
+
+
+@dataclass(frozen=True, slots=True)
+class Undelivered:
+    """How many deliveries of one webhook have failed."""
+
+    #: Those that will be tried again.
+    failing: int
+    #: Those that were given up.
+    given_up: int
+    #: Why the last of either failed; "" if none did.
+    message: str

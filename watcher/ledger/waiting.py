@@ -85,11 +85,11 @@ class WorkSignal(LedgerPart):
         """Announce new work to the hosts that share the ledger."""
         self._announce()
 
-    def _concluded(self, hook: str = "") -> None:
-        """Announce that a job ended (or is no longer a suspect), if a thread may wait for that."""
+    def _concluded(self, *, announced: bool = False) -> None:
+        """Announce that a job ended (or is no longer a suspect), if a thread may wait for that, or if it is `announced` to hooks."""
         with self._changes:
             self._conclusions += 1
-            awaited = self._held_back or bool(hook)
+            awaited = self._held_back or announced
             self._held_back = False
         if awaited:
             self._announce()

@@ -245,4 +245,5 @@ WORDS: Final = {
     "output.untimed": "the server gave no times, so outputs that need them are left out",
     "output.doubtful": "parts of the text are doubtful",
     "hook.failed": "a hook failed",
+    "webhook.failed": "an event could not be delivered",
 }

@@ -27,14 +27,16 @@ class EndpointAccesses:
         clock: Callable[[], float],
         monotonic: Callable[[], float],
         on_held: Callable[[Mapping[str, object]], None],
+        on_resumed: Callable[[Mapping[str, object]], None],
         advise: Callable[[str, JobError], str],
     ) -> None:
-        """`direct`: the ledger that does not wait; `on_held` and `advise`: see `Gate`, with the endpoint's title first."""
+        """`direct`: the ledger that does not wait; `on_held`, `on_resumed` and `advise`: see `Gate`, with the endpoint's title first."""
         self._direct = direct
         self._stop = stop
         self._clock = clock
         self._monotonic = monotonic
         self._on_held = on_held
+        self._on_resumed = on_resumed
         self._advise = advise
         #: Clients that are used no more, or for single recordings.
         self.others = OtherClients(direct.memory)
@@ -99,6 +101,7 @@ class EndpointAccesses:
             clock=self._clock,
             monotonic=self._monotonic,
             on_held=self._on_held,
+            on_resumed=self._on_resumed,
             advise=partial(self._advise, endpoint.title),
         )
         self._gates[endpoint.name, made.is_free] = gate

@@ -1,6 +1,5 @@
 """Build the application: all its parts from the settings, and its named threads."""
 
-import json
 import random
 import threading
 import time
@@ -12,7 +11,7 @@ from typing import Any, Final
 
 import structlog
 
-from watcher import hooks, reach
+from watcher import reach
 from watcher.errors import JobError, LeaseLostError, StateBusyError, StateError
 from watcher.gate import Gate, facts
 from watcher.job import Job
@@ -22,11 +21,11 @@ from watcher.overrides import InvalidOverride, Overrides
 from watcher.service.accesses import EndpointAccesses
 from watcher.service.advice import HoldAdvice, RunContext
 from watcher.service.again import announce_trials
+from watcher.service.announcements import Announcements
 from watcher.service.conclude import JobConclusions
 from watcher.service.crash_cleanup import CrashCleanup
 from watcher.service.endpoints import EndpointAccess, Endpoints
 from watcher.service.folder_notes import FIX_HINT, PauseNotes, SettingsNotes
-from watcher.service.hook_runner import HookRunner
 from watcher.service.job_places import JobPlaces
 from watcher.service.job_runner import JobRunner
 from watcher.service.open_state import OpenState
@@ -84,7 +83,6 @@ class Application:
         """
         self._clock = clock
         self._monotonic = monotonic
-        self._environment = environment
         self._advice = advice or HoldAdvice(RunContext.TERMINAL)
         self.stop = stop
         #: Worker threads; and helper threads (leases, hooks, notes), which run until the last worker has ended.
@@ -101,8 +99,23 @@ class Application:
         #: The ledger for callers that have a paid answer: they wait as long as the application runs.
         self.ledger = self.waiting(self._given_up)
         #: The current settings and the parts built from them. A reload replaces it: to use two parts, read it once into a variable.
+        self.announcements = Announcements(
+            self.waiting(stop),
+            lambda: self.snapshot,
+            environment=environment,
+            stop=stop,
+            clock=clock,
+            monotonic=monotonic,
+        )
+        self.hook_runner = self.announcements.runner
         self._accesses = EndpointAccesses(
-            self.direct, stop=stop, clock=clock, monotonic=monotonic, on_held=self._held, advise=self._advise
+            self.direct,
+            stop=stop,
+            clock=clock,
+            monotonic=monotonic,
+            on_held=self.announcements.held,
+            on_resumed=self.announcements.resumed,
+            advise=self._advise,
         )
         self._places = JobPlaces()
         self.snapshot = self._snapshot_of(plan, self._accesses.make(plan), None)
@@ -132,7 +145,6 @@ class Application:
         self.left_hanging: list[str] = []
         self._left_behind = False
         self._works = True
-        self.hook_runner = HookRunner(self.waiting(stop), lambda: self.plan.settings.hooks, self._run_hook, stop=stop)
         self._pause_notes: PauseNotes | None = None
         #: Called for every `.watcher.toml` that is found.
         self.settings_notes = SettingsNotes(
@@ -150,6 +162,7 @@ class Application:
             on_failed=lambda: bool(self.plan.settings.hooks.on_failed),
             notes=lambda: self.plan.settings.service.error_notes,
             hooked=self.hook_runner.poke,
+            webhooks=self.announcements.webhooks.calls,
         )
         self.crash_cleanup = CrashCleanup(
             self.direct,
@@ -427,21 +440,3 @@ class Application:
 
     def _advise(self, endpoint: str, error: JobError) -> str:
         return self._advice.about(error.reason, error.hint, self.plan.config, endpoint=endpoint)
-
-    def _held(self, facts: Mapping[str, object]) -> None:
-        """Queue the hook for holds; it must be quick, as the gate waits for it."""
-        if self.plan.settings.hooks.on_held:
-            self.hook_runner.add("on_held", json.dumps({"event": "gate.held", **facts}, ensure_ascii=False))
-
-    def _run_hook(self, argv: tuple[str, ...], payload: str, kind: str, *, retry_in: float | None) -> hooks.HookResult:
-        snapshot = self.snapshot
-        return hooks.run(
-            argv,
-            payload,
-            environment=self._environment,
-            timeout=snapshot.plan.settings.hooks.timeout_seconds,
-            kind=kind,
-            secrets=snapshot.plan.settings.secrets,
-            stop=self.stop,
-            retry_in=retry_in,
-        )

@@ -1,7 +1,7 @@
 """Conclude a job: change the ledger, log, write the note beside the source, queue the hook, move the files."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ from watcher import sidecar
 from watcher.errors import ChangedError, JobError
 from watcher.job import Job, Outcome, ResultWarning
 from watcher.ledger.ledger import Ledger
+from watcher.ledger.values import WebhookCall
 from watcher.log import retrying
 
 _log = structlog.get_logger()
@@ -28,12 +29,14 @@ class JobConclusions:
         on_failed: Callable[[], bool],
         notes: Callable[[], bool],
         hooked: Callable[[], None],
+        webhooks: Callable[[str, Mapping[str, Any]], Sequence[WebhookCall]] = lambda _event, _facts: (),
     ) -> None:
         """`inspect` requests another look at a path.
 
-        `on_done` and `on_failed` return whether there is such a hook, `notes` whether failure notes are wanted; `hooked` is called
-        when a hook was queued.
+        `on_done` and `on_failed` return whether there is such a hook, `notes` whether failure notes are wanted; `webhooks` returns
+        the deliveries of an event with its facts; `hooked` is called when a hook or a delivery was queued.
         """
+        self._webhooks = webhooks
         self._ledger = ledger
         self._inspect = inspect
         self._on_done = on_done
@@ -64,9 +67,11 @@ class JobConclusions:
         if self._notes() and (noted := [warning for warning in outcome.warnings if warning.note]):
             self._note_warnings(replace(job, path=outcome.moved_to or job.path), noted)
         # Of a session, one call for all its stems.
-        hook = self._payload("job.done", job, facts) if self._on_done() and not job.is_stem else ""
-        self._ledger.queue.done(job, outcome, hook=hook)
-        if hook:
+        known = _known(job, facts)
+        hook = _payload("job.done", known) if self._on_done() and not job.is_stem else ""
+        webhooks = () if job.is_stem else self._webhooks("job.done", known)
+        self._ledger.queue.done(job, outcome, hook=hook, webhooks=webhooks)
+        if hook or webhooks:
             self._hooked()
         sidecar.forget_move(job, self._ledger)
         if outcome.moved_to:
@@ -84,9 +89,10 @@ class JobConclusions:
         if self._notes():
             # Enter the note before the job is concluded, because only the lease's holder may enter an output path.
             self._note(job, error)
-        hook = self._payload("job.failed", job, facts) if self._on_failed() else ""
-        self._ledger.queue.fail(job, error, hook=hook)
-        if hook:
+        known = _known(job, facts)
+        hook, webhooks = _payload("job.failed", known) if self._on_failed() else "", self._webhooks("job.failed", known)
+        self._ledger.queue.fail(job, error, hook=hook, webhooks=webhooks)
+        if hook or webhooks:
             self._hooked()
         _log.error("job.failed", **facts)
         self._told_failed((job.path, error))
@@ -111,13 +117,6 @@ class JobConclusions:
         except JobError as problem:
             _note_failed(problem, "no note could be written")
 
-    @staticmethod
-    def _payload(event: str, job: Job, facts: dict[str, Any]) -> str:
-        return json.dumps(
-            {"event": event, "job": job.id, "path": _text(job.path), "root": _text(job.root), **facts},
-            ensure_ascii=False,
-        )
-
 
 _REQUEST_KEPT: Final = (
     "it was to be transcribed once more: that is done when it is found again; answers that came are kept"
@@ -126,6 +125,15 @@ _REQUEST_KEPT: Final = (
 
 def _note_failed(problem: JobError, what: str) -> None:
     _log.warning("note.failed", reason=problem.reason, message=f"{what}: {problem.message}", hint=problem.hint)
+
+
+def _known(job: Job, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what hooks and webhooks get to know of a job."""
+    return {"job": job.id, "path": _text(job.path), "root": _text(job.root), **facts}
+
+
+def _payload(event: str, known: Mapping[str, Any]) -> str:
+    return json.dumps({"event": event, **known}, ensure_ascii=False)
 
 
 def _facts(outcome: Outcome) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Run hooks: each at least once, those of one file in order, and a limited number at a time.
+"""Run hooks, and deliver to webhooks: each call at least once, those of one file in order, and a limited number at a time.
 
 The calls to run are in the ledger, so a crash loses none. A call that was ended by a stop or a crash is run again at the
 next start, under the same id. A call that failed is tried again some times, after a wait, however often the service starts meanwhile.
@@ -16,16 +16,18 @@ from typing import Final, Protocol
 import structlog
 
 from watcher.config import HookSettings
+from watcher.config.webhooks import MOST as WEBHOOKS
 from watcher.errors import StateBusyError
 from watcher.hooks import HookResult
 from watcher.ledger import Ledger
-from watcher.ledger.values import HookCall
+from watcher.ledger.values import HookCall, WebhookCall
+from watcher.service.webhook_deliveries import MOST, WebhookDeliveries
 from watcher.text import counted, printable
 
 #: Seconds between two queries of the ledger while no call is announced.
 _LOOK: Final = 5.0
-#: Most hooks at a time, whatever the settings say.
-_MOST: Final = 64
+#: Most hooks, and deliveries to all webhooks, at a time, whatever the settings say.
+_MOST: Final = 64 + WEBHOOKS * MOST
 
 #: Number of failures whose messages are kept: the last ones.
 _KEPT: Final = 100
@@ -77,9 +79,11 @@ class HookRunner:
         run: RunHook,
         *,
         stop: threading.Event,
+        webhooks: WebhookDeliveries | None = None,
     ) -> None:
-        """`run` ends a hook, and reports that, once `stop` is set."""
+        """`run` ends a hook, and reports that, once `stop` is set. `webhooks`: the deliveries to make, too."""
         self._ledger = ledger
+        self._webhooks = webhooks
         self._settings = settings
         self._call = run
         self._stop = stop
@@ -88,9 +92,10 @@ class HookRunner:
         #: Set once every hook was run, after `no_more_jobs`.
         self.over = threading.Event()
         self._pool = ThreadPoolExecutor(_MOST, thread_name_prefix="hook")
-        self._running: set[Future[None]] = set()
-        #: Calls that are not in the ledger yet.
-        self._new: deque[tuple[str, str]] = deque()
+        #: The calls that are being made: of a program (""), or of which webhook.
+        self._running: dict[Future[None], str] = {}
+        #: Calls that are not in the ledger yet: kind, payload and receiver.
+        self._new: deque[tuple[str, str, str]] = deque()
         self._noting = threading.Lock()
         #: Failures by kind and recording, the last ones last: `_KEPT` at most.
         self._troubles: dict[tuple[str, str], HookFailure] = {}
@@ -103,7 +108,12 @@ class HookRunner:
 
     def add(self, kind: str, payload: str) -> None:
         """Queue a hook that is about no recording; any thread may call it, and it does not wait."""
-        self._new.append((kind, payload))
+        self._new.append((kind, payload, ""))
+        self._news.set()
+
+    def announce(self, calls: Sequence[WebhookCall]) -> None:
+        """Queue deliveries that are about no recording; any thread may call it, and it does not wait."""
+        self._new.extend((call.kind, call.payload, call.receiver) for call in calls)
         self._news.set()
 
     @property
@@ -115,7 +125,7 @@ class HookRunner:
         return [trouble for trouble in troubles if trouble.argv == _argv(settings, trouble.kind)]
 
     def problems(self, room: int, *, later: str = "") -> list[dict[str, str]]:
-        """Return the failed hooks for `status`: the last `room` of them, and how many more there are.
+        """Return the failed webhooks and hooks for `status`: the last `room` of these, and how many more there are.
 
         `later`: text for a hook that will be run again, if no process will run it at its time.
         """
@@ -129,7 +139,7 @@ class HookRunner:
             named.append(
                 {"path": "hooks", "message": message, "hint": "the log names each: a hook failed (hook.failed)"}
             )
-        return named
+        return [*(self._webhooks.problems(later=later) if self._webhooks is not None else ()), *named]
 
     def poke(self) -> None:
         """Announce that there may be a call to run; any thread may call it."""
@@ -166,13 +176,15 @@ class HookRunner:
         # Clear this before the query: calls added afterwards are found by the next step.
         last = self._last.is_set()
         for future in [future for future in self._running if future.done()]:
-            self._running.discard(future)
+            del self._running[future]
             future.result()
         if self._stop.is_set():
+            if self._webhooks is not None:
+                self._webhooks.cancel()
             return bool(self._running)
         for call in self._due():
             future = self._pool.submit(self._attend, call)
-            self._running.add(future)
+            self._running[future] = call.receiver
             future.add_done_callback(lambda _: self._news.set())
         if last and not self._running:
             self.over.set()
@@ -204,15 +216,18 @@ class HookRunner:
 
     def _taken(self) -> Sequence[HookCall]:
         """Claim the calls that may begin now. Raises StateBusyError."""
-        settings = self._settings()
-        free = settings.concurrency - len(self._running)
-        if free <= 0:
-            return ()
+        settings, running = self._settings(), Counter(self._running.values())
+        free = settings.concurrency - running[""]
         # Of dead hosts, take only calls that this host can run.
-        return self._ledger.hooks.due(free, take_over=[kind for kind in _KINDS if _argv(settings, kind)])
+        kinds = [kind for kind in _KINDS if _argv(settings, kind)]
+        calls = [*self._ledger.hooks.due(free, take_over=kinds)] if free > 0 else []
+        return [*calls, *(self._webhooks.claim(running) if self._webhooks is not None else ())]
 
     def _attend(self, call: HookCall) -> None:
-        """Run a hook, and delete it from the ledger, or put it back if it is to be run again."""
+        """Run a hook, and delete it from the ledger, or put it back if it is to be run again; or make a delivery."""
+        if call.receiver and self._webhooks is not None:
+            self._webhooks.attend(call)
+            return
         argv = _argv(self._settings(), call.kind)
         delay = AGAIN[call.failures] if call.failures < len(AGAIN) else None
         ran = self._ran(call, argv, delay) if argv else None

@@ -150,8 +150,8 @@ class _BatchRun:
     @property
     def is_complete(self) -> bool:
         """Whether everything was found, and no hook is left to run."""
-        hooks = self._application.plan.settings.hooks
-        is_heard = self._application.hook_runner.over.is_set() or not (hooks.on_done or hooks.on_failed)
+        hooks, webhooks = self._application.plan.settings.hooks, self._application.plan.webhooks
+        is_heard = self._application.hook_runner.over.is_set() or not (hooks.on_done or hooks.on_failed or webhooks)
         return self._found.is_set() and is_heard
 
     def sum_up(self) -> None:

@@ -28,12 +28,14 @@ from watcher.output_kinds import how_to_install, lacks_package, without_package
 from watcher.overrides import FOLDER, UNKNOWN, InvalidOverride, Overrides, Sections
 from watcher.pipeline import JobSettings
 from watcher.service.endpoint_plan import MEBIBYTE, EndpointPlan, endpoint_plans, require_key
+from watcher.service.webhook_deliveries import check_secrets
 from watcher.settle import LONGEST
 from watcher.sidecar import OutputTemplates
 from watcher.spelling import forms
 from watcher.text import printable
 from watcher.timecode import TimecodeOptions
 from watcher.tree import is_below
+from watcher.webhooks.sender import Webhook
 
 #: The settings that a folder's own `.watcher.toml` may have.
 OVERRIDABLE: Final = {
@@ -52,6 +54,8 @@ class Plan:
     #: The endpoints by name, in order of preference.
     endpoints: Mapping[str, EndpointPlan]
     folders: tuple[Folder, ...]
+    #: The webhooks by name.
+    webhooks: Mapping[str, Webhook]
     #: Path and settings of each root; a path belongs to the longest root that contains it.
     roots: tuple[tuple[bytes, FolderSettings], ...]
     #: The same with real paths, for roots behind links whose mount answers.
@@ -182,8 +186,10 @@ def plan(config: Config, *, keyless: bool = False, offline: bool = True) -> Plan
     """
     settings = config.settings
     endpoints = endpoint_plans(settings)
+    webhooks = webhooks_of(settings)
     if not keyless:
         require_packages(settings.kinds)
+        check_secrets([*webhooks.values()])
         for made in endpoints.values():
             require_key(made.endpoint, unused_key=config.unused_key, offline=offline)
     roots = [(os.fsencode(folder.path), folder) for folder in settings.folders]
@@ -194,6 +200,7 @@ def plan(config: Config, *, keyless: bool = False, offline: bool = True) -> Plan
         config=config,
         endpoints=endpoints,
         folders=folders,
+        webhooks=webhooks,
         # If a directory has two names, the first one is used.
         roots=tuple(sorted(_longest_first(roots), key=lambda pair: pair[0] in doubles)),
         real_roots=_longest_first([(real[root], folder) for root, folder in roots if root in real]),
@@ -204,6 +211,21 @@ def require_packages(kinds: Iterable[str]) -> None:
     """Raise ConfigError if one of the kinds of outputs needs an extra that is not installed."""
     for kind in without_package(kinds):
         raise ConfigError(lacks_package(kind), hint=how_to_install(kind))
+
+
+def webhooks_of(settings: Settings) -> dict[str, Webhook]:
+    """Return the webhooks of the settings by name."""
+    return {
+        made.name: Webhook(
+            name=made.name,
+            url=made.url,
+            secrets=tuple(secret.get_secret_value() for secret in made.secret),
+            events=made.events,
+            headers=tuple((name, value.get_secret_value()) for name, value in made.headers.items()),
+            ca_file=made.ca_file,
+        )
+        for made in settings.webhooks
+    }
 
 
 def _looked_at(roots: Iterable[bytes]) -> dict[bytes, bytes]:

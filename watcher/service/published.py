@@ -14,6 +14,7 @@ from watcher.errors import StateError
 from watcher.folders import Finder, FolderState
 from watcher.gate import GateState, GateStatus
 from watcher.service.application import SERVICE, Application
+from watcher.service.folder_news import FolderNews
 from watcher.service.folder_notes import FIX_HINT
 from watcher.service.job_runner import CROWDED
 from watcher.systemd import Notifier
@@ -63,6 +64,7 @@ class StatusPublisher:
         #: Unix time.
         self._started = started
         self._monotonic = monotonic
+        self._folder_news = FolderNews(application.announcements.announce)
         self._facts: dict[str, Any] = {}
         self._shown: tuple[object, ...] = ()
         self._shown_at = 0.0
@@ -84,7 +86,7 @@ class StatusPublisher:
 
     def show(self, state: GateState) -> None:
         """Store everything, and notify systemd. Raises StateError."""
-        application, states = self._application, self._finder.states()
+        application, states = self._application, self._states()
         folders, incoming = list(map(_folder, states)), list(islice(_incoming(states), _PROBLEMS))
         # This order matters: each file counted as done has its outcome, and the server's state explains the outcome.
         counts = application.direct.history.counts()
@@ -124,6 +126,11 @@ class StatusPublisher:
             "model": application.plan.endpoint.model,
         }
         application.direct.memory.remember(SERVICE, self._facts)
+
+    def _states(self) -> Sequence[FolderState]:
+        states = self._finder.states()
+        self._folder_news.look(states)
+        return states
 
     def _settings(self) -> dict[str, Any]:
         """Return the settings file in use, so that `status` can compare it with the one on the disk."""

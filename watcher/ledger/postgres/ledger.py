@@ -100,14 +100,14 @@ class PostgresHooks(Hooks):
     def __init__(self, context: LedgerContext, *, takeover: Takeover) -> None:
         super().__init__(context)
         self._takeover = takeover
-        #: Monotonic time of the next query for hooks of dead hosts.
-        self._next_takeover = 0.0
+        #: Monotonic time of the next query for calls of dead hosts, by receiver.
+        self._next_takeover: dict[str, float] = {}
 
-    def due(self, limit: int, *, take_over: Collection[str] = ()) -> Sequence[HookCall]:
-        if take_over and time.monotonic() >= self._next_takeover:
-            taken = self._takeover.take_hooks(take_over)
-            self._next_takeover = 0.0 if taken else time.monotonic() + _TAKEOVER_PAUSE
-        return super().due(limit)
+    def due(self, limit: int, *, receiver: str = "", take_over: Collection[str] = ()) -> Sequence[HookCall]:
+        if take_over and time.monotonic() >= self._next_takeover.get(receiver, 0.0):
+            taken = self._takeover.take_hooks(take_over, receiver)
+            self._next_takeover[receiver] = 0.0 if taken else time.monotonic() + _TAKEOVER_PAUSE
+        return super().due(limit, receiver=receiver)
 
 
 class PostgresHistory(History):

@@ -291,6 +291,21 @@ _SIXTEENTH: Final = (
 # See the fifteenth step of `watcher.ledger.schema`.
 _SEVENTEENTH: Final = ("ALTER TABLE contents ADD COLUMN start TEXT NOT NULL DEFAULT ''",)
 
+# See the sixteenth step of `watcher.ledger.schema`.
+_EIGHTEENTH: Final = (
+    "ALTER TABLE hooks ADD COLUMN receiver TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE hooks ADD COLUMN given_up FLOAT8 NOT NULL DEFAULT 0",
+    "DROP INDEX hooks_fresh",
+    "DROP INDEX hooks_failed",
+    "DROP INDEX hooks_behind",
+    "DROP INDEX hooks_behind_recording",
+    "CREATE INDEX hooks_fresh ON hooks (host, receiver, id) WHERE failures = 0 AND given_up = 0",
+    "CREATE INDEX hooks_failed ON hooks (host, receiver, run_at, id) WHERE failures > 0 AND given_up = 0",
+    "CREATE INDEX hooks_behind ON hooks (host, receiver, source) WHERE failures > 0 AND given_up = 0",
+    "CREATE INDEX hooks_behind_recording ON hooks (host, receiver, recording) WHERE failures > 0 AND given_up = 0",
+    "CREATE INDEX hooks_given_up ON hooks (receiver, given_up) WHERE given_up > 0",
+)
+
 #: Step n brings a ledger of version n to version n + 1.
 STEPS: Final[tuple[tuple[str, ...], ...]] = (
     _FIRST,
@@ -310,6 +325,7 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
     _FIFTEENTH,
     _SIXTEENTH,
     _SEVENTEENTH,
+    _EIGHTEENTH,
 )
 
 

@@ -32,9 +32,9 @@ class Takeover:
         self._roots = roots
         self._grace = grace
 
-    def take_hooks(self, kinds: Collection[str]) -> int:
-        """Assign some hooks of those kinds to this host, with its paths; return their number."""
-        values = {"mounts": self._roots.mounts, "kinds": list(kinds), **self._dead()}
+    def take_hooks(self, kinds: Collection[str], receiver: str) -> int:
+        """Assign some hooks of those kinds, for a webhook ("": a program), to this host, with its paths; return their number."""
+        values = {"mounts": self._roots.mounts, "kinds": list(kinds), "receiver": receiver, **self._dead()}
         if not self._database.query(f"{_HOOKS} LIMIT 1", values):
             # There are none, nearly always: then do without a transaction.
             return 0
@@ -108,7 +108,7 @@ _DEAD: Final = """
 """
 _HOOKS: Final = f"""
 SELECT id, source, payload FROM hooks
-WHERE kind = ANY(:kinds::text[]) AND {_DEAD.format(table="hooks", path="source")} ORDER BY id
+WHERE kind = ANY(:kinds::text[]) AND receiver = :receiver AND given_up = 0 AND {_DEAD.format(table="hooks", path="source")} ORDER BY id
 """  # noqa: S608 - our own names
 _TAKE: Final = "UPDATE hooks SET host = current_setting('watcher.host'), payload = ? WHERE id = ?"
 _TEMPORARIES: Final = f"""
