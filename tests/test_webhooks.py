@@ -1,9 +1,13 @@
 """Webhooks on the wire: signatures that the official library verifies, and receivers that fail in every way."""
 
 import json
+import re
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import pytest
 from standardwebhooks import Webhook as Verifier
@@ -54,6 +58,22 @@ def test_while_a_secret_is_changed_both_verify_and_no_other_one_does() -> None:
         Verifier(secret).verify(server.asked[0].raw, headers)
     with pytest.raises(WebhookVerificationError):
         Verifier("whsec_" + "c" * 40).verify(server.asked[0].raw, headers)
+
+
+def test_the_lines_of_the_documentation_know_a_genuine_delivery_from_others() -> None:
+    page = (Path(__file__).parent.parent / "docs/operations.md").read_text()
+    (lines,) = re.findall(r"```python\n(import base64.*?)```", page, flags=re.DOTALL)
+    scope: dict[str, Any] = {}
+    exec(lines, scope)  # noqa: S102 - our own page
+
+    def known(secret: str, body: bytes, now: float) -> bool:
+        return bool(scope["is_genuine"](secret, message.headers(ID, BODY, (NEW, OLD), now=now), body))
+
+    assert known(NEW, BODY, time.time())
+    assert known(OLD, BODY, time.time())
+    assert not known("whsec_" + "c" * 40, BODY, time.time())
+    assert not known(NEW, BODY + b" ", time.time())
+    assert not known(NEW, BODY, time.time() - 3600)
 
 
 def test_the_signature_is_that_of_the_library_for_the_same_moment() -> None:
