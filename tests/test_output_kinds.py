@@ -71,7 +71,7 @@ def test_no_other_module_lists_the_kinds() -> None:
         "config/folder.py": ["('srt', 'txt')"],
         "cli/demo.py": ["('srt', 'txt')"],
         "formats/render.py": [
-            "{'srt': srt, 'vtt': vtt, 'txt': prose, 'json': machine, 'html': html, 'md': markdown, 'podcast': podcast, 'ass': substation, 'lrc': lyrics}"
+            "{'srt': srt, 'vtt': vtt, 'txt': prose, 'json': machine, 'html': html, 'md': markdown, 'podcast': podcast, 'ass': substation, 'lrc': lyrics, 'reaper': reaper, 'audition': audition, 'audacity': audacity, 'resolve': resolve, 'premiere': premiere, 'fcpxml': fcpxml, 'avid': avid}"
         ],
     }
 

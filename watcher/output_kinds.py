@@ -5,7 +5,25 @@ from importlib.util import find_spec
 from typing import Final, Literal, TypeAlias, get_args
 
 #: A kind is a value of `transcript.formats`.
-OutputKind: TypeAlias = Literal["srt", "txt", "vtt", "json", "html", "md", "docx", "podcast", "ass", "lrc"]
+OutputKind: TypeAlias = Literal[
+    "srt",
+    "txt",
+    "vtt",
+    "json",
+    "html",
+    "md",
+    "docx",
+    "podcast",
+    "ass",
+    "lrc",
+    "reaper",
+    "audition",
+    "audacity",
+    "resolve",
+    "premiere",
+    "fcpxml",
+    "avid",
+]
 OUTPUT_KINDS: Final[tuple[OutputKind, ...]] = get_args(OutputKind)
 #: The kind of the file of chapters that accompanies `podcast`, where the recording has chapters; nobody asks for it alone.
 CHAPTERS: Final = "chapters"
@@ -13,19 +31,29 @@ CHAPTERS: Final = "chapters"
 SUFFIXES: Final[Mapping[str, str]] = {
     **{kind: f".{kind}" for kind in OUTPUT_KINDS},
     "podcast": ".podcast.json",
+    "reaper": ".reaper.csv",
+    "audition": ".audition.csv",
+    "audacity": ".audacity.txt",
+    "resolve": ".resolve.edl",
+    "premiere": ".premiere.xml",
+    "avid": ".avid.txt",
     CHAPTERS: ".chapters.json",
 }
 #: The last parts of these suffixes.
 OUTPUT_EXTENSIONS: Final[frozenset[str]] = frozenset(suffix.rpartition(".")[2] for suffix in SUFFIXES.values())
+#: Markers, each for an editor.
+MARKER_KINDS: Final[frozenset[OutputKind]] = frozenset(
+    {"reaper", "audition", "audacity", "resolve", "premiere", "fcpxml", "avid"}
+)
 #: Kinds that need times.
-TIMED_KINDS: Final[frozenset[OutputKind]] = frozenset({"srt", "vtt", "podcast", "ass", "lrc"})
+TIMED_KINDS: Final[frozenset[OutputKind]] = frozenset({"srt", "vtt", "podcast", "ass", "lrc", *MARKER_KINDS})
 #: Kinds that begin with a byte order mark if it is asked for. JSON must not (RFC 8259, 8.1), a page says its encoding itself, and
 #: Markdown begins with its front matter.
 MARKED_KINDS: Final[frozenset[OutputKind]] = frozenset({"srt", "txt", "vtt", "ass", "lrc"})
 #: Kinds that show the chapters of a recording, or are accompanied by them.
 CHAPTERED_KINDS: Final[frozenset[OutputKind]] = frozenset({"html", "podcast"})
 #: Kinds that have the timecode of the recording, where it is known.
-TIMECODE_KINDS: Final[frozenset[OutputKind]] = frozenset({"json"})
+TIMECODE_KINDS: Final[frozenset[OutputKind]] = frozenset({"json", "resolve", "premiere", "fcpxml", "avid"})
 #: Kinds that need a package, which the extra of the same name brings: the module that is imported.
 EXTRAS: Final[Mapping[str, str]] = {"docx": "docx"}
 

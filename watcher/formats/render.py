@@ -10,6 +10,13 @@ from watcher.formats.docx import docx
 from watcher.formats.lyrics import lyrics
 from watcher.formats.machine import machine
 from watcher.formats.markdown import markdown
+from watcher.formats.markers.audacity import audacity
+from watcher.formats.markers.audition import audition
+from watcher.formats.markers.avid import avid
+from watcher.formats.markers.fcpxml import fcpxml
+from watcher.formats.markers.premiere import premiere
+from watcher.formats.markers.reaper import reaper
+from watcher.formats.markers.resolve import resolve
 from watcher.formats.page import html
 from watcher.formats.podcast import podcast
 from watcher.formats.prose import prose
@@ -47,4 +54,11 @@ _WRITERS: Final[Mapping[OutputKind, Callable[[Document], Iterator[str]]]] = {
     "podcast": podcast,
     "ass": substation,
     "lrc": lyrics,
+    "reaper": reaper,
+    "audition": audition,
+    "audacity": audacity,
+    "resolve": resolve,
+    "premiere": premiere,
+    "fcpxml": fcpxml,
+    "avid": avid,
 }
