@@ -34,6 +34,7 @@ BENCHMARKS: Final[dict[str, tuple[list[str], list[str]]]] = {
     "gate": ([], ["--files", "200", "--runs", "1"]),
     "long": ([], ["--hours", "0.25", "--runs", "1", "--kills", "0"]),
     "sessions": ([], ["--minutes", "5"]),
+    "stems": (["--runs", "3"], ["--minutes", "10"]),
     "detection": ([], ["--scale", "0.1"]),
     "idle": ([], ["--rounds", "1", "--quiet", "15"]),
     "small": ([], ["--files", "400", "--singles", "30", "--rounds", "1"]),
