@@ -264,7 +264,7 @@ def test_on_a_pipe_it_speaks_when_something_changed_and_not_because_time_passes(
     ]
     looks = iter(moments)
     monkeypatch.setattr("watcher.cli.status._PAUSE", 0.0)
-    monkeypatch.setattr("watcher.cli.status._look", lambda *_: next(looks, None) or _stop())
+    monkeypatch.setattr("watcher.cli.status.look_with", lambda *_: next(looks, None) or _stop())
 
     code = run(["status", "--follow", *options, "--set", f"state.dir={tmp_path}"])
 

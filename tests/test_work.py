@@ -317,6 +317,8 @@ SIZES = {
     "outputs": 120,
     "outputs in stretches": 120,
     "outputs of a session": 240,
+    # Each track is compared with each other one.
+    "session of many": 30,
 }
 
 

@@ -211,6 +211,7 @@ _FACTS: Final[Mapping[str, Callable[[Mapping[str, Any]], _Facts]]] = {
     "service.trials": _trials,
     "service.stopping": _keys("reason"),
     "service.stopped": _keys(),
+    "http.listening": lambda event: (f"at {event.get('address', '')}", frozenset({"address", "paths"})),
     "folder.watching": _keys("how"),
     "folder.lost": _keys("reason"),
     "folder.degraded": _keys("reason", "error"),

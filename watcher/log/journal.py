@@ -206,6 +206,8 @@ WORDS: Final = {
     "service.estimated": "estimated how long it takes",
     "service.stopping": "the service stops",
     "service.stopped": "the service has stopped",
+    "http.listening": "the operator's listener is there",
+    "http.failed": "an answer of the operator's listener failed",
     "folder.watching": "watching",
     "folder.lost": "a folder is out of reach",
     "folder.rescanned": "scanned",
