@@ -30,7 +30,7 @@ def webhooks_test(name: _Name = "", *, config: ConfigFile = None, given: Given =
 def webhooks_replay(name: _Name = "", *, config: ConfigFile = None, given: Given = None, as_json: Json = False) -> int:
     """Send again what failed: events that wait for their next try, and those that were given up in the last 30 days.
 
-    The daemon sends them, under their former ids, and begins anew at a receiver that had answered 410.
+    The daemon sends them with the same ids as before. A receiver that had answered 410 gets events again.
     """
     from watcher.cli.webhooks import replay as verb  # noqa: PLC0415 - see `watcher.cli.app`
 

@@ -1,4 +1,4 @@
-"""Tell the operator's programs and webhooks what happens: the queue of calls, and the events that are about no recording."""
+"""Tell the operator's programs and webhooks what happens: queue calls about recordings, and announce events about folders and servers."""
 
 import json
 import threading

@@ -14,6 +14,7 @@ import structlog
 from watcher import reach
 from watcher.errors import JobError, LeaseLostError, StateBusyError, StateError
 from watcher.gate import Gate, facts
+from watcher.gate.statistics import RequestCounts
 from watcher.job import Job
 from watcher.ledger.values import HOOKS
 from watcher.output_failures import OutputFailures
@@ -222,6 +223,10 @@ class Application:
     def no_more_jobs(self) -> None:
         """Announce that no more jobs will be concluded: `hook_runner.over` is set once every hook was run."""
         self.hook_runner.no_more_jobs()
+
+    def request_counts(self) -> dict[str, RequestCounts]:
+        """Return what was counted of the requests at each endpoint of the current settings, by its name."""
+        return self.endpoints.request_counts()
 
     def at_the_server(self) -> dict[str, Any]:
         """Return the facts about the server for `status`: whether requests are made, and the recordings in flight since when."""

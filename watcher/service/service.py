@@ -104,9 +104,7 @@ class Service:
             )
             finder = self._finder(application)
             publisher = self._publisher(application, finder)
-            view = ServiceView(
-                self._health, lambda: application.plan.config, lambda: {**application.endpoints.request_counts()}
-            )
+            view = ServiceView(self._health, lambda: application.plan.config, application.request_counts)
             thread_group = ThreadGroup(on_death=signals.wake)
             asked: signal.Signals | None = None
             try:

@@ -41,6 +41,7 @@ def page(report: StatusReport) -> str:
     return "".join(_parts(report))
 
 
+@cache
 def policy() -> str:
     """Return the page's Content-Security-Policy."""
     digest = base64.b64encode(hashlib.sha256(_style().encode()).digest()).decode()
