@@ -2,6 +2,7 @@
 
 import struct
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -39,18 +40,20 @@ def is_greedy(received: Received) -> bool:
     return received.field("prompt") == GREEDY
 
 
+def held_until(over: threading.Event) -> Callable[[Received], Answer]:
+    """Return a server's answers: those about the greedy folder come only when `over` is set."""
+    return lambda received: replace(heard(received), hold=over) if is_greedy(received) else heard(received)
+
+
 def test_recordings_that_take_forever_leave_a_worker_of_each_kind_for_others(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     greedy, modest = folders
     over = threading.Event()
 
-    def answer(received: Received) -> Answer:
-        return replace(heard(received), hold=over) if is_greedy(received) else heard(received)
-
     settings = {"media__piece_seconds": PIECE, "api__concurrency": 32}
     with (
-        FaultServer(answer) as server,
+        FaultServer(held_until(over)) as server,
         daemon(greedy, modest, *words(server, **settings), state=tmp_path / "state", environ=ENVIRON,
                prefix=mortal()) as running,
     ):  # fmt: skip
@@ -77,11 +80,8 @@ def test_one_recording_that_changes_again_and_again_leaves_workers_for_others(
     greedy, modest = folders
     over = threading.Event()
 
-    def answer(received: Received) -> Answer:
-        return replace(heard(received), hold=over) if is_greedy(received) else heard(received)
-
     with (
-        FaultServer(answer) as server,
+        FaultServer(held_until(over)) as server,
         daemon(greedy, modest, *words(server, api__concurrency=32), state=tmp_path / "state", environ=ENVIRON,
                prefix=mortal()) as running,
     ):  # fmt: skip
