@@ -4,8 +4,6 @@ The page is whole in itself: it loads nothing but the recording beside it, and w
 (Content Security Policy, W3C) allows this script and this style by their hashes, so text cannot become either.
 """
 
-import base64
-import hashlib
 import os
 from collections.abc import Iterator
 from functools import cache
@@ -15,9 +13,10 @@ from typing import Final
 from urllib.parse import quote_from_bytes
 
 from watcher import __version__
+from watcher.content_policy import hash_source
 from watcher.cues.text import is_right_to_left, scrub
 from watcher.formats.document import Document, PlayableFile
-from watcher.formats.passages import Passage
+from watcher.formats.passages import Passage, clock
 from watcher.languages import name as language_name
 from watcher.text import counted, printable
 
@@ -38,7 +37,7 @@ def html(document: Document) -> Iterator[str]:
 def _head(document: Document) -> Iterator[str]:
     style, script = _asset("page.css"), _asset("page.js")
     policy = (
-        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
+        f"default-src 'none'; style-src {hash_source(style)}; script-src {hash_source(script)}; "
         "media-src 'self' file:; base-uri 'none'; form-action 'none'"
     )
     language = escape(document.transcript.language)
@@ -87,7 +86,7 @@ def _title(document: Document) -> str:
 def _facts(document: Document) -> str:
     facts = [_text(document.source)]
     if document.transcript.duration > 0:
-        facts.append(_clock(int(document.transcript.duration * 1000)))
+        facts.append(clock(int(document.transcript.duration * 1000)))
     if name := language_name(document.transcript.language):
         facts.append(escape(name))
     return " · ".join(facts)
@@ -129,7 +128,7 @@ def _link(milliseconds: int, document: Document) -> str:
     """Return a time as a link; without a script, it opens the recording there (Media Fragments URI 1.0, W3C)."""
     seconds = _seconds(milliseconds / 1000)
     address = f"{_address(document.files[0])}#t={seconds}" if len(document.files) == 1 else f"#t={seconds}"
-    return f'<a href="{address}" data-s="{milliseconds}">{_clock(milliseconds)}</a>'
+    return f'<a href="{address}" data-s="{milliseconds}">{clock(milliseconds)}</a>'
 
 
 def _foot(document: Document) -> str:
@@ -159,16 +158,6 @@ def _seconds(seconds: float) -> str:
     return f"{seconds:.3f}".rstrip("0").rstrip(".")
 
 
-def _clock(milliseconds: int) -> str:
-    minutes, seconds = divmod(milliseconds // 1000, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
-
-
 @cache
 def _asset(name: str) -> str:
     return Path(__file__).with_name(name).read_text(encoding="utf-8")
-
-
-def _hash(content: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"

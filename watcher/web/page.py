@@ -4,8 +4,6 @@ It has no script and no button, loads nothing, and reloads itself. Its style is 
 Policy, W3C), so no name of a file can become one.
 """
 
-import base64
-import hashlib
 from collections.abc import Iterable, Iterator
 from functools import cache
 from html import escape
@@ -13,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from watcher import __version__
+from watcher.content_policy import hash_source
 from watcher.job import State
 from watcher.ledger.values import SourceRecord
 from watcher.status.text import (
@@ -44,10 +43,7 @@ def page(report: StatusReport) -> str:
 @cache
 def policy() -> str:
     """Return the page's Content-Security-Policy."""
-    digest = base64.b64encode(hashlib.sha256(_style().encode()).digest()).decode()
-    return (
-        f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
+    return f"default-src 'none'; style-src {hash_source(_style())}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
 def _parts(report: StatusReport) -> Iterator[str]:
