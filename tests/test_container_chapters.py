@@ -3,11 +3,14 @@
 import os
 import random
 import struct
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support.sounds import tone
 from support.tools import attempt
+from support.work import Work
 
 from watcher.container.chapters import Chapter, chapters
 
@@ -119,3 +122,89 @@ def test_damaged_files_have_some_of_their_chapters_and_raise_nothing(tmp_path: P
         assert len(found) <= 1_000
         assert [one.start for one in found] == sorted({one.start for one in found})
         assert all(one.title.isprintable() and len(one.title) <= 200 for one in found)
+
+
+def box(name: bytes, *parts: bytes) -> bytes:
+    body = b"".join(parts)
+    return struct.pack(">I4s", 8 + len(body), name) + body
+
+
+def film(*tables: bytes) -> bytes:
+    """Return an MP4 whose second track has the chapters of the first, by the `tables`."""
+
+    def header(number: int) -> bytes:
+        return box(b"tkhd", struct.pack(">12xI60x", number))
+
+    named = box(b"trak", header(1), box(b"tref", box(b"chap", struct.pack(">I", 2))))
+    media = box(b"mdia", box(b"mdhd", struct.pack(">12xII4x", 1000, 5000)), box(b"minf", box(b"stbl", *tables)))
+    return box(b"ftyp", b"M4A \0\0\0\0") + box(b"moov", named, box(b"trak", header(2), media))
+
+
+def table(name: bytes, layout: str, rows: list[tuple[int, ...]]) -> bytes:
+    return box(name, struct.pack(">4xI", len(rows)), *(struct.pack(layout, *row) for row in rows))
+
+
+def spans_back_and_forth(count: int) -> bytes:
+    """Return a film in whose table each second span of chunks begins at the first one again, and has no samples."""
+    spans = [(1 if number % 2 else count, 0, 1) for number in range(count)]
+    return film(
+        box(b"stsz", struct.pack(">4xII", 1, 5)),
+        table(b"stts", ">II", [(5, 10)]),
+        table(b"stsc", ">III", spans),
+        table(b"stco", ">I", [(0,)] * count),
+    )
+
+
+def frame(name: bytes, body: bytes) -> bytes:
+    return name + struct.pack(">IH", len(body), 0) + body
+
+
+def frames_in_frames(count: int) -> bytes:
+    """Return an ID3 tag of so many chapters, each of which has a thousand frames but no title."""
+    chapter = frame(b"CHAP", b"x\0" + bytes(16) + frame(b"TXXX", b"") * 1000)
+    length = count * len(chapter)
+    return b"ID3\3\0\0" + bytes(length >> shift & 0x7F for shift in (21, 14, 7, 0)) + chapter * count
+
+
+@pytest.mark.parametrize("made", [spans_back_and_forth, frames_in_frames])
+def test_twice_as_much_of_a_hostile_file_is_at_most_twice_the_work(
+    tmp_path: Path, made: Callable[[int], bytes]
+) -> None:
+    done = []
+    for count in (20, 40, 80):
+        path = tmp_path / "a"
+        path.write_bytes(made(count))
+        done.append(Work().of(lambda path=path: of(path)))  # type: ignore[misc]
+
+    assert done[1] < 2.5 * done[0]
+    assert done[2] < 2.5 * done[1]
+    assert done[2] < 200_000
+
+
+def peak_of(path: Path) -> int:
+    """Return the most bytes that were in use at once while a file without chapters was read."""
+    tracemalloc.start()
+    try:
+        assert of(path) == ()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_tables_that_nobody_knows_take_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "a.m4a"
+    path.write_bytes(film(*(box(struct.pack(">I", number), bytes(200_000)) for number in range(200))))
+
+    assert peak_of(path) < 2_000_000
+
+
+def test_labels_without_end_take_little_memory(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    path.write_bytes(tone(tmp_path / "sound.wav", 1, rate=8000).read_bytes())
+    with path.open("ab") as file:
+        for chunk in range(4):
+            numbers = range(chunk * 20_000, (chunk + 1) * 20_000)
+            labels = b"".join(b"labl" + struct.pack("<II", 4, number) for number in numbers)
+            file.write(b"LIST" + struct.pack("<I", 4 + len(labels)) + b"adtl" + labels)
+
+    assert peak_of(path) < 1_500_000

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import unicodedata
+from dataclasses import replace
 from datetime import timedelta
 
 import pysubs2
@@ -19,10 +20,11 @@ from support.transcripts import spoken, transcripts
 
 from watcher.cues import Cue, Layout
 from watcher.cues.text import clean
-from watcher.formats import Document, TextLayout, render
+from watcher.formats import Document, PlayableFile, TextLayout, render
 from watcher.guard import review
 from watcher.lint import lint
 from watcher.output_kinds import MARKER_KINDS, OUTPUT_KINDS, TIMED_KINDS
+from watcher.text import printable
 from watcher.transcript import Segment, Transcript
 
 
@@ -260,6 +262,17 @@ def test_a_transcript_without_times_yields_no_captions(kind: str) -> None:
     with pytest.raises(ValueError, match=f"no {kind} can be made of a transcript without times"):
         render(kind, made)
     assert render("txt", made) == b"Hello\n"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "name", [b"\xff" * 251, b"\x01\n" * 120, b'"<&]]>,;\t=', "\u202e\ufeff\u2028".encode() * 20, b"]]>" * 80]
+)
+def test_every_kind_is_made_of_a_recording_with_any_name(kind: str, name: bytes) -> None:
+    made = document(Transcript((Segment("Hello.", 0, 1),), "en", 1))
+    named = replace(made, source=printable(name + b".wav"), files=(PlayableFile(name + b".wav"),))
+
+    assert render(kind, named)
 
 
 def test_an_unknown_kind_is_refused() -> None:

@@ -46,7 +46,7 @@ def chapters(descriptor: int, size: int) -> tuple[Chapter, ...]:
 
 
 _MOST: Final = 1_000
-#: Bytes of one table, and of a title; characters of a title; seconds.
+#: Bytes of one table, and of a title or name; characters of a title; seconds.
 _LONGEST_TABLE: Final = 1 << 18
 _LONGEST_TEXT: Final = 1_000
 _LONGEST_TITLE: Final = 200
@@ -73,13 +73,15 @@ def _of_wave(source: Source) -> Iterator[Chapter]:
     points: dict[int, int] = {}
     titles: dict[int, str] = {}
     for name, body, length in all_chunks(source):
+        if name not in (b"fmt ", b"cue ", b"LIST"):
+            continue
         data = source.read(body, min(length, _LONGEST_TABLE, source.size - body))
         if name == b"fmt ":
             (rate,) = _RATE.unpack_from(data)
         elif name == b"cue ":
             points = {number: sample for number, _, _, _, _, sample in _CUE.iter_unpack(_whole(data[4:], _CUE))}
-        elif name == b"LIST" and data.startswith(b"adtl"):
-            titles.update(_labels(data[4:]))
+        elif data.startswith(b"adtl"):
+            titles.update(islice(_labels(data[4:]), _MOST - len(titles)))
     if rate:
         for number, sample in points.items():
             yield Chapter(sample / rate, titles.get(number, ""))
@@ -106,7 +108,8 @@ _TIMES: Final = Struct(">IIII")
 _TEXTS: Final = {0: "latin-1", 1: "utf-16", 2: "utf-16-be", 3: "utf-8"}
 _UNSYNCHRONISED: Final = 0x80
 _EXTENDED: Final = 0x40
-_MOST_FRAMES: Final = 4_096
+#: Frames of a tag, with those in its chapters.
+_MOST_FRAMES: Final = 8_192
 _FOURTH: Final = 4
 
 
@@ -118,17 +121,20 @@ def _of_id3(source: Source) -> Iterator[Chapter]:
     if flags & _EXTENDED:
         extended = source.read(at, 4)
         at += _seven_bits(extended) if version == _FOURTH else 4 + int.from_bytes(extended)
-    for name, body, length in _frames(source, at, min(end, source.size), version):
-        if name == b"CHAP" and length < _LONGEST_TABLE:
-            identity = source.read(body, length).find(b"\0")
+    budget = iter(range(_MOST_FRAMES))
+    for name, body, length in _frames(source, at, min(end, source.size), version, budget):
+        if name == b"CHAP":
+            identity = source.read(body, min(length, _LONGEST_TEXT)).find(b"\0")
             start, *_ = _TIMES.unpack(source.read(body + identity + 1, _TIMES.size))
-            inner = _frames(source, body + identity + 1 + _TIMES.size, body + length, version)
+            inner = _frames(source, body + identity + 1 + _TIMES.size, body + length, version, budget)
             yield Chapter(start / 1000, next((_id3_text(source, *at) for kind, *at in inner if kind == b"TIT2"), ""))
 
 
-def _frames(source: Source, at: int, end: int, version: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yield the frames of a tag or of a frame: name, where the body begins, and its length."""
-    for _ in range(_MOST_FRAMES):
+def _frames(
+    source: Source, at: int, end: int, version: int, budget: Iterator[int]
+) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the frames of a tag or of a frame: name, where the body begins, and its length; each takes one from the `budget`."""
+    for _ in budget:
         if at + _FRAME.size > end:
             return
         head = source.read(at, _FRAME.size)
@@ -166,6 +172,10 @@ _SIZES: Final = Struct(">4xII")
 _LONG: Final = Struct(">Q")
 _SHORT: Final = Struct(">I")
 _LENGTH: Final = Struct(">H")
+#: Tracks that one track names as its chapters.
+_MOST_NAMED: Final = 16
+#: The tables that say when each sample of a track is, how large, and where.
+_TABLES: Final = frozenset({b"stts", b"stsz", b"stsc", b"stco", b"co64"})
 
 
 def _of_mp4(source: Source) -> Iterator[Chapter]:
@@ -206,7 +216,7 @@ class _Boxes:
             number
             for track in tracks
             for body, end in self._find(track, b"tref", b"chap")
-            for (number,) in _SHORT.iter_unpack(_whole(self._read(body, end), _SHORT))
+            for (number,) in _SHORT.iter_unpack(_whole(self._read(body, end, _MOST_NAMED * _SHORT.size), _SHORT))
         }
         for track in tracks:
             if any(self._number(body) in named for body, _ in self._find(track, b"tkhd")):
@@ -214,14 +224,16 @@ class _Boxes:
                 return
 
     def _texts(self, track: tuple[int, int]) -> Iterator[Chapter]:
-        for media in self._find(track, b"mdia"):
+        for media in islice(self._find(track, b"mdia"), 1):
             per_second = next((mp4.times(self._source, body)[0] for body, _ in self._find(media, b"mdhd")), 0)
-            tables = {}
+            found: dict[bytes, tuple[int, int]] = {}
             for table in self._find(media, b"minf", b"stbl"):
                 for name, body, end in mp4.children(self._source, *table, self._budget):
-                    tables[name] = self._read(body, end)
-            if not per_second or not {b"stts", b"stsz", b"stsc"} <= tables.keys():
+                    if name in _TABLES:
+                        found.setdefault(name, (body, end))
+            if not per_second or not {b"stts", b"stsz", b"stsc"} <= found.keys():
                 return
+            tables = {name: self._read(*place) for name, place in found.items()}
             lasts = chain.from_iterable(repeat(units, count) for count, units in _rows(tables[b"stts"], _TIMED))
             starts = accumulate(islice(lasts, _MOST), initial=0)
             for start, (offset, size) in zip(starts, islice(_samples(tables), _MOST), strict=False):
@@ -246,8 +258,8 @@ class _Boxes:
         (number,) = self._source.unpack(Struct(layout), body)
         return int(number)
 
-    def _read(self, body: int, end: int) -> bytes:
-        return self._source.read(body, min(end - body, _LONGEST_TABLE))
+    def _read(self, body: int, end: int, most: int = _LONGEST_TABLE) -> bytes:
+        return self._source.read(body, min(end - body, most))
 
 
 def _rows(table: bytes, layout: Struct) -> Iterator[tuple[int, ...]]:
@@ -273,6 +285,9 @@ def _samples(tables: dict[bytes, bytes]) -> Iterator[tuple[int, int]]:
     spans = list(_rows(tables[b"stsc"], _CHUNKED))
     firsts = [first for first, _, _ in spans[1:]] + [len(offsets) + 1]
     for (first, each, _), behind in zip(spans, firsts, strict=True):
+        if not 0 < first < behind:
+            # Damaged: only spans that follow each other pass each chunk once.
+            return
         for offset in offsets[first - 1 : behind - 1]:
             for size in islice(sizes, each):
                 yield offset, size

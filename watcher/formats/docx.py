@@ -17,6 +17,8 @@ _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 #: What XML 1.0 does not take, not even escaped (2.2).
 _NOT_IN_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _GREY: Final = "6B6B6B"
+#: Characters of a property: python-docx takes no more. A name of 255 bytes that are no text has four times as many, escaped.
+_LONGEST: Final = 255
 
 
 def docx(document: Document) -> bytes:
@@ -42,7 +44,7 @@ def docx(document: Document) -> bytes:
 def _describe(made: Any, title: str, language: str) -> None:
     """Set title and language, and remove what the template says about itself: its author, its dates and its picture."""
     properties = made.core_properties
-    properties.title, properties.author, properties.comments, properties.language = title, "", "", language
+    properties.title, properties.author, properties.comments, properties.language = title[:_LONGEST], "", "", language
     for dated in properties._element.xpath("dcterms:created | dcterms:modified"):  # noqa: SLF001 - they cannot be unset
         dated.getparent().remove(dated)
     relations = made.part.package.rels
