@@ -3,11 +3,13 @@
 import http.client
 import json
 import os
+import select
 import signal
 import socket
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,9 +23,11 @@ from support.heard import hearing, recording
 from support.scripted import Reply, Server, serving
 from support.waiting import eventually
 
+from watcher.errors import ConfigError
 from watcher.gate.statistics import RequestStatistics
 from watcher.service.view import Health
 from watcher.web.answers import Facts, ListenerApp
+from watcher.web.listener import listening
 
 #: Part of the contract: dashboards and alerts of users name them.
 NAMES = {
@@ -188,6 +192,56 @@ def test_health_is_asked_for_and_only_reading_is_allowed(running: tuple[Daemon, 
 def test_only_known_names_may_ask(running: tuple[Daemon, Listener, Path], host: str, status: int) -> None:
     _, listener, _ = running
     assert listener.ask("/healthz", Host=host)[0] == status
+
+
+#: A request for an answer of some size; many of them fit into one packet.
+ASKED = b"GET /metrics HTTP/1.1\r\nHost:[::1]\r\n\r\n"
+
+
+def unread(listener: Listener, requests: bytes) -> socket.socket:
+    """Return a connection that has asked, and never reads."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    connection.connect((listener.host, listener.port))
+    connection.sendall(requests)
+    return connection
+
+
+def test_callers_who_do_not_read_keep_nobody_out(running: tuple[Daemon, Listener, Path]) -> None:
+    _, listener, _ = running
+    many = [unread(listener, ASKED * 200) for _ in range(3)] + [unread(listener, ASKED) for _ in range(80)]
+
+    assert listener.ask("/healthz")[0] == 200
+    for connection in many:
+        connection.close()
+
+
+def test_one_connection_has_one_answer_and_ends(running: tuple[Daemon, Listener, Path]) -> None:
+    _, listener, _ = running
+    with socket.create_connection((listener.host, listener.port), timeout=30) as connection:
+        connection.sendall(ASKED.replace(b"/metrics", b"/healthz") * 200)
+        with connection.makefile("rb") as stream:
+            answer = stream.read()
+
+    assert answer.count(b"HTTP/1.1 200 OK") == 1
+    assert b"Connection: close" in answer
+
+
+def test_an_answer_that_nobody_reads_ends_with_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much of it is left: its socket takes no more, so it never becomes ready to be closed in order."""
+    monkeypatch.setattr("watcher.web.listener._SECONDS", 1.0)
+    large = Facts(lambda: None, dict, lambda: "x" * 20_000_000)  # type: ignore[arg-type, return-value]
+    with listening("127.0.0.1:0", (), (), large) as address:
+        before = descriptors()
+        connection = unread(Listener(address), b"GET /healthz HTTP/1.1\r\nHost:[::1]\r\n\r\n")
+        # Its own, and the one of the listener, which has written what it could.
+        assert select.select([connection], [], [], 60)[0]
+        eventually(lambda: descriptors() <= before + 1)
+        connection.close()
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def test_slow_big_and_many_requests_keep_nobody_out_and_no_file_waiting(
@@ -355,3 +409,35 @@ def test_each_request_is_in_one_class_of_durations() -> None:
     assert counts.outcomes == {"answered": 3, "unreachable": 1}
     assert sum(counts.classes) == 4
     assert (counts.classes[0], counts.classes[1], counts.classes[-1]) == (2, 1, 1)
+
+
+def test_a_report_that_takes_long_keeps_one_thread_and_no_other() -> None:
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def slow() -> Any:
+        begun.set()
+        goes_on.wait(60)
+        raise ValueError("boom")
+
+    answers = ListenerApp(Facts(slow, dict, lambda: ""), hosts=(), is_public=False)
+    first = threading.Thread(target=asked, args=(answers, "/metrics", ""))
+    first.start()
+    try:
+        assert begun.wait(60)
+        assert asked(answers, "/status.json", "") == "503 Service Unavailable"
+        assert asked(answers, "/healthz", "") == "200 OK"
+    finally:
+        goes_on.set()
+        first.join()
+
+
+def test_a_socket_that_accepts_nobody_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "http.sock"
+    with socket.socket(socket.AF_UNIX) as deaf, socket.socket(socket.AF_UNIX) as waiting:
+        deaf.bind(str(path))
+        deaf.listen(0)
+        waiting.connect(str(path))
+        facts = Facts(lambda: None, dict, lambda: "")  # type: ignore[arg-type, return-value]
+
+        with pytest.raises(ConfigError, match="cannot be used"), listening(str(path), (), (), facts):
+            raise AssertionError("nobody can listen there")

@@ -130,9 +130,7 @@ def _of_id3(source: Source) -> Iterator[Chapter]:
             yield Chapter(start / 1000, next((_id3_text(source, *at) for kind, *at in inner if kind == b"TIT2"), ""))
 
 
-def _frames(
-    source: Source, at: int, end: int, version: int, budget: Iterator[int]
-) -> Iterator[tuple[bytes, int, int]]:
+def _frames(source: Source, at: int, end: int, version: int, budget: Iterator[int]) -> Iterator[tuple[bytes, int, int]]:
     """Yield the frames of a tag or of a frame: name, where the body begins, and its length; each takes one from the `budget`."""
     for _ in budget:
         if at + _FRAME.size > end:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import structlog
 
-from watcher.errors import WatcherError
+from watcher.errors import StateBusyError, WatcherError
 from watcher.gate.statistics import RequestCounts
 from watcher.report import Result, envelope
 from watcher.status.document import data
@@ -109,20 +109,34 @@ PATHS: Final[Mapping[str, Callable[[ListenerApp, "WSGIEnvironment"], tuple[HTTPS
 
 
 class _Kept(Generic[_Value]):
-    """A value that is made at most once a second, also if several ask at once."""
+    """A value that is made at most once a second, also if several ask at once.
+
+    If that takes longer than a second, only the thread that makes it waits: the others are free to answer other requests.
+    """
 
     def __init__(self, make: Callable[[], _Value]) -> None:
         self._make = make
         self._lock = threading.Lock()
         self._value: _Value | None = None
         self._until = 0.0
+        #: When the making began that goes on now.
+        self._begun: float | None = None
 
     def __call__(self) -> _Value:
-        with self._lock:
-            if self._value is None or time.monotonic() >= self._until:
+        """Return the value. Raises StateBusyError if another thread has been making it for more than a second."""
+        now = time.monotonic()
+        begun = now if self._begun is None else self._begun
+        if not self._lock.acquire(timeout=max(0.0, begun + _FRESH - now)):
+            raise StateBusyError("the ledger takes long to answer; ask again later")
+        try:
+            self._begun = time.monotonic()
+            if self._value is None or self._begun >= self._until:
                 self._value = self._make()
                 self._until = time.monotonic() + _FRESH
             return self._value
+        finally:
+            self._begun = None
+            self._lock.release()
 
 
 def _said(status: HTTPStatus, text: str) -> tuple[HTTPStatus, str, bytes]:

@@ -9,11 +9,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser
 from waitress.server import BaseWSGIServer, create_server
 
 from watcher.config.http import SYSTEMD
@@ -22,17 +23,17 @@ from watcher.web.answers import PATHS, PUBLIC, Facts, ListenerApp
 
 _log = structlog.get_logger()
 
-#: Connections at once; seconds without a byte until one is closed; bytes of the head of a request.
+#: Connections at once; of more, the oldest that is not being answered is closed. And those of which all are being answered.
 _CONNECTIONS: Final = 16
-_SILENCE: Final = 20
+_MOST: Final = 64
+#: Seconds of a connection, of which each brings one request; bytes of the head of a request.
+_SECONDS: Final = 20.0
 _HEAD: Final = 16_384
 #: Threads that answer: one that waits for the ledger keeps nobody from `/healthz`.
 _THREADS: Final = 2
 #: Seconds for the thread to end.
 _JOIN: Final = 2.0
 _LOCAL: Final = ("localhost", "127.0.0.1", "[::1]")
-#: Seconds for the head of a request to be there, however many bytes come meanwhile.
-_SLOWEST: Final = 10.0
 
 
 @contextmanager
@@ -56,9 +57,7 @@ def listening(listen: str, hosts: tuple[str, ...], inherited: tuple[int, ...], f
         sockets=[opened],
         threads=_THREADS,
         # It counts the socket itself and its own signal, too.
-        connection_limit=_CONNECTIONS + 2,
-        channel_timeout=_SILENCE,
-        cleanup_interval=5,
+        connection_limit=_MOST + 2,
         max_request_header_size=_HEAD,
         max_request_body_size=0,
         asyncore_use_poll=True,
@@ -83,20 +82,39 @@ def listening(listen: str, hosts: tuple[str, ...], inherited: tuple[int, ...], f
                 os.unlink(listen)  # noqa: PTH108 - as bound
 
 
+class _Request(HTTPRequestParser):
+    """A request after whose answer the connection ends.
+
+    Of many requests sent at once, the answers would wait for a caller who does not read them, and a thread with them.
+    """
+
+    def received(self, data: bytes) -> int:
+        """Take bytes that have come; return how many of them were the request's."""
+        taken = int(super().received(data))
+        if self.completed:
+            self.headers = {**self.headers, "CONNECTION": "close"}
+        return taken
+
+
 class _Channel(HTTPChannel):
-    """A connection that is closed if the head of a request takes too long, however steadily its bytes come."""
+    """A connection that makes room for newer ones, and ends after some seconds, whatever its caller sends, or does not read."""
 
-    _began = 0.0
+    parser_class = _Request
 
-    def received(self, data: bytes) -> bool:
-        """Take bytes that have come."""
-        now = time.monotonic()
-        if self.request is None:
-            self._began = now
-        elif now - self._began > _SLOWEST:
-            self.will_close = True
+    def __init__(self, server: BaseWSGIServer, *arguments: Any, **options: Any) -> None:
+        super().__init__(server, *arguments, **options)
+        self._until = time.monotonic() + _SECONDS
+        channels: list[HTTPChannel] = list(server.active_channels.values())  # type: ignore[attr-defined]
+        if len(channels) > _CONNECTIONS and (idle := [one for one in channels if one is not self and not one.requests]):
+            idle[0].handle_close()
+
+    def readable(self) -> bool:
+        """Return whether more may be read; waitress asks at least once a second."""
+        if time.monotonic() > self._until:
+            # With `will_close`, waitress would wait until the caller has read what was sent.
+            self.handle_close()
             return False
-        return bool(super().received(data))
+        return bool(super().readable())
 
 
 def _socket(listen: str, inherited: tuple[int, ...]) -> socket.socket:
@@ -134,6 +152,8 @@ def _internet(listen: str) -> socket.socket:
 def _unix(path: str) -> socket.socket:
     """Bind a Unix socket, in place of one that nobody listens to; only the same user and group may connect."""
     opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # A socket whose owner accepts nobody would never answer.
+    opened.settimeout(0)
     try:
         with suppress(FileNotFoundError):
             if stat.S_ISSOCK(os.lstat(path).st_mode):
