@@ -4,7 +4,7 @@ import os
 import random
 import struct
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -140,7 +140,7 @@ def film(*tables: bytes) -> bytes:
     return box(b"ftyp", b"M4A \0\0\0\0") + box(b"moov", named, box(b"trak", header(2), media))
 
 
-def table(name: bytes, layout: str, rows: list[tuple[int, ...]]) -> bytes:
+def table(name: bytes, layout: str, rows: Sequence[tuple[int, ...]]) -> bytes:
     return box(name, struct.pack(">4xI", len(rows)), *(struct.pack(layout, *row) for row in rows))
 
 
