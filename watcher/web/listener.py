@@ -82,7 +82,7 @@ def listening(listen: str, hosts: tuple[str, ...], inherited: tuple[int, ...], f
                 os.unlink(listen)  # noqa: PTH108 - as bound
 
 
-class _Request(HTTPRequestParser):
+class _OneRequest(HTTPRequestParser):
     """A request after whose answer the connection ends.
 
     Of many requests sent at once, the answers would wait for a caller who does not read them, and a thread with them.
@@ -99,7 +99,7 @@ class _Request(HTTPRequestParser):
 class _Channel(HTTPChannel):
     """A connection that makes room for newer ones, and ends after some seconds, whatever its caller sends, or does not read."""
 
-    parser_class = _Request
+    parser_class = _OneRequest
 
     def __init__(self, server: BaseWSGIServer, *arguments: Any, **options: Any) -> None:
         super().__init__(server, *arguments, **options)
