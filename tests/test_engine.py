@@ -81,6 +81,24 @@ def test_the_address_is_a_loopback_one(engine: OfflineEngine) -> None:
     assert engine.url.endswith("/v1")
 
 
+def test_other_addresses_are_listened_at_when_given() -> None:
+    for address, named in (("127.0.0.2", "127.0.0.2"), ("::1", "[::1]")):
+        with OfflineEngine(address=address, workers=1) as engine, requests.Session() as session:
+            assert engine.url.startswith(f"http://{named}:")
+            assert session.get(engine.url + "/models", timeout=60).ok
+
+
+def test_an_address_that_cannot_be_used_is_an_error_with_a_remedy() -> None:
+    for address, said in (
+        ("", "is no IP address"),
+        ("whisper", "is no IP address"),
+        ("192.0.2.1", "192.0.2.1, port 0,"),
+    ):
+        with pytest.raises(EngineError, match=said) as raised:
+            OfflineEngine(address=address, workers=1).start()
+        assert raised.value.hint
+
+
 def test_a_taken_port_is_an_error_with_a_remedy(engine: OfflineEngine) -> None:
     port = int(engine.url.rpartition(":")[2].removesuffix("/v1"))
 

@@ -14,6 +14,8 @@ from watcher.cli.options import (
     FixFirst,
     Given,
     Json,
+    ListenAddress,
+    ListenPort,
     Offline,
     OneEndpoint,
     OneLanguage,
@@ -190,9 +192,8 @@ def setup(
 @app.command()
 def engine(
     *,
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, metavar="PORT", help="The port on 127.0.0.1; 0: any free one.")
-    ] = 8000,
+    port: ListenPort = 8000,
+    address: ListenAddress = "127.0.0.1",
     key: Annotated[
         str,
         typer.Option(
@@ -204,11 +205,11 @@ def engine(
 ) -> int:
     """Serve the offline engine.
 
-    On loopback, over OpenAI's HTTP protocol; the address is printed as soon as it answers.
+    On loopback by default, over OpenAI's HTTP protocol; the address is printed as soon as it answers.
     """
     from watcher.cli.engine import engine as verb  # noqa: PLC0415 - see the module's docstring
 
-    return verb(port=port, key=key, config=config, given=given)
+    return verb(address=address, port=port, key=key, config=config, given=given)
 
 
 @app.command()

@@ -72,7 +72,9 @@ def require(model: str) -> None:
 
 
 @contextmanager
-def started_engine(config: Config, *, port: int, key: str) -> Iterator[tuple[str, str, SpeedMeter]]:
+def started_engine(
+    config: Config, *, address: str = "127.0.0.1", port: int, key: str
+) -> Iterator[tuple[str, str, SpeedMeter]]:
     """Run the offline engine within the context; yield its base address, its model's name, and what measures its speed.
 
     The speed is remembered after the first answer, in case this process is killed, and at the end. Raises ConfigError.
@@ -89,6 +91,7 @@ def started_engine(config: Config, *, port: int, key: str) -> Iterator[tuple[str
 
     try:
         engine = OfflineEngine(
+            address=address,
             port=port,
             key=key,
             model=_model(settings),

@@ -34,6 +34,16 @@ FixFirst = Annotated[
         help="First put right what is safe, and ask before each change: missing folders, the service's rights to them.",
     ),
 ]
+ListenAddress = Annotated[
+    str,
+    typer.Option(
+        metavar="ADDRESS",
+        help="The address to listen at; 0.0.0.0: all, so that other machines or containers reach it. Give it a key then.",
+    ),
+]
+ListenPort = Annotated[
+    int, typer.Option(min=0, max=65535, metavar="PORT", help="The port to listen at; 0: any free one.")
+]
 OneModel = Annotated[
     str, typer.Option("--model", "-m", metavar="MODEL", help="The model to ask for, instead of that of the settings.")
 ]

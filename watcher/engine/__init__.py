@@ -1,4 +1,4 @@
-"""The offline engine: real speech recognition behind OpenAI's HTTP protocol, on loopback, without a key.
+"""The offline engine: real speech recognition behind OpenAI's HTTP protocol, by default on loopback and without a key.
 
 With the extra ``whisper`` (faster-whisper, werkzeug) it runs a Whisper model; with the extra ``offline`` (pocketsphinx,
 werkzeug) it understands English, far below Whisper, and downloads nothing. It imports nothing else of Watcher (but
@@ -31,18 +31,19 @@ _POLL: Final = 0.2
 
 
 class OfflineEngine:
-    """Serves on 127.0.0.1 from `start` to `stop`; also a context manager. One life: it is not started twice.
+    """Serves from `start` to `stop`; also a context manager. One life: it is not started twice.
 
-    `port` 0 takes any free one. With a `key`, requests without it get 401. `model` is the Whisper model that hears, and leaves
+    `address` is an IP address of this machine; `port` 0 takes any free one. With a `key`, requests without it get 401. `model` is the Whisper model that hears, and leaves
     the memory after `unload` seconds without a request (0: never); None: pocketsphinx, of which `workers` decoders at most
     recognise at the same time, shared by all requests; 0 means one per core, at most four. `tell` is called
     while a model is downloaded, `heard` for each upload that was heard.
-    Raises `MissingExtraError` when made, and `EngineError` from `start` when the port is taken or the model cannot be loaded.
+    Raises `MissingExtraError` when made, and `EngineError` from `start` when address or port cannot be used or the model cannot be loaded.
     """
 
     def __init__(
         self,
         *,
+        address: str = "127.0.0.1",
         port: int = 0,
         key: str = "",
         model: WhisperModel | None = None,
@@ -56,6 +57,7 @@ class OfflineEngine:
         self._unload = unload
         self._tell = tell
         self._heard = heard
+        self._address = address
         self._port = port
         self._key = key
         self._workers = workers or min(_MOST_WORKERS, len(os.sched_getaffinity(0)))
@@ -68,7 +70,8 @@ class OfflineEngine:
         """The base address, for example ``http://127.0.0.1:8123/v1``; known once started."""
         if self._server is None:
             raise EngineError("The engine is not started.")
-        return f"http://127.0.0.1:{self._port}/v1"
+        host = f"[{self._address}]" if ":" in self._address else self._address
+        return f"http://{host}:{self._port}/v1"
 
     @property
     def model(self) -> str:
@@ -86,7 +89,7 @@ class OfflineEngine:
         recogniser = self._make_recogniser()
         try:
             recogniser.warm()
-            server = EngineServer(self._port, Api(recogniser, key=self._key, heard=self._heard))
+            server = EngineServer(self._port, Api(recogniser, key=self._key, heard=self._heard), address=self._address)
         except BaseException:
             # Also Ctrl-C: a download may take an hour, and threads that are left would keep this process from its end.
             recogniser.close()

@@ -1,5 +1,6 @@
-"""The protocol on a loopback socket: HTTP/1.1 with kept connections, one named thread per connection."""
+"""The protocol on a socket: HTTP/1.1 with kept connections, one named thread per connection."""
 
+import ipaddress
 import itertools
 import logging
 import select
@@ -41,13 +42,22 @@ class EngineServer(socketserver.TCPServer):
     allow_reuse_address = True
     request_queue_size = 128
 
-    def __init__(self, port: int, api: Api) -> None:
-        """Bind 127.0.0.1 (0: any free port); raises `EngineError` when the port is taken."""
+    def __init__(self, port: int, api: Api, *, address: str = "127.0.0.1") -> None:
+        """Bind an IP address and a port (0: any free one); raises `EngineError` if they cannot be used."""
         try:
-            super().__init__(("127.0.0.1", port), RequestHandler)
-        except OSError as error:
+            # A name could stand for several, and an empty one for all.
+            is_six = ipaddress.ip_address(address).version == 6  # noqa: PLR2004
+        except ValueError:
             raise EngineError(
-                f"Port {port} cannot be used: {error.strerror}.", hint="Choose another one, or 0 for any free one."
+                f"{address!r} is no IP address.", hint="Give one of this machine, or 0.0.0.0 for all."
+            ) from None
+        self.address_family = socket.AF_INET6 if is_six else socket.AF_INET
+        try:
+            super().__init__((address, port), RequestHandler)
+        except OSError as error:
+            where = f"Port {port}" if address == "127.0.0.1" else f"{address}, port {port},"
+            raise EngineError(
+                f"{where} cannot be used: {error.strerror}.", hint="Choose another one, or 0 for any free one."
             ) from error
         self.api = api
         self._lock = threading.Lock()
