@@ -13,7 +13,7 @@ import pytest
 from rich.cells import cell_len
 from support.command_scene import Commands
 from support.daemon import invoke
-from support.mounts import unanswered
+from support.mounts import mounted, needs_fuse, unanswered
 from support.scripted import Reply, serving
 
 from watcher.config import load
@@ -263,6 +263,20 @@ def test_check_names_the_permission_of_a_folder_that_takes_no_outputs() -> None:
     assert refused["message"] == f"no output can be placed: the user that Watcher runs as may not write into {base}"
     assert "chown, chmod or setfacl" in refused["hint"]
     assert not [one for one in findings if "lease" in one["message"]]
+
+
+@needs_fuse
+def test_check_says_of_each_mount_how_it_is_watched(tmp_path: Path) -> None:
+    """In a container, folders are mounts of many kinds, and some are mounted below others."""
+    base, alone = tmp_path / "in", tmp_path / "alone"
+    base.mkdir()
+    with mounted(tmp_path / "one", base / "nas"), mounted(tmp_path / "two", alone):
+        findings = checked(base, alone, "--set", "api.url=http://127.0.0.1:9")
+
+    silence = "scanned every few seconds (fuse: what others change there raises no events here)"
+    said = [one["message"].replace("fuse.bindfs", "fuse") for one in findings]
+    assert [one for one in said if "scanned" in one] == [f"{base}/nas below it is {silence}", f"{alone} is {silence}"]
+    assert [one for one in said if one.startswith(f"{base} is watched by events (")]
 
 
 LISTED = {"data": [{"id": "whisper-1"}]}

@@ -77,6 +77,25 @@ def test_a_network_mount_is_scanned_and_knows_no_leases(
     assert result.why.startswith("cifs")
 
 
+def test_mounts_below_a_folder_that_raise_no_events_are_named(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "mountinfo"
+    rows = (
+        (base, "ext4"), (base / "x" / "nas", "nfs4"), (base / "mac", "fakeowner"), (base / "usb", "exfat"),
+        (base / "auto", "autofs"), (base / "auto", "ext4"), (base / ".z" / "hidden", "cifs"), (tmp_path / "in2", "nfs4"),
+    )  # fmt: skip
+    lines = [f"{number} 1 0:{number} / {point} rw - {kind} x rw\n" for number, (point, kind) in enumerate(rows, 2)]
+    table.write_text("".join(lines))
+    monkeypatch.setattr("watcher.folders.folder_probe.Mounts", lambda: Mounts(str(table)))
+
+    found = [(os.fsdecode(mount.point), mount.filesystem) for mount in probe(Folder("a", str(base))).scanned]
+
+    assert found == [(str(base / "mac"), "fakeowner"), (str(base / "x" / "nas"), "nfs4")]
+    assert not probe(Folder("a", str(base), recursive=False)).scanned
+    assert not probe(Folder("a", str(base), detect="scan")).scanned
+
+
 def test_where_no_event_comes_scanning_is_advised(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("watcher.folders.folder_probe._WAIT", 0.01)
     monkeypatch.setattr("watcher.folders.watch._hint", lambda _: Event(EventKind.WAKE))

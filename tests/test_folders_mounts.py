@@ -24,6 +24,7 @@ TABLE = rb"""22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
 37 36 8:17 / /mnt/auto/there rw - ext4 /dev/sdb1 rw
 38 22 254:0 /srv/rec /mnt/rec rw - ext4 /dev/vda rw
 39 22 8:17 /videos/new /mnt/new rw - fuseblk /dev/sdb1 rw
+40 22 0:60 /sub /mnt/mac rw - fakeowner /run/host_mark/Users rw
 nonsense
 1 2 3
 """
@@ -53,6 +54,8 @@ def mounts(tmp_path: Path) -> Iterator[Mounts]:
         # Nothing is mounted there yet: whoever touches it waits for a server, perhaps for ever.
         (b"/mnt/auto/y", "autofs", MountKind.NETWORK, False),
         (b"/mnt/auto/there/y", "ext4", MountKind.LOCAL, True),
+        # Docker Desktop's view of a disk of the machine around it.
+        (b"/mnt/mac/y", "fakeowner", MountKind.NETWORK, False),
     ],
 )
 def test_the_nearest_mount_above_a_path_decides(

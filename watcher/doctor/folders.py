@@ -101,17 +101,21 @@ def _probed(folder: Folder, result: FolderProbeResult) -> Iterator[Finding]:
         yield Finding("folder", Grade.FAIL, f"no output can be placed: {result.refusal.message}", result.refusal.hint)
     seen = (
         f"; a new file was seen after {result.event_after_seconds * 1000:.1f} ms"
-        if result.event_after_seconds is not None
+        # On a share the event of our own file says nothing about files of others.
+        if result.event_after_seconds is not None and result.how is WatchMode.EVENTS
         else ""
     )
     watched = f"{name} is {_WATCHED[result.how]} ({result.why}){seen}"
     yield Finding("folder", Grade.WARN if result.hint else Grade.OK, watched, result.hint)
+    for mount in result.scanned:
+        below = f"{printable(mount.point)} below it is {_WATCHED[WatchMode.SCAN]} ({mount.silence})"
+        yield Finding("folder", Grade.OK, below)
     leases = {
         "yes": (Grade.OK, "the kernel tells whether a program still writes a file (read leases)", ""),
         "own files": (
             Grade.WARN,
             "the kernel does not tell whether files of other users are still written: they are taken after 5 s of quiet",
-            "under systemd: AmbientCapabilities=CAP_LEASE",
+            "under systemd: AmbientCapabilities=CAP_LEASE; in a container: run it as the user whose files they are",
         ),
     }
     grade, said, hint = leases.get(result.leases, (Grade.OK, _NO_LEASES, ""))

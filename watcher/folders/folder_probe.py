@@ -20,7 +20,7 @@ from watcher.folders.folder import Folder
 from watcher.folders.folder_state import WatchMode
 from watcher.folders.inbox import EventKind, Inbox
 from watcher.folders.kernel_watches import REMEDIES
-from watcher.folders.mounts import MountKind, Mounts
+from watcher.folders.mounts import Mount, MountKind, Mounts
 from watcher.folders.remarks import CLOSED_HINT
 from watcher.folders.watch import Watch
 from watcher.overrides import NAME
@@ -79,6 +79,8 @@ class FolderProbeResult:
     instance_limit: int | None
     #: Files that look like recordings and are not taken, by the reason (see `settle.UNWATCHED`).
     unwatched: dict[str, CountedPaths]
+    #: Mounts below a folder that is watched by events which raise none: they are scanned.
+    scanned: tuple[Mount, ...]
     #: The `.watcher.toml` files that apply there.
     settings: CountedPaths
     #: Directories and recordings that cannot be read, by the reason and what to do about it.
@@ -97,7 +99,7 @@ def probe(folder: Folder, *, monotonic: Callable[[], float] = time.monotonic) ->
         if not reason:
             event_probe.run(folder)
         seen = _looked_through(folder, path) if not reason else _Seen()
-        how, why, hint = _judge(folder, mount.filesystem, reason, event_probe, network=network)
+        how, why, hint = _judge(folder, mount, reason, event_probe)
         return FolderProbeResult(
             how=how,
             why=why,
@@ -113,6 +115,7 @@ def probe(folder: Folder, *, monotonic: Callable[[], float] = time.monotonic) ->
             watch_limit=_limit("max_user_watches"),
             instance_limit=_limit("max_user_instances"),
             unwatched=seen.unwatched,
+            scanned=_scanned(folder, mounts, reach.real_path(path)) if how is WatchMode.EVENTS else (),
             settings=seen.settings,
             obstacles=seen.obstacles,
         )
@@ -189,21 +192,19 @@ class _EventProbe:
                     return
 
 
-def _judge(
-    folder: Folder, filesystem: str, reason: str, event_probe: _EventProbe, *, network: bool
-) -> tuple[WatchMode, str, str]:
+def _judge(folder: Folder, mount: Mount, reason: str, event_probe: _EventProbe) -> tuple[WatchMode, str, str]:
     if reason:
         return WatchMode.LOST, reason, "mount it, create it, or let the user that Watcher runs as read it"
     if folder.detect == "scan":
         return WatchMode.SCAN, "asked for", ""
-    if network and folder.detect == "auto":
-        return WatchMode.SCAN, f"{filesystem}: what others change there raises no events here", ""
+    if mount.kind is MountKind.NETWORK and folder.detect == "auto":
+        return WatchMode.SCAN, mount.silence, ""
     if (refused := event_probe.refused) is not None:
         return WatchMode.SCAN, refused.strerror or str(refused), REMEDIES.get(refused.errno or 0, "")
     if event_probe.writable and event_probe.event_after is None:
-        return WatchMode.SCAN, f"{filesystem}: no event arrived", 'detect = "scan" spares this folder the proof'
+        return WatchMode.SCAN, f"{mount.filesystem}: no event arrived", 'detect = "scan" spares this folder the proof'
     proof = "an event arrived" if event_probe.writable else "not proved: no file can be made here"
-    return WatchMode.EVENTS, f"{filesystem}, {proof}", ""
+    return WatchMode.EVENTS, f"{mount.filesystem}, {proof}", ""
 
 
 def _leases(lease: WriterState, *, network: bool) -> str:
@@ -233,6 +234,19 @@ def _directories(folder: Folder, path: bytes) -> int:
     if not folder.recursive:
         return 1
     return sum(1 for _ in islice(tree.walk(path, named=lambda _: False), _COUNTED))
+
+
+def _scanned(folder: Folder, mounts: Mounts, real: bytes) -> tuple[Mount, ...]:
+    """Return the mounts below a real path that the daemon scans, since nothing there raises events."""
+    names, prefix = folder.names(), real.rstrip(b"/") + b"/"
+    points = {mount.point for mount in mounts.concerning(real)} if folder.recursive else ()
+    return tuple(
+        mounts.of(point)
+        for point in sorted(points)
+        if point.startswith(prefix)
+        and mounts.of(point).kind is MountKind.NETWORK
+        and names.enters_all(os.fsdecode(point[len(prefix) :]))
+    )
 
 
 @dataclass(slots=True)

@@ -239,7 +239,7 @@ class FolderMonitor:
         if self.folder.detect == "scan":
             self._say(WatchMode.SCAN, "asked for")
         elif self.folder.detect == "auto" and mount.kind is MountKind.NETWORK:
-            self._say(WatchMode.SCAN, f"{mount.filesystem}: what others change there raises no events here")
+            self._say(WatchMode.SCAN, mount.silence)
         else:
             self._listen()
 

@@ -24,12 +24,15 @@ class MountKind(StrEnum):
 
 
 #: FUSE counts as network, except fuseblk: a local disk with a driver in user space (NTFS, exFAT). So does autofs,
-#: which is mounted until the real file system is: a call on such a path waits for the mount.
+#: which is mounted until the real file system is: a call on such a path waits for the mount. The last line is what containers
+#: see of a disk outside their virtual machine: `fakeowner` is Docker Desktop's (docker/desktop-feedback#626). What a program inside
+#: does there raises events, so a probe proves nothing; what is done outside need not (docker/for-win#12766).
 _NETWORK: Final = frozenset(
     (
         *("nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "9p", "ceph", "afs", "coda", "lustre", "ncp", "ncpfs"),
         *("gfs2", "ocfs2", "beegfs", "gpfs", "glusterfs", "orangefs", "pvfs2", "davfs"),
-        *("vboxsf", "vmhgfs", "prl_fs", "virtiofs", "fuse", "autofs"),
+        *("fuse", "autofs"),
+        *("vboxsf", "vmhgfs", "prl_fs", "virtiofs", "fakeowner", "osxfs", "grpcfuse"),
     )
 )
 #: File systems without stored inode numbers: the kernel makes them up when mounting.
@@ -54,6 +57,11 @@ class Mount:
         """What can be relied on there."""
         remote = self.filesystem in _NETWORK or self.filesystem.startswith("fuse.")
         return MountKind.NETWORK if remote else MountKind.LOCAL
+
+    @property
+    def silence(self) -> str:
+        """Why a network mount is scanned."""
+        return f"{self.filesystem}: what others change there raises no events here"
 
     @property
     def stable_inodes(self) -> bool:
