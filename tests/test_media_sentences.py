@@ -22,6 +22,7 @@ SAID: dict[str, list[tuple[object, ...]]] = {
     "TOO_MANY_CHANNELS": [(65, "flt", 48000)],
     "TOO_MUCH_MEMORY": [()],
     "UPLOADS_TOO_SMALL": [(25_000,)],
+    "NOT_READABLE_YET": [()],
     "UNFORESEEN": [()],
     "TRACKS_LEFT_OUT": [("Only one", 3, TRACK), ("Only 2", 3, f"{TRACK} + {TRACK}"), ("Only one", 2, "x" * 500)],
     "OTHER_TRACK": [(TRACK,), ("unknown format",)],

@@ -50,6 +50,7 @@ CAUGHT = {
     ("service/again.py", "_stamp"): "follow_moved",
     ("service/search_places.py", "_reach"): "_owner",
     ("service/sweep.py", "__init__"): "_place",
+    ("service/growing.py", "_transcribe"): "_follow, which begins its thread",
     ("folders/collection.py", "_list"): "add",
     ("folders/census.py", "_inspected"): "unknown",
     ("folders/event_proof.py", "touch"): "make",

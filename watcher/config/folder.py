@@ -87,8 +87,11 @@ class TranscriptSettings(Section):
     )
 
 
-#: Keys of a folder about the tracks of its recordings; `.watcher.toml` may have them, too.
-SESSION_KEYS: Final = ("tracks", "session_seconds", "members", "speakers", "offsets")
+#: Keys of a folder that `.watcher.toml` may have, too: those about the tracks of its recordings, and about recordings that grow.
+OWN_KEYS: Final = (
+    *("tracks", "session_seconds", "members", "speakers", "offsets"),
+    *("while_recording", "while_recording_minutes"),
+)
 
 
 class FolderSettings(Section):
@@ -129,6 +132,16 @@ class FolderSettings(Section):
     )
     offsets: Offsets = Field(
         {}, description="seconds from the start of a session to the start of a track, by the same names or numbers"
+    )
+    while_recording: bool = Field(
+        default=False,
+        description="true: transcribe a recording while it is being recorded; when it is whole, only its end is left to do",
+    )
+    while_recording_minutes: float = Field(
+        240.0,
+        gt=0,
+        le=1440,
+        description="how many minutes of a recording are transcribed before it is whole, at most: a take that is thrown away has cost them",
     )
     task: Task | None = None
     language: Language | None = None
@@ -183,6 +196,11 @@ class FolderSettings(Section):
     def session(self) -> SessionOptions:
         """What is done with its tracks."""
         return SessionOptions(self.tracks, self.session_seconds, self.members, self.speakers, self.offsets)
+
+    @property
+    def ahead(self) -> float:
+        """Seconds of a recording that are transcribed while it is being recorded; 0: none."""
+        return 60.0 * self.while_recording_minutes if self.while_recording else 0.0
 
     def transcript(self, defaults: TranscriptSettings) -> TranscriptSettings:
         """Return `defaults` with this folder's own keys on top."""

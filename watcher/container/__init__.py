@@ -8,6 +8,7 @@ This proves nothing about writers: the file of a recorder that rewrites a valid 
 moments during the recording. The caller combines the result with a lease and a quiet time.
 """
 
+from watcher.container.growing import open_header
 from watcher.container.inspection import Completeness, Inspection
 from watcher.container.magic import inspect
 from watcher.container.parts import FilePart, has_timecode, is_chained, parts
@@ -21,6 +22,7 @@ __all__ = [
     "has_timecode",
     "inspect",
     "is_chained",
+    "open_header",
     "parts",
     "upload_name",
 ]

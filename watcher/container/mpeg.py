@@ -33,6 +33,22 @@ def mpeg_audio(source: Source, start: int = 0) -> Inspection:
     return _tagged(stream, tag.bytes, tag.frames)
 
 
+def begins_with_sound(source: Source, start: int) -> bool:
+    """Return whether frames begin at `start`, and the first one neither has a tag nor is kept free for one.
+
+    A player leaves out such a frame, and the silence that its tag tells of, but only once the tag is filled in.
+    """
+    head = source.read(start, _HEADER_BYTES)
+    if head[0] == 0xFF and head[1] & 0xF6 == 0xF0:
+        return _adts_length(source.read(start, _ADTS_BYTES), 0) > 0
+    frame = _frame(head)
+    if frame is None:
+        return False
+    return _tag(_FrameStream(source, start, head, frame)) is None and any(
+        source.read(start + _HEADER_BYTES, frame.length - _HEADER_BYTES)
+    )
+
+
 #: kbit/s by code; 0 is "free", which nobody writes, and 15 is forbidden.
 _KILOBITS_1_3: Final = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0)
 _KILOBITS_1_2: Final = (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 0)

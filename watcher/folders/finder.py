@@ -21,7 +21,7 @@ from watcher.folders.monitor_thread import TICK, MonitorThread, RemoteMonitorThr
 from watcher.folders.mounts import MountKind, Mounts
 from watcher.folders.remarks import Obstacle
 from watcher.ledger.ledger import Ledger
-from watcher.settle import Quotas
+from watcher.settle import GrowingFile, Quotas
 from watcher.tree import is_below
 
 _log = structlog.get_logger()
@@ -175,6 +175,10 @@ class Finder:
             for state in monitor_thread.monitor_thread.states or (_absent(monitor_thread.folder, ""),)
         ]
         return (*self._monitor_thread.states, *remote, *self._doubles)
+
+    def growing(self) -> tuple[GrowingFile, ...]:
+        """Return files that are growing, as recordings in progress do; thread-safe, at most a moment old."""
+        return tuple(file for state in self.states() for file in state.growing)
 
     def _new_monitor_thread(self) -> MonitorThread:
         return MonitorThread(

@@ -6,7 +6,7 @@ from enum import StrEnum
 import structlog
 
 from watcher.folders.remarks import Obstacle
-from watcher.settle import WaitingFile
+from watcher.settle import GrowingFile, WaitingFile
 
 _log = structlog.get_logger()
 
@@ -40,6 +40,8 @@ class FolderState:
     obstacles: tuple[Obstacle, ...] = ()
     #: Some of the files that wait, with the reason.
     incoming: tuple[WaitingFile, ...] = ()
+    #: Some of them that are growing.
+    growing: tuple[GrowingFile, ...] = ()
     #: Files that look like recordings and are not taken.
     passed_over: int = 0
 

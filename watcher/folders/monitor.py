@@ -34,8 +34,7 @@ _log = structlog.get_logger()
 
 #: Seconds between a finding of the audit and its confirmation: a new directory gets its watch after a moment.
 _CONFIRM: Final = 1.0
-#: Seconds before a watch that keeps failing is built again: the first and the longest wait. A watch that works for longer than the
-#: longest wait starts with the first again.
+#: Seconds before a watch that keeps failing is built again: the first and the longest wait; the first, if it worked for longer than that.
 _REBUILD: Final = (0.5, 30.0)
 _HELD: Final = 5.0
 _WAITED_FOR: Final = "it is waited for: mount it, create it, or let the user that Watcher runs as read it"
@@ -141,6 +140,7 @@ class FolderMonitor:
             obstacles=self.root.obstacles(_OBSTACLES) if self.present else (),
             passed_over=self.root.passed_over if self.present else 0,
             incoming=self.root.candidates.waiting(_OBSTACLES) if self.present else (),
+            growing=self.root.candidates.growing(_OBSTACLES) if self.present else (),
         )
 
     def begin(self, why: str) -> None:

@@ -217,6 +217,8 @@ _FACTS: Final[Mapping[str, Callable[[Mapping[str, Any]], _Facts]]] = {
     "folder.degraded": _keys("reason", "error"),
     "folder.backlog": _backlog,
     "file.waiting": _waiting,
+    "file.recording": _keys(),
+    "file.postponed": _keys(),
     "file.queued": _keys(),
     "file.ignored": _keys("reason"),
     "file.adopted": _keys(),

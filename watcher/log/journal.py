@@ -215,6 +215,8 @@ WORDS: Final = {
     "folder.backlog": "counted what was there before",
     "file.found": "found",
     "file.waiting": "waiting until it is whole",
+    "file.recording": "transcribing while it is being recorded",
+    "file.postponed": "will be transcribed when it is whole",
     "file.queued": "queued",
     "file.ignored": "left alone",
     "file.adopted": "has its outputs already",

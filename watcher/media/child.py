@@ -28,13 +28,15 @@ from watcher.media.plan import PlannedPiece, Planner, rules_for
 from watcher.media.protocol import MAX_LINE, Ended, Failed, Grant, Made, Message, Opened, Order, Progress, Replanned
 from watcher.media.protocol import decode as read_message
 from watcher.media.protocol import encode as write_message
-from watcher.media.sentences import SILENT, TOO_MUCH_MEMORY, UNFORESEEN, UPLOADS_TOO_SMALL
-from watcher.media.source import SourceReader
+from watcher.media.sentences import NOT_READABLE_YET, SILENT, TOO_MUCH_MEMORY, UNFORESEEN, UPLOADS_TOO_SMALL
+from watcher.media.source import GrowingReader, SourceReader
 from watcher.media.values import SoundChoice
 from watcher.sandbox import allow_cpu, confine
 
 #: Seconds between signs of life.
 _BEAT: Final = 1.0
+#: Seconds between two looks at the size of a recording that is being written.
+_GROWS: Final = 0.5
 #: If a piece would have to be shorter than this many seconds to be small enough, it is not made.
 _LEAST: Final = 5.0
 
@@ -84,7 +86,11 @@ class MediaChild:
     def __init__(self, channel: ChildChannel, order: Order, descriptor: int) -> None:
         self._channel = channel
         self._order = order
-        self._reader = SourceReader(descriptor, tick=self._beat)
+        self._reader = (
+            SourceReader(descriptor, tick=self._beat)
+            if order.growing is None
+            else GrowingReader(descriptor, hold=order.growing, pause=self._pause)
+        )
         self._meter = LoudnessMeter()
         self._heard = 0
         #: Seconds decoded to compare tracks.
@@ -124,7 +130,7 @@ class MediaChild:
         plan = partial(
             rules_for,
             piece_seconds=order.piece_seconds,
-            places=order.places if order.auto else 0,
+            places=order.places if order.auto and not order.steady else 0,
             max_seconds=order.max_seconds,
             skip_silence=order.skip_silence,
             longest_silence=order.longest_silence,
@@ -132,6 +138,8 @@ class MediaChild:
         rules, pieces = plan(recording.seconds)
         # The recording may be longer than its header says; sound beyond that is cut by the rules for an unknown length.
         beyond, _ = plan(None)
+        if order.steady:
+            rules = beyond
         self._channel.send(
             Opened(recording.seconds, max(pieces, len(order.planned)), recording.stream, recording.others)
         )
@@ -143,6 +151,9 @@ class MediaChild:
         else:
             planner = Planner(rules, beyond=beyond, planned=order.planned)
         if self._feed(planner, recording):
+            if order.growing is not None:
+                # The decoder takes something in it for an end, and what follows is not known.
+                raise NOT_READABLE_YET.error()
             self._sum_up(recording)
 
     def _feed(self, planner: Planner | Excerpts | None, recording: RecordingDecoder) -> bool:
@@ -154,7 +165,8 @@ class MediaChild:
                 self._listener.add(samples)
             else:
                 planner.feed(samples)
-                self._make(planner)
+                if self._heard >= self._order.least_seconds * SAMPLE_RATE:
+                    self._make(planner)
             if isinstance(planner, Excerpts) and planner.done:
                 return False
             self._beat()
@@ -242,6 +254,11 @@ class MediaChild:
         if time.monotonic() - self._channel.spoken >= _BEAT:
             self._allow()
             self._channel.send(Progress(self._heard))
+
+    def _pause(self) -> None:
+        """Wait until a recording that is being written may have grown."""
+        time.sleep(_GROWS)
+        self._beat()
 
     def _allow(self) -> None:
         base, ratio = self._order.limit_cpu_base, self._order.limit_cpu_ratio

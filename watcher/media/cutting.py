@@ -71,6 +71,8 @@ _READ_A_SECOND: Final = 25_000
 _MOST_PLANNED: Final = 20_000
 #: Most files that are looked at in a job's directory: more than there are requests in flight (`api.concurrency`).
 _MOST_FILES: Final = 1000
+#: Bytes that a recording that is being written may reach, for the memory that its child gets.
+_GROWN: Final = 64 << 20
 #: The unit of `st_blocks`, on every file system.
 _SECTOR: Final = 512
 
@@ -114,11 +116,17 @@ class Cutting:
         compare: Compared = "",
         max_seconds: float = 0.0,
         max_bytes: int = 24 << 20,
+        growing: float | None = None,
+        least_seconds: float = 0.0,
         limits: ChildLimits | None = None,
         waiting: Callable[[], object] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`max_seconds`, `max_bytes`: the longest (0: any) and the largest piece that the server takes.
+
+        `growing`: the recording is being written, and its bytes are read once they have been there for so many seconds; then the
+        iteration ends only with an error, such as StoppedError, or FileError ("growing") for a format that is read
+        when it is whole. No piece is made before `least_seconds` were heard.
 
         `waiting` is called by the thread that iterates, several times a second while it waits for the next piece.
         """
@@ -134,6 +142,8 @@ class Cutting:
         self._compare = compare
         self._max_seconds = max_seconds
         self._max_bytes = max_bytes
+        self._growing = growing
+        self._least_seconds = least_seconds
         self._limits = limits or ChildLimits()
         self._waiting = waiting
         self._clock = clock
@@ -266,6 +276,8 @@ class Cutting:
         status = os.fstat(self._descriptor)
         # Holes of a sparse file take no disk space. Some network and cloud file systems do not tell the size on the disk.
         stored = status.st_blocks * _SECTOR or status.st_size
+        if self._growing is not None:
+            stored = max(stored, _GROWN)
         return Order(
             spool=str(self._directory),
             codec=options.codec,
@@ -287,6 +299,9 @@ class Cutting:
             excerpts=self._excerpts,
             measure=not self._pieces,
             compare=self._compare,
+            steady=options.steady,
+            growing=self._growing,
+            least_seconds=self._least_seconds,
         )
 
     def _grant(self) -> None:
@@ -325,8 +340,8 @@ class Cutting:
             self._worked += spent
             if self._child.taken > _MESSAGES + _MESSAGES_A_SECOND * (self._worked + self._next_index):
                 raise invalid_message()
-            # Signs of life without any decoded sound count only for a time.
-            if message is None or self._worked > self._longest_work():
+            # Signs of life without any decoded sound count only for a time, unless a recorder may pause.
+            if message is None or (self._growing is None and self._worked > self._longest_work()):
                 raise PassingError(
                     f"Reading the recording made no progress for {min(spent, self._worked):.0f} s.",
                     hint="Check the disk or the network share it lies on.",

@@ -1,5 +1,6 @@
 """Decode the source's bytes to 16 kHz mono samples at their true time, part after part."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
@@ -334,7 +335,10 @@ class _PartDecoder:
     def _line(self, track: AudioStream, choice: SoundChoice, comparison: ChannelComparison | None = None) -> "Timeline":
         origin = (self._container.start_time or 0) / 1_000_000
         promised = self._promised(track)
-        if promised is not None and track.start_time and track.time_base:
+        if not self._window.seekable():
+            # It is still being written, so any time may come.
+            promised = math.inf
+        elif promised is not None and track.start_time and track.time_base:
             promised += max(0.0, float(track.start_time * track.time_base) - origin)
         return Timeline(
             origin,

@@ -19,7 +19,7 @@ from typing import Final, get_args
 from watcher.job import Cut, ResultWarning
 from watcher.media.values import MOST_TRACKS, Compared, MeasuredTrack
 
-VERSION: Final = 4
+VERSION: Final = 5
 #: Longest line in bytes: a day of loudness in base64 is 5.8 MB, a day of planned cuts less.
 MAX_LINE: Final = 8 << 20
 #: Most characters of a text for people; and of a traceback, of which the end is kept.
@@ -75,6 +75,12 @@ class Order:
     measure: bool = False
     #: Compare these while the recording is decoded to its end.
     compare: Compared = ""
+    #: Let the cuts depend on the sound alone; see `MediaOptions.steady`.
+    steady: bool = False
+    #: Read the recording while it is being written, without an end: seconds for which bytes must have been there. None: it is whole.
+    growing: float | None = None
+    #: Make no pieces before so much was heard.
+    least_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +327,9 @@ def _order(fields: _Fields) -> Order:
         excerpts=fields.stretches("excerpts"),
         measure=fields.flag("measure"),
         compare=fields.compared("compare"),
+        steady=fields.flag("steady"),
+        growing=fields.number_or_none("growing"),
+        least_seconds=fields.number("least_seconds"),
     )
 
 

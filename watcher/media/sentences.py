@@ -138,6 +138,11 @@ UPLOADS_TOO_SMALL: Final = Sentence(
     'Raise max_upload_mb, or set codec = "mp3" in [media].',
     (_NUMBER,),
 )
+NOT_READABLE_YET: Final = Sentence(
+    "growing",
+    "Its sound can be read only once the recording is whole.",
+    "It is transcribed then; WAV, FLAC and Ogg can be read while they grow.",
+)
 UNFORESEEN: Final = Sentence(
     "crashed",
     "Decoding this file failed in an unforeseen way.",
@@ -145,7 +150,7 @@ UNFORESEEN: Final = Sentence(
 )
 _FAILURES: Final = (
     *(UNKNOWN_KIND, UNREADABLE, NOTHING_DECODED, NO_TRACK, NO_KNOWN_TRACK, TOO_LONG, TOO_MANY_CHANNELS),
-    *(TOO_MUCH_MEMORY, UPLOADS_TOO_SMALL, UNFORESEEN),
+    *(TOO_MUCH_MEMORY, UPLOADS_TOO_SMALL, NOT_READABLE_YET, UNFORESEEN),
 )
 
 TRACKS_LEFT_OUT: Final = Sentence(

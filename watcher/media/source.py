@@ -7,12 +7,15 @@ import errno
 import hashlib
 import os
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
-from watcher.container import FilePart, parts
+from watcher.container import FilePart, open_header, parts
 from watcher.errors import SourceError, StoppedError
+from watcher.media.sentences import NOT_READABLE_YET
 
 _CHUNK: Final = 1 << 20
 _SAMPLES: Final = 16
@@ -26,6 +29,8 @@ _FAR: Final = 256 << 20
 #: A file that ends with a hole of more than this many bytes is read only up to the end of its data: otherwise a few KB on the disk
 #: could take hours to read. Shorter holes are read, so that, as for nearly all files, the digest is that of all bytes.
 LONG_HOLE: Final = 256 << 20
+#: Bytes of a file that is still being written, as far as its reader knows.
+_ENDLESS: Final = 1 << 62
 
 
 def sketch(descriptor: int) -> str:
@@ -78,6 +83,10 @@ class _Seekable:
     def tell(self) -> int:
         """Return the position."""
         return self._position
+
+    def seekable(self) -> bool:
+        """Return whether the reader may go to any position, and ask for the size."""
+        return True
 
     def _at_most(self, size: int) -> int:
         """Return how many of `size` bytes (negative: all) there are from the position on."""
@@ -211,6 +220,90 @@ def _size(descriptor: int) -> int:
         return os.fstat(descriptor).st_size
 
 
+class GrowingReader(SourceReader):
+    """A recording that is still being written, read from its start on; a read at its end waits until there is more.
+
+    It has no end, and no `content`. Bytes are read once they have been there for a while, because the last ones may be a header's or
+    a footer's, or may not be written yet; and not beyond a hole, which is room that the recorder keeps. Raises SourceError
+    if it cannot be read, or became shorter than what was read of it.
+    """
+
+    def __init__(
+        self,
+        descriptor: int,
+        *,
+        hold: float,
+        pause: Callable[[], None],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`hold`: seconds for which bytes must have been there; `pause` is called while there are none, and waits."""
+        super().__init__(descriptor)
+        self._hold = hold
+        self._pause = pause
+        self._monotonic = monotonic
+        #: Sizes that the file had, and when each was seen first.
+        self._sizes: deque[tuple[float, int]] = deque()
+        #: How many bytes may be read.
+        self._there = 0
+        self.size, self.hole = _ENDLESS, 0
+
+    def seekable(self) -> bool:
+        """Return False: what FFmpeg would look for at the end is not there yet."""
+        return False
+
+    def read(self, size: int = -1) -> bytes:
+        """Return 1 to `size` bytes from the current position, once they are there."""
+        while self._position >= self._there:
+            self._look()
+            if self._position >= self._there:
+                self._pause()
+        data = _read(self._descriptor, self._position, min(size, self._there - self._position))
+        if not data:
+            raise _shorter()
+        self._position += len(data)
+        return data
+
+    def parts(self) -> tuple[FilePart, ...]:
+        """Return the recording as one part without an end."""
+        return (FilePart(0, _ENDLESS, None),)
+
+    def window(self, part: FilePart) -> "FileWindow":
+        """Return the recording as a file whose header tells no size. Raises FileError ("growing") if it cannot be read yet."""
+        with _reported():
+            changes = open_header(self._descriptor, _size(self._descriptor))
+        if changes is None:
+            raise NOT_READABLE_YET.error()
+        return FileWindow(self, part.start, part.end, changes)
+
+    def _look(self) -> None:
+        now, size = self._monotonic(), _size(self._descriptor)
+        if size < self._position:
+            raise _shorter()
+        if not self._sizes or size != self._sizes[-1][1]:
+            self._sizes.append((now, size))
+        while self._sizes and self._sizes[0][0] <= now - self._hold:
+            self._there = self._sizes[0][1]
+            if len(self._sizes) == 1:
+                break
+            self._sizes.popleft()
+        self._there = min(self._there, size, _hole_after(self._descriptor, self._position, size))
+
+
+def _shorter() -> SourceError:
+    return SourceError.of(OSError(errno.ESTALE, os.strerror(errno.ESTALE)))
+
+
+def _hole_after(descriptor: int, offset: int, size: int) -> int:
+    """Return where the first hole from `offset` on begins, as far as the file system tells; `size` if there is none."""
+    before = os.lseek(descriptor, 0, os.SEEK_CUR)
+    try:
+        return os.lseek(descriptor, offset, os.SEEK_HOLE)
+    except OSError:
+        return size
+    finally:
+        os.lseek(descriptor, before, os.SEEK_SET)
+
+
 class FileWindow(_Seekable):
     """A part of a `SourceReader` as a seekable binary file; only one of a reader's windows is used at a time."""
 
@@ -220,6 +313,10 @@ class FileWindow(_Seekable):
         self._reader = reader
         self._start = start
         self._changes = changes
+
+    def seekable(self) -> bool:
+        """Return whether the whole file is there."""
+        return self._reader.seekable()
 
     def read(self, size: int = -1) -> bytes:
         """Return up to `size` bytes from the current position; b"" at the end."""

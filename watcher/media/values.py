@@ -20,6 +20,10 @@ _MEMORY_A_BYTE: Final = 12
 #: In addition, for each second of pieces that are longer than usual. Measured: 87 KB, and a piece may get a quarter longer.
 _MEMORY_A_SECOND: Final = 128 << 10
 _USUAL_PIECE: Final = 600.0
+#: Seconds of the pieces of a recording that is transcribed while it grows: what is left at its end is little longer.
+_STEADY: Final = 120.0
+#: Seconds of the longest recording that is sent as it is in a folder where others are transcribed while they grow.
+SENT_WHOLE: Final = 180.0
 #: What of a recording is compared: nothing, the channels of its chosen stream, or its audio streams.
 Compared = Literal["", "channels", "streams"]
 #: Most channels, or audio streams, of a recording that are tracks.
@@ -51,6 +55,9 @@ class MediaOptions:
     skip_silence: bool = True
     #: Seconds without sound that a piece does not contain.
     longest_silence: ClassVar[float] = 20.0
+    #: Whether the cuts depend on the sound before them alone, not on the recording's length or the requests at once, so that they
+    #: are the same while a recording grows and afterwards.
+    steady: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Raise ValueError for an impossible length of pieces."""
@@ -59,7 +66,12 @@ class MediaOptions:
 
     def for_track(self) -> "TrackMediaOptions":
         """Return the same options for one track of a session."""
-        return TrackMediaOptions(self.pieces, self.piece_seconds, self.codec, self.skip_silence)
+        kind = SteadyTrackMediaOptions if self.steady else TrackMediaOptions
+        return kind(self.pieces, self.piece_seconds, self.codec, self.skip_silence)
+
+    def for_growing(self) -> "SteadyMediaOptions":
+        """Return the same options for recordings that are transcribed while they grow: pieces of 2 minutes at most."""
+        return SteadyMediaOptions("fixed", min(self.piece_seconds, _STEADY), self.codec, self.skip_silence)
 
 
 class TrackMediaOptions(MediaOptions):
@@ -71,6 +83,20 @@ class TrackMediaOptions(MediaOptions):
 
     __slots__ = ()
     longest_silence: ClassVar[float] = 3.0
+
+
+class SteadyMediaOptions(MediaOptions):
+    """Options whose cuts depend on the sound alone."""
+
+    __slots__ = ()
+    steady: ClassVar[bool] = True
+
+
+class SteadyTrackMediaOptions(TrackMediaOptions):
+    """The same for one speaker's track."""
+
+    __slots__ = ()
+    steady: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True)

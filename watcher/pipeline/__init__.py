@@ -5,17 +5,19 @@ and no settings (a callable returns the settings for a source). Each answer is d
 as soon as it arrives, so however a run ends, the next one asks only for what is missing.
 """
 
-from watcher.pipeline.existing import has_outputs
+from watcher.pipeline.existing import has_outputs, is_adopted
+from watcher.pipeline.growing import GrowingTranscription
 from watcher.pipeline.heard import is_stored
 from watcher.pipeline.identity import track_sketches
 from watcher.pipeline.keyed_locks import KeyedLocks
 from watcher.pipeline.remedies import ExhaustedForms
-from watcher.pipeline.session import content_of, output_name, recorder_of, run_session
+from watcher.pipeline.session import content_of, mix_of, output_name, recorder_of, run_session
 from watcher.pipeline.stages import can_render, render, run
 from watcher.pipeline.tools import HeartbeatCallback, JobSettings, Submit, Tools
 
 __all__ = [
     "ExhaustedForms",
+    "GrowingTranscription",
     "HeartbeatCallback",
     "JobSettings",
     "KeyedLocks",
@@ -24,7 +26,9 @@ __all__ = [
     "can_render",
     "content_of",
     "has_outputs",
+    "is_adopted",
     "is_stored",
+    "mix_of",
     "output_name",
     "recorder_of",
     "render",

@@ -23,9 +23,10 @@ def cut_keys(question: Question, options: media.MediaOptions) -> list[str]:
 
     They depend on the length of pieces: those of ten minutes are too long for a server that takes two.
     """
+    steady = " steady" if options.steady else ""
     return [
         hashlib.sha256(
-            f"{key} {options.piece_seconds:g} {options.skip_silence} {options.longest_silence:g}".encode()
+            f"{key} {options.piece_seconds:g} {options.skip_silence} {options.longest_silence:g}{steady}".encode()
         ).hexdigest()
         for key in question.keys
     ]

@@ -50,6 +50,14 @@ class JobSettings:
     #: Of the recording's timecode, which goes before what the file says.
     timecode: TimecodeOptions = field(default_factory=TimecodeOptions)
 
+    #: Seconds of a recording that are transcribed while it is being recorded; 0: none.
+    ahead: float = 0.0
+
+    def media_options(self, options: MediaOptions) -> MediaOptions:
+        """Return the options for cutting, from those of the settings."""
+        steady = options.for_growing() if self.ahead and not self.is_split else options
+        return steady.for_track() if self.as_track else steady
+
     @property
     def is_split(self) -> bool:
         """Whether the channels or the streams of each recording are different speakers."""

@@ -123,7 +123,10 @@ class Transcription:
         # The offline engine has the rights of this process: it hears what the confined decoder has made, and no bytes of others.
         if self._job.small and not self._wanted.as_track and not is_offline(client.endpoint.model):
             accepted = upload_form(self._job, self._descriptor, self._wanted.choice, client.limits())
-        options = self._tools.media.for_track() if self._wanted.as_track else self._tools.media
+        options = self._wanted.media_options(self._tools.media)
+        if accepted is not None and options.steady and accepted[2] > media.SENT_WHOLE:
+            # Its pieces may have been answered while it was being recorded.
+            accepted = None
         remedies = Remedies(options, whole=accepted is not None, refused=client.limits().refused)
         while True:
             form = remedies.form

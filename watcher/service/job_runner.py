@@ -126,7 +126,7 @@ class JobRunner:
             self._sent[beat] = (order, name, self._monotonic())
             try:
                 with self._places.at(name, job):
-                    return pipeline.run(job, self._tools(job, snapshot, name, order, overrides, beat=beat), beat)
+                    return pipeline.run(job, self.tools(job, snapshot, name, order, overrides, beat=beat), beat)
             except ElsewhereError as error:
                 # Nothing has failed here, so it may come back; and it does not probe this one any more.
                 permissions.pop_all().close()
@@ -144,9 +144,10 @@ class JobRunner:
             if name != former:
                 _log.info("job.rerouted", endpoint=name, former=former, reason=why.reason, message=why.message)
 
-    def _tools(
+    def tools(
         self, job: Job, snapshot: Snapshot, name: str, order: tuple[str, ...], overrides: Sections, *, beat: Heartbeat
     ) -> Tools:
+        """Return the tools for a job at the endpoint `name` of `order`; `beat`: that of its thread."""
         access = snapshot.endpoints[name]
         models = [snapshot.endpoints[other].plan.endpoint.model for other in order]
         # The texts of a trial are poor, and are no reason to leave a recording to it.

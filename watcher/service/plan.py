@@ -13,7 +13,7 @@ from watcher.client import Endpoint, Request
 from watcher.config import Config, FolderSettings, Settings, TranscriptSettings
 from watcher.config.descriptions import keys
 from watcher.config.descriptions import sections as kinds
-from watcher.config.folder import SESSION_KEYS
+from watcher.config.folder import OWN_KEYS
 from watcher.config.kinds import sentences
 from watcher.config.settings import SubtitleRules
 from watcher.cues import CaptionRules
@@ -41,7 +41,7 @@ from watcher.webhooks.sender import Webhook
 OVERRIDABLE: Final = {
     "transcript": tuple(keys("transcript")),
     "subtitles": tuple(keys("subtitles")),
-    FOLDER: ("endpoints", *SESSION_KEYS),
+    FOLDER: ("endpoints", *OWN_KEYS),
 }
 _RULES: Final = TypeAdapter[CaptionRules](SubtitleRules)
 
@@ -92,6 +92,7 @@ class Plan:
     def wanted(self, job: Job, overrides: Sections | None = None) -> JobSettings:
         """Return the settings of a source; `overrides`: the values of the `.watcher.toml` files above it."""
         folder = self.folder(job.path)
+        own = self._own(job.path, overrides)
         transcript = self.settings.transcript if folder is None else folder.transcript(self.settings.transcript)
         rules = self.settings.subtitles
         if overrides:
@@ -121,16 +122,22 @@ class Plan:
             skip_existing=transcript.skip_existing,
             replacements=transcript.replace,
             choice=SoundChoice(track=transcript.track, channel=transcript.channel),
-            session=self.session(job.path, overrides),
+            session=SessionOptions() if own is None else own.session,
+            ahead=0.0 if own is None else own.ahead,
         )
 
     def session(self, path: bytes, overrides: Sections | None = None) -> SessionOptions:
         """Return what is done with the tracks of a recording; `overrides`: see `wanted`."""
+        folder = self._own(path, overrides)
+        return SessionOptions() if folder is None else folder.session
+
+    def _own(self, path: bytes, overrides: Sections | None) -> FolderSettings | None:
+        """Return the folder of a path, with the values of the `.watcher.toml` files above it for `OWN_KEYS`."""
         folder = self.folder(path)
         if overrides and overrides.get(FOLDER):
-            kept = {} if folder is None else folder.model_dump(include=set(SESSION_KEYS))
-            folder = FolderSettings.model_validate({**kept, **_session_keys(overrides)})
-        return SessionOptions() if folder is None else folder.session
+            kept = {} if folder is None else folder.model_dump(include=set(OWN_KEYS))
+            folder = FolderSettings.model_validate({**kept, **_own_keys(overrides)})
+        return folder
 
     def check_overrides(self, sections: Sections) -> None:
         """Check that values of a `.watcher.toml` can be used on top of the settings. Raises ValueError with a sentence."""
@@ -153,7 +160,7 @@ def check_overrides(settings: Settings, sections: Sections) -> None:
     transcript = {**settings.transcript.model_dump(), **sections["transcript"]}
     check_endpoints(sections.get(FOLDER, {}))
     for name, judge, values in (
-        ("folders", FolderSettings.model_validate, _session_keys(sections)),
+        ("folders", FolderSettings.model_validate, _own_keys(sections)),
         ("transcript", TranscriptSettings.model_validate, transcript),
         ("subtitles", _RULES.validate_python, rules),
     ):
@@ -163,8 +170,8 @@ def check_overrides(settings: Settings, sections: Sections) -> None:
             raise ValueError("; ".join(text for _, text in sentences(exc, values, kinds(), section=name))) from exc
 
 
-def _session_keys(sections: Sections) -> dict[str, object]:
-    own = {key: value for key, value in sections.get(FOLDER, {}).items() if key in SESSION_KEYS}
+def _own_keys(sections: Sections) -> dict[str, object]:
+    own = {key: value for key, value in sections.get(FOLDER, {}).items() if key in OWN_KEYS}
     return {"path": "/", **own}
 
 

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import chain, islice
 from typing import Any, Final
@@ -16,6 +16,7 @@ from watcher.gate import GateState, GateStatus
 from watcher.service.application import SERVICE, Application
 from watcher.service.folder_news import FolderNews
 from watcher.service.folder_notes import FIX_HINT
+from watcher.service.growing import GrowingRecordings
 from watcher.service.job_runner import CROWDED
 from watcher.systemd import Notifier
 from watcher.text import printable
@@ -51,6 +52,7 @@ class StatusPublisher:
         self,
         application: Application,
         finder: Finder,
+        growing: GrowingRecordings,
         notifier: Notifier,
         reloads: ReloadState,
         *,
@@ -59,6 +61,7 @@ class StatusPublisher:
     ) -> None:
         self._application = application
         self._finder = finder
+        self._growing = growing
         self._notifier = notifier
         self._reloads = reloads
         #: Unix time.
@@ -87,7 +90,7 @@ class StatusPublisher:
     def show(self, state: GateState) -> None:
         """Store everything, and notify systemd. Raises StateError."""
         application, states = self._application, self._states()
-        folders, incoming = list(map(_folder, states)), list(islice(_incoming(states), _PROBLEMS))
+        folders, incoming = list(map(_folder, states)), list(islice(self._incoming(states), _PROBLEMS))
         # This order matters: each file counted as done has its outcome, and the server's state explains the outcome.
         counts = application.direct.history.counts()
         resumed = {
@@ -131,6 +134,21 @@ class StatusPublisher:
         states = self._finder.states()
         self._folder_news.look(states)
         return states
+
+    def _incoming(self, states: Sequence[FolderState]) -> Iterator[dict[str, Any]]:
+        """Yield the files that are not whole yet."""
+        growing = self._growing.progress()
+        for one in chain.from_iterable(folder.incoming for folder in states):
+            progress = growing.get(one.path)
+            yield {
+                "path": printable(one.path),
+                "reason": str(one.reason) if progress is None else "recording",
+                "message": one.message if progress is None else progress.sentence,
+                "hint": one.hint,
+                "since": one.since,
+                "until": one.ready_at,
+                **({} if progress is None else asdict(progress)),
+            }
 
     def _settings(self) -> dict[str, Any]:
         """Return the settings file in use, so that `status` can compare it with the one on the disk."""
@@ -179,19 +197,6 @@ def _folder(folder: FolderState) -> dict[str, Any]:
         "hint": folder.hint,
         "passed_over": folder.passed_over,
     }
-
-
-def _incoming(states: Sequence[FolderState]) -> Iterator[dict[str, Any]]:
-    """Yield the files that are not whole yet."""
-    for one in chain.from_iterable(folder.incoming for folder in states):
-        yield {
-            "path": printable(one.path),
-            "reason": str(one.reason),
-            "message": one.message,
-            "hint": one.hint,
-            "since": one.since,
-            "until": one.ready_at,
-        }
 
 
 def _problem(path: str | bytes, message: str, hint: str) -> dict[str, str]:

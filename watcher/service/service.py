@@ -24,6 +24,7 @@ from watcher.masking import passwords
 from watcher.service import allocator
 from watcher.service.advice import HoldAdvice, place_of
 from watcher.service.application import ALL_ENDED, Application
+from watcher.service.growing import GrowingRecordings
 from watcher.service.plan import Plan, plan
 from watcher.service.published import ReloadState, StatusPublisher
 from watcher.service.signals import Signals
@@ -43,6 +44,8 @@ _LATEST_IN_HASTE: Final = 1.9
 _LATEST_UNHANDLED: Final = _LATEST - 1.5
 #: Seconds without a sign of life after which the finder counts as hanging; a scan of a slow disk gives signs of life.
 _FINDER_SILENT: Final = 120.0
+#: Most recordings that are followed at the same time: each takes a process. Others are transcribed when they are whole.
+_FOLLOWED: Final = 8
 _TAKE_BACK: Final = "take back what was changed last in the settings, and reload again"
 
 
@@ -103,7 +106,8 @@ class Service:
                 monotonic=self._monotonic,
             )
             finder = self._finder(application)
-            publisher = self._publisher(application, finder)
+            growing = self._growing(application)
+            publisher = self._publisher(application, finder, growing)
             view = ServiceView(self._health, lambda: application.plan.config, application.request_counts)
             thread_group = ThreadGroup(on_death=signals.wake)
             asked: signal.Signals | None = None
@@ -113,6 +117,7 @@ class Service:
                     publisher.begin()
                 self._queue_trials(application)
                 application.start(inspect=finder.inspect, works=self._works, lost=lambda: _lost(finder))
+                application.thread_group.start("while-recording", partial(growing.run, finder.growing))
                 thread_group.start("finder", partial(_find, finder, self._stop))
                 application.history.start(inspect=finder.inspect, on_death=signals.wake)
                 with self._beside(view):
@@ -166,9 +171,26 @@ class Service:
             waits=lambda: application.ledger_retry.trouble is not None,
         )
 
-    def _publisher(self, application: Application, finder: Finder) -> StatusPublisher:
+    def _growing(self, application: Application) -> GrowingRecordings:
+        return GrowingRecordings(
+            application.ledger,
+            lambda: application.snapshot,
+            application.job_runner.tools,
+            start=application.thread_group.start,
+            most=_FOLLOWED if self._works else 0,
+            stop=self._stop,
+            monotonic=self._monotonic,
+        )
+
+    def _publisher(self, application: Application, finder: Finder, growing: GrowingRecordings) -> StatusPublisher:
         return StatusPublisher(
-            application, finder, self._notifier, self._reloads, started=self._started, monotonic=self._monotonic
+            application,
+            finder,
+            growing,
+            self._notifier,
+            self._reloads,
+            started=self._started,
+            monotonic=self._monotonic,
         )
 
     def _queue_trials(self, application: Application) -> None:

@@ -5,7 +5,7 @@ does its container end at the end of the file, was all of it written? If one of 
 change for some time. Waiting files are kept in a table, with the reason and the time of the next look.
 """
 
-from watcher.settle.candidate import Candidate, FileSite, Signature, WaitingFile, abandoned, fingerprint
+from watcher.settle.candidate import Candidate, FileSite, GrowingFile, Signature, WaitingFile, abandoned, fingerprint
 from watcher.settle.candidates import UNREADABLE_HINT, Candidates
 from watcher.settle.decision import Decision, Evidence, SettleRules, WaitReason, decide, gather, sentence
 from watcher.settle.lease import WriterState, hollow, writer
@@ -40,6 +40,7 @@ __all__ = [
     "Decision",
     "Evidence",
     "FileSite",
+    "GrowingFile",
     "NameRuling",
     "Names",
     "PathTable",

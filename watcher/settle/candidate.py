@@ -62,8 +62,9 @@ class Candidate:
     reason: WaitReason | None = None
     detail: str = ""
     looks: int = 0
-    #: How often it was found changed.
+    #: How often it was found changed, and how often of these it was longer than before.
     changes: int = 0
+    growths: int = 0
     #: Number of this candidate's valid entry in the heap of due looks; 0: it has none.
     heap_number: int = 0
     told: WaitReason | None = None
@@ -88,6 +89,7 @@ class Candidate:
         else:
             self.since, self.earlier = now, 0.0
             self.changes += 1
+            self.growths += self.signature[:2] == signature[:2] and signature.size > self.signature.size
         return remounted
 
 
@@ -102,6 +104,14 @@ class WaitingFile:
     since: float
     #: When it is taken if nothing changes; None: waiting alone is not enough.
     ready_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class GrowingFile:
+    """A file that has become longer again and again, and is not whole yet."""
+
+    root: bytes
+    path: bytes
 
 
 def abandoned(status: os.stat_result, now: float) -> bool:

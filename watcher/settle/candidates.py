@@ -16,7 +16,7 @@ import structlog
 
 from watcher import container, tree
 from watcher.job import FoundRecording
-from watcher.settle.candidate import Candidate, FileSite, Signature, WaitingFile, fingerprint
+from watcher.settle.candidate import Candidate, FileSite, GrowingFile, Signature, WaitingFile, fingerprint
 from watcher.settle.decision import (
     Decision,
     Evidence,
@@ -54,6 +54,12 @@ UNREADABLE_HINT: Final = (
     "let the user that Watcher runs as read the file: chmod g+r where the user is in its group, else chmod o+r"
 )
 _FORBIDDEN: Final = os.strerror(errno.EACCES)
+#: A file is growing if it was found longer at so many looks, and first seen so many seconds ago: most copies have ended by then.
+_GROWTHS: Final = 2
+_GROWS_FOR: Final = 5.0
+_WHILE_GROWING: Final = frozenset({WaitReason.WRITER, WaitReason.INCOMPLETE, WaitReason.SETTLING})
+#: Files that are looked through for those that grow, a few times a second.
+_LOOKED_THROUGH: Final = 1000
 
 
 class Candidates:
@@ -111,6 +117,20 @@ class Candidates:
             )
             for candidate in islice(self._candidates.values(), limit)
             if candidate.reason is not None
+        )
+
+    def growing(self, limit: int) -> tuple[GrowingFile, ...]:
+        """Return up to `limit` of the files that have been growing for a while, as recordings in progress do."""
+        seen = self._monotonic() - _GROWS_FOR
+        return tuple(
+            islice(
+                (
+                    GrowingFile(candidate.site.root, candidate.path)
+                    for candidate in islice(self._candidates.values(), _LOOKED_THROUGH)
+                    if candidate.growths >= _GROWTHS and candidate.seen <= seen and candidate.reason in _WHILE_GROWING
+                ),
+                limit,
+            )
         )
 
     def get(self, path: bytes) -> Candidate | None:

@@ -115,6 +115,8 @@ def _waiting(wait: WaitingRecording) -> dict[str, Any]:
         "at": _stamp(wait.at),
         "next_attempt": _stamp(wait.until) if wait.state == State.DELAYED else None,
         "until": _stamp(wait.until),
+        "recorded_seconds": wait.recorded_seconds,
+        "transcribed_seconds": wait.transcribed_seconds,
     }
 
 

@@ -239,6 +239,8 @@ def _incoming(service: Mapping[str, Any]) -> Iterator[WaitingRecording]:
             hint=str(one["hint"]),
             at=one["since"],
             until=one["until"],
+            recorded_seconds=one.get("recorded_seconds"),
+            transcribed_seconds=one.get("transcribed_seconds"),
         )
 
 

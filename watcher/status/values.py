@@ -104,6 +104,9 @@ class WaitingRecording:
     #: Unix time at which it came to this, and at which it goes on by itself; None: not known, or when something happens.
     at: float | None = None
     until: float | None = None
+    #: Of one that is transcribed while it is being recorded: the seconds that are recorded, and transcribed.
+    recorded_seconds: float | None = None
+    transcribed_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,230 @@
+"""Transcribing a recording while it grows: what is asked for then, is not asked for again when it is whole."""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support import sounds
+from support.pipeline_scene import ANSWER, WANTED, Scene, scene
+from support.scripted import Asked, Reply
+from support.sounds import RATE, Samples
+from support.waiting import eventually
+
+from watcher.errors import FileError, JobError, StoppedError
+from watcher.job import Fingerprint, Job
+from watcher.media import MediaOptions
+from watcher.pipeline import GrowingTranscription, JobSettings
+
+#: Shorter pieces than usual, so that there are several in a few minutes.
+SHORT = MediaOptions(piece_seconds=40.0)
+AHEAD = replace(WANTED, ahead=3600.0)
+
+
+class Recorder:
+    """Writes a FLAC."""
+
+    def __init__(self, path: Path) -> None:
+        self._recording = sounds.Recording(path, "flac", eager=True)
+
+    def write(self, sound: Samples) -> None:
+        for start in range(0, len(sound), 10 * RATE):
+            self._recording.write(sound[start : start + 10 * RATE])
+
+    def close(self) -> None:
+        self._recording.close()
+
+
+class Following:
+    """A growing recording that is followed by a thread."""
+
+    def __init__(self, scene: Scene, path: Path, wanted: JobSettings, *, has_turn: bool) -> None:
+        self.stop = threading.Event()
+        self.has_turn = has_turn
+        #: How often it asked whether it has its turn.
+        self.turns = 0
+        self.recorded = self.transcribed = 0.0
+        self.error: JobError | None = None
+        self._scene, self._path, self._wanted = scene, path, wanted
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def told(self, recorded: float, transcribed: float) -> None:
+        self.recorded, self.transcribed = recorded, transcribed
+
+    def join(self) -> None:
+        """Wait until it has ended by itself."""
+        self._thread.join(60.0)
+        assert not self._thread.is_alive()
+
+    def end(self) -> None:
+        """End it, as if the recording were whole."""
+        self.stop.set()
+        self.join()
+
+    def _turn(self) -> bool:
+        self.turns += 1
+        return self.has_turn
+
+    def _run(self) -> None:
+        scene, root = self._scene, os.fsencode(self._path.parent)
+        job = Job(0, root, os.fsencode(self._path), Fingerprint(0, 0), attempts=1, fence=0, queued_at=0.0)
+        descriptor = os.open(self._path, os.O_RDONLY)
+        try:
+            GrowingTranscription(
+                job,
+                descriptor,
+                self._wanted,
+                scene.tools,
+                scene.beat,
+                stop=self.stop,
+                has_turn=self._turn,
+                told=self.told,
+                hold=0.3,
+            ).follow()
+        except JobError as error:
+            self.error = error
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def following(scene: Scene, path: Path, wanted: JobSettings = AHEAD, *, has_turn: bool = True) -> Iterator[Following]:
+    found = Following(scene, path, wanted, has_turn=has_turn)
+    try:
+        yield found
+    finally:
+        found.end()
+
+
+def talk(seconds: int) -> Samples:
+    return np.concatenate([sounds.speech(60.0, seed=seed) for seed in range(seconds // 60)])
+
+
+@pytest.mark.parametrize("as_track", [False, True])
+def test_of_a_recording_that_was_followed_only_the_end_is_asked_for(tmp_path: Path, *, as_track: bool) -> None:
+    wanted, path = replace(AHEAD, as_track=as_track), tmp_path / "talk.flac"
+    with scene(lambda _asked: ANSWER, tmp_path, SHORT) as (made, asked):
+        recorder = Recorder(path)
+        recorder.write(talk(300))
+        with following(made, path, wanted) as growing:
+            eventually(lambda: growing.transcribed > 200.0, patience=60.0)
+            before = len(asked)
+        recorder.close()
+        whole = made.transcribe(path, wanted=wanted)
+
+    assert isinstance(growing.error, StoppedError)
+    assert before >= 4
+    assert whole.cached == frozenset(range(before))
+    assert len(whole.content.cuts) == len(asked) <= before + 3
+    assert whole.paid_seconds == pytest.approx(sum(cut.seconds for cut in whole.content.cuts[before:]))
+
+
+def test_a_recording_that_will_be_sent_as_it_is_costs_nothing_before(tmp_path: Path) -> None:
+    path = tmp_path / "talk.flac"
+    with scene(lambda _asked: ANSWER, tmp_path, SHORT) as (made, asked):
+        recorder = Recorder(path)
+        recorder.write(talk(180))
+        with following(made, path) as growing:
+            eventually(lambda: growing.recorded > 170.0, patience=60.0)
+        recorder.close()
+        assert asked == []
+        whole = made.transcribe(path, small=True, wanted=AHEAD)
+
+    assert len(asked) == len(whole.content.cuts) == 1
+
+
+def test_a_short_recording_that_may_have_been_followed_is_not_sent_as_it_is(tmp_path: Path) -> None:
+    path = sounds.encode(talk(240), tmp_path / "talk.flac")
+    with scene(lambda _asked: ANSWER, tmp_path, SHORT) as (made, asked):
+        whole = made.transcribe(path, small=True, wanted=AHEAD)
+
+    assert len(asked) == len(whole.content.cuts) > 4
+
+
+def test_only_so_many_minutes_are_transcribed_ahead(tmp_path: Path) -> None:
+    path = tmp_path / "talk.flac"
+    with scene(lambda _asked: ANSWER, tmp_path, SHORT) as (made, asked):
+        recorder = Recorder(path)
+        recorder.write(talk(300))
+        with following(made, path, replace(WANTED, ahead=120.0)) as growing:
+            growing.join()
+        recorder.close()
+
+    assert growing.error is None
+    assert 80.0 <= growing.transcribed <= 120.0
+    assert len(asked) <= 3
+
+
+def test_it_waits_for_its_turn(tmp_path: Path) -> None:
+    path = tmp_path / "talk.flac"
+    with scene(lambda _asked: ANSWER, tmp_path, SHORT) as (made, asked):
+        recorder = Recorder(path)
+        recorder.write(talk(300))
+        with following(made, path, has_turn=False) as growing:
+            eventually(lambda: growing.turns > 3, patience=60.0)
+            assert asked == []
+            growing.has_turn = True
+            eventually(lambda: len(asked) > 2, patience=60.0)
+        recorder.close()
+
+
+def test_a_refusal_changes_the_form_as_for_a_whole_recording(tmp_path: Path) -> None:
+    def script(asked: Asked) -> Reply:
+        if b"fLaC" in asked.raw[:2000]:
+            return Reply({"error": {"message": "Invalid file format. Supported formats: ['mp3', 'wav']"}}, status=400)
+        return ANSWER
+
+    path = tmp_path / "talk.flac"
+    with scene(script, tmp_path, SHORT) as (made, asked):
+        recorder = Recorder(path)
+        recorder.write(talk(300))
+        with following(made, path) as growing:
+            eventually(lambda: growing.transcribed > 120.0, patience=60.0)
+        recorder.close()
+
+    assert {b"fLaC" in one.raw[:2000] for one in asked} == {True, False}
+
+
+def test_an_error_of_the_server_ends_it_and_answers_stay_stored(tmp_path: Path) -> None:
+    fails = threading.Event()
+
+    def script(_asked: Asked) -> Reply:
+        return (
+            Reply({"error": {"message": "no such model", "code": "model_not_found"}}, status=404)
+            if fails.is_set()
+            else ANSWER
+        )
+
+    path = tmp_path / "talk.flac"
+    with scene(script, tmp_path, SHORT) as (made, asked):
+        recorder = Recorder(path)
+        recorder.write(talk(300))
+        with following(made, path) as growing:
+            eventually(lambda: len(asked) >= 2, patience=60.0)
+            fails.set()
+            growing.join()
+        fails.clear()
+        recorder.close()
+        made.tools.gate.resume()
+        whole = made.transcribe(path, wanted=AHEAD)
+
+    assert growing.error is not None
+    assert len(whole.cached) >= 2
+
+
+def test_a_format_that_is_read_when_it_is_whole_is_left_until_then(tmp_path: Path) -> None:
+    path = tmp_path / "talk.m4a"
+    with scene(lambda _asked: ANSWER, tmp_path, SHORT) as (made, asked):
+        with sounds.recording(path, "m4a", eager=True) as recorder:
+            recorder.write(talk(60))
+            with following(made, path) as growing, suppress(TimeoutError):
+                growing.join()
+
+    assert isinstance(growing.error, FileError)
+    assert growing.error.reason == "growing"
+    assert asked == []

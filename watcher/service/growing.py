@@ -1,0 +1,212 @@
+"""Transcribe recordings while they are being recorded: which of them, each in a thread of its own, and how far they are."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
+
+import structlog
+
+from watcher import pipeline, reach, tree
+from watcher.errors import ElsewhereError, HeldError, JobError, StateError, StoppedError
+from watcher.gate import GateStatus
+from watcher.heartbeat import Heartbeat
+from watcher.job import Fingerprint, Job, State
+from watcher.ledger import Ledger
+from watcher.pipeline import GrowingTranscription, JobSettings, Tools
+from watcher.service.snapshot import Snapshot
+from watcher.settle import GrowingFile
+
+_log = structlog.get_logger()
+
+#: Seconds between two looks at what grows.
+_TICK: Final = 1.0
+#: Seconds that a host has the right to follow a recording; it is renewed after a third of them.
+_LEASE: Final = 20.0
+#: Seconds until a recording that could not be followed is tried again, from its start: the first and the longest wait.
+_REST: Final = (30.0, 600.0)
+#: The rules of the lease, which is one of a scan by its name: no scan has them.
+_RULES: Final = "while_recording"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingProgress:
+    """How far a growing recording is, in seconds."""
+
+    recorded_seconds: float = 0.0
+    transcribed_seconds: float = 0.0
+
+    @property
+    def sentence(self) -> str:
+        """The progress for people."""
+        return f"recording, {self.recorded_seconds // 60:.0f} min, {self.transcribed_seconds // 60:.0f} transcribed"
+
+
+class _Follow:
+    """One growing recording, as the supervising thread sees it."""
+
+    def __init__(self, file: GrowingFile) -> None:
+        self.file = file
+        #: Set once it is whole, or work ends.
+        self.stop = threading.Event()
+        self.is_running = False
+        #: It will not be tried again before it is whole; or not before this time (monotonic), after so many failures.
+        self.is_left = False
+        self.next_try = float("-inf")
+        self.failures = 0
+        #: When this host's right to it was renewed last (monotonic).
+        self.renewed = float("-inf")
+        self.progress: RecordingProgress | None = None
+
+
+class GrowingRecordings:
+    """The recordings that are transcribed while they grow. Its own thread calls `step`; any thread may call `progress`."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        snapshot: Callable[[], Snapshot],
+        tools: Callable[..., Tools],
+        *,
+        start: Callable[[str, Callable[[], None]], None],
+        most: int,
+        stop: threading.Event,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`tools`: see `JobRunner.tools`; `start` runs a callable in a thread of a name; `most`: recordings at the same time."""
+        self._ledger = ledger
+        self._snapshot = snapshot
+        self._tools = tools
+        self._start = start
+        self._most = most
+        self._stop = stop
+        self._monotonic = monotonic
+        self._follows: dict[bytes, _Follow] = {}
+        self._number = 0
+
+    def run(self, growing: Callable[[], Sequence[GrowingFile]]) -> None:
+        """Follow what grows until the end; `growing` returns the files that grow."""
+        while not self._stop.wait(_TICK):
+            self.step(growing())
+        self.step(())
+
+    def step(self, growing: Sequence[GrowingFile]) -> None:
+        """Begin to follow recordings that grow now, and end with those that do not any more."""
+        found = {one.path: one for one in growing}
+        for path in self._follows.keys() - found.keys():
+            self._follows.pop(path).stop.set()
+        now = self._monotonic()
+        for path, file in found.items():
+            follow = self._follows.setdefault(path, _Follow(file))
+            running = sum(one.is_running for one in self._follows.values())
+            if follow.is_running or follow.is_left or follow.next_try > now or running >= self._most:
+                continue
+            follow.is_running = True
+            self._number += 1
+            self._start(f"recording-{self._number}", partial(self._follow, follow))
+
+    def progress(self) -> Mapping[bytes, RecordingProgress]:
+        """Return how far each recording is that is being followed."""
+        return {path: one.progress for path, one in list(self._follows.items()) if one.progress is not None}
+
+    # The thread of one recording.
+
+    def _follow(self, follow: _Follow) -> None:
+        file = follow.file
+        with structlog.contextvars.bound_contextvars(path=file.path):
+            try:
+                self._transcribe(follow)
+            except (StoppedError, ElsewhereError):
+                pass
+            except HeldError:
+                follow.next_try = self._monotonic() + _REST[0]
+            except (JobError, OSError, StateError) as error:
+                self._rest(follow, error)
+            except Exception as error:  # noqa: BLE001 - the recording's boundary: it is transcribed when it is whole
+                follow.is_left = True
+                _log.error("job.crashed", reason="internal", message=f"{type(error).__name__}: {error}", exc_info=error)
+            finally:
+                follow.is_running = False
+
+    def _rest(self, follow: _Follow, error: Exception) -> None:
+        follow.failures += 1
+        reason = error.reason if isinstance(error, JobError) else "internal"
+        follow.is_left = reason == "growing"
+        first, longest = _REST
+        follow.next_try = self._monotonic() + min(longest, first * 2.0 ** (follow.failures - 1))
+        _log.info("file.postponed", reason=reason, message=str(error))
+
+    def _transcribe(self, follow: _Follow) -> None:
+        file, job = follow.file, _job_of(follow.file)
+        reach.ask(file.root, partial(tree.stands, file.root, file.path))
+        snapshot = self._snapshot()
+        overrides = snapshot.overrides_of(job)
+        wanted, order = snapshot.plan.wanted(job, overrides), snapshot.order(job, overrides)
+        # The settings may change, those of the folder too.
+        name = snapshot.endpoints.choose(order) if self._is_wanted(job, wanted) else ""
+        if not name or not self._has_lease(file):
+            follow.next_try = self._monotonic() + _REST[0]
+            return
+        beat = Heartbeat(self._monotonic)
+        tools = self._tools(job, snapshot, name, order, overrides, beat=beat)
+        _log.info("file.recording", endpoint=name)
+        descriptor = tree.open_file(file.root, file.path)
+        try:
+            GrowingTranscription(
+                job,
+                descriptor,
+                replace(wanted, as_track=wanted.session.tracks == "folder"),
+                replace(tools, leaves=lambda: False, answered=lambda: None, all_cut=lambda: None),
+                beat,
+                stop=follow.stop,
+                has_turn=partial(self._has_turn, snapshot, tools, name),
+                told=partial(self._told, follow),
+            ).follow()
+            follow.is_left = True
+        finally:
+            os.close(descriptor)
+            # Else it lapses.
+            with suppress(StateError):
+                self._ledger.hosts.release_scan(file.path, _RULES)
+
+    def _told(self, follow: _Follow, recorded: float, transcribed: float) -> None:
+        follow.progress = RecordingProgress(recorded, transcribed)
+        now = self._monotonic()
+        if now >= follow.renewed + _LEASE / 3:
+            follow.renewed = now
+            if not self._has_lease(follow.file):
+                follow.stop.set()
+        if self._stop.is_set():
+            follow.stop.set()
+
+    def _has_turn(self, snapshot: Snapshot, tools: Tools, name: str) -> bool:
+        """Return whether a place is free, and no whole recording waits. Raises ElsewhereError if another endpoint should be asked."""
+        state = tools.gate.state()
+        if state.status is not GateStatus.OPEN:
+            if snapshot.endpoints.choose(tools.order) not in {"", name}:
+                raise ElsewhereError("another endpoint is open", reason="closed")
+            return False
+        return state.in_flight < tools.gate.places() and not self._ledger.history.counts()[State.READY]
+
+    def _is_wanted(self, job: Job, wanted: JobSettings) -> bool:
+        """Return whether the recording will be transcribed when it is whole, and before."""
+        if not wanted.ahead or wanted.is_split:
+            return False
+        if wanted.session.tracks == "folder":
+            return pipeline.mix_of(job) is None
+        return not pipeline.is_adopted(job, job.path, wanted, self._ledger)
+
+    def _has_lease(self, file: GrowingFile) -> bool:
+        """Return whether this host follows the recording: the one that began, as long as it lives."""
+        return self._ledger.hosts.claim_scan(file.path, _RULES, lease=_LEASE) == 0
+
+
+def _job_of(file: GrowingFile) -> Job:
+    """Return a job for a recording that has none yet; the ledger does not know it."""
+    return Job(
+        id=0, root=file.root, path=file.path, fingerprint=Fingerprint(0, 0), attempts=1, fence=0, queued_at=time.time()
+    )
