@@ -76,6 +76,8 @@ def contents(place: LedgerLocation) -> dict[str, object]:
             "memory": ledger.memory.remembered("form:api"),
             "bought": ledger.purchases.buy("api", "2026-11-22", 0),
             "of the last hour": ledger.history.transcribed(0.0),
+            "activity": ledger.history.activity([0.0, 4e9]),
+            "counted since": ledger.history.counted_since(),
             "temporaries": ledger.outputs.temporaries(),
             "hooks": [(call.kind, call.payload) for call in ledger.hooks.due(9)],
         }

@@ -9,6 +9,7 @@ from typing import ClassVar, Final
 
 from watcher.job import Cut, Job
 from watcher.ledger import rows
+from watcher.ledger.counting import FORGET, KEPT, slot_of
 from watcher.ledger.lookups import minute_of
 from watcher.ledger.part import Connection, LedgerPart, Row, Values, held
 from watcher.ledger.values import Content, StoredAnswer, unreadable
@@ -275,6 +276,7 @@ class Answers(LedgerPart):
             (_OLD_CUTS, (older_than, _AT_ONCE)),
             ("DELETE FROM bought WHERE day < ?", (day,)),
             ("DELETE FROM pace WHERE minute < ?", (minute_of(now - _HOUR),)),
+            (FORGET, (slot_of(now - KEPT),)),
         )
         return self._database.change(
             lambda connection: sum(connection.execute(*statement).rowcount for statement in statements), durable=False

@@ -53,6 +53,7 @@ def copy(source: LedgerLocation, target: LedgerLocation, *, roots: Mapping[str, 
             # A shared ledger has a row of each host.
             pace = giving.database.query("SELECT minute, sum(seconds) FROM pace GROUP BY minute")
             connection.executemany("INSERT INTO pace (minute, seconds) VALUES (?, ?)", pace)
+            _copy_activity(giving, connection)
     return copied
 
 
@@ -123,6 +124,12 @@ TABLES: Final = (
         ("source", "receiver", "kind", "payload", "attempts", "failures", "run_at", "message", "given_up"),
     ),
 )
+#: Not empty in a new ledger; a shared one has rows of each host.
+ACTIVITY: Final = Table(
+    "activity",
+    ("slot", "endpoint"),
+    ("slot", "endpoint", "done", "failed", "audio_seconds", "waited_seconds", "bought_seconds"),
+)
 #: Columns that hold a path.
 _PATHS: Final = frozenset({"path", "root", "source", "came_as", "session"})
 #: Rows at a time.
@@ -153,6 +160,15 @@ def _copy(table: Table, giving: LedgerContext, taking: LedgerContext, connection
         read += len(page)
     ((copied,),) = connection.execute(f"SELECT count(*) FROM {table.name}").fetchall()  # noqa: S608 - our own names
     return copied, read - copied
+
+
+def _copy_activity(giving: LedgerContext, connection: Connection) -> None:
+    """Copy what was done, the rows of all hosts as one, and since when it is counted."""
+    sums = ", ".join(f"sum({column})" for column in ACTIVITY.columns[2:])
+    found = giving.database.query(f"SELECT slot, endpoint, {sums} FROM activity GROUP BY slot, endpoint")  # noqa: S608 - our own names
+    marks = ", ".join("?" * len(ACTIVITY.columns))
+    connection.execute("DELETE FROM activity")
+    connection.executemany(f"INSERT INTO activity ({', '.join(ACTIVITY.columns)}) VALUES ({marks})", found)  # noqa: S608 - our own names
 
 
 def _pages(table: Table, store: Store) -> Iterator[list[Row]]:

@@ -6,8 +6,9 @@ from typing import Final
 
 from watcher.job import Fingerprint, Job, State
 from watcher.ledger import rows
+from watcher.ledger.activity import Activities
 from watcher.ledger.claims import GROUPS, NEXT_ROOT, next_name
-from watcher.ledger.part import LedgerPart, Row, Values
+from watcher.ledger.part import Row, Values
 from watcher.ledger.sessions import MOST_STEMS
 from watcher.ledger.values import SourceRecord, Tally
 
@@ -15,7 +16,7 @@ from watcher.ledger.values import SourceRecord, Tally
 _PAGE: Final = 2_000
 
 
-class Lookups(LedgerPart):
+class Lookups(Activities):
     """Queries for sources."""
 
     def known(self, root: bytes) -> Iterator[tuple[bytes, Fingerprint, State]]:
@@ -81,6 +82,16 @@ class Lookups(LedgerPart):
             for turn, record in enumerate(self._records(_NEXT, {"root": root, "limit": limit}))
         ]
         return [record for _, record in sorted(turns, key=lambda pair: pair[0])[:limit]]
+
+    def oldest_queued(self) -> float | None:
+        """Return the Unix time at which the source was queued that has waited longest, due or delayed; None: none waits."""
+        ((delayed,),) = self._database.query(_OLDEST_DELAYED)
+        ready = [
+            record.queued_at
+            for root in self._ready_roots()
+            for record in self._records(_EARLIEST, {"root": root, "limit": 1})
+        ]
+        return min([*ready, *([] if delayed is None else [float(delayed)])], default=None)
 
     def tally(self) -> Tally:
         """Return the sums over all sources and purchases."""
@@ -183,6 +194,8 @@ def _ready(first: str, order: str) -> str:
 
 
 _NEXT: Final = _ready("queued_at, id", "backlog, queued_at, id")
+_OLDEST_DELAYED: Final = "SELECT min(queued_at) FROM sources WHERE state = 'delayed'"
+_EARLIEST: Final = _ready("queued_at, id", "queued_at, id")
 _NEWEST: Final = _ready("queued_at DESC, id DESC", "queued_at DESC, id DESC")
 _LATEST: Final = {
     State.DELAYED: _SELECT + "'delayed' ORDER BY updated_at DESC, id DESC LIMIT ?",

@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from watcher.errors import LeaseLostError
 from watcher.job import Job
+from watcher.ledger.counting import COUNT
 from watcher.ledger.paths import LedgerPaths
 
 #: Message for a job whose claim is over.
@@ -95,6 +96,8 @@ class LedgerContext:
     ledger_time: Callable[[float], float] = _as_given
     #: Statement that adds a value to the total of a name.
     add: str = "UPDATE totals SET value = value + ? WHERE name = ?"
+    #: Statement that adds to what was done in a slot; see `watcher.ledger.counting`.
+    count: str = COUNT
     #: Condition: a row (a hook, a temporary) is this host's.
     own: str = "TRUE"
 

@@ -3,6 +3,7 @@
 from typing import Final
 
 from watcher.ledger import rows
+from watcher.ledger.counting import counted
 from watcher.ledger.part import Connection, LedgerPart
 
 
@@ -19,6 +20,7 @@ class Purchases(LedgerPart):
                 _BUY, (rows.text(endpoint), rows.text(day), rows.seconds(seconds))
             ).fetchall()
             connection.execute(self._context.add, (rows.seconds(seconds), "paid_seconds"))
+            self._count(connection, endpoint, seconds)
             return float(total)
 
         # The answer itself follows, durably.
@@ -32,6 +34,10 @@ class Purchases(LedgerPart):
         if endpoint is None:
             return float(self._database.query(_BOUGHT_IN_ALL, (first, last))[0][0])
         return float(self._database.query(_BOUGHT, (rows.text(endpoint), first, last))[0][0])
+
+    def _count(self, connection: Connection, endpoint: str, seconds: float) -> None:
+        values = counted(self._clock(), endpoint=rows.text(endpoint), bought=rows.seconds(seconds))
+        connection.execute(self._context.count, values)
 
     def _of_day(self, endpoint: str, day: str) -> float:
         return self.bought(endpoint, day, day)

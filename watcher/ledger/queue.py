@@ -16,6 +16,7 @@ from watcher.errors import JobError, LeaseLostError
 from watcher.job import Fingerprint, FoundRecording, Job, Outcome, State
 from watcher.ledger import rows
 from watcher.ledger.claims import Claims
+from watcher.ledger.counting import counted
 from watcher.ledger.hooks import HOOK
 from watcher.ledger.lookups import minute_of
 from watcher.ledger.part import LOST, Connection, held
@@ -111,8 +112,10 @@ class Queue(Claims, Suspects, Requeue, Stems):
         """
 
         def done(connection: Connection) -> None:
-            self._store_outcome(connection, job, outcome)
+            done = self._store_outcome(connection, job, outcome)
             self._add_calls(connection, job, "on_done", hook, webhooks)
+            if done:
+                connection.execute(self._context.count, done)
 
         self._conclude(job, done)
         self._concluded(announced=bool(hook or webhooks))
@@ -130,6 +133,7 @@ class Queue(Claims, Suspects, Requeue, Stems):
             connection.execute(_FORGET, (f"{SPENT}{job.id}",))
             self._add_calls(connection, job, "on_failed", hook, webhooks)
             self._wake_session(connection, job)
+            connection.execute(self._context.count, counted(self._clock(), failed=1))
 
         self._conclude(job, fail)
         self._concluded(announced=bool(hook or webhooks))
@@ -181,9 +185,10 @@ class Queue(Claims, Suspects, Requeue, Stems):
         """Make the change that ends a claim; `back`: afterwards the claim does not hold any more (see `holds`)."""
         return self._database.change(make, durable=durable)
 
-    def _store_outcome(self, connection: Connection, job: Job, outcome: Outcome) -> None:
-        now = self._clock()
-        before = connection.execute("SELECT outcome, content, crashes FROM sources WHERE id = ?", (job.id,)).fetchall()
+    def _store_outcome(self, connection: Connection, job: Job, outcome: Outcome) -> dict[str, object]:
+        """Store an outcome, and return the values by which it counts as activity (`counted`); {}: it does not count."""
+        now, done = self._clock(), dict[str, object]()
+        before = connection.execute(_BEFORE, (job.id,)).fetchall()
         held(
             connection,
             _DONE,
@@ -194,7 +199,7 @@ class Queue(Claims, Suspects, Requeue, Stems):
             now=now,
         )
         connection.execute(_FORGET, (f"{SPENT}{job.id}",))
-        ((former, content, crashes),) = before
+        ((former, content, crashes, queued_at, claimed_at),) = before
         if outcome.moved_to:
             connection.execute(_MOVED_AWAY, (job.id,))
         if outcome.renamed_from:
@@ -203,9 +208,14 @@ class Queue(Claims, Suspects, Requeue, Stems):
             connection.execute(self.EXONERATE)
         same = former is not None and bool(content) and content == outcome.content
         again = (same or bool(outcome.renamed_from)) and not outcome.paid_seconds
-        if outcome.audio_seconds and not again and not job.is_session:
-            # The stems of a session have counted already. A file that was only touched or renamed does not count twice.
-            seconds = rows.seconds(outcome.audio_seconds)
+        # A file that was only touched or renamed does not count twice.
+        is_new = bool(outcome.audio_seconds) and not again
+        # The audio of a session has counted with its stems, which are no recordings of their own.
+        seconds = 0.0 if job.is_session else rows.seconds(outcome.audio_seconds)
+        if is_new:
+            waited = 0.0 if job.is_stem else rows.seconds(max(0.0, claimed_at - queued_at))
+            done = counted(now, done=int(not job.is_stem), audio=seconds, waited=waited)
+        if is_new and seconds:
             connection.execute(self._context.add, (seconds, "audio_seconds"))
             saved = min(rows.seconds(outcome.saved_seconds), seconds)
             connection.execute(self._context.add, (saved, "saved_seconds"))
@@ -216,6 +226,7 @@ class Queue(Claims, Suspects, Requeue, Stems):
         elif job.is_session:
             # Its outputs are in their place: now the stems follow.
             connection.execute(MOVE_STEMS, {"session": self._paths.stored(job.path), "now": now})
+        return done
 
     def _wake_session(self, connection: Connection, job: Job, *, news: bool = True) -> None:
         if job.is_stem:
@@ -309,6 +320,8 @@ INSERT INTO sources (
     :path, :root, :size, :mtime_ns, :inode, :backlog, :small, :suspect, :seconds, 'skipped', :now, :now, :now
 ) ON CONFLICT (path) DO NOTHING
 """
+#: The time of the claim, too: nothing else changes `updated_at` of a running source.
+_BEFORE: Final = "SELECT outcome, content, crashes, queued_at, updated_at FROM sources WHERE id = ?"
 _RUNS: Final = "SELECT 1 FROM sources WHERE id = :id AND fence = :fence AND state = 'running'"
 HOLDS: Final = "SELECT 1 FROM sources WHERE id = :id AND fence = :fence AND state IN ('done', 'failed', 'running')"
 _DONE: Final = """

@@ -23,7 +23,7 @@ from urllib.parse import quote
 from watcher.errors import StateDamagedError, StateError
 from watcher.job import State
 from watcher.ledger import open_ledger
-from watcher.ledger.copying import TABLES, Table
+from watcher.ledger.copying import ACTIVITY, TABLES, Table
 from watcher.ledger.database import damage_mark
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.lock import Lock
@@ -130,7 +130,7 @@ def _take_over(damaged: Path, ledger: SqliteLedger) -> None:
         return
     inside = ledger.context
     with contextlib.closing(giving), inside.database.transaction() as taking:
-        for table in TABLES:
+        for table in (*TABLES, ACTIVITY):
             for row in filter(_is_sound, _readable(table, giving)):
                 _take(table, row, taking)
         with contextlib.suppress(sqlite3.Error):
@@ -200,7 +200,9 @@ def _has_type(column: str, value: object) -> bool:
 
 _OPTIONAL: Final = frozenset({"seconds", "outcome", "expires", "came_as", "session"})
 _BLOBS: Final = frozenset({"path", "root", "source", "came_as", "session", "body", "loudness", "payload"})
-_NUMBERS: Final = frozenset({"seconds", "run_at", "queued_at", "updated_at", "seconds_done", "used_at", "expires"})
+_NUMBERS: Final = frozenset({"seconds", "run_at", "queued_at", "updated_at", "seconds_done", "used_at", "expires"}) | {
+    *("audio_seconds", "waited_seconds", "bought_seconds"),
+}
 _WHOLE: Final = frozenset(
     (
         *(
@@ -218,6 +220,7 @@ _WHOLE: Final = frozenset(
             "reached",
         ),
         *("piece", "pieces", "number", "first", "behind", "placed", "aside", "loudness_rate"),
+        *("slot", "done", "failed"),
     )
 )
 _READERS: Final[Mapping[str, Callable[[str], object]]] = {

@@ -271,6 +271,23 @@ _SIXTEENTH: Final = (
     "CREATE INDEX hooks_given_up ON hooks (receiver, given_up) WHERE given_up > 0",
 )
 
+# What was done in each quarter of an hour (Unix time / 900), see `watcher.ledger.counting`. The first row says since when it is counted.
+_SEVENTEENTH: Final = (
+    """
+    CREATE TABLE activity (
+        slot INTEGER NOT NULL,
+        endpoint TEXT NOT NULL,                 -- of what was bought; '': of recordings
+        done INTEGER NOT NULL DEFAULT 0,
+        failed INTEGER NOT NULL DEFAULT 0,
+        audio_seconds REAL NOT NULL DEFAULT 0,
+        waited_seconds REAL NOT NULL DEFAULT 0,
+        bought_seconds REAL NOT NULL DEFAULT 0,
+        PRIMARY KEY (slot, endpoint)
+    ) WITHOUT ROWID
+    """,
+    "INSERT INTO activity (slot, endpoint) VALUES (CAST(strftime('%s', 'now') AS INTEGER) / 900, '')",
+)
+
 #: Step n brings a ledger of version n to version n + 1.
 STEPS: Final[tuple[tuple[str, ...], ...]] = (
     _FIRST,
@@ -289,6 +306,7 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
     _FOURTEENTH,
     _FIFTEENTH,
     _SIXTEENTH,
+    _SEVENTEENTH,
 )
 
 

@@ -1,6 +1,7 @@
 """Values that the ledger takes and returns."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -161,6 +162,21 @@ class Tally:
     answers: int
     #: Part of `audio_seconds` whose answers were stored already when the source was claimed for the last time.
     saved_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What was done in a stretch of time, by all hosts."""
+
+    #: Recordings that were transcribed, a session being one; and sources that failed for good.
+    done: int = 0
+    failed: int = 0
+    #: Audio of those that were done.
+    audio_seconds: float = 0.0
+    #: From the moment at which each of those done was queued until the work that succeeded began, all together.
+    waited_seconds: float = 0.0
+    #: Seconds of audio that were bought, by endpoint; below 0 where more was taken back than was bought.
+    bought: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from watcher.ledger.answers import Answers
+from watcher.ledger.counting import COUNT
 from watcher.ledger.history import History
 from watcher.ledger.hooks import Hooks
 from watcher.ledger.ledger import Ledger
@@ -199,6 +200,7 @@ def _context(
         # The database's clock may differ from this host's.
         ledger_time=lambda moment: moment + database.now() - clock(),
         add=ADD,
+        count=COUNT.replace("(slot, endpoint) DO", "(slot, endpoint, host) DO"),
         own="host = current_setting('watcher.host')",
     )
 

@@ -67,6 +67,7 @@ class PostgresPurchases(Purchases):
         total = spend(rest)
         connection.execute(self._context.add, (rows.seconds(rest), "paid_seconds"))
         connection.execute(_NUMBER, (key, str(number), self._database.now() + _KEPT))
+        self._count(connection, endpoint, rest)
         return total
 
 

@@ -306,6 +306,26 @@ _EIGHTEENTH: Final = (
     "CREATE INDEX hooks_given_up ON hooks (receiver, given_up) WHERE given_up > 0",
 )
 
+# See the seventeenth step of `watcher.ledger.schema`; by host, so that hosts do not wait for each other.
+_NINETEENTH: Final = (
+    """
+    CREATE TABLE activity (
+        slot BIGINT NOT NULL,
+        endpoint TEXT NOT NULL,
+        host TEXT NOT NULL DEFAULT current_setting('watcher.host'),
+        done INTEGER NOT NULL DEFAULT 0,
+        failed INTEGER NOT NULL DEFAULT 0,
+        audio_seconds FLOAT8 NOT NULL DEFAULT 0,
+        waited_seconds FLOAT8 NOT NULL DEFAULT 0,
+        bought_seconds FLOAT8 NOT NULL DEFAULT 0,
+        PRIMARY KEY (slot, endpoint, host)
+    ) WITH (fillfactor = 50)
+    """,
+    """
+    INSERT INTO activity (slot, endpoint, host) VALUES (floor(extract(epoch FROM clock_timestamp()) / 900)::bigint, '', '')
+    """,
+)
+
 #: Step n brings a ledger of version n to version n + 1.
 STEPS: Final[tuple[tuple[str, ...], ...]] = (
     _FIRST,
@@ -326,6 +346,7 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
     _SIXTEENTH,
     _SEVENTEENTH,
     _EIGHTEENTH,
+    _NINETEENTH,
 )
 
 
