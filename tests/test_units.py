@@ -111,10 +111,21 @@ def test_the_drop_in_for_whisper_is_one_systemd_understands(unit: Path, tmp_path
     assert settings(whisper)["MemoryDenyWriteExecute"] == ["no"]
 
 
-def test_the_confinement_is_rated_at_most_1_5(tmp_path: Path) -> None:
-    done = analyze("security", "--offline=true", "--threshold=15", "--no-pager", installed(SYSTEM, tmp_path))
+@pytest.mark.parametrize("has_listener", [False, True])
+def test_the_confinement_is_rated_at_most_1_5_as_the_drop_in_of_the_listener_says(
+    tmp_path: Path, *, has_listener: bool
+) -> None:
+    copy, drop_in = installed(SYSTEM, tmp_path), UNITS / "http.conf"
+    if has_listener:
+        copy.with_suffix(".service.d").mkdir()
+        installed(drop_in, copy.with_suffix(".service.d"))
+        verified = analyze("verify", copy)
+        assert (verified.returncode, verified.stderr) == (0, "")
+
+    done = analyze("security", "--offline=true", "--threshold=15", "--no-pager", copy)
 
     assert done.returncode == 0, done.stdout
+    assert "security watcher` says 1.5 with and without it" in drop_in.read_text()
 
 
 def test_the_decoder_may_give_the_privilege_away() -> None:
