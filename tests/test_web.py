@@ -26,8 +26,11 @@ from support.waiting import eventually
 from watcher.errors import ConfigError
 from watcher.gate.statistics import RequestStatistics
 from watcher.service.view import Health
+from watcher.status.look import look
+from watcher.status.values import StatusReport
 from watcher.web.answers import Facts, ListenerApp
 from watcher.web.listener import listening
+from watcher.web.metrics import kind_for
 
 #: Part of the contract: dashboards and alerts of users name them.
 NAMES = {
@@ -153,6 +156,11 @@ def test_the_page_says_what_status_says_and_needs_no_script(
             assert window.ask("document.querySelector('.verdict strong').textContent") == "OK"
             assert window.ask("document.documentElement.scrollWidth <= innerWidth")
             assert window.ask("getComputedStyle(document.querySelector('.verdict')).borderInlineStartStyle") == "solid"
+            assert window.ask("document.querySelectorAll('svg .bar').length") >= 2
+        assert window.console == []
+        window.go(f"http://{listener.host}:{listener.port}/?still")
+        assert window.ask("document.querySelector('meta[http-equiv]')") is None
+        assert window.ask("[...document.querySelectorAll('table')].every(one => one.checkVisibility())")
         assert window.console == []
 
 
@@ -263,6 +271,38 @@ def test_slow_big_and_many_requests_keep_nobody_out_and_no_file_waiting(
     assert one.stop() == 0
 
 
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: evil.example", 403),
+        (b"GET /healthz HTTP/1.1\r\nHost: localhost evil.example", 403),
+        (b"GET /healthz HTTP/1.1\r\nHost: localhost\0.evil.example", 400),
+        (b"GET /healthz HTTP/1.0", 403),
+        (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000", 413),
+        (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0", 413),
+        (b"GET /status.json%0d%0aX:y HTTP/1.1\r\nHost: localhost", 404),
+        (b"GET /\xff\xfe HTTP/1.1\r\nHost: localhost", 400),
+        (b"GET /?%00<script> HTTP/1.1\r\nHost: localhost", 200),
+        (b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: application/openmetrics-text; version=x", 200),
+        (b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: localhost", 431),
+        (b"CONNECT evil.example:443 HTTP/1.1\r\nHost: localhost", 405),
+        (b"\x16\x03\x01\x02\x00\x01\x00", 400),
+    ],
+)
+def test_odd_requests_get_an_answer_and_no_more(
+    running: tuple[Daemon, Listener, Path], head: bytes, status: int
+) -> None:
+    one, listener, _ = running
+    with socket.create_connection((listener.host, listener.port), timeout=30) as connection:
+        connection.sendall(head + b"\r\n\r\n")
+        first = connection.makefile("rb").readline()
+
+    assert first.split()[1] == str(status).encode()
+    assert b"<script>" not in first
+    assert listener.ask("/healthz")[0] == 200
+    assert not [event for event in one.events if event["event"] == "http.failed"]
+
+
 def test_a_head_that_never_ends_is_cut_off(running: tuple[Daemon, Listener, Path]) -> None:
     _, listener, _ = running
     with socket.create_connection((listener.host, listener.port), timeout=60) as connection:
@@ -356,6 +396,13 @@ def asked(answers: ListenerApp, path: str, host: str) -> str:
     return said[0]
 
 
+def body(answers: ListenerApp, path: str) -> bytes:
+    """Return what is answered; the same object as long as nothing new was made."""
+    environ: dict[str, Any] = {"REQUEST_METHOD": "GET", "PATH_INFO": path}
+    (made,) = answers(environ, lambda _status, _headers, _error=None: None)  # type: ignore[arg-type]
+    return made
+
+
 def test_other_machines_get_metrics_and_health_alone() -> None:
     def never() -> Any:
         raise AssertionError("not asked")
@@ -367,11 +414,45 @@ def test_other_machines_get_metrics_and_health_alone() -> None:
     assert asked(answers, "/healthz", "localhost") == "403 Forbidden"
 
 
-def test_a_report_is_made_once_a_second_at_most_and_an_error_is_an_answer() -> None:
-    made: list[int] = []
+def test_a_report_and_what_is_made_of_it_are_made_once_a_second_at_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, made = [100.0], []
+    monkeypatch.setattr("watcher.web.answers.time.monotonic", lambda: now[0])
 
+    def report() -> StatusReport:
+        made.append(now[0])
+        return look(tmp_path)
+
+    answers = ListenerApp(Facts(report, dict, lambda: ""), hosts=(), is_public=False)
+    for _ in range(3):
+        before = [body(answers, path) for path in ("/", "/metrics", "/status.json")]
+        now[0] += 0.3
+        assert all(
+            body(answers, path) is one for path, one in zip(("/", "/metrics", "/status.json"), before, strict=True)
+        )
+    assert made == [100.0]
+    now[0] += 0.2
+    assert body(answers, "/") is not before[0]
+    assert len(made) == 2
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("", "text/plain"),
+        ("text/plain; version=1.0.0; escaping=allow-utf-8", "text/plain"),
+        ("text/html, Application/OpenMetrics-Text;q=0.5", "application/openmetrics-text"),
+        ("application/openmetrics-text; version=nonsense", "application/openmetrics-text"),
+        ("application/openmetrics-text; version=9.9.9; escaping=nonsense", "application/openmetrics-text"),
+    ],
+)
+def test_whatever_a_scraper_accepts_it_gets_one_of_two_formats(accept: str, kind: str) -> None:
+    assert kind_for(accept).partition(";")[0] == kind
+
+
+def test_an_error_is_an_answer() -> None:
     def broken() -> Any:
-        made.append(1)
         raise ValueError("boom")
 
     answers = ListenerApp(

@@ -8,7 +8,7 @@ from watcher.fleet import Host
 from watcher.job import ResultWarning, State
 from watcher.ledger.values import SourceRecord
 from watcher.log import retrying
-from watcher.status.values import EndpointStatus, StatusReport, WaitingRecording, named
+from watcher.status.values import EndpointStatus, Period, StatusReport, WaitingRecording, named
 from watcher.text import exact_money, printable
 
 
@@ -60,6 +60,11 @@ def data(report: StatusReport) -> dict[str, Any]:
             "cost": None if report.cost_month is None else exact_money(report.cost_month),
             "limit_seconds": terms.monthly_minutes * 60 or None,
         },
+        "activity": {
+            "since": _stamp(report.counted_since),
+            "hours": list(map(_period, report.hours)),
+            "days": list(map(_period, report.days)),
+        },
         "pace": {"audio_minutes_per_hour": report.minutes_per_hour},
         "state": {"directory": str(report.state_directory), "size_bytes": report.size},
     }
@@ -67,7 +72,7 @@ def data(report: StatusReport) -> dict[str, Any]:
 
 def news(report: StatusReport) -> dict[str, Any]:
     """Return the part of the report that only changes when something happens: without times that go on, and disk sizes."""
-    told = {key: value for key, value in data(report).items() if key not in {"pace", "state"}}
+    told = {key: value for key, value in data(report).items() if key not in {"activity", "pace", "state"}}
     return {**told, "hosts": [{**host, "seen": None} for host in told["hosts"]]}
 
 
@@ -163,6 +168,17 @@ def _done(record: SourceRecord) -> dict[str, Any]:
             "warnings": [warning_fields(warning) for warning in outcome.warnings],
         }
     return facts
+
+
+def _period(period: Period) -> dict[str, Any]:
+    return {
+        "start": _stamp(period.start),
+        "done": period.done,
+        "failed": period.failed,
+        "audio_seconds": round(period.audio_seconds, 3),
+        "mean_wait_seconds": None if period.mean_wait is None else round(period.mean_wait, 3),
+        "cost": None if period.cost is None else exact_money(period.cost),
+    }
 
 
 def _endpoint(endpoint: EndpointStatus) -> dict[str, Any]:

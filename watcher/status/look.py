@@ -13,6 +13,7 @@ from watcher.job import State
 from watcher.ledger import holder, open_ledger
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.values import ENDPOINT, HOOKS, SourceRecord
+from watcher.status.activity import periods
 from watcher.status.problems import full_disk, no_outputs, not_in_use
 from watcher.status.values import (
     EndpointStatus,
@@ -94,6 +95,7 @@ def _look(
     left = 0 if pid and not hosts else max(0, counts[State.RUNNING] - len(at_work))
     counts[State.READY] += left
     counts[State.RUNNING] -= left
+    hours, days = periods(ledger, now, _prices(last, terms, endpoints))
     return StatusReport(
         pid=pid,
         state_directory=directory,
@@ -125,7 +127,18 @@ def _look(
         minutes_per_hour=round(ledger.history.transcribed(now - _HOUR) / 60, 3),
         now=now,
         endpoints=endpoints,
+        hours=hours,
+        days=days,
+        counted_since=ledger.history.counted_since(),
+        oldest_queued=ledger.history.oldest_queued(),
     )
+
+
+def _prices(last: Mapping[str, Any], terms: PriceTerms, endpoints: Sequence[EndpointStatus]) -> dict[str, float]:
+    """Return the price of a minute by the name under which an endpoint's purchases are stored."""
+    if len(endpoints) > 1:
+        return {endpoint.stored_as: endpoint.terms.price_per_minute for endpoint in endpoints}
+    return {str(last.get("name", "")): terms.price_per_minute}
 
 
 def _counts(ledger: Ledger) -> dict[State, int]:
@@ -189,6 +202,7 @@ def _endpoints(
             today=ledger.purchases.buy(stored_as, _day(now), 0.0),
             month=_bought_in_month(ledger, stored_as, now),
             terms=terms,
+            stored_as=stored_as,
         )
 
 

@@ -21,18 +21,23 @@ _TOLD: Final = 0.5
 def text(report: StatusReport) -> str:
     """Return it for people, at most 80 columns wide where names allow it; what matters most comes last."""
     lines = _section("Last results", [result_text(record, report.now) for record in report.done])
-    more = report.counts[State.FAILED] - len(report.failed)
-    unnamed = [f"and {more} more failed"] if report.failed and more > 0 else []
-    lines += _section("Failed", [*(told(record) for record in report.failed), *unnamed])
+    lines += _section("Failed", list(failures(report)))
     lines += _section("Hosts", [doing(host) for host in report.hosts])
-    lines += _section("Waiting", list(_awaiting(report)))
+    lines += _section("Waiting", list(awaiting(report)))
     lines += _section("Running", [running_text(record, report) for record in report.running])
     lines += _section("Problems", [problem_text(problem) for problem in report.problems])
     lines += ["", *summary(report)]
     return "\n".join([*lines, *headline(report)]).strip("\n")
 
 
-def _awaiting(report: StatusReport) -> Iterator[str]:
+def failures(report: StatusReport) -> Iterator[str]:
+    """Yield the last that failed, and how many more there are."""
+    yield from map(told, report.failed)
+    if report.failed and (more := report.counts[State.FAILED] - len(report.failed)) > 0:
+        yield f"and {more} more failed"
+
+
+def awaiting(report: StatusReport) -> Iterator[str]:
     """Yield the first of each kind of what waits, and how many more there are."""
     counts = report.counts
     kinds = {"incoming": coming_in(report), "delayed": counts[State.DELAYED], "ready": counts[State.READY]}
@@ -72,7 +77,7 @@ def summary(report: StatusReport) -> list[str]:
         f"answers; {hours(tally.paid_seconds)} {_word(report)} in all"
     )
     if report.has_several_endpoints:
-        return [*lines, *_sums_of_several(report)]
+        return [*lines, *_sums_of_several(report), *_done_today(report)]
     terms = report.terms
     elsewhere = report.spent.elsewhere >= _TOLD
     period = "today at this server" if elsewhere else "today"
@@ -83,7 +88,18 @@ def summary(report: StatusReport) -> list[str]:
         lines.append(f"  today at other servers: {hours(report.spent.elsewhere)} {terms.word}{each}")
     if terms.monthly_minutes:
         lines.append(_sum("this month", report.spent.month, terms.monthly_minutes, terms, report.cost_month))
-    return lines
+    return [*lines, *_done_today(report)]
+
+
+def _done_today(report: StatusReport) -> Iterator[str]:
+    """Yield the line about the recordings of this day, if there were any."""
+    for day in report.days[-1:]:
+        if not (day.done or day.failed):
+            return
+        parts = [f"{day.done} done" + (f" ({hours(day.audio_seconds)})" if day.done else "")]
+        parts += [f"{day.failed} failed"] if day.failed else []
+        waited = "" if day.mean_wait is None else f"; they waited {hours(day.mean_wait)} on average"
+        yield f"  today: {', '.join(parts)}{waited}"
 
 
 def _sums_of_several(report: StatusReport) -> list[str]:

@@ -77,6 +77,8 @@ class EndpointStatus:
     today: float
     month: float
     terms: PriceTerms
+    #: The name under which its purchases are stored.
+    stored_as: str = ""
 
     @property
     def cost_today(self) -> float | None:
@@ -110,6 +112,22 @@ class WaitingRecording:
 
 
 @dataclass(frozen=True, slots=True)
+class Period:
+    """What was done in an hour or a day, by all hosts."""
+
+    #: Unix time at which it began.
+    start: float
+    #: Recordings that were transcribed, and those that failed for good.
+    done: int = 0
+    failed: int = 0
+    audio_seconds: float = 0.0
+    #: Seconds from being queued until the work that succeeded began, on average; None: nothing was done.
+    mean_wait: float | None = None
+    #: What was bought costs this much; None where no price is known.
+    cost: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class StatusReport:
     """A moment of the queue."""
 
@@ -139,6 +157,13 @@ class StatusReport:
     now: float
     #: The preferred first; none where no daemon runs, and the last process had only one.
     endpoints: tuple[EndpointStatus, ...] = ()
+    #: The last hours and the last days of local time, the oldest first; the last of each has not ended yet.
+    hours: tuple[Period, ...] = ()
+    days: tuple[Period, ...] = ()
+    #: Unix time since when they are counted; 0: not yet.
+    counted_since: float = 0.0
+    #: Unix time at which the recording was queued that waits longest for its turn; None: none does.
+    oldest_queued: float | None = None
     #: The command that starts the daemon here, or several.
     start: str = "watcher run"
 

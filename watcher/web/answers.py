@@ -15,7 +15,7 @@ from watcher.report import Result, envelope
 from watcher.status.document import data
 from watcher.status.values import StatusReport
 from watcher.text import one_line
-from watcher.web.metrics import encoded
+from watcher.web.metrics import encoded, kind_for
 from watcher.web.page import page, policy
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _log = structlog.get_logger()
 _Value = TypeVar("_Value")
 
-#: Seconds for which an answer is used again.
+#: Seconds for which a report, and what is made of it, is used again.
 _FRESH: Final = 1.0
 #: What is served also to other machines: no name of a file is in it.
 PUBLIC: Final = ("/healthz", "/metrics")
@@ -49,7 +49,7 @@ class ListenerApp:
         self._facts = facts
         self._hosts = frozenset(hosts)
         self._is_public = is_public
-        self._report = _Kept(facts.report)
+        self._latest = _Kept(lambda: _ReportBodies(facts.report()))
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer one request."""
@@ -84,19 +84,20 @@ class ListenerApp:
             return _said(HTTPStatus.INTERNAL_SERVER_ERROR, "the log says more")
 
     def _metrics(self, environ: "WSGIEnvironment") -> tuple[HTTPStatus, str, bytes]:
-        body, kind = encoded(self._report(), self._facts.requests(), environ.get("HTTP_ACCEPT", ""))
-        return HTTPStatus.OK, kind, body
+        kind = kind_for(environ.get("HTTP_ACCEPT", ""))
+        return HTTPStatus.OK, kind, self._latest().body(kind, lambda one: encoded(one, self._facts.requests(), kind))
 
-    def _page(self, _environ: "WSGIEnvironment") -> tuple[HTTPStatus, str, bytes]:
-        return HTTPStatus.OK, "text/html; charset=utf-8", page(self._report()).encode()
+    def _page(self, environ: "WSGIEnvironment") -> tuple[HTTPStatus, str, bytes]:
+        still = "still" if environ.get("QUERY_STRING") == "still" else ""
+        body = self._latest().body(f"page {still}", lambda report: page(report, is_still=bool(still)).encode())
+        return HTTPStatus.OK, "text/html; charset=utf-8", body
 
     def _health(self, _environ: "WSGIEnvironment") -> tuple[HTTPStatus, str, bytes]:
         ailment = self._facts.ailment()
         return _said(HTTPStatus.SERVICE_UNAVAILABLE if ailment else HTTPStatus.OK, ailment or "ok")
 
     def _status(self, _environ: "WSGIEnvironment") -> tuple[HTTPStatus, str, bytes]:
-        document = envelope(Result("status", data=data(self._report())))
-        return HTTPStatus.OK, "application/json", f"{document}\n".encode()
+        return HTTPStatus.OK, "application/json", self._latest().body("document", _document)
 
 
 #: What is served to this machine.
@@ -106,6 +107,26 @@ PATHS: Final[Mapping[str, Callable[[ListenerApp, "WSGIEnvironment"], tuple[HTTPS
     "/metrics": ListenerApp._metrics,  # noqa: SLF001 - its own
     "/status.json": ListenerApp._status,  # noqa: SLF001 - its own
 }
+
+
+class _ReportBodies:
+    """A report, and what was made of it: each body once, also if several ask at once."""
+
+    def __init__(self, report: StatusReport) -> None:
+        self._report = report
+        self._lock = threading.Lock()
+        self._bodies: dict[str, bytes] = {}
+
+    def body(self, form: str, make: Callable[[StatusReport], bytes]) -> bytes:
+        """Return the body of this form."""
+        with self._lock:
+            if form not in self._bodies:
+                self._bodies[form] = make(self._report)
+            return self._bodies[form]
+
+
+def _document(report: StatusReport) -> bytes:
+    return f"{envelope(Result('status', data=data(report)))}\n".encode()
 
 
 class _Kept(Generic[_Value]):

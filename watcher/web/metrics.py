@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from itertools import accumulate
+from typing import Final
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import (
@@ -11,7 +12,8 @@ from prometheus_client.core import (
     InfoMetricFamily,
     Metric,
 )
-from prometheus_client.exposition import choose_encoder
+from prometheus_client.exposition import generate_latest as prometheus
+from prometheus_client.openmetrics.exposition import generate_latest as open_metrics
 from prometheus_client.registry import Collector
 
 from watcher import __version__
@@ -20,13 +22,24 @@ from watcher.job import State
 from watcher.status.text import is_lost
 from watcher.status.values import StatusReport
 
+#: Content types of the two formats.
+OPEN_METRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
 
-def encoded(report: StatusReport, requests: Mapping[str, RequestCounts], accept: str) -> tuple[bytes, str]:
-    """Return the metrics in the format that the scraper accepts, and its content type."""
-    encode, kind = choose_encoder(accept)
+
+def kind_for(accept: str) -> str:
+    """Return the content type for a scraper's Accept header, whatever versions it names there."""
+    kinds = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
+    return OPEN_METRICS if "application/openmetrics-text" in kinds else PROMETHEUS
+
+
+def encoded(report: StatusReport, requests: Mapping[str, RequestCounts], kind: str) -> bytes:
+    """Return the metrics in the format of a content type."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Figures(report, requests))
-    return encode(registry), kind
+    if kind == OPEN_METRICS:
+        return open_metrics(registry)  # type: ignore[no-untyped-call,no-any-return] # as the library has it
+    return prometheus(registry)
 
 
 class _Figures(Collector):
@@ -73,12 +86,11 @@ class _Figures(Collector):
         return files
 
     def _waiting(self) -> Metric:
-        queued = [wait.at for wait in self._report.waiting if wait.state != "incoming" and wait.at is not None]
-        oldest = self._report.now - min(queued) if queued else 0.0
+        oldest = self._report.oldest_queued
         return GaugeMetricFamily(
             "watcher_oldest_waiting_seconds",
-            "For how long the recording waits that has waited longest, of those next in the queue.",
-            value=max(0.0, oldest),
+            "Since when the recording is queued that has waited longest; 0: none waits.",
+            value=0.0 if oldest is None else max(0.0, self._report.now - oldest),
         )
 
     def _audio(self) -> Metric:
