@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from support.transcripts import transcripts
 
 from watcher.cues.replacing import Replacement, replaced
+from watcher.errors import FileError
 from watcher.transcript import Segment, Transcript, Word
 
 
@@ -82,3 +83,12 @@ def test_any_transcript_keeps_its_times_and_what_is_not_listed(
         assert one.text in (other.text, other.original)
         if not pairs:
             assert other is one
+
+
+def test_a_text_that_becomes_much_longer_is_refused() -> None:
+    said = Transcript(tuple(Segment("a " * 1000, start, start + 1) for start in range(20)))
+
+    assert replaced(said, [("a", "b" * 50)]).made == (Replacement("a", "b" * 50, 20_000),)
+    with pytest.raises(FileError, match="longer by more than 1000000 characters") as raised:
+        replaced(said, [("a", "b" * 100)])
+    assert raised.value.reason == "too_much_text"

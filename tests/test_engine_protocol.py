@@ -48,6 +48,20 @@ def refused(answer: requests.Response) -> dict[str, Any]:
     return error
 
 
+def test_a_second_file_is_refused_before_it_takes_memory(engine: OfflineEngine, silence: bytes) -> None:
+    file = ("audio.bin", silence, "application/octet-stream")
+    answer = requests.post(
+        f"{engine.url}/audio/transcriptions",
+        headers={"Authorization": f"Bearer {KEY}"},
+        data={"model": "whisper-1"},
+        files=[("file", file)] * 2,
+        timeout=60,
+    )
+
+    assert answer.status_code == 400
+    assert refused(answer)["message"] == "Could not parse multipart form: it has more than one file"
+
+
 @pytest.mark.parametrize(
     ("response_format", "expected"),
     [

@@ -4,6 +4,7 @@ import os
 
 import pytest
 from support.sidecar_scene import Scene
+from support.work import Work
 
 from watcher import sidecar
 from watcher.settle import is_audio
@@ -57,3 +58,24 @@ def test_subtitles_are_seen_among_very_many_files(here: Scene) -> None:
 
     for job in jobs:
         assert sidecar.has_subtitles(job.root, job.path, is_recording=is_audio, ledger=here.ledger)
+
+
+def test_twice_as_many_recordings_whose_names_begin_alike_are_twice_the_work(here: Scene) -> None:
+    job = here.job()
+    done = []
+    for count in (100, 200, 400):
+        for number in range(count):
+            (here.root / f"talk.{number}.wav").touch()
+            (here.root / f"talk.{number}.srt").write_bytes(b"of a person")
+        seen: list[bool] = []
+        done.append(
+            Work().of(
+                lambda seen=seen: seen.append(  # type: ignore[misc]
+                    sidecar.has_subtitles(job.root, job.path, is_recording=is_audio, ledger=here.ledger)
+                )
+            )
+        )
+        assert seen == [False]
+
+    assert done[1] < 2.5 * done[0]
+    assert done[2] < 2.5 * done[1]

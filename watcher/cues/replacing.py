@@ -3,17 +3,20 @@
 import re
 import unicodedata
 from bisect import bisect_left, bisect_right
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate
 from typing import Final, NamedTuple
 
+from watcher.errors import FileError
 from watcher.text import UNSPACED, nfc
 from watcher.transcript import Segment, Transcript, Word
 
 _APOSTROPHES: Final = "'’"  # noqa: RUF001 - both are in use
+#: Characters by which a text may become longer: each "a" of a day of speech may become a hundred characters.
+_MOST_LONGER: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +42,26 @@ def replaced(transcript: Transcript, pairs: Sequence[tuple[str, str]]) -> Replac
 
     Literally, with capitals as they are, and as whole words: "art" is not found in "party" or in "art's". In scripts without blanks
     between words it is found anywhere. Of several that begin at one place, the longest counts. Words that were replaced
-    together become one, from the start of the first to the end of the last.
+    together become one, from the start of the first to the end of the last. Raises FileError ("too_much_text") if the text becomes
+    longer by more than 1,000,000 characters.
     """
     if not pairs:
         return ReplacedTranscript(transcript)
     spellings = _spellings(tuple(pairs))
     counts: Counter[int] = Counter()
-    segments = tuple(_segment(segment, spellings, counts) for segment in transcript.segments)
+    segments: list[Segment] = []
+    longer = 0
+    for segment in transcript.segments:
+        segments.append(_segment(segment, spellings, counts))
+        longer += len(segments[-1].text) - len(segment.text)
+        if longer > _MOST_LONGER:
+            raise FileError(
+                f"the spellings of `replace` make its text longer by more than {_MOST_LONGER} characters",
+                hint="shorten what they are replaced by",
+                reason="too_much_text",
+            )
     made = tuple(Replacement(*pair, counts[number]) for number, pair in enumerate(pairs) if counts[number])
-    return ReplacedTranscript(replace(transcript, segments=segments), made)
+    return ReplacedTranscript(replace(transcript, segments=tuple(segments)), made)
 
 
 class _Found(NamedTuple):
@@ -106,7 +120,7 @@ def _words(words: tuple[Word, ...], spellings: _Spellings) -> tuple[Word, ...]:
     blank = "" if any(map(_UNSPACED.search, texts)) else " "
     starts = list(accumulate((len(text) + len(blank) for text in texts), initial=0))
     text = blank.join(texts)
-    found = list(spellings.find(text))
+    found = deque(spellings.find(text))
     made: list[Word] = []
     behind = 0
     while found:
@@ -115,7 +129,7 @@ def _words(words: tuple[Word, ...], spellings: _Spellings) -> tuple[Word, ...]:
         last = first
         # Another one may begin in the word in which the one before it ends: "wurd-wurd".
         while found and found[0].begin < starts[last + 1]:
-            group.append(found.pop(0))
+            group.append(found.popleft())
             last = bisect_left(starts, group[-1].end) - 1
         made += words[behind:first]
         behind = last + 1

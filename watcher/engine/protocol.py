@@ -155,17 +155,38 @@ def _parse(call: ApiRequest) -> tuple[MultiDict[str, str], MultiDict[str, FileSt
     mimetype, options = parse_options_header(call.content_type)
     if mimetype != "multipart/form-data":
         raise ApiError(400, "The request must be multipart/form-data.")
-    parser = FormDataParser(stream_factory=_spool, max_form_memory_size=_IN_MEMORY, max_form_parts=100, silent=False)
+    spool = _OneSpool()
+    parser = FormDataParser(stream_factory=spool, max_form_memory_size=_IN_MEMORY, max_form_parts=100, silent=False)
     try:
         _, form, files = parser.parse(call.body, mimetype, call.length, options)
-    except (ValueError, HTTPException) as error:
-        raise ApiError(400, f"Could not parse multipart form: {error}") from error
+    except BaseException as error:
+        spool.close()
+        if isinstance(error, ValueError | HTTPException):
+            raise ApiError(400, f"Could not parse multipart form: {error}") from error
+        raise
     return form, files
 
 
-def _spool(*_: object, **__: object) -> IO[bytes]:
-    """Make the file an upload is kept in; it is closed with its FileStorage."""
-    return tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY, prefix="engine-")
+class _OneSpool:
+    """Makes the file that the upload of a form is kept in, in memory at first; it is closed with its FileStorage.
+
+    A form has one: of a hundred, all that are short would be in memory.
+    """
+
+    def __init__(self) -> None:
+        self._made: IO[bytes] | None = None
+
+    def __call__(self, *_: object, **__: object) -> IO[bytes]:
+        """Make it. Raises ValueError for a second one."""
+        if self._made is not None:
+            raise ValueError("it has more than one file")
+        self._made = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY, prefix="engine-")  # noqa: SIM115 - closed with its FileStorage
+        return self._made
+
+    def close(self) -> None:
+        """Close it, as the form could not be parsed to its end."""
+        if self._made is not None:
+            self._made.close()
 
 
 def _read(

@@ -3,8 +3,10 @@
 import os
 import stat
 from collections.abc import Callable
+from itertools import accumulate, islice
 from typing import Final
 
+from watcher import tree
 from watcher.ledger.ledger import Ledger
 from watcher.sidecar import disk
 from watcher.sidecar.placement import NOTE
@@ -31,6 +33,8 @@ _SUFFIXES: Final = frozenset(
 )
 #: Parts of a name by which players know subtitles that translate only some foreign lines (Jellyfin, Plex).
 _PARTIAL: Final = frozenset({b"forced", b"foreign"})
+#: Names that begin as the recording's does, of which so many are looked at.
+_MOST: Final = 10_000
 
 
 def has_subtitles(root: bytes, source: bytes, *, is_recording: Callable[[str], bool], ledger: Ledger) -> bool:
@@ -45,10 +49,10 @@ def has_subtitles(root: bytes, source: bytes, *, is_recording: Callable[[str], b
     parent, name = os.path.split(source)
     stem = os.path.splitext(name)[0]  # noqa: PTH122 - bytes
     with disk.open_folder(root, parent) as folder, disk.reporting(root, parent), os.scandir(folder) as entries:
-        names = (os.fsencode(entry.name) for entry in entries)
-        beside = [one for one in names if one.startswith(stem + b".")]
+        names = (os.fsencode(entry.name) for entry in islice(entries, tree.MOST_NAMES))
+        beside = list(islice((one for one in names if one.startswith(stem + b".")), _MOST))
         others = {
-            os.path.splitext(one)[0] + b"."  # noqa: PTH122 - bytes
+            os.path.splitext(one)[0]  # noqa: PTH122 - bytes
             for one in beside
             if one != name and is_recording(os.fsdecode(one))
         }
@@ -56,7 +60,10 @@ def has_subtitles(root: bytes, source: bytes, *, is_recording: Callable[[str], b
             rest = one.removeprefix(stem).lower().split(b".")
             if rest[-1] not in _SUFFIXES or not _PARTIAL.isdisjoint(rest):
                 continue
-            if any(len(other) > len(stem) + 1 and one.startswith(other) for other in others):
+            # Each longer beginning up to a dot may be the name of another recording.
+            parts = one.removeprefix(stem + b".").split(b".")[:-1]
+            beginnings = accumulate(parts, lambda above, part: above + b"." + part, initial=stem)
+            if not others.isdisjoint(islice(beginnings, 1, None)):
                 continue
             standing = disk.look(folder, one)
             if standing is None or not stat.S_ISREG(standing.st_mode) or not standing.st_size:
