@@ -162,9 +162,10 @@ def test_all_the_words_of_a_day_that_an_answer_has_bytes_for_fit() -> None:
     PartBudget(86_400.0).take(word * (ANSWER_BYTES // len(word)))
 
 
-def test_of_large_answers_one_is_read_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each takes up to half a gigabyte meanwhile; small ones wait for nobody."""
-    large = json.dumps({"text": "a" * (1 << 20)}).encode()
+@pytest.mark.parametrize(("size", "other"), [(1 << 20, 1 << 16), (1 << 16, 1 << 20)])
+def test_of_large_answers_one_is_read_at_a_time(monkeypatch: pytest.MonkeyPatch, size: int, other: int) -> None:
+    """Each takes up to 25 times its bytes meanwhile; small ones, and those of another size, wait for nobody."""
+    large = json.dumps({"text": "a" * size}).encode()
     inside, waits, go_on = threading.Event(), threading.Event(), threading.Event()
 
     def held(body: bytes, seconds: float, **options: Any) -> Transcript:
@@ -181,7 +182,9 @@ def test_of_large_answers_one_is_read_at_a_time(monkeypatch: pytest.MonkeyPatch)
         inside.clear()
         second = pool.submit(read_answer, large, 3_600.0, Request(), plain=False, waiting=waits.set)
         assert waits.wait(PATIENCE)
-        assert read_answer(b'{"text": "b"}', 1.0, Request(), plain=False).text == "b"
+        for text in ("b", "b" * other):
+            answer = json.dumps({"text": text}).encode()
+            assert read_answer(answer, 3_600.0, Request(), plain=False).text == text
         assert not inside.is_set()
         go_on.set()
 

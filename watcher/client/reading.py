@@ -25,9 +25,9 @@ _log = structlog.get_logger()
 #: How much of a garbled answer is shown: characters (of up to four bytes each); several blanks are shown as one.
 _SHOWN_CHARACTERS: Final = 200
 _SHOWN_BYTES: Final = 4096
-#: Answers with more bytes are read one at a time: reading one may take half a gigabyte, and Python runs one thread at a time anyway.
-_LARGE: Final = 1 << 20
-_large_answer: Final = threading.Lock()
+#: Bytes from which on answers are read one at a time, and the turn of those that have at least as many: reading one takes up to 25 times
+#: its bytes, half a gigabyte for the largest, and Python runs one thread at a time anyway. One that takes long delays only others of its size.
+_TURNS: Final = ((1 << 20, threading.Lock()), (1 << 16, threading.Lock()))
 #: Seconds between signs of life of a thread whose large answer waits for its turn.
 _TURN: Final = 10.0
 
@@ -69,17 +69,18 @@ def read_answer(
 
 @contextmanager
 def _turn(body: bytes, waiting: Callable[[], object]) -> Iterator[None]:
-    """Hold the place of the large answer that is read now; a small one takes none."""
-    if len(body) <= _LARGE:
+    """Hold the turn of answers of this size; a small one needs none."""
+    turn = next((turn for size, turn in _TURNS if len(body) > size), None)
+    if turn is None:
         yield
         return
-    while not _large_answer.acquire(timeout=_TURN):
+    while not turn.acquire(timeout=_TURN):
         waiting()
     try:
         waiting()
         yield
     finally:
-        _large_answer.release()
+        turn.release()
 
 
 def _refusal_error(reply: HttpResponse, unfit: NoTranscriptError, *, secrets: Collection[str]) -> JobError:
