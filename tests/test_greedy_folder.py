@@ -73,6 +73,35 @@ def test_recordings_that_take_forever_leave_a_worker_of_each_kind_for_others(
         running.await_events("job.done", 14)
 
 
+def test_folders_whose_server_hangs_leave_a_worker_of_each_kind_for_those_of_another_server(tmp_path: Path) -> None:
+    over = threading.Event()
+    folders = [tmp_path / name for name in ("first", "second", "other")]
+    for path in folders:
+        path.mkdir()
+    with FaultServer(lambda received: replace(heard(received), hold=over)) as hanging, FaultServer(heard) as server:
+        settings = tmp_path / "watcher.toml"
+        lines = [f'[endpoints.{name}]\nurl = "{one.url}"' for name, one in (("hanging", hanging), ("good", server))]
+        lines += [f'[[folders]]\npath = "{path}"\nendpoints = ["hanging"]' for path in folders[:2]]
+        lines += [f'[[folders]]\npath = "{folders[2]}"\nendpoints = ["good"]', f"[media]\npiece_seconds = {PIECE}"]
+        settings.write_text("\n".join(lines) + "\n")
+        with daemon("--config", settings, state=tmp_path / "state", environ=ENVIRON, prefix=mortal()) as running:
+            running.await_event("service.ready")
+            for number in range(6):
+                for path in folders[:2]:
+                    recording(path / f"{path.name} long{number}.wav", seconds=LONG)
+                    recording(path / f"{path.name} short{number}.wav")
+            # All workers of one kind but one, and some of the other.
+            running.await_events("job.started", 4)
+
+            others = [recording(folders[2] / f"long{number}.wav", seconds=LONG) for number in range(2)]
+            others += [recording(folders[2] / f"short{number}.wav") for number in range(2)]
+
+            for path in others:
+                running.await_event("job.done", path=str(path))
+            assert {event["path"] for event in running.seen("job.done")} == set(map(str, others))
+            over.set()
+
+
 def test_one_recording_that_changes_again_and_again_leaves_workers_for_others(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -295,6 +295,19 @@ class TestLimit:
             assert ledger.queue.held_back() == bool(idle and +waiting)
 
 
+def test_roots_of_a_group_count_together(ledger: Ledger) -> None:
+    ledger.queue.put([found(f"{number}.wav", root=root) for root in ROOTS for number in range(2)])
+    owners = frozenset({"one", "two", "three"})
+    limit = RootLimit(owners, most=2, groups=(frozenset({ALICE, BOB}), frozenset({CAROL})))
+    one, two = (ledger.queue.claim(owner, lease=LEASE, limit=limit, without=[CAROL]) for owner in ("one", "two"))
+
+    assert {job.root for job in (one, two) if job is not None} == {ALICE, BOB}
+    assert ledger.queue.claim("three", lease=LEASE, limit=limit, without=[CAROL]) is None
+    third = ledger.queue.claim("three", lease=LEASE, limit=limit)
+    assert third is not None
+    assert third.root == CAROL
+
+
 def limited(*owners: str, most: int) -> RootLimit:
     return RootLimit(frozenset(owners), most)
 

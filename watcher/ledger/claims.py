@@ -5,13 +5,14 @@ them is claimed before the next job of each other root. Within a root, arrivals 
 Each process keeps its own turns in memory, and begins with the first root when it starts.
 
 With turns alone, a root with jobs of many hours would in the end occupy every worker. So a claim may come with a limit: how many
-workers may run jobs of the same root. If that is one less than there are workers, one remains for other roots. A worker counts until it
+workers may run jobs of the same root, or of several roots that wait for the same server. If that is one less than there are workers, one
+remains for other roots. A worker counts until it
 says that it is idle: a change of the file puts its job back, and the worker that has it may learn of that hours later.
 """
 
 import threading
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -47,18 +48,26 @@ class RunningJob(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RootLimit:
-    """At most `most` of these owners may run jobs of the same root at a time."""
+    """At most `most` of these owners may run jobs of the same root, or of the same group of roots, at a time."""
 
     owners: frozenset[str]
     most: int
+    #: Roots that count together.
+    groups: tuple[frozenset[bytes], ...] = ()
 
-    def roots_at_limit(self, running: Collection[RunningJob], *, owner: str) -> set[bytes]:
-        """Return the roots of which `owner` may begin no job; its own jobs do not count.
+    def roots_at_limit(
+        self, running: Collection[RunningJob], *, owner: str, stored: Callable[[bytes], bytes] = bytes
+    ) -> set[bytes]:
+        """Return the stored roots of which `owner` may begin no job; its own jobs do not count. `stored` converts those of the groups.
 
         `running` may contain a job twice. While it chooses a job for a probe, an owner has several for a moment; they count once.
         """
         pairs = {(job.root, job.owner) for job in running if job.owner in self.owners - {owner}}
-        return {root for root, count in Counter(root for root, _ in pairs).items() if count >= self.most}
+        at_limit = {root for root, count in Counter(root for root, _ in pairs).items() if count >= self.most}
+        for group in (set(map(stored, roots)) for roots in self.groups):
+            if len({other for root, other in pairs if root in group}) >= self.most:
+                at_limit |= group
+        return at_limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +182,7 @@ class Claims(WorkSignal):
                 if any(job.alone for job in running):
                     self._hold_back()
                     return
-                lost = [RunningJob(owner, root, alone=0) for owner, root in tuple(self._at_work.items())]
-                at_limit = wanted.limit.roots_at_limit([*running, *lost], owner=wanted.owner) if wanted.limit else set()
+                at_limit = self._at_limit(wanted, running)
             seen.add(after)
             if heads[0].alone and running:
                 self._hold_back()
@@ -186,6 +194,13 @@ class Claims(WorkSignal):
                     yield head
         if seen & at_limit:
             self._hold_back()
+
+    def _at_limit(self, wanted: Wanted, running: Collection[RunningJob]) -> set[bytes]:
+        """Return the stored roots of which enough jobs are in work."""
+        if wanted.limit is None:
+            return set()
+        lost = [RunningJob(owner, root, alone=0) for owner, root in tuple(self._at_work.items())]
+        return wanted.limit.roots_at_limit([*running, *lost], owner=wanted.owner, stored=self._paths.stored)
 
     def _heads(self, connection: Connection, after: bytes, *, small: bool) -> list[QueueHead]:
         """Return the sorted heads of the next root after `after`; []: no source is ready.

@@ -381,7 +381,8 @@ class Application:
     def _resize(self, plan: Plan) -> None:
         # While all endpoints are closed, every worker probes; else at least one is open.
         probers = len(plan.endpoints) - 1
-        self.worker_pool.resize(plan.settings.state.workers, folders=len(plan.folders), probers=probers)
+        workers = plan.settings.state.workers
+        self.worker_pool.resize(workers, folders=len(plan.folders), probers=probers, groups=plan.folders_by_endpoint)
 
     def _snapshot_of(self, plan: Plan, accesses: Mapping[str, EndpointAccess], former: Overrides | None) -> Snapshot:
         endpoints = Endpoints(plan, accesses, busy=self._places.busy, stop=self.stop, monotonic=self._monotonic)

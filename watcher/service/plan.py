@@ -76,6 +76,14 @@ class Plan:
         """Whether only offline engines are asked: nothing is bought."""
         return all(made.is_free for made in self.endpoints.values())
 
+    @property
+    def folders_by_endpoint(self) -> tuple[frozenset[bytes], ...]:
+        """The roots in groups that prefer the same endpoint; none if all do."""
+        groups: dict[str, set[bytes]] = {}
+        for root, folder in self.roots:
+            groups.setdefault(next(iter(folder.endpoints or self.endpoints)), set()).add(root)
+        return tuple(map(frozenset, groups.values())) if len(groups) > 1 else ()
+
     def order(self, path: bytes, overrides: Sections | None = None) -> tuple[str, ...]:
         """Return the endpoints that may get a recording, the preferred first; `overrides`: see `wanted`."""
         folder = self.folder(path)

@@ -30,16 +30,20 @@ class WorkerPool:
         #: Dismissed workers, which finish their job.
         self._leaving: tuple[Worker, ...] = ()
         self._count = self._folders = self._probers = 0
+        self._groups: tuple[frozenset[bytes], ...] = ()
 
-    def resize(self, count: int, *, folders: int = 1, probers: int = 0) -> None:
+    def resize(
+        self, count: int, *, folders: int = 1, probers: int = 0, groups: tuple[frozenset[bytes], ...] = ()
+    ) -> None:
         """Set the number of workers to `count`, and, if it is more than one, some more for short files. No job is interrupted.
 
         `probers` more only probe endpoints that are closed: all others may wait for one that does not answer.
 
         With several `folders`, there are two more, one of them for short files. No folder may occupy all workers for short files, or
-        all others: one of each kind is free for other folders, or has a file of another folder. This does not apply to a single worker.
+        all others: one of each kind is free for other folders, or has a file of another folder. Nor may those of one of the `groups`, which
+        wait for the same endpoint. This does not apply to a single worker.
         """
-        self._count, self._folders, self._probers = count, folders, probers
+        self._count, self._folders, self._probers, self._groups = count, folders, probers, groups
         usual = count + _ahead(count)
         limited = count > 1 and folders > 1
         working = usual + (_FOR_OTHERS if limited else 0)
@@ -61,7 +65,7 @@ class WorkerPool:
         for small in (False, True):
             # The jobs of dismissed workers do not count: one may hang forever.
             alike = [worker for worker in self.workers[:working] if worker.small == small]
-            limit = RootLimit(frozenset(worker.name for worker in alike), most=len(alike) - 1)
+            limit = RootLimit(frozenset(worker.name for worker in alike), most=len(alike) - 1, groups=groups)
             for worker in alike:
                 worker.limit = limit if limited else None
         for worker in self.workers[working:]:
@@ -84,7 +88,7 @@ class WorkerPool:
             worker.retire()
         self._leaving = (*self._leaving, *stuck)
         self.workers = tuple(worker for worker in self.workers if worker not in stuck)
-        self.resize(self._count, folders=self._folders, probers=self._probers)
+        self.resize(self._count, folders=self._folders, probers=self._probers, groups=self._groups)
 
     @property
     def everybody(self) -> list[Worker]:
