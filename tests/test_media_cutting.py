@@ -451,7 +451,7 @@ def child_runs(monkeypatch: pytest.MonkeyPatch) -> Instead:
     ("code", "kind", "reason"),
     [
         ("line.sendall(b'nonsense\\n')", FileError, "crashed"),
-        ('line.sendall(b\'{"v":4,"is":"grant","pieces":1}\\n\')', FileError, "crashed"),
+        (f'line.sendall(b\'{{"v":{VERSION},"is":"grant","pieces":1}}\\n\')', FileError, "crashed"),
         ("[line.sendall(b'x' * 1000000) for _ in range(10)]", FileError, "crashed"),
         ("sys.exit('no module named av')", PassingError, "child"),
         ("sys.exit(0)", PassingError, "child"),
@@ -471,7 +471,10 @@ def child_claims(child_runs: Instead) -> Instead:
     """Let a child write 1,000 bytes, and describe an honest piece with these changes, one description for each."""
 
     def instead(*pieces: str) -> None:
-        made = '{"v":4,"is":"made","overlap":0,"file":"0","size":1000,"cut":{"index":0,"start":0,"end":160000,"digest":"0"*64}}'
+        made = (
+            f'{{"v":{VERSION}'
+            ',"is":"made","overlap":0,"file":"0","size":1000,"cut":{"index":0,"start":0,"end":160000,"digest":"0"*64}}'
+        )
         change = "; ".join(f"piece = {made}; cut = piece['cut']; {change}; say(piece)" for change in pieces)
         say = "say = lambda piece: line.sendall(json.dumps(piece).encode() + b'\\n')"
         child_runs(f"import json, os, time; open('0', 'wb').write(b'x' * 1000); {say}; {change}; time.sleep(60)")
@@ -594,7 +597,7 @@ def test_a_child_cannot_promise_more_sound_than_a_recording_may_have(
     file: Path, spool: Path, child_claims: Instead
 ) -> None:
     """Twice the promised length may be paid for a recording, over all attempts."""
-    opened = '{"v":4,"is":"opened","seconds":1e12,"pieces":1,"stream":"","others":[]}'
+    opened = f'{{"v":{VERSION},"is":"opened","seconds":1e12,"pieces":1,"stream":"","others":[]}}'
     child_claims(f"say({opened})")
 
     with cutting(file, spool) as running:
@@ -709,7 +712,7 @@ def test_a_recording_ends_behind_its_pieces_and_within_the_limit(
 
 
 def test_a_child_that_only_says_that_it_lives_is_given_up(file: Path, spool: Path, child_runs: Instead) -> None:
-    sign = b'{"v":4,"is":"progress","samples":16000}\n'
+    sign = b'{"v":%d,"is":"progress","samples":16000}\n' % VERSION
     child_runs(f"[line.sendall({sign!r}) for _ in range(10**6)]")
     looks = itertools.count()
 

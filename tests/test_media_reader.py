@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from watcher.errors import FileError, PassingError
 from watcher.media import Cutting, MediaOptions, childprocess
-from watcher.media.protocol import Failed, Opened, ProtocolError, decode
+from watcher.media.protocol import VERSION, Failed, Opened, ProtocolError, decode
 
 SAYS = """
 import json, os, socket, sys, time
@@ -21,7 +21,7 @@ line = socket.socket(fileno=int(sys.argv[1]))
 line.recv(1)
 """
 ENDED = {
-    "v": 4,
+    "v": VERSION,
     "is": "ended",
     "seconds": 10,
     "content": "0" * 64,
@@ -31,16 +31,15 @@ ENDED = {
     "number": 1,
     "tracks": [],
 }
-OPENED = {"v": 4, "is": "opened", "seconds": 10, "pieces": 1, "stream": "", "others": []}
+OPENED = {"v": VERSION, "is": "opened", "seconds": 10, "pieces": 1, "stream": "", "others": []}
 
 
 def saying(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cutting]:
     """Cut a recording with a child that says what a piece of code sends."""
     file, spool = tmp_path / "talk.wav", tmp_path / "spool"
     file.write_bytes(bytes(1000))
-    monkeypatch.setattr(
-        childprocess, "command", lambda _, line: [sys.executable, "-c", SAYS.format(what=what), str(line)]
-    )
+    script = SAYS.format(what=what.replace("VERSION", str(VERSION)))
+    monkeypatch.setattr(childprocess, "command", lambda _, line: [sys.executable, "-c", script, str(line)])
     with (
         file.open("rb") as opened,
         Cutting(opened.fileno(), MediaOptions(), spool=spool, stop=threading.Event(), in_flight=lambda: 1) as cutting,
@@ -52,12 +51,12 @@ def saying(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     "what",
     [
         # 7.9 MB of nested lists, parsed as JSON, kept every other thread waiting for 3 s; and so did the next line.
-        """line.sendall(b'{"v":4,"is":"progress","samples":0,"x":[' + b'[' * 20000 + b']' * 20000 + b']}\\n')""",
-        """line.sendall(b'{"v":4,"is":"progress","samples":0,"x":[' + b'0,' * 20000 + b'0]}\\n')""",
+        """line.sendall(b'{"v":VERSION,"is":"progress","samples":0,"x":[' + b'[' * 20000 + b']' * 20000 + b']}\\n')""",
+        """line.sendall(b'{"v":VERSION,"is":"progress","samples":0,"x":[' + b'0,' * 20000 + b'0]}\\n')""",
         # Signs of life without end, faster than any decoder gives them.
         """
 while True:
-    line.sendall(b'{"v":4,"is":"progress","samples":0,"x":"' + b'x' * 60000 + b'"}\\n')
+    line.sendall(b'{"v":VERSION,"is":"progress","samples":0,"x":"' + b'x' * 60000 + b'"}\\n')
 """,
     ],
     ids=["nested lists", "a long list", "a flood"],
@@ -80,7 +79,7 @@ path = os.path.join(json.loads(line.recv(1 << 16).split(b"\\n")[0])["spool"], "0
 with open(path, "wb") as file:
     file.write(b"x" * 1000)
     file.flush()
-    line.sendall(json.dumps({{"v": 4, "is": "made", **piece}}).encode() + b"\\n")
+    line.sendall(json.dumps({{"v": VERSION, "is": "made", **piece}}).encode() + b"\\n")
     while os.fstat(file.fileno()).st_size and os.fstat(file.fileno()).st_nlink:
         time.sleep(0.01)
     os.ftruncate(file.fileno(), 1 << 40)
@@ -99,8 +98,8 @@ with open(path, "wb") as file:
 
 def test_a_recording_of_a_day_is_reported_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     what = """
-line.sendall(b'{"v":4,"is":"progress","samples":1382400000}\\n')
-line.sendall(json.dumps({"v": 4, "is": "ended", "seconds": 86400, "content": "0" * 64, "warnings": [], "stream": "", "number": 1, "tracks": [],
+line.sendall(b'{"v":VERSION,"is":"progress","samples":1382400000}\\n')
+line.sendall(json.dumps({"v": VERSION, "is": "ended", "seconds": 86400, "content": "0" * 64, "warnings": [], "stream": "", "number": 1, "tracks": [],
     "loudness": "A" * (4 * 1440000)}).encode() + b'\\n')
 """
     for cutting in saying(what, tmp_path, monkeypatch):
@@ -116,7 +115,7 @@ def test_no_recording_has_more_pieces_than_a_ledger_can_count() -> None:
 
 def test_what_a_child_says_fits_into_a_note_and_into_one_line() -> None:
     failed = {
-        "v": 4,
+        "v": VERSION,
         "is": "failed",
         "kind": "file",
         "reason": "x",
@@ -181,7 +180,7 @@ def test_what_a_child_says_of_a_failure_reaches_nobody_but_the_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may look at any path; what it found stood in the note beside the recording, for whoever writes into the folder."""
-    words = {"v": 4, "is": "failed", "kind": "file", "reason": "undecodable", "message": METADATA}
+    words = {"v": VERSION, "is": "failed", "kind": "file", "reason": "undecodable", "message": METADATA}
     for cutting in saying(
         f"line.sendall(json.dumps({words | {'hint': METADATA, 'detail': ''}!r}).encode() + b'\\n')",
         tmp_path,
