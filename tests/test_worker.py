@@ -195,6 +195,14 @@ def test_the_more_files_wait_for_an_endpoint_the_less_often_each_is_tried(delaye
     assert step == Retry(wait, uncounted=True)
 
 
+@pytest.mark.parametrize(("delayed", "wait"), [(0, 60.0), (1_000, 60.0), (20_000, 1_000.0), (1_000_000, 3_600.0)])
+def test_the_more_files_cannot_be_written_the_less_often_each_is_tried(delayed: int, wait: float) -> None:
+    """20,000 of them, tried every minute, kept a processor busy."""
+    step = verdict(OutputError("x"), attempts=1, limit=10, jitter=lambda: 0.0, output_failures=9, delayed=delayed)
+
+    assert step == Retry(wait, uncounted=True)
+
+
 def test_files_that_wait_for_an_endpoint_give_no_warnings_and_wait_for_each_other(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path, clock=lambda: 1e9)
     ledger.queue.put([FoundRecording(b"/in", b"/in/%d.wav" % n, Fingerprint(n, 2, 3), small=True) for n in range(30)])

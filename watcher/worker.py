@@ -46,11 +46,12 @@ RENEW: Final = 10.0
 _LONGEST_WAIT: Final = 300.0
 _LONGEST_SETBACK: Final = 60.0
 _LONGEST_ASKED: Final = 3600.0
-_LONGEST_CLOSED: Final = 3600.0
-#: Seconds after which a job for which no endpoint was open is tried again, at least; and how many such jobs are tried a second, at
-#: most: each try costs some milliseconds, and a folder may have thousands of recordings.
+#: Seconds after which a job for which no endpoint was open is tried again, at least; how many such jobs are tried a second, and how many
+#: that could not place their outputs, at most, as each try costs some milliseconds; and the longest wait for that.
 _CLOSED_SECONDS: Final = 10.0
 _CLOSED_A_SECOND: Final = 2.0
+_SETBACKS_A_SECOND: Final = 20.0
+_LONGEST_OF_MANY: Final = 3600.0
 #: Seconds by which a job that is not suitable for a probe is delayed; and how many jobs are claimed to find a suitable one.
 _ASIDE: Final = 5.0
 _CHOICE: Final = 100
@@ -107,8 +108,7 @@ def verdict(
     """Return what to do with a job after an error; `attempts`: the number of attempts so far.
 
     `jitter` returns 0 to 1. Waits grow as 1, 2, 4 … 300 s and up to a quarter longer, and are never shorter than the server asked.
-    `output_failures`: failures in a row that cost no attempt; their waits are 60 s at most. `delayed`: number of jobs that wait for
-    their next try.
+    `output_failures`: failures in a row that cost no attempt; they wait 60 s at most, unless thousands of jobs do. `delayed`: how many do.
     """
     match error:
         case LeaseLostError():
@@ -118,10 +118,12 @@ def verdict(
         case AccountError() | NoChannelError() | HeldError() | StoppedError():
             return Release(error.retry_after if isinstance(error, HeldError) else 0.0)
         case ClosedError() | StemsError() | OutputError() | SourceError(uncounted=True):
-            wait = _wait(output_failures + 1, jitter, longest=_LONGEST_SETBACK)
-            wait = error.retry_after if isinstance(error, StemsError) else wait
-            closed = min(max(_CLOSED_SECONDS, delayed / _CLOSED_A_SECOND), _LONGEST_CLOSED)
-            return Retry(closed if isinstance(error, ClosedError) else wait, uncounted=True)
+            wait, a_second = _wait(output_failures + 1, jitter, longest=_LONGEST_SETBACK), _SETBACKS_A_SECOND
+            if isinstance(error, ClosedError):
+                wait, a_second = _CLOSED_SECONDS, _CLOSED_A_SECOND
+            # All jobs that wait have their turn once in that time.
+            wait = max(wait, min(delayed / a_second, _LONGEST_OF_MANY))
+            return Retry(error.retry_after if isinstance(error, StemsError) else wait, uncounted=True)
         case PassingError() | SourceError() if attempts < limit:
             asked = error.retry_after or 0.0 if isinstance(error, PassingError) else 0.0
             return Retry(max(_wait(attempts, jitter), min(asked, _LONGEST_ASKED)))
@@ -372,7 +374,7 @@ class Worker:
             limit=self._attempts(),
             jitter=self._jitter,
             output_failures=self._output_failures[job],
-            delayed=self._ledger.history.counts()[State.DELAYED] if isinstance(error, ClosedError) else 0,
+            delayed=self._ledger.history.counts()[State.DELAYED],
         )
         self._output_failures.note(job, error)
         try:
