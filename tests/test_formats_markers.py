@@ -103,6 +103,21 @@ def test_nothing_in_the_text_becomes_a_field_a_line_or_an_element(kind: str, way
     assert spoken(texts) == spoken([one.text if kind == "avid" else one.comment for one in wanted])
 
 
+@pytest.mark.parametrize("kind", ["reaper", "audition"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_no_cell_of_a_table_is_a_formula_whatever_a_spreadsheet_takes_for_its_separator(
+    kind: str, separator: str
+) -> None:
+    said = ['=HYPERLINK("http://x","y")', "-2+3", "+1", "@SUM(A1)", "Well,=1+1;=2", "10 - 2 = 8"]
+    found = made(Transcript(tuple(Segment(text, at, at + 1) for at, text in enumerate(said)), "en", 9))
+    text = render(kind, replace(found, text=TextLayout(markers="utterance"))).decode()
+
+    cells = [cell for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator) for cell in row]
+    assert any("HYPERLINK" in cell for cell in cells)
+    assert not [cell for cell in cells if cell[:1] in {"=", "+", "-", "@"} and cell]
+    assert any("10 - 2 = 8" in cell for cell in cells)
+
+
 @given(transcripts(speakers=("", "Anna", "a|b\t<c>")), st.sampled_from(RATES), st.sampled_from(WAYS))
 def test_any_transcript_becomes_valid_markers_with_every_word(
     case: tuple[Transcript, float], rate: str, way: str

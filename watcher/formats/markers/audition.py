@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from watcher.formats.document import Document
-from watcher.formats.markers.marker import clock, markers
+from watcher.formats.markers.marker import cell, clock, markers
 
 
 def audition(document: Document) -> Iterator[str]:
@@ -12,5 +12,5 @@ def audition(document: Document) -> Iterator[str]:
     for marker in markers(document):
         times = clock(marker.start), clock(marker.end - marker.start)
         # Not all readers of such tables agree on what a double quote is.
-        name, comment = (text.replace('"', "'") for text in (marker.name, marker.comment))
+        name, comment = (cell(text.replace('"', "'")) for text in (marker.name, marker.comment))
         yield "\t".join((name, *times, "decimal", "Cue", comment)) + "\n"

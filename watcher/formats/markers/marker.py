@@ -12,6 +12,8 @@ from watcher.text import cut_to
 
 #: Characters of a name: editors show some thirty of them.
 _NAME: Final = 60
+#: Where formulas begin (OWASP, "CSV Injection").
+_FORMULA: Final = re.compile("(?:^|(?<=[,;]))(?=[=+@-])")
 #: What no line of a text file may have, and no text of XML 1.0 (2.2).
 _FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]+")
 
@@ -63,6 +65,14 @@ def markers(document: Document) -> Iterator[Marker]:
 def one_line(text: str) -> str:
     """Return a text without line breaks, tabs and what XML forbids."""
     return " ".join(_FORBIDDEN.sub(" ", scrub(text)).split(" ")).strip()
+
+
+def cell(text: str) -> str:
+    """Return a line as a cell of a `.csv`: with a blank before what a spreadsheet would take for a formula, at its start or behind a comma.
+
+    With a double click such a file opens in a spreadsheet, not in an editor; and not all columns are separated by what that expects.
+    """
+    return _FORMULA.sub(" ", text)
 
 
 def xml(text: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from io import StringIO
 
 from watcher.formats.document import Document
-from watcher.formats.markers.marker import clock, markers
+from watcher.formats.markers.marker import cell, clock, markers
 
 
 def reaper(document: Document) -> Iterator[str]:
@@ -17,6 +17,6 @@ def reaper(document: Document) -> Iterator[str]:
     for number, marker in enumerate(markers(document), 1):
         times = (marker.start, marker.end, marker.end - marker.start)
         line = StringIO()
-        row = [f"R{number}", marker.comment, *(clock(time, hours=True) for time in times), ""]
+        row = [f"R{number}", cell(marker.comment), *(clock(time, hours=True) for time in times), ""]
         csv.writer(line, lineterminator="\n").writerow(row)
         yield line.getvalue()
