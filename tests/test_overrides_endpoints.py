@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from watcher import tree
 from watcher.overrides import FOLDER, UNKNOWN, InvalidOverride, Overrides, Sections
 
 KEYS = {"transcript": ("language", "prompt"), FOLDER: ("endpoints",)}
@@ -123,6 +124,32 @@ def test_what_a_file_allows_is_not_known_if_it_is_not_known_whether_there_is_one
 
     assert during == {UNKNOWN: InvalidOverride(os.fsencode(folder.file), "it can't be read: Input/output error")}
     assert folder.effective()[FOLDER] == {"endpoints": ["studio"]}
+
+
+def test_a_file_that_is_removed_while_it_is_looked_at_is_none(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.file.write_text('endpoints = ["studio"]')
+    opened = tree.open_below
+
+    def removed(descriptor: int, name: bytes) -> int:
+        folder.file.unlink()
+        return opened(descriptor, name)
+
+    monkeypatch.setattr("watcher.tree.open_below", removed)
+
+    assert folder.effective()[FOLDER] == {}
+    assert folder.problems == []
+
+
+def test_what_is_allowed_in_a_folder_that_is_away_is_not_known_as_it_may_come_back(folder: Folder) -> None:
+    """Else a recording in a folder that was renamed for a moment went to an endpoint that its file does not allow."""
+    folder.file.write_text('endpoints = ["studio", "relay"]')
+
+    found = folder.effective("away")[FOLDER]
+
+    problem = InvalidOverride(
+        os.fsencode(folder.root / "away" / ".watcher.toml"), "its folder can't be opened: No such file or directory"
+    )
+    assert found == {"endpoints": ["studio", "relay"], UNKNOWN: problem}
 
 
 def test_while_a_file_cannot_be_read_its_former_list_counts(folder: Folder) -> None:

@@ -29,7 +29,10 @@ class UnusableError(Exception):
 
 
 def read(directory: int, name: bytes, found: os.stat_result | None) -> bytes:
-    """Return the content of a file in an open directory; `found`: its stat, None if that failed. Raises UnusableError."""
+    """Return the content of a file in an open directory; `found`: its stat, None if that failed.
+
+    Raises UnusableError, and FileNotFoundError if it is not there any more.
+    """
     if found is not None and stat.S_ISLNK(found.st_mode):
         raise UnusableError("it is a symbolic link, which is not followed")
     if found is not None and not stat.S_ISREG(found.st_mode):
@@ -44,6 +47,8 @@ def read(directory: int, name: bytes, found: os.stat_result | None) -> bytes:
                 content += more
         finally:
             os.close(descriptor)
+    except FileNotFoundError:
+        raise
     except OSError as exc:
         raise UnusableError(f"it can't be read: {exc.strerror or exc}") from exc
     if len(content) > _LIMIT:

@@ -10,7 +10,6 @@ import os
 import threading
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from types import MappingProxyType
@@ -93,20 +92,25 @@ class Overrides:
     def effective(self, root: bytes, directory: bytes) -> Sections:
         """Return the overrides for the files of `directory`, which is `root` or lies below it; with all sections.
 
-        A folder that cannot be opened is ignored: opening the files in it will fail, too. Raises ValueError
-        if `directory` is not below `root`.
+        If a folder cannot be opened, the files above it count, and it is not known which endpoints are allowed: it may be there again
+        when a recording in it is opened. Raises ValueError if `directory` is not below `root`.
         """
         files: list[_OverrideFile] = []
-        with suppress(OSError):
+        unread: InvalidOverride | None = None
+        try:
             for path, descriptor in tree.levels(root, directory):
                 surplus = len(files) >= _MOST_ABOVE
                 file = self._look(root, os.path.join(path, NAME), descriptor, surplus=surplus)  # noqa: PTH118 - bytes
                 if file is not None:
                     files.append(file)
+        except OSError as exc:
+            unread = InvalidOverride(os.path.join(directory, NAME), f"its folder can't be opened: {exc.strerror}")  # noqa: PTH118 - bytes
         merged = self._nothing
         for file in files:
             merged = self._merge(merged, file)
-        return merged
+        if unread is None or FOLDER not in self._keys:
+            return merged
+        return _frozen({**merged, FOLDER: {**merged[FOLDER], UNKNOWN: unread}})
 
     def problems(self) -> list[InvalidOverride]:
         """Return the files that could not be used when they were last needed, without accessing them."""
@@ -163,6 +167,11 @@ class Overrides:
                 content = read(descriptor, NAME, found)
                 file.wanted = self._parse(text_of(content))
                 file.read_list(file.wanted.get(FOLDER, {}).get(_ENDPOINTS))
+        except FileNotFoundError:
+            # It was removed since it was looked at.
+            with self._lock:
+                self._files[root].forget(path)
+            return None
         except UnusableError as exc:
             problem = str(exc)
         if file.wanted is None and FOLDER in self._keys:

@@ -1,6 +1,7 @@
 """Run jobs, and find workers that are blocked by a mount that hangs."""
 
 import contextvars
+import os
 import threading
 import time
 from collections import Counter, defaultdict
@@ -15,7 +16,16 @@ import structlog
 
 from watcher import pipeline, reach, tree
 from watcher.client import Client
-from watcher.errors import AccountError, ClosedError, ElsewhereError, HeldError, JobError, NoChannelError, OutputError
+from watcher.errors import (
+    AccountError,
+    ClosedError,
+    ElsewhereError,
+    GoneError,
+    HeldError,
+    JobError,
+    NoChannelError,
+    OutputError,
+)
 from watcher.folders import MountKind, Mounts
 from watcher.heartbeat import Heartbeat
 from watcher.job import TRIAL_MODEL, Job, Outcome
@@ -118,7 +128,7 @@ class JobRunner:
         overrides = snapshot.overrides_of(job)
         endpoints, order = snapshot.endpoints, snapshot.order(job, overrides)
         if not order and isinstance(unread := overrides[FOLDER].get(UNKNOWN), InvalidOverride):
-            raise _not_allowed(unread)
+            raise _not_allowed(job, unread)
         tried: list[str] = []
         why: JobError
         name = self._places.first(job, order, ticket, endpoints, permissions)
@@ -235,8 +245,17 @@ def lost(job: Job) -> OutputError:
     return OutputError(f"{printable(job.root)}: {reach.SILENT}", hint=reach.SILENT_HINT, reason="lost")
 
 
-def _not_allowed(unread: InvalidOverride) -> ClosedError:
-    """Return the error of a job below a `.watcher.toml` whose list of endpoints cannot be read."""
+def _not_allowed(job: Job, unread: InvalidOverride) -> JobError:
+    """Return the error of a job below a `.watcher.toml` whose list of endpoints cannot be read, or whose folder is gone."""
+    parent = os.path.dirname(job.path)  # noqa: PTH120 - bytes
+    try:
+        with tree.directory(job.root, parent):
+            pass
+    except FileNotFoundError:
+        return GoneError(f"the folder {printable(parent)} is not there any more")
+    except OSError:
+        # It cannot be opened now.
+        pass
     return ClosedError(
         f"{printable(unread.path)} cannot be read, so it is not known which endpoints may get this recording: {unread.message}",
         hint="let the user that Watcher runs as read that file, correct it or remove it; it goes on by itself",
