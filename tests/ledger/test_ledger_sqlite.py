@@ -309,6 +309,9 @@ def everything(ledger: SqliteLedger, clock: Clock) -> None:
     ledger.history.upcoming(5)
     ledger.history.moved(ROOT + b"/a.wav")
     ledger.history.transcribed(0.0)
+    ledger.history.activity([0.0, clock.wall + 900])
+    ledger.history.counted_since()
+    ledger.history.oldest_queued()
     ledger.queue.relocate(ROOT + b"/a.wav", found("done/a.wav"))
     ledger.queue.queue_again([ROOT + b"/a.wav"])
     ledger.queue.queue_again([ROOT + b"/a.wav"], AgainRequest("token"))
@@ -383,6 +386,7 @@ def named(function: Callable[..., None]) -> set[str]:
 WALKS = {
     "found",  # what a statement has found before
     "ready",  # likewise
+    "stretch",  # the hours or days that are asked for
     "temporaries",  # what a crash may have left
     "memory",  # a few dozen keys
     "hooks",  # the calls that wait
