@@ -406,6 +406,20 @@ class TestSharing:
         assert two.memory.remembered("hold:api") == {"status": "held"}
         assert one.history.tally() == two.history.tally()
 
+    def test_what_hosts_did_adds_up(self, fleet: Fleet) -> None:
+        hosts = [fleet.host("one"), fleet.host("two")]
+        hosts[0].queue.put([found("a.wav"), found("b.wav"), found("c.wav")])
+        for host, digest in zip(hosts, (DIGEST, "cd" * 32), strict=True):
+            host.purchases.buy("api", "2026-11-22", 10)
+            host.queue.done(claimed(host), Outcome(content=digest, audio_seconds=60.0))
+        hosts[1].queue.fail(claimed(hosts[1]), crowded())
+
+        (one,), (two,) = (host.history.activity([0.0, 4e9]) for host in hosts)
+
+        assert one == two
+        assert (one.done, one.failed, one.audio_seconds, one.bought) == (2, 1, 120.0, {"api": 20.0})
+        assert 0 < hosts[0].history.counted_since() == hosts[1].history.counted_since() < 4e9
+
     def test_hosts_may_keep_the_same_at_the_same_time(self, fleet: Fleet) -> None:
         hosts = [fleet.host(str(number)) for number in range(4)]
         barrier, failures = threading.Barrier(4), []
@@ -932,6 +946,7 @@ class TestAway:
 
         assert (total, patient.purchases.buy("host", "2026-11-28", 0.0)) == (30.0, 60.0)
         assert patient.history.tally().paid_seconds == 60.0
+        assert patient.history.activity([0.0, 4e9])[0].bought == {"host": 60.0}
         assert [call.payload for call in patient.hooks.due(10)] == ['{"reason": "key"}']
 
     def test_a_booking_with_a_lost_answer_is_not_repeated_after_patience_ends(
@@ -949,6 +964,7 @@ class TestAway:
         assert ledger.purchases.buy("host", "2026-11-28", 35.0) == 35.0
         assert ledger.purchases.buy("host", "2026-11-28", 5.0) == 40.0
         assert ledger.history.tally().paid_seconds == 40.0
+        assert ledger.history.activity([0.0, 4e9])[0].bought == {"host": 40.0}
 
     def test_a_walk_goes_on_where_it_was_however_long_the_database_was_away(
         self, ledger: PostgresLedger, proxy: Proxy
