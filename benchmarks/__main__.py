@@ -37,6 +37,7 @@ BENCHMARKS: Final[dict[str, tuple[list[str], list[str]]]] = {
     "stems": (["--runs", "3"], ["--minutes", "10"]),
     "detection": ([], ["--scale", "0.1"]),
     "idle": ([], ["--rounds", "1", "--quiet", "15"]),
+    "listener": ([], ["--starts", "1", "--quiet", "10", "--rounds", "2", "--seconds", "4"]),
     "small": ([], ["--files", "400", "--singles", "30", "--rounds", "1"]),
 }
 _ROOT: Final = Path(__file__).parent.parent
