@@ -377,7 +377,8 @@ def test_a_socket_of_systemd_is_used(server: Server, tmp_path: Path) -> None:
         (["http.listen=systemd"], "handed over no socket"),
         (["http.listen=localhost:9464"], "an address and a port"),
         (["http.listen=127.0.0.1:99999"], "an address and a port"),
-        (["http.listen=203.0.113.1:9464", 'http.hosts=["a.example"]'], "cannot be used"),
+        (["http.listen=203.0.113.1:9464", 'http.hosts=["a.example"]'], "choose another address"),
+        (["http.listen=/nowhere/http.sock"], "the drop-in http.conf makes /run/watcher"),
         (['http.hosts=["a b"]'], "the name of a host"),
     ],
 )

@@ -33,6 +33,7 @@ _HEAD: Final = 16_384
 _THREADS: Final = 2
 #: Seconds for the thread to end.
 _JOIN: Final = 2.0
+_FREE_PATH: Final = "choose a free path in a directory that is there and may be written: for the system's service, the drop-in http.conf makes /run/watcher"
 _LOCAL: Final = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -132,7 +133,7 @@ def _socket(listen: str, inherited: tuple[int, ...]) -> socket.socket:
     except OSError as error:
         raise ConfigError(
             f"http.listen = {listen!r} cannot be used: {error.strerror or error}",
-            hint="choose another address, such as 127.0.0.1:9464, or a free path",
+            hint=_FREE_PATH if listen.startswith("/") else "choose another address, such as 127.0.0.1:9464",
         ) from error
 
 
