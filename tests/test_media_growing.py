@@ -20,6 +20,7 @@ from watcher.errors import FileError, SourceError, StoppedError
 from watcher.job import Cut
 from watcher.media import Cutting, MediaOptions
 from watcher.media.decode import RecordingDecoder
+from watcher.media.levels import AUDIBLE, decibels, power, without_clicks
 from watcher.media.plan import Planner, rules_for
 from watcher.media.source import GrowingReader
 
@@ -221,11 +222,18 @@ SOUNDS = st.lists(
 
 
 def cuts_of(
-    sound: Samples, blocks: Sequence[int], *, piece_seconds: float, skip: bool, silence: float, ends: bool
+    sound: Samples,
+    blocks: Sequence[int],
+    *,
+    piece_seconds: float,
+    skip: bool,
+    silence: float,
+    ends: bool,
+    planned: Sequence[Cut] = (),
 ) -> list[Cut]:
     """Return the cuts of a sound that is fed in blocks that end at these places."""
     rules, _ = rules_for(None, piece_seconds=piece_seconds, skip_silence=skip, longest_silence=silence)
-    planner = Planner(rules)
+    planner = Planner(rules, planned=planned)
     found: list[Cut] = []
 
     def take() -> None:
@@ -268,6 +276,67 @@ def test_the_cuts_of_a_growing_recording_are_the_first_ones_of_the_whole(  # noq
     finished = cuts_of(whole, regular, piece_seconds=piece_seconds, skip=skip, silence=silence, ends=True)
 
     assert growing == finished[: len(growing)]
+
+
+CHANGES = st.lists(
+    st.tuples(st.floats(0.0, 1.0), st.sampled_from([0.4, 3.0, 12.0]), st.sampled_from(["speech", "silence", "loud"])),
+    min_size=1,
+    max_size=3,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    parts=SOUNDS,
+    changes=CHANGES,
+    grown=st.floats(0.0, 1.0),
+    places=st.lists(st.floats(0.0, 1.0), max_size=8),
+    skip=st.booleans(),
+    shift=st.sampled_from([0.0, 0.0, 5.5]),
+)
+def test_so_are_those_of_a_recording_that_was_changed_and_goes_on(  # noqa: PLR0917 - hypothesis passes them by name
+    parts: list[tuple[str, float, int]],
+    changes: list[tuple[float, float, str]],
+    grown: float,
+    places: list[float],
+    skip: bool,  # noqa: FBT001
+    shift: float,
+) -> None:
+    former = np.concatenate([stretch(*part) for part in parts])
+    planned = cuts_of(former, (), piece_seconds=20.0, skip=skip, silence=20.0, ends=True)
+    whole = np.concatenate((former, sounds.silence(shift), stretch("speech", 33.0, 7)))
+    for place, seconds, kind in changes:
+        at = int(place * len(former))
+        new = stretch(kind, seconds, 8)[: len(whole) - at]
+        whole[at : at + len(new)] = new
+    so_far = whole[: int(len(whole) * grown)]
+    blocks = sorted(int(place * len(so_far)) for place in places)
+
+    growing = cuts_of(so_far, blocks, piece_seconds=20.0, skip=skip, silence=20.0, ends=False, planned=planned)
+    regular = range(RATE // 2, len(whole), RATE // 2)
+    finished = cuts_of(whole, regular, piece_seconds=20.0, skip=skip, silence=20.0, ends=True, planned=planned)
+
+    assert growing == finished[: len(growing)]
+    silent = whole.copy()
+    for cut in finished:
+        silent[cut.start : cut.end] = 0
+    assert not without_clicks(decibels(power(silent)) > AUDIBLE).any()
+
+
+@pytest.mark.parametrize("at", [200.0, 655.0, 1400.0])
+@pytest.mark.parametrize("kind", ["speech", "silence"])
+def test_a_change_in_the_middle_changes_the_pieces_around_it_alone(at: float, kind: str) -> None:
+    former = np.concatenate([stretch("speech", 60.0, seed) for seed in range(1, 31)])
+    former += sounds.noise(len(former) / RATE, level=0.002)
+    planned = cuts_of(former, (), piece_seconds=120.0, skip=True, silence=20.0, ends=True)
+    changed = former.copy()
+    changed[int(at * RATE) : int((at + 9.0) * RATE)] = stretch(kind, 9.0, 8)
+
+    found = cuts_of(changed, (), piece_seconds=120.0, skip=True, silence=20.0, ends=True, planned=planned)
+
+    new = {cut.digest for cut in found} - {cut.digest for cut in planned}
+    assert len(planned) > 12
+    assert 1 <= len(new) <= 3
 
 
 @contextmanager

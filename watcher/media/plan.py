@@ -22,11 +22,10 @@ from watcher.media.levels import (
     LoudnessScale,
     Mask,
     Samples,
-    decibels,
-    power,
     runs,
     without_clicks,
 )
+from watcher.media.undecided import UndecidedSamples
 from watcher.media.values import OVERLAP, MediaOptions
 
 _STEP: Final = 10 * SAMPLE_RATE
@@ -188,7 +187,9 @@ class Planner:
         self._planned = deque(sorted(planned, key=lambda cut: cut.index))
         #: The index of the first piece for which the planned cuts did not fit; None: they fit so far.
         self.replanned: int | None = None
-        self._kept = _UndecidedSamples()
+        #: Whether one of them has fitted: where others do not, the same recording was changed.
+        self._agrees = False
+        self._kept = UndecidedSamples()
         self._scale = LoudnessScale()
         #: End of the sound used for the scale and the decisions.
         self._seen = 0
@@ -223,7 +224,7 @@ class Planner:
 
     def accept(self, span: PlannedPiece) -> None:
         """Continue after the span."""
-        if self._planned:
+        if self._planned and self._planned[0].start == span.cut.start:
             self._planned.popleft()
         self._index = span.cut.index + 1
         _give(self._given, span.cut.end - span.cut.start)
@@ -236,7 +237,8 @@ class Planner:
     def shorten(self, span: PlannedPiece, longest: int) -> None:
         """Refuse the span: it, and the following ones, may have `longest` samples at most."""
         if self._planned:
-            self._forsake()
+            self.replanned = self._index
+            self._planned.clear()
         self._start = span.cut.start
         self._undecided = True
         target = min(self._rules.target, longest * 4 // 5)
@@ -262,17 +264,72 @@ class Planner:
     # Deciding.
 
     def _planned_cut(self) -> PlannedPiece | None:
+        """Return the next planned cut; once one did not fit, what leads back to the plan, if some of it has fitted before."""
         cut = self._planned[0]
-        if self._fits(cut):
+        if self.replanned is None and self._fits(cut):
             self._start = max(self._start, min(cut.start, self._kept.end))
             self._kept.forget(min(cut.start, self._start))
-            if cut.end > self._kept.end and not self._finished:
+            if not self._knows(cut.end):
                 return None
             span = self._made(cut.start, cut.end)
             if span.cut == cut:
+                self._agrees = True
                 return span
-        self._forsake()
-        return self._new_cut()
+        if self.replanned is None:
+            self.replanned = self._index
+        if not self._agrees:
+            self._planned.clear()
+        return self._rejoined()
+
+    def _rejoined(self) -> PlannedPiece | None:
+        """Return a piece at a planned place, or one that ends where a planned one begins, or else a new one.
+
+        So a change in the middle of a recording changes the pieces around it, and the others stay as they were.
+        """
+        if self._rules.skip_silence:
+            self._skip_to_sound()
+        while self._planned:
+            cut = self._planned[0]
+            is_next = cut.start == self._start or self._is_still_until(cut.start)
+            end = cut.end if is_next else cut.start
+            start = cut.start if is_next else self._start
+            if end - start > self._rules.longest and not is_next:
+                break
+            if not self._knows(end):
+                return None
+            span = self._at_place(start, end, is_next=is_next)
+            if span is not None:
+                return span
+            self._planned.popleft()
+        return self._new_cut() if self._undecided else None
+
+    def _at_place(self, start: int, end: int, *, is_next: bool) -> PlannedPiece | None:
+        """Return the piece between two places of the plan; None if it cannot end there. `is_next`: it is a planned one."""
+        is_possible = self._kept.base <= start and end <= self._kept.end
+        if not is_possible or not _LEAST * SAMPLE_RATE <= end - start <= self._rules.longest:
+            return None
+        span = self._made(start, end)
+        if is_next and span.cut.digest == self._planned[0].digest:
+            return span
+        overlaps = is_next and len(self._planned) > 1 and self._planned[1].start < end
+        sound = self._mask(start, end)
+        first, behind = runs(~sound)
+        is_empty = not sound.any() or (behind - first).max(initial=0) * FRAME >= self._rules.desert
+        if is_empty or not (overlaps or self._quiet_at(end)):
+            return None
+        return span if is_next else self._trimmed(sound, len(sound))
+
+    def _is_still_until(self, place: int) -> bool:
+        """Return whether nothing from the last piece on to `place` has to be sent."""
+        return place == self._before or (place > self._before and not self._mask(self._before, place).any())
+
+    def _mask(self, start: int, end: int) -> Mask:
+        levels = self._kept.levels(start, end)
+        return self._scale.sound(levels) if self._rules.skip_silence else np.ones(len(levels), np.bool_)
+
+    def _knows(self, place: int) -> bool:
+        """Return whether enough was heard to decide about a place: the same, however the recording was fed."""
+        return self._seen >= place + _QUIET * FRAME or (self._finished and self._seen == self._kept.end)
 
     def _fits(self, cut: Cut) -> bool:
         """Return whether the planned cut can be the next one; its samples are not compared."""
@@ -287,10 +344,6 @@ class Planner:
         gap = self._kept.levels(max(self._start, self._before), min(cut.start, self._kept.end)) > AUDIBLE
         return not without_clicks(gap).any()
 
-    def _forsake(self) -> None:
-        self.replanned = self._index
-        self._planned.clear()
-
     def _new_cut(self) -> PlannedPiece | None:
         final = self._finished and self._seen == self._kept.end
         if self._rules.skip_silence:
@@ -299,7 +352,7 @@ class Planner:
         if length <= 0 or (final and self._seen - max(self._before, self._start) < _SHORTEST):
             return None
         levels = self._kept.levels(self._start, self._seen)
-        sound = self._scale.sound(levels) if self._rules.skip_silence else np.ones(len(levels), np.bool_)
+        sound = self._mask(self._start, self._seen)
         target, longest = self._rules.lengths(self._index, self._start, self._given)
         latest = min(longest, target * 5 // 4) - OVERLAP // 2
         if final and not sound.any():
@@ -363,50 +416,3 @@ class Planner:
         return PlannedPiece(
             Cut(self._index, start, start + len(samples), digest), max(0, self._before - start), samples
         )
-
-
-class _UndecidedSamples:
-    """The part of the recording whose cuts are not decided yet, with its levels."""
-
-    def __init__(self) -> None:
-        self._buffer = np.empty(60 * SAMPLE_RATE, np.int16)
-        self._levels = np.empty(0, np.float32)
-        #: Position of the first stored sample, at a frame's edge; and the position after the last one.
-        self.base = 0
-        self.end = 0
-
-    def add(self, samples: Samples) -> None:
-        size = self.end - self.base
-        if size + len(samples) > len(self._buffer):
-            larger = np.empty((size + len(samples)) * 3 // 2, np.int16)
-            larger[:size] = self._buffer[:size]
-            self._buffer = larger
-        self._buffer[size : size + len(samples)] = samples
-        self.end += len(samples)
-        fresh = self._buffer[len(self._levels) * FRAME : self.end - self.base]
-        self._levels = np.concatenate((self._levels, decibels(power(fresh))))
-
-    def finish(self) -> None:
-        """Measure the last, short frame, too."""
-        if rest := (self.end - self.base) % FRAME:
-            last = self._buffer[self.end - self.base - rest : self.end - self.base].astype(np.float32) / 32768
-            self._levels = np.append(self._levels, decibels(np.mean(last * last, keepdims=True)))
-
-    def forget(self, position: int) -> None:
-        """Drop all samples more than an overlap before the position."""
-        drop = (min(position, self.end) - OVERLAP - self.base) // FRAME
-        # This copies all remaining samples, so do it only if there are many to drop.
-        if drop * FRAME > max(30 * SAMPLE_RATE, (self.end - self.base) // 2):
-            rest = self.end - self.base - drop * FRAME
-            self._buffer[:rest] = self._buffer[drop * FRAME : drop * FRAME + rest]
-            self._levels = self._levels[drop:].copy()
-            self.base += drop * FRAME
-
-    def samples(self, start: int, end: int) -> Samples:
-        """Return a copy of the samples; fewer at the recording's end."""
-        return self._buffer[start - self.base : min(end, self.end) - self.base].copy()
-
-    def levels(self, start: int, end: int) -> Levels:
-        """Return the levels of the whole frames from the one at `start` on."""
-        first = max(0, start - self.base) // FRAME
-        return self._levels[first : max(first, -(-(end - self.base) // FRAME))]
