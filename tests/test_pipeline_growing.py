@@ -228,3 +228,19 @@ def test_a_format_that_is_read_when_it_is_whole_is_left_until_then(tmp_path: Pat
     assert isinstance(growing.error, FileError)
     assert growing.error.reason == "growing"
     assert asked == []
+
+
+@pytest.mark.parametrize("wanted", [AHEAD, WANTED], ids=["while recording", "afterwards"])
+def test_a_recording_that_was_recorded_over_in_its_middle_costs_what_changed(
+    wanted: JobSettings, tmp_path: Path
+) -> None:
+    sound, path = talk(600), tmp_path / "talk.wav"
+    with scene(lambda _asked: ANSWER, tmp_path, SHORT, places=1) as (made, asked):
+        before = made.transcribe(sounds.encode(sound, path), wanted=wanted)
+        count = len(asked)
+        sound[310 * RATE : 316 * RATE] = sounds.speech(6.0, seed=77)
+        after = made.transcribe(sounds.encode(sound, path), wanted=wanted, content=before.content.digest)
+
+    assert count == len(before.content.cuts) > 10
+    assert 1 <= len(asked) - count <= 3
+    assert after.content.seconds == before.content.seconds

@@ -50,8 +50,11 @@ class Scene:
             self.now[0] += 50.0
             eventually(lambda: not self.beat.overdue, what=f"a sign of life after {self.now[0]} s")
 
-    def transcribe(self, path: Path, *, small: bool = False, wanted: JobSettings = WANTED) -> TranscriptionResult:
-        job = self.job(path, small=small)
+    def transcribe(
+        self, path: Path, *, small: bool = False, wanted: JobSettings = WANTED, content: str = ""
+    ) -> TranscriptionResult:
+        """Transcribe a recording; `content`: the digest of what was under its path before."""
+        job = replace(self.job(path, small=small), content=content)
         descriptor = os.open(path, os.O_RDONLY)
         try:
             with Spending(job, self.ledger.memory) as spending:

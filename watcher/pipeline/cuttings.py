@@ -10,6 +10,8 @@ import structlog
 
 from watcher import media
 from watcher.client import Voice
+from watcher.job import Cut
+from watcher.ledger.ledger import Ledger
 from watcher.pipeline import voices
 from watcher.pipeline.question import Question
 from watcher.pipeline.requests import with_upload
@@ -30,6 +32,15 @@ def cut_keys(question: Question, options: media.MediaOptions) -> list[str]:
         ).hexdigest()
         for key in question.keys
     ]
+
+
+def former_cuts(ledger: Ledger, digest: str) -> tuple[Cut, ...]:
+    """Return how the content with this digest was cut, which was under the same path before; () if that is not known.
+
+    The recording may have been changed in places: what was not changed is cut as before, and its answers are found.
+    """
+    content = ledger.answers.content(digest=digest) if digest else None
+    return () if content is None or content.parts else content.cuts
 
 
 def logged(cutting: media.Cutting) -> Iterator[media.Piece]:

@@ -17,7 +17,7 @@ from watcher.client import Upload
 from watcher.errors import RemedyError, StoppedError
 from watcher.job import Job, is_offline
 from watcher.pipeline.asker import Asker
-from watcher.pipeline.cuttings import samples
+from watcher.pipeline.cuttings import former_cuts, samples
 from watcher.pipeline.heard import part_of, recalled
 from watcher.pipeline.question import Question
 from watcher.pipeline.remedies import Remedies, UploadForm, given_up
@@ -90,6 +90,7 @@ class GrowingTranscription:
             form.options,
             spool=self._tools.spool,
             stop=self._stop,
+            planned=former_cuts(self._tools.ledger, self._job.content),
             in_flight=lambda: 1,
             choice=self._wanted.choice,
             max_bytes=limits.max_bytes,

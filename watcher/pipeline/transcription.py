@@ -22,7 +22,7 @@ from watcher.loudness import UNMEASURED
 from watcher.pipeline import empty
 from watcher.pipeline.as_is import upload_form
 from watcher.pipeline.asker import Asker
-from watcher.pipeline.cuttings import cut_keys, logged, samples
+from watcher.pipeline.cuttings import cut_keys, former_cuts, logged, samples
 from watcher.pipeline.empty import has_timecode, silence
 from watcher.pipeline.heard import (
     TranscriptionResult,
@@ -250,7 +250,10 @@ class Transcription:
         self.cut_keys += [own, *others]
         requests = PieceRequests(partial(self._ask_piece, form), self._tools, self._job, self._other_tracks)
         # Who began the recording at another endpoint has the answers about the pieces that were cut there.
-        planned = max((self._tools.ledger.answers.cuts(self._sketch, key) for key in (own, *others)), key=len)
+        ledger = self._tools.ledger
+        planned: Sequence[Cut] = max((ledger.answers.cuts(self._sketch, key) for key in (own, *others)), key=len)
+        if not planned and self._job.content:
+            planned = former_cuts(ledger, self._identity.digest(self._job.content))
         summary = self._cut_and_ask(requests, form.options, own, planned)
         check_digest(self._identity, summary.content, self._tools.ledger, actual=self._digest)
         cuts = requests.cuts()

@@ -141,7 +141,7 @@ class GrowingRecordings:
         _log.info("file.postponed", reason=reason, message=str(error))
 
     def _transcribe(self, follow: _Follow) -> None:
-        file, job = follow.file, _job_of(follow.file)
+        file, job = follow.file, self._job_of(follow.file)
         reach.ask(file.root, partial(tree.stands, file.root, file.path))
         snapshot = self._snapshot()
         overrides = snapshot.overrides_of(job)
@@ -173,6 +173,20 @@ class GrowingRecordings:
             with suppress(StateError):
                 self._ledger.hosts.release_scan(file.path, _RULES)
 
+    def _job_of(self, file: GrowingFile) -> Job:
+        """Return a job for a recording that has none yet; the ledger may know what was under its path before."""
+        known = self._ledger.history.lookup(file.path)
+        return Job(
+            id=0,
+            root=file.root,
+            path=file.path,
+            fingerprint=Fingerprint(0, 0),
+            attempts=1,
+            fence=0,
+            queued_at=time.time(),
+            content="" if known is None else known.content,
+        )
+
     def _told(self, follow: _Follow, recorded: float, transcribed: float) -> None:
         follow.progress = RecordingProgress(recorded, transcribed)
         now = self._monotonic()
@@ -203,10 +217,3 @@ class GrowingRecordings:
     def _has_lease(self, file: GrowingFile) -> bool:
         """Return whether this host follows the recording: the one that began, as long as it lives."""
         return self._ledger.hosts.claim_scan(file.path, _RULES, lease=_LEASE) == 0
-
-
-def _job_of(file: GrowingFile) -> Job:
-    """Return a job for a recording that has none yet; the ledger does not know it."""
-    return Job(
-        id=0, root=file.root, path=file.path, fingerprint=Fingerprint(0, 0), attempts=1, fence=0, queued_at=time.time()
-    )
