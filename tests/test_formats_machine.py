@@ -1,6 +1,7 @@
 """The JSON is what its schema says, no more and no less."""
 
 import json
+from dataclasses import replace
 from importlib import resources
 from typing import Any
 
@@ -10,11 +11,17 @@ from hypothesis import given
 from support.transcripts import spoken, transcripts
 
 from watcher.cues import CaptionRules, layout
+from watcher.cues.replacing import Replacement
 from watcher.formats import AskedPiece, Document, render
 from watcher.formats.machine import SCHEMA_VERSION
 from watcher.guard import review
+from watcher.job import ResultWarning
 from watcher.transcript import Segment, Transcript, Word
 
+#: A segment whose text looks like the borders between objects.
+BRACES: Segment = Segment(
+    '{"},{"}', 1, 2, (Word("},", 1, 1.5, "{"), Word("          {", 1.5, 2, "},")), "[", flags=("},\n  {", "[]")
+)
 SCHEMA: dict[str, Any] = json.loads((resources.files("watcher.formats") / "transcript.schema.json").read_text())
 
 
@@ -63,6 +70,25 @@ def test_whatever_the_server_says_the_json_is_valid(case: tuple[Transcript, floa
             reviewed, layout(reviewed, CaptionRules(), duration=duration), "a.wav", pieces=(AskedPiece(0, duration),)
         )
     )
+
+
+@given(transcripts(speakers=("", "Anna", '},\n  {"', "[]")))
+def test_its_bytes_are_those_that_python_writes_with_an_indentation(case: tuple[Transcript, float]) -> None:
+    transcript, duration = case
+    reviewed = replace(review(transcript), segments=(*review(transcript).segments, BRACES))
+    document = Document(
+        reviewed,
+        layout(reviewed, CaptionRules(), duration=duration),
+        "a.wav",
+        parameters={"prompt": '},\n{"', "temperature": 0.5},
+        pieces=(AskedPiece(0, duration), AskedPiece(duration, duration)),
+        warnings=(ResultWarning("silent", '"},', "{"),) * 2,
+        replacements=(Replacement("},", "{", 2),),
+    )
+
+    made = render("json", document).decode()
+
+    assert made == json.dumps(json.loads(made), ensure_ascii=False, indent=2) + "\n"
 
 
 def test_it_holds_what_automation_asks_for() -> None:

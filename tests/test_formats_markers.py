@@ -19,7 +19,6 @@ from support.transcripts import transcripts
 from watcher.cues import Cue, Layout
 from watcher.formats import Document, TextLayout, render
 from watcher.formats.document import PlayableFile
-from watcher.formats.markers.marker import markers
 from watcher.output_kinds import MARKER_KINDS
 from watcher.timecode import FrameRate, Timecode
 from watcher.transcript import Segment, Transcript
@@ -87,7 +86,7 @@ def test_in_all_languages_each_marker_has_its_speaker_and_all_its_text(kind: str
     found = made(talk(language))
 
     assert spoken(comments(kind, found)) == spoken(
-        [one.text if kind == "avid" else one.comment for one in markers(found)]
+        [one.text if kind == "avid" else one.comment for one in found.markers]
     )
 
 
@@ -95,7 +94,7 @@ def test_in_all_languages_each_marker_has_its_speaker_and_all_its_text(kind: str
 @pytest.mark.parametrize("way", WAYS)
 def test_nothing_in_the_text_becomes_a_field_a_line_or_an_element(kind: str, way: str) -> None:
     found = made(hostile(), markers=way)
-    wanted = list(markers(found))
+    wanted = list(found.markers)
 
     texts = comments(kind, found)
 
@@ -124,7 +123,7 @@ def test_any_transcript_becomes_valid_markers_with_every_word(
 ) -> None:
     transcript, duration = case
     found = made(replace(transcript, duration=duration), markers=way, timecode=Timecode(FrameRate.parse(rate), 86_399))
-    wanted = list(markers(found))
+    wanted = list(found.markers)
     for kind in KINDS:
         texts = comments(kind, found)
 
@@ -174,7 +173,7 @@ class TestResolve:
         timeline = otio.adapters.read_from_string(render("resolve", found).decode(), "cmx_3600", rate=number)
 
         clips = list(timeline.find_clips())
-        starts = [found.timecode.first + found.timecode.rate.frames(one.start / 1000) for one in markers(found)]
+        starts = [found.timecode.first + found.timecode.rate.frames(one.start / 1000) for one in found.markers]
         assert len(clips) == len(starts)
         assert [clip.source_range.duration.value for clip in clips] == [1] * len(clips)
         assert [round(clip.source_range.start_time.value) for clip in clips] == starts
@@ -199,7 +198,7 @@ class TestResolve:
         numbers = re.findall(r"^(\d+)  001 ", text, re.MULTILINE)
         assert len(numbers) == 834
         assert {len(number) for number in numbers} == {3}
-        assert spoken(comments("resolve", found)) == spoken([one.comment for one in markers(found)])
+        assert spoken(comments("resolve", found)) == spoken([one.comment for one in found.markers])
 
     @pytest.mark.parametrize("text", ["002 001 V C 0", "TITLE: x", "* note", "M2 x", "> x", "NO!"])
     def test_a_text_is_no_statement_of_the_list(self, text: str) -> None:
@@ -215,7 +214,7 @@ class TestPremiere:
 
         timeline = otio.adapters.read_from_string(render("premiere", found).decode(), "fcp_xml")
 
-        wanted = list(markers(found))
+        wanted = list(found.markers)
         read = list(timeline.tracks.markers)
         frames = found.timecode.rate.frames
         assert timeline.name == "talk.wav"
@@ -248,7 +247,7 @@ class TestFinalCut:
 
         clips = list(read.find_clips())
         assert clips[0].name == "talk.wav"
-        assert [marker.name for marker in clips[0].markers] == [one.name for one in markers(found)]
+        assert [marker.name for marker in clips[0].markers] == [one.name for one in found.markers]
 
     @given(transcripts(), st.sampled_from(RATES), st.integers(1, 2))
     def test_captions_are_whole_frames_and_never_overlap_in_a_lane(
@@ -318,4 +317,4 @@ class TestFinalCut:
 def test_a_name_ends_with_a_word(text: str, name: str) -> None:
     found = made(Transcript((Segment(text, 0, 9),), "en", 9), markers="paragraph")
 
-    assert next(markers(found)).name == name
+    assert found.markers[0].name == name

@@ -43,6 +43,17 @@ def test_what_goes_beyond_thirty_marks_is_cut_and_all_else_stays(text: str, safe
     assert stream_safe(text) == safe
 
 
+def test_whatever_is_a_mark_a_long_run_of_it_is_cut() -> None:
+    marks = [
+        mark
+        for mark in map(chr, range(0x300, 0x110000))
+        if unicodedata.category(mark)[0] == "M" or unicodedata.combining(unicodedata.normalize("NFKD", mark)[0])
+    ]
+
+    assert len(marks) > 2000
+    assert [mark for mark in marks if stream_safe("a" + mark * (MOST_MARKS + 1)) != "a" + mark * MOST_MARKS] == []
+
+
 @given(st.text(st.sampled_from("a\u0301\u0323\u0344\uff9e\u0e31\u00e9\u200d\u4e2d "), max_size=200))
 def test_a_safe_text_is_one_for_normalization_too(text: str) -> None:
     safe = stream_safe(text)

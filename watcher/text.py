@@ -26,7 +26,7 @@ MOST_MARKS: Final = 30
 
 def stream_safe(text: str) -> str:
     """Return a text with at most 30 successive combining marks. Linear in its length."""
-    if len(text) <= MOST_MARKS or text.isascii():
+    if len(text) <= MOST_MARKS or text.isascii() or not _PERHAPS_LONG_RUN.search(text):
         return text
     marks = [ord(character) for character in set(text) if _is_mark(character)]
     masked = text.translate(dict.fromkeys(marks, _MARK))
@@ -155,6 +155,11 @@ def cut_to(text: str, width: int) -> str:
 #: Replaces every mark while runs are searched for.
 _MARK: Final = "\u0300"
 _LONG_RUN: Final = re.compile(f"{_MARK}{{{MOST_MARKS + 1},}}")
+#: Matches in every text with a long run of marks: a run of characters that are none of many that are surely no marks (Latin, Arabic
+#: and Thai consonants, Han, kana, Hangul).
+_PERHAPS_LONG_RUN: Final = re.compile(
+    f"[^\\x00-\u02ff\u0621-\u064a\u0e01-\u0e30\u3041-\u3096\u30a1-\u30fa\u4e00-\u9fff\uac00-\ud7a3]{{{MOST_MARKS + 1}}}"
+)
 #: A reference beyond the last character; for thousands of digits, Python's int() raises a ValueError.
 _LONG_REFERENCE: Final = re.compile(r"&#[0-9]{9,}+;?")
 

@@ -124,8 +124,12 @@ class FrameRate:
 
     def frames(self, seconds: float | Fraction, *, up: bool = False) -> int:
         """Return the whole frames in so many true seconds; `up`: the next whole number."""
-        exact = Fraction(seconds) * self.rate
-        return ceil(exact - _CLOSE) if up else floor(exact + _CLOSE)
+        # In whole numbers, since fractions are reduced each time.
+        numerator, denominator = seconds.as_integer_ratio()
+        numerator *= self.rate.numerator * _CLOSE.denominator
+        denominator *= self.rate.denominator
+        parts = denominator * _CLOSE.denominator
+        return -((denominator - numerator) // parts) if up else (numerator + denominator) // parts
 
     def seconds(self, frames: int) -> Fraction:
         """Return how long so many frames last, in true seconds."""

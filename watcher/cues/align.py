@@ -7,12 +7,12 @@ digits are compared, a word counts only near its segment, and if words and text 
 between their neighbours in proportion to their width, with a rest after punctuation. All times here are whole milliseconds.
 """
 
-import math
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate, pairwise
 from typing import Final, NamedTuple
 
 from watcher.text import letters
@@ -70,14 +70,16 @@ def align(
     if duration:
         anchors = [anchor and anchor.within(duration) for anchor in anchors]
     counts = [len(group) for group in tokens]
-    if _contradict(anchors, bounds, counts):
+    near = _near(anchors, bounds, counts)
+    if _contradict(anchors, near):
         bounds = _bounds_of_words(anchors, bounds, counts)
-    return _spread(segments, tokens, widths, bounds, _trusted(anchors, bounds, counts), now=since)
+        near = _near(anchors, bounds, counts)
+    return _spread(segments, tokens, widths, bounds, _in_order(near), now=since)
 
 
 def milliseconds(seconds: float) -> int | None:
     """Return a time in whole milliseconds; None for one that no recording has."""
-    return round(seconds * 1000) if math.isfinite(seconds) and abs(seconds) < 1e9 else None  # noqa: PLR2004 -- 30 years
+    return round(seconds * 1000) if -1e9 < seconds < 1e9 else None  # noqa: PLR2004 -- 30 years; not a number is neither
 
 
 # Segments
@@ -120,6 +122,10 @@ def _natural(units: int) -> int:
 
 def _rising(values: Sequence[int]) -> set[int]:
     """Return the indices of a longest non-decreasing subsequence of `values`; negative values are never in it."""
+    found = [index for index, value in enumerate(values) if value >= 0]
+    # The quick case, for nearly every text: all of them are in order.
+    if all(values[index] <= values[following] for index, following in pairwise(found)):
+        return set(found)
     tails: list[int] = []
     tail_index: list[int] = []
     before: list[int] = [-1] * len(values)
@@ -188,7 +194,7 @@ def _anchors(segments: Sequence[Segment], tokens: Sequence[Sequence[str]]) -> li
             run_tokens, run_words = [], []
         if exact:
             spoken = iter([word for word, key in zip(words, word_keys, strict=True) if key])
-            anchors.extend(_anchor(_said(next(spoken)), 0, 1, 1) if key else None for key in keys)
+            anchors.extend([_anchor(_said(next(spoken))) if key else None for key in keys])
         elif not words:
             anchors.extend([None] * len(texts))
         else:
@@ -198,20 +204,25 @@ def _anchors(segments: Sequence[Segment], tokens: Sequence[Sequence[str]]) -> li
     return anchors
 
 
-def _near(anchor: _Anchor, bound: tuple[int, int]) -> bool:
-    low, high = bound
-    return low - _TOLERANCE <= anchor.start <= anchor.end <= high + _TOLERANCE
+def _near(
+    anchors: Sequence[_Anchor | None], bounds: Sequence[tuple[int, int]], counts: Sequence[int]
+) -> list[_Anchor | None]:
+    """Return the anchors; None for those far from their segment."""
+    near: list[_Anchor | None] = []
+    for (low, high), count in zip(bounds, counts, strict=True):
+        low, high = low - _TOLERANCE, high + _TOLERANCE  # noqa: PLW2901 -- wider
+        near.extend(
+            [
+                anchor if anchor and low <= anchor.start <= anchor.end <= high else None
+                for anchor in anchors[len(near) : len(near) + count]
+            ]
+        )
+    return near
 
 
-def _each(bounds: Sequence[tuple[int, int]], counts: Sequence[int]) -> list[tuple[int, int]]:
-    """Return the bounds of the segment that each token is in."""
-    return [bound for bound, count in zip(bounds, counts, strict=True) for _ in range(count)]
-
-
-def _contradict(anchors: Sequence[_Anchor | None], bounds: Sequence[tuple[int, int]], counts: Sequence[int]) -> bool:
+def _contradict(anchors: Sequence[_Anchor | None], near: Sequence[_Anchor | None]) -> bool:
     """Return whether most words are outside their segments: then the segments' times are wrong."""
-    near = [_near(anchor, bound) for anchor, bound in zip(anchors, _each(bounds, counts), strict=True) if anchor]
-    return sum(near) * 2 < len(near)
+    return (len(near) - near.count(None)) * 2 < len(anchors) - anchors.count(None)
 
 
 def _bounds_of_words(
@@ -232,14 +243,8 @@ def _bounds_of_words(
     return found
 
 
-def _trusted(
-    anchors: Sequence[_Anchor | None], bounds: Sequence[tuple[int, int]], counts: Sequence[int]
-) -> list[_Anchor | None]:
-    """Return the anchors; None for those far from their segment, and for those out of order."""
-    near = [
-        anchor if anchor and _near(anchor, bound) else None
-        for anchor, bound in zip(anchors, _each(bounds, counts), strict=True)
-    ]
+def _in_order(near: Sequence[_Anchor | None]) -> list[_Anchor | None]:
+    """Return the anchors; None for those out of order."""
     rising = _rising([anchor.start if anchor else -1 for anchor in near])
     return [anchor if index in rising else None for index, anchor in enumerate(near)]
 
@@ -289,7 +294,7 @@ def _by_tokens(
         if left < left_block and right < right_block:
             _by_letters(anchors, keys, places[left:left_block], spoken[right:right_block])
         for offset in range(size):
-            anchors[places[left_block + offset]] = _anchor(spoken[right_block + offset][0], 0, 1, 1)
+            anchors[places[left_block + offset]] = _anchor(spoken[right_block + offset][0])
         left, right = left_block + size, right_block + size
 
 
@@ -298,25 +303,30 @@ def _by_letters(
 ) -> None:
     text = "".join(keys[place] for place in places)
     said = "".join(key for _, key in spoken)
-    # For each letter of the text, the equal letter of the words.
-    letters = {
-        left + offset: right + offset
-        for left, right, size in ([(0, 0, len(text))] if text == said else _blocks(text, said, _AGREE_LETTERS))
-        for offset in range(size)
-    }
-    owner = [(index, offset) for index, (_, key) in enumerate(spoken) for offset in range(len(key))]
+    # For each letter of the text, the equal letter of the words; -1 if there is none.
+    letters = [-1] * len(text)
+    for left, right, size in [(0, 0, len(text))] if text == said else _blocks(text, said, _AGREE_LETTERS):
+        letters[left : left + size] = range(right, right + size)
+    lengths = [len(key) for _, key in spoken]
+    begins = list(accumulate(lengths, initial=0))
+    # For each letter of the words, its word.
+    owner = [index for index, length in enumerate(lengths) for _ in range(length)]
     position = 0
     for place in places:
         length = len(keys[place])
-        first, last = letters.get(position), letters.get(position + length - 1)
+        first, last = letters[position], letters[position + length - 1]
         position += length
-        if first is None or last is None or last - first != length - 1:
+        if first < 0 or last - first != length - 1:
             continue
-        (word, offset), (last_word, last_offset) = owner[first], owner[last]
-        begin = _anchor(spoken[word][0], offset, offset + 1, len(spoken[word][1]))
-        finish = _anchor(spoken[last_word][0], last_offset, last_offset + 1, len(spoken[last_word][1]))
-        if begin and finish and finish.end >= begin.start:
-            anchors[place] = _Anchor(begin.start, finish.end, offset == 0, begin.speaker)
+        word, last_word = owner[first], owner[last]
+        begin, finish = spoken[word][0], spoken[last_word][0]
+        if begin.start is None or finish.start is None:
+            continue
+        offset = first - begins[word]
+        start = begin.start + begin.span * offset // lengths[word]
+        end = finish.start + finish.span * (last - begins[last_word] + 1) // lengths[last_word]
+        if end >= start:
+            anchors[place] = _Anchor(start, end, offset == 0, begin.speaker)
 
 
 def _blocks(left: Sequence[str], right: Sequence[str], agree: int) -> list[tuple[int, int, int]]:
@@ -356,13 +366,9 @@ def _resume(left: Sequence[str], right: Sequence[str], i: int, j: int, agree: in
     return _REACH, _REACH
 
 
-def _anchor(said: _Said, first: int, last: int, length: int) -> _Anchor | None:
-    """Return the time of the letters `first` to `last` of the word's `length`."""
-    if said.start is None:
-        return None
-    return _Anchor(
-        said.start + said.span * first // length, said.start + said.span * last // length, first == 0, said.speaker
-    )
+def _anchor(said: _Said) -> _Anchor | None:
+    """Return the time of a whole word."""
+    return None if said.start is None else _Anchor(said.start, said.start + said.span, True, said.speaker)  # noqa: FBT003 -- it begins there
 
 
 # Everything else

@@ -47,21 +47,21 @@ def costs(groups: Sequence[Sequence[tuple[str, bool]]], begins_word: Sequence[bo
     """
     texts = [text for group in groups for text, _ in group]
     blanks = [blank or index == 0 for group in groups for index, (_, blank) in enumerate(group)]
+    bare = list(map(_bare, texts))
     found = [0] * len(texts)
-    for index, (before, after) in enumerate(pairwise(texts), 1):
+    for index in range(1, len(texts)):
         if blanks[index]:
-            found[index] = _between(before, after, spoken)
-    _by_neighbours(texts, found, spoken)
+            found[index] = _between(texts[index - 1], texts[index], bare[index - 1], bare[index], spoken)
+    _by_neighbours(texts, bare, found, spoken)
     _inside(groups, begins_word, found)
     return found
 
 
-def _between(before: str, after: str, spoken: Grammar) -> int:  # noqa: PLR0911 -- cases, the surest first
-    """Return the cost of a break at a blank."""
+def _between(before: str, after: str, left: str, right: str, spoken: Grammar) -> int:  # noqa: PLR0911 -- cases, the surest first
+    """Return the cost of a break at a blank; `left` and `right`: the words as the tables have them."""
     cost = _by_punctuation(before, after, spoken)
     if cost is not None:
         return cost
-    left, right = _bare(before), _bare(after)
     if left in spoken.titles and before.endswith("."):
         return GLUED  # "Dr. | Watson"
     if (left, right) in spoken.pairs:
@@ -89,14 +89,14 @@ def _before(after: str, right: str, left: str, spoken: Grammar) -> int:
     return WORD - 6 if left in spoken.clings else WORD
 
 
-def _by_neighbours(texts: Sequence[str], found: list[int], spoken: Grammar) -> None:
+def _by_neighbours(texts: Sequence[str], bare: Sequence[str], found: list[int], spoken: Grammar) -> None:
     """Correct costs that depend on three words: "one by one" is one expression, and "you" an object in "guide you | through"."""
     small = spoken.clause | spoken.phrase | spoken.ties
-    for index in range(1, len(texts) - 1):
-        word = _bare(texts[index])
-        if word not in small and word not in spoken.either:
+    concerned = small | spoken.either
+    for index, word in enumerate(bare[1:-1], 1):
+        if word not in concerned:
             continue
-        left, right = _bare(texts[index - 1]), _bare(texts[index + 1])
+        left, right = bare[index - 1], bare[index + 1]
         if left == right and word in small and min(found[index : index + 2]) >= BEFORE_CLAUSE:
             found[index] = found[index + 1] = EXPRESSION
         elif word in spoken.either and right in small and found[index] == WORD and found[index + 1] == BOUND:
@@ -157,6 +157,9 @@ def _inside(groups: Sequence[Sequence[tuple[str, bool]]], begins_word: Sequence[
     for group in groups:
         texts = [text for text, _ in group]
         known = borders(texts) if any(not blank for _, blank in group[1:]) else []
+        if not known and "".join(texts).isascii():
+            offset += len(group)
+            continue
         for index in range(1, len(group)):
             if not group[index][1]:
                 kind = known[index]
@@ -180,7 +183,7 @@ def _inside(groups: Sequence[Sequence[tuple[str, bool]]], begins_word: Sequence[
 def _unspaced(before: str, after: str, kind: Border) -> int:
     stripped = before.rstrip(_CLOSERS)
     last = stripped[-1:]
-    if _WITHIN.fullmatch(before[-2:] + after[:1]):
+    if before[-1:] in _POINTS and _WITHIN.fullmatch(before[-2:] + after[:1]):
         return GLUED
     if last in _STOPS:
         return SENTENCE
@@ -194,6 +197,7 @@ def _unspaced(before: str, after: str, kind: Border) -> int:
 
 
 #: A mark within a number, a Latin word or address ("Node.js"), or the name of a file ("报告.pdf"), between its neighbours.
+_POINTS: Final = frozenset(".,:．")
 _WITHIN: Final = re.compile(rf"\d[.,:．]\d|[A-Za-z][.,:][A-Za-z\d/]|[{HAN}]\.[A-Za-z]")
 
 _BORDERS: Final = {

@@ -33,12 +33,9 @@ def words(text: str) -> Iterator[tuple[int, str, bool]]:
     It is not sure for a rare character alone: that is probably part of a word that the list does not have.
     """
     for run in _RUN.finditer(text):
-        found = (_known if len(run[0]) <= _WORTH_KEEPING else _divided)(run[0])
-        yield from ((run.start() + at, word, known) for at, word, known in found)
-
-
-#: Longest run (characters) that is cached: each is looked at twice, when it is cut into tokens and when breaks are priced.
-_WORTH_KEEPING: Final = 32
+        start = run.start()
+        for at, word, known in _divided(run[0]):
+            yield start + at, word, known
 
 
 def _divided(run: str) -> list[tuple[int, str, bool]]:
@@ -66,9 +63,6 @@ def _divided(run: str) -> list[tuple[int, str, bool]]:
         end = begin
     found.reverse()
     return found
-
-
-_known: Final = lru_cache(maxsize=4096)(_divided)
 
 
 @lru_cache(maxsize=1)

@@ -8,6 +8,7 @@ syllable find most of the borders; elsewhere a break is possible but poor.
 import re
 from collections.abc import Sequence
 from enum import IntEnum
+from functools import lru_cache
 from itertools import accumulate
 from typing import Final, NamedTuple
 
@@ -38,16 +39,16 @@ class Border(IntEnum):
 
 def borders(texts: Sequence[str]) -> list[Border]:
     """Return for each token of one segment the kind of border before it; blanks between tokens are ignored."""
-    starts, unknown = _starts("".join(texts))
-    return [starts.get(at, unknown) for at in accumulate(map(len, texts[:-1]), initial=0)] if texts else []
+    kinds = _kinds("".join(texts))
+    return [_KINDS[kinds[at] & ~_GUESS] for at in accumulate(map(len, texts[:-1]), initial=0)] if texts else []
 
 
 def border(before: str, after: str) -> Border:
     """Return the kind of border between two segments: a word begins there, unless a known word or a syllable reaches over it."""
     if before[-1:] in LEADING_VOWELS or after[:1] in FOLLOWING_VOWELS + CONTINUING_KANA:
         return Border.NONE
-    starts, _ = _starts(before + after)
-    return starts.get(len(before), Border.WORD)
+    kind = _kinds(before + after)[len(before)]
+    return Border.WORD if kind & _GUESS else _KINDS[kind]
 
 
 def meet(before: str, after: str) -> bool:
@@ -56,6 +57,29 @@ def meet(before: str, after: str) -> bool:
 
 
 _UNSPACED: Final = re.compile(f"[{UNSPACED}]")
+
+
+def _kinds(text: str) -> bytes:
+    """Return the kind of border at each place of a text, and at its end; `_GUESS` is added where nothing is known of it."""
+    return (_known if len(text) <= _WORTH_KEEPING else _found)(text)
+
+
+#: Longest text (characters) of which the borders are cached: each is looked at when it is cut into tokens and when breaks are priced, for
+#: the captions and again for the paragraphs.
+_WORTH_KEEPING: Final = 256
+
+
+def _found(text: str) -> bytes:
+    starts, unknown = _starts(text)
+    kinds = bytearray([unknown | _GUESS]) * (len(text) + 1)
+    for at, kind in starts.items():
+        kinds[at] = kind
+    return bytes(kinds)
+
+
+_known: Final = lru_cache(maxsize=4096)(_found)
+_KINDS: Final = tuple(Border)
+_GUESS: Final = 8
 
 
 def _starts(text: str) -> tuple[dict[int, Border], Border]:

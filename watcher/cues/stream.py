@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from watcher.cues.align import align, milliseconds
 from watcher.cues.breaks import SENTENCE, costs, grammar_of
 from watcher.cues.joint import joint
 from watcher.cues.language import Grammar
 from watcher.cues.stretches import TokenGroup, stretches
-from watcher.cues.text import clean, width
+from watcher.cues.text import clean, widths
 from watcher.transcript import Transcript
 
 
@@ -74,10 +74,10 @@ def _columns(
 ) -> Stream:
     """Return the columns of a stretch; `before` is the stream of the one before it, `behind` the group that follows."""
     texts = [[text for text, _ in group.tokens] for group in groups]
-    widths = [[width(text, wide=wide) for text in group] for group in texts]
+    units = [widths(group, wide=wide) for group in texts]
     since = before.end[-1] if before else 0
     until = milliseconds(behind.begin) if behind else None
-    times = align([group.segment for group in groups], texts, widths, audio_end, since=since, until=until)
+    times = align([group.segment for group in groups], texts, units, audio_end, since=since, until=until)
     names = {speaker: clean(speaker) for speaker in set(times.speaker)}
     speakers = [names[speaker] for speaker in times.speaker]
     # A token before the stretch and one behind it, where there are such: what lies between them and it depends on both.
@@ -98,8 +98,8 @@ def _columns(
     first = 1 if before else 0
     rows = slice(first, first + len(times.start))
     return Stream(
-        text=[text for group in texts for text in group],
-        width=[units for group in widths for units in group],
+        text=list(chain.from_iterable(texts)),
+        width=list(chain.from_iterable(units)),
         blank=_blanks(groups, before.text[-1] if before else ""),
         start=times.start,
         end=times.end,
@@ -115,7 +115,10 @@ def _blanks(groups: Sequence[TokenGroup], before: str) -> list[int]:
     """Return the blank before each token; `before`: the last token before them, "" at the beginning."""
     blanks: list[int] = []
     for group in groups:
-        for index, (text, blank) in enumerate(group.tokens):
-            blanks.append(int(blank) if index or group.glued else len(joint(before, text)))
-            before = text
+        if not group.tokens:
+            continue
+        first, blank = group.tokens[0]
+        blanks.append(int(blank) if group.glued else len(joint(before, first)))
+        blanks.extend(int(blank) for _, blank in group.tokens[1:])
+        before = group.tokens[-1][0]
     return blanks

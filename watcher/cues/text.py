@@ -8,8 +8,9 @@ marks, an emoji with its modifiers and a flag count as one (UAX #29 grapheme clu
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from itertools import pairwise
 from typing import Final
 
 from watcher.text import nfc
@@ -122,19 +123,31 @@ def _units(cluster: str, wide: bool) -> int:  # noqa: FBT001 -- positional in th
     return 2 if unicodedata.east_asian_width(first) in "WF" else 1
 
 
-def graphemes(text: str) -> Iterator[str]:
-    """Yield the characters as a reader sees them, with marks and modifiers; joined they are the text."""
+def widths(texts: Iterable[str], *, wide: bool) -> list[int]:
+    """Return the units of each text."""
+    return [
+        len(text) if text.isascii() else (_known_width if len(text) <= _WORTH_KEEPING else _counted)(text, wide)
+        for text in texts
+    ]
+
+
+def graphemes(text: str) -> Iterable[str]:
+    """Return the characters as a reader sees them, with marks and modifiers; joined they are the text."""
+    if _JOINING.search(text):
+        return _joined_graphemes(text)
+    starts = [index for index, extends in enumerate(map(_extends, text)) if not extends or not index]
+    return [text[begin:end] for begin, end in pairwise([*starts, len(text)])]
+
+
+#: What may join the character behind it: letters of Hangul, the joiner, and the letters that flags consist of.
+_JOINING: Final = re.compile("[\u1100-\u11ff\u200d\U0001f1e6-\U0001f1ff]")
+
+
+def _joined_graphemes(text: str) -> Iterator[str]:
     start = 0
     flags = 0
-    was_plain = False
     for index in range(1, len(text)):
         character = text[index]
-        is_plain = _stands_alone(character)
-        if was_plain and is_plain:
-            yield text[start:index]
-            start = index
-            continue
-        was_plain = is_plain
         before = text[index - 1]
         if _flag(before):
             flags += 1
@@ -161,12 +174,6 @@ def _extends(character: str) -> bool:
         unicodedata.category(character) in {"Mn", "Me", "Mc", "Cf"}
         or "\U0001f3fb" <= character <= "\U0001f3ff"  # skin tones
     )
-
-
-@lru_cache(maxsize=4096)
-def _stands_alone(character: str) -> bool:
-    """Return whether no character is joined to this one: two of this kind are two graphemes."""
-    return not (_extends(character) or _flag(character) or _jamo(character))
 
 
 def _flag(character: str) -> bool:

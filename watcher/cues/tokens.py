@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import Final
 
 from watcher.cues.lexicon import CONTINUING_KANA, FOLLOWING_VOWELS, LEADING_VOWELS, Border, borders
-from watcher.cues.text import graphemes, width
+from watcher.cues.text import graphemes, width, widths
 from watcher.text import UNSPACED
 
 #: May not begin a line: closing brackets, stops, small kana, the long vowel mark, iteration marks (JIS X 4051, 4.3).
@@ -38,8 +38,12 @@ def tokens(text: str, *, line: int, wide: bool) -> list[tuple[str, bool]]:
         parts = [chunk] if plain else _grouped(_unspaced(chunk, quoted=quoted), min(_WORD, line // 2), wide=wide)
         quoted ^= chunk.count('"') % 2 == 1
         blank = index > 0
+        # No character is wider than two units, so a text this short fits.
+        if chunk and " " not in chunk and max(map(len, parts)) * 2 <= line:
+            found.append((parts[0], blank))
+            found.extend((part, False) for part in parts[1:])
+            continue
         for part in parts:
-            # No character is wider than two units, so a text this short fits.
             for cut in _cut(part, line, wide=wide) if len(part) * 2 > line else (part,):
                 if bare := cut.strip(" "):
                     found.append((bare, blank or cut[0] == " "))
@@ -80,9 +84,8 @@ def _grouped(parts: list[str], most: int, *, wide: bool) -> list[str]:
     """Join tokens that are one word by the lexicon: a break there would be bad, and fewer tokens are faster."""
     grouped: list[str] = []
     units = 0
-    for part, border in zip(parts, borders(parts), strict=True):
-        more = width(part, wide=wide)
-        if grouped and border is Border.NONE and units + more <= most and grouped[-1][-1] not in _ENDS:
+    for part, more, border in zip(parts, widths(parts, wide=wide), borders(parts), strict=True):
+        if border is Border.NONE and grouped and units + more <= most and grouped[-1][-1] not in _ENDS:
             grouped[-1] += part
             units += more
         else:
@@ -112,18 +115,17 @@ def _unspaced(chunk: str, *, quoted: bool) -> list[str]:
             quoted = not quoted
             first = "“" if quoted else "”"
         kind, closes, opens = _traits(first)
-        joins = (
-            bool(starts)
+        if (
+            starts
             and held is None
             and (
                 closes
                 or (kind == before and kind in _RUNS)
+                or before == _LEADING_VOWEL
+                or kind == _FOLLOWING_VOWEL
                 or (before == _POINT and first.isdigit())
-                or (before == _LEADING_VOWEL)
-                or (kind == _FOLLOWING_VOWEL)
             )
-        )
-        if joins:
+        ):
             if before == _LETTERS and first in ".,:":
                 kind = _POINT
         elif opens:

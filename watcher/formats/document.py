@@ -9,6 +9,7 @@ from typing import Literal
 from watcher.container.chapters import Chapter
 from watcher.cues import Layout
 from watcher.cues.replacing import Replacement
+from watcher.formats.markers.marker import Marker, of_captions, of_passages
 from watcher.formats.passages import Passage, Passages, passages
 from watcher.job import ResultWarning
 from watcher.timecode import Timecode
@@ -67,7 +68,7 @@ class PlayableFile:
     speaker: str = ""
 
 
-# No slots: the passages are made once for all formats.
+# No slots: passages and markers are made once for all formats.
 @dataclass(frozen=True)
 class Document:
     """A transcript as the guard left it, its captions, and where they come from."""
@@ -130,3 +131,10 @@ class Document:
     def utterances(self) -> tuple[Passage, ...]:
         """The text that is shown, in utterances."""
         return self._passages.utterances
+
+    @cached_property
+    def markers(self) -> tuple[Marker, ...]:
+        """The markers for editors in order of time: utterances, captions or paragraphs, by the settings."""
+        if self.text.markers == "caption":
+            return of_captions(self.layout.cues)
+        return of_passages(self.paragraphs if self.text.markers == "paragraph" else self.utterances)

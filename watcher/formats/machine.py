@@ -2,9 +2,9 @@
 
 import json
 import math
-from collections.abc import Iterable, Iterator
-from functools import partial
-from itertools import count
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache, partial
+from itertools import count, groupby
 from typing import Any, Final
 
 from watcher import __version__
@@ -71,9 +71,46 @@ def _list(items: Iterable[object]) -> Iterator[str]:
 
 
 def _json(value: object, level: int = 0) -> str:
-    """Return a value as JSON, so many levels deep."""
-    # No text in JSON holds a line break that is not escaped.
-    return json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False).replace("\n", "\n" + "  " * level)
+    """Return a value as JSON, so many levels deep, as `json.dumps` writes it with `indent=2`.
+
+    With an indentation, `json.dumps` takes ten times the time. Without one, what it writes between two members can be a line break, too;
+    no text in JSON holds one that is not escaped.
+    """
+    if isinstance(value, dict) and value:
+        return _enclosed("{}", level, _dict_members(value, level + 1))
+    if isinstance(value, list) and value:
+        if all(isinstance(one, dict) and one and not any(map(_is_nested, one.values())) for one in value):
+            # Objects without others in them, such as words: at once.
+            inner, outer = "\n" + "  " * (level + 2), "\n" + "  " * (level + 1)
+            flat = _encoder(level + 2).encode(value)[2:-2].replace(f"}},{inner}{{", f"{outer}}},{outer}{{{inner}")
+            return _enclosed("[]", level, [f"{{{inner}{flat}{outer}}}"])
+        return _enclosed("[]", level, [_json(one, level + 1) for one in value])
+    return _encoder(level).encode(value)
+
+
+def _is_nested(value: object) -> bool:
+    return isinstance(value, (dict, list)) and bool(value)
+
+
+def _dict_members(value: Mapping[str, object], level: int) -> Iterator[str]:
+    """Yield the members of an object, those without others in them at once where they follow each other."""
+    for nested, run in groupby(value.items(), key=lambda member: _is_nested(member[1])):
+        if nested:
+            yield from (f"{_encoder(level).encode(key)}: {_json(one, level)}" for key, one in run)
+        else:
+            yield _encoder(level).encode(dict(run))[1:-1]
+
+
+def _enclosed(brackets: str, level: int, members: Iterable[str]) -> str:
+    inner, outer = "\n" + "  " * (level + 1), "\n" + "  " * level
+    return f"{brackets[0]}{inner}{f',{inner}'.join(members)}{outer}{brackets[1]}"
+
+
+@cache
+def _encoder(level: int) -> json.JSONEncoder:
+    """Return what writes members so many levels deep on lines of their own."""
+    separators = (",\n" + "  " * level, ": ")
+    return json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=separators)
 
 
 def _timecode(timecode: Timecode) -> dict[str, Any] | None:

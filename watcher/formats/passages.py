@@ -3,10 +3,12 @@
 All formats but the captions are made from these.
 """
 
+import math
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import chain, groupby, pairwise
+from itertools import accumulate, groupby, pairwise
+from operator import sub
 from typing import Final, NamedTuple, TypeAlias
 
 from watcher.cues.breaks import SENTENCE
@@ -89,14 +91,18 @@ def passages(transcript: Transcript, *, pause: float) -> Passages:
     two pauses of 0.5 s; one that lasts longer than 20 s ends with a sentence. A transcript without times has a sentence in each.
     """
     ways = (_Divider(_paragraph_ends(transcript, pause)), _Divider(_utterance_ends(transcript)))
-    labelled = _are_labelled(transcript)
+    least = min(_PAUSE, pause * 2000) if transcript.timed else math.inf
+    speakers: set[str] = set()
     for run in _runs(transcript):
         for text in run:
-            for index in range(len(text.text)):
-                for way in ways:
-                    way.add(text, index, labelled=labelled)
+            speakers.update(text.speaker)
+            pieces = _Pieces(text, least)
+            for way in ways:
+                way.take(pieces)
         for way in ways:
             way.close()
+    if not _are_labelled(transcript, speakers):
+        return Passages(*(tuple(replace(one, speaker="") for one in way.passages) for way in ways))
     return Passages(*(tuple(way.passages) for way in ways))
 
 
@@ -127,6 +133,24 @@ def _utterance_ends(transcript: Transcript) -> _Ends:
     return ends
 
 
+class _Pieces:
+    """The tokens of a stream, each with the blank before it, and where a passage may end before one of them."""
+
+    def __init__(self, text: Stream, least: float) -> None:
+        """Take a stream, and the silence (milliseconds) from which on one may also end within a sentence."""
+        self.stream = text
+        self.texts = [f" {token}" if blank else token for token, blank in zip(text.text, text.blank, strict=True)]
+        #: Characters before each token.
+        self.at = list(accumulate(map(len, self.texts), initial=0))
+        silences = map(sub, text.start[1:], text.end)
+        #: The first token's silence depends on the passage that it continues, so it is always one of these.
+        self.perhaps = [0] + [
+            index
+            for index, (silence, cost, turn) in enumerate(zip(silences, text.cost[1:], text.turn[1:], strict=False), 1)
+            if turn or cost == SENTENCE or silence >= least
+        ]
+
+
 class _Divider:
     """Collects the tokens of a text as passages."""
 
@@ -141,22 +165,37 @@ class _Divider:
         self._speaker = ""
         self._at, self._starts, self._finishes = array("q"), array("q"), array("q")
 
-    def add(self, text: Stream, index: int, *, labelled: bool) -> None:
-        """Take the next token; `labelled`: passages begin with their speaker."""
-        start, token = text.start[index], text.text[index]
-        if self._length and (
-            text.turn[index] or self._ends(text, index, start - self._finishes[-1], self._length, self._starts[0])
-        ):
-            self.close()
+    def take(self, pieces: _Pieces) -> None:
+        """Take the tokens of the next stream."""
+        text, begin = pieces.stream, 0
+        for index in pieces.perhaps:
+            self._add(pieces, begin, index)
+            begin = index
+            silence = text.start[index] - self._finishes[-1] if self._length else 0
+            if self._length and (text.turn[index] or self._ends(text, index, silence, self._length, self._starts[0])):
+                self.close()
+        self._add(pieces, begin, len(pieces.texts))
+
+    def _add(self, pieces: _Pieces, begin: int, end: int) -> None:
+        """Add tokens to the passage."""
+        if begin == end:
+            return
+        text = pieces.stream
+        said = "".join(pieces.texts[begin:end])
+        shift = self._length - pieces.at[begin]
         if not self._length:
-            self._speaker = text.speaker[index] if labelled else ""
-        self._at.append(self._length)
-        if self._length and text.blank[index]:
-            token = " " + token
-        self._said.append(token)
-        self._length += len(token)
-        self._starts.append(start)
-        self._finishes.append(text.end[index])
+            self._speaker = text.speaker[begin]
+            if text.blank[begin]:
+                said = said[1:]
+                shift -= 1
+        places = array("q", [place + shift for place in pieces.at[begin:end]])
+        if not self._length:
+            places[0] = 0
+        self._at.extend(places)
+        self._said.append(said)
+        self._length += len(said)
+        self._starts.extend(text.start[begin:end])
+        self._finishes.extend(text.end[begin:end])
 
     def close(self) -> None:
         """End the passage, if there is one."""
@@ -173,19 +212,6 @@ def _runs(transcript: Transcript) -> Iterator[Iterator[Stream]]:
         yield streams(said, line=_NO_LINE, wide=True, audio_end=max(0, int(transcript.duration * 1000)))
 
 
-def _are_labelled(transcript: Transcript) -> bool:
+def _are_labelled(transcript: Transcript, speakers: Iterable[str]) -> bool:
     """Return whether passages begin with their speaker: in a session, and where more than one speaker has a name."""
-    segments = transcript.segments
-    if any(segment.track for segment in segments):
-        return True
-    names = {segment.speaker for segment in segments}.union(word.speaker for one in segments for word in one.words) - {
-        ""
-    }
-    if len(names) > 1:
-        # Some may only be in segments that are left out.
-        names = set()
-        for text in chain.from_iterable(_runs(transcript)):
-            names |= set(text.speaker) - {""}
-            if len(names) > 1:
-                return True
-    return False
+    return any(segment.track for segment in transcript.segments) or len({*speakers} - {""}) > 1

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from watcher.formats.document import Document
-from watcher.formats.markers.marker import markers
 
 
 def avid(document: Document) -> Iterator[str]:
@@ -11,6 +10,6 @@ def avid(document: Document) -> Iterator[str]:
 
     The user is the speaker. Timecode begins at 0 where nobody knows when the recording began.
     """
-    for marker in markers(document):
+    for marker in document.markers:
         timecode = document.timecode.label(marker.start / 1000)
         yield "\t".join((marker.speaker or "Watcher", timecode, "V1", "green", marker.text)) + "\r\n"

@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import quote_from_bytes
 
 from watcher.formats.document import Document
-from watcher.formats.markers.marker import markers, one_line, xml
+from watcher.formats.markers.marker import one_line, xml
 from watcher.timecode import FrameRate
 
 #: The rates for which Final Cut Pro has formats of its own, and how their names end.
@@ -33,7 +33,7 @@ def fcpxml(document: Document) -> Iterator[str]:
     start, form = _time(rate, first), "DF" if rate.drop else "NDF"
     captions = _placed(document)
     markers_at = [
-        (rate.frames(one.start / 1000), rate.frames(one.end / 1000, up=True), one) for one in markers(document)
+        (rate.frames(one.start / 1000), rate.frames(one.end / 1000, up=True), one) for one in document.markers
     ]
     ends = [
         1,
@@ -41,7 +41,7 @@ def fcpxml(document: Document) -> Iterator[str]:
         *(one.end for one in captions),
         *(end for _, end, _ in markers_at),
     ]
-    length, name = _time(rate, max(ends)), xml(document.source)
+    length, name = _time(rate, max(ends)), xml(one_line(document.source))
     of_one = len(document.files) == 1
     clip = f'asset-clip ref="r2" tcFormat="{form}"' if of_one else "gap"
     yield '<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE fcpxml>\n<fcpxml version="1.10">\n  <resources>\n'
@@ -74,7 +74,7 @@ def _caption_elements(document: Document, captions: Iterable["_Caption"]) -> Ite
     for number, caption in enumerate(captions, 1):
         yield (
             f'              <caption lane="{caption.lane}" offset="{_time(rate, first + caption.start)}"'
-            f' duration="{_time(rate, caption.end - caption.start)}" name="{xml(" ".join(caption.lines))}" role="{xml(role)}">'
+            f' duration="{_time(rate, caption.end - caption.start)}" name="{xml(" ".join(caption.lines))}" role="{xml(one_line(role))}">'
             f'<text><text-style ref="ts{number}">{"&#10;".join(map(xml, caption.lines))}</text-style></text>'
             f'<text-style-def id="ts{number}"><text-style font=".AppleSystemUIFont" fontSize="13" fontColor="1 1 1 1"/>'
             "</text-style-def></caption>\n"

@@ -1,13 +1,15 @@
 """What a marker is: an utterance, a caption or a paragraph, with its place, a short name, and the whole text."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 from xml.sax.saxutils import escape
 
+from watcher.cues import Cue
 from watcher.cues.text import scrub
-from watcher.formats.document import Document
+from watcher.formats.passages import Passage
 from watcher.text import cut_to
 
 #: Characters of a name: editors show some thirty of them.
@@ -18,7 +20,8 @@ _FORMULA: Final = re.compile("(?:^|(?<=[,;]))(?=[=+@-])")
 _FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]+")
 
 
-@dataclass(frozen=True, slots=True)
+# No slots: several formats need the name and the comment.
+@dataclass(frozen=True)
 class Marker:
     """A place on a timeline. Texts are one line, NFC, without control characters; times are milliseconds of the recording."""
 
@@ -30,12 +33,12 @@ class Marker:
     #: All that is said.
     text: str
 
-    @property
+    @cached_property
     def comment(self) -> str:
         """The whole text, with its speaker."""
         return f"{self.speaker}: {self.text}" if self.speaker else self.text
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Speaker and first words."""
         comment = self.comment
@@ -48,23 +51,27 @@ class Marker:
         return f"{words.rstrip() or start}…"
 
 
-def markers(document: Document) -> Iterator[Marker]:
-    """Yield the markers of a document in order of time: utterances, captions or paragraphs, by its settings."""
-    if document.text.markers == "caption":
-        found = [
-            Marker(round(cue.start * 1000), round(cue.end * 1000), one_line(cue.speaker), one_line(" ".join(cue.lines)))
-            for cue in document.layout.cues
-        ]
-    else:
-        passages = document.paragraphs if document.text.markers == "paragraph" else document.utterances
-        found = [Marker(one.start, one.end, one_line(one.speaker), one_line(one.text)) for one in passages]
+def of_captions(cues: Iterable[Cue]) -> tuple[Marker, ...]:
+    """Return a marker for each caption that has text, in order of time."""
+    return _ordered(
+        Marker(round(cue.start * 1000), round(cue.end * 1000), one_line(cue.speaker), one_line(" ".join(cue.lines)))
+        for cue in cues
+    )
+
+
+def of_passages(passages: Iterable[Passage]) -> tuple[Marker, ...]:
+    """Return a marker for each passage that has text, in order of time."""
+    return _ordered(Marker(one.start, one.end, one_line(one.speaker), one_line(one.text)) for one in passages)
+
+
+def _ordered(found: Iterable[Marker]) -> tuple[Marker, ...]:
     # Those of several tracks may overlap.
-    return (marker for marker in sorted(found, key=lambda one: one.start) if marker.text)
+    return tuple(marker for marker in sorted(found, key=lambda one: one.start) if marker.text)
 
 
 def one_line(text: str) -> str:
     """Return a text without line breaks, tabs and what XML forbids."""
-    return " ".join(_FORBIDDEN.sub(" ", scrub(text)).split(" ")).strip()
+    return _FORBIDDEN.sub(" ", scrub(text)).strip()
 
 
 def cell(text: str) -> str:
@@ -75,9 +82,9 @@ def cell(text: str) -> str:
     return _FORMULA.sub(" ", text)
 
 
-def xml(text: str) -> str:
-    """Return a line as the text of an element, or the value of an attribute in double quotes."""
-    return escape(one_line(text), {'"': "&quot;"})
+def xml(line: str) -> str:
+    """Return what is one line as the text of an element, or the value of an attribute in double quotes."""
+    return escape(line, {'"': "&quot;"})
 
 
 def clock(milliseconds: int, *, hours: bool = False) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from watcher.formats.document import Document
-from watcher.formats.markers.marker import markers, xml
+from watcher.formats.markers.marker import one_line, xml
 
 
 def premiere(document: Document) -> Iterator[str]:
@@ -16,7 +16,7 @@ def premiere(document: Document) -> Iterator[str]:
     rates = f"<rate><timebase>{rate.nominal}</timebase><ntsc>{'TRUE' if rate.is_slowed else 'FALSE'}</ntsc></rate>"
     yield (
         '<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE xmeml>\n<xmeml version="4">\n  <sequence>\n'
-        f"    <name>{xml(document.source)}</name>\n"
+        f"    <name>{xml(one_line(document.source))}</name>\n"
         f"    <duration>{max(1, rate.frames(document.milliseconds / 1000, up=True))}</duration>\n"
         f"    {rates}\n"
         f"    <timecode>{rates}<string>{rate.label(timecode.first)}</string><frame>{timecode.first}</frame>"
@@ -24,7 +24,7 @@ def premiere(document: Document) -> Iterator[str]:
         "    <media><video><format><samplecharacteristics>"
         f"{rates}<width>1920</width><height>1080</height></samplecharacteristics></format><track/></video></media>\n"
     )
-    for marker in markers(document):
+    for marker in document.markers:
         start = rate.frames(marker.start / 1000)
         end = rate.frames(marker.end / 1000, up=True)
         yield (

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from io import StringIO
 
 from watcher.formats.document import Document
-from watcher.formats.markers.marker import cell, clock, markers
+from watcher.formats.markers.marker import cell, clock
 
 
 def reaper(document: Document) -> Iterator[str]:
@@ -14,7 +14,7 @@ def reaper(document: Document) -> Iterator[str]:
     A region has nothing but its name, so that has the whole text.
     """
     yield "#,Name,Start,End,Length,Color\n"
-    for number, marker in enumerate(markers(document), 1):
+    for number, marker in enumerate(document.markers, 1):
         times = (marker.start, marker.end, marker.end - marker.start)
         line = StringIO()
         row = [f"R{number}", cell(marker.comment), *(clock(time, hours=True) for time in times), ""]

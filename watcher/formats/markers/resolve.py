@@ -6,7 +6,7 @@ from math import ceil
 from typing import Final
 
 from watcher.formats.document import Document
-from watcher.formats.markers.marker import Marker, markers, one_line
+from watcher.formats.markers.marker import Marker, one_line
 
 #: Event numbers have three digits.
 _MOST: Final = 999
@@ -25,7 +25,7 @@ def resolve(document: Document) -> Iterator[str]:
     rate = document.timecode.rate
     first = rate.frame(_USUAL_START) if document.timecode.start is None else document.timecode.start
     yield f"TITLE: {one_line(document.source)}\nFCM: {'DROP FRAME' if rate.drop else 'NON-DROP FRAME'}\n"
-    for number, group in enumerate(_groups(list(markers(document))), 1):
+    for number, group in enumerate(_groups(document.markers), 1):
         start = rate.frames(group[0].start / 1000)
         frames = max(1, rate.frames(max(marker.end for marker in group) / 1000, up=True) - start)
         begin, behind = (rate.label(first + start + more) for more in (0, 1))
