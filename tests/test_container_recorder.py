@@ -3,6 +3,7 @@
 import os
 import re
 import struct
+from datetime import date
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from watcher.container.chunks import W64_MAGIC
 from watcher.container.recorder import RecorderData, RecorderTrack, recorder_data
 
 NOTHING = RecorderData()
+#: What `bext` writes.
+DAY = date(2018, 12, 31)
 W64_FAMILY = bytes.fromhex("f3acd3118cd100c04f8edb8a")
 #: bext of a Sound Devices 788T as the documentation of wavinfo shows it, and its own time 12:40:00 in sSPEED's frames.
 SOUND_DEVICES = """sSPEED=023.976-ND\r
@@ -110,6 +113,7 @@ def test_the_lines_of_a_description_are_used_where_there_is_no_ixml() -> None:
     found = read(wav(fmt(2), bext(0, SOUND_DEVICES)))
 
     assert found == RecorderData(
+        day=DAY,
         frame_rate=Fraction(24_000, 1001),
         tracks=(RecorderTrack(1, "MKH516 Boom"), RecorderTrack(2, "Lav Anna")),
         project="BMH",
@@ -233,7 +237,7 @@ def test_a_timestamp_without_a_rate_counts_at_that_of_the_file() -> None:
 
 
 def test_a_count_of_zero_in_bext_is_no_time() -> None:
-    assert read(wav(fmt(), bext(0))) == NOTHING
+    assert read(wav(fmt(), bext(0))) == RecorderData(day=DAY)
     assert read(wav(fmt(), bext(0), ixml(timestamp(96_000)))).start == 2.0
 
 
@@ -271,7 +275,7 @@ def test_a_time_after_the_end_of_the_day_is_none(reference: int) -> None:
 
 @pytest.mark.parametrize("rate", [0, 1_000_000])
 def test_without_a_rate_there_is_no_time(rate: int) -> None:
-    assert read(wav(fmt(rate=rate), bext(480_000))) == NOTHING
+    assert read(wav(fmt(rate=rate), bext(480_000))) == RecorderData(day=DAY)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from fractions import Fraction
 from pathlib import Path
 
@@ -75,12 +76,34 @@ def test_the_samples_of_a_wav_count(tmp_path: Path) -> None:
     path = tmp_path / "take.wav"
     with av.open(str(path), "w", container_options={"write_bext": "1"}) as container:
         container.metadata["time_reference"] = "2190940753"
+        container.metadata["origination_date"] = "2013-06-17"
         sound = container.add_stream("pcm_s16le", rate=48_000)
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.int16), "s16", "mono")
         frame.sample_rate = 48_000
         container.mux([*sound.encode(frame), *sound.encode()])
 
-    assert start_of(path.read_bytes()) == RecordedStart(2_190_940_753, 48_000, source="bext")
+    assert start_of(path.read_bytes()) == RecordedStart(2_190_940_753, 48_000, source="bext", day=date(2013, 6, 17))
+
+
+@pytest.mark.parametrize(
+    ("written", "day"),
+    [
+        (b"2026-11-08", date(2026, 11, 8)),
+        (b"2026:11:08", date(2026, 11, 8)),
+        # Of clocks that nobody has set, of no calendar, and of other things.
+        (b"1970-01-01", None),
+        (b"0000-00-00", None),
+        (b"2026-02-30", None),
+        (b"8.11.2026\0", None),
+        (bytes(10), None),
+    ],
+)
+def test_the_day_is_one_that_can_be(written: bytes, day: date | None) -> None:
+    bext = bytes(320) + written + bytes(272)
+    chunk = b"bext" + struct.pack("<I", len(bext)) + bext
+    data = b"RIFF" + struct.pack("<I", len(chunk) + 4) + b"WAVE" + chunk
+
+    assert start_of(data) == RecordedStart(day=day)
 
 
 def test_doubts_about_tracks_are_none_about_the_time() -> None:

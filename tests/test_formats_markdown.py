@@ -1,6 +1,8 @@
 """Markdown is read back by markdown-it (CommonMark) and PyYAML."""
 
 import re
+from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import pytest
@@ -58,6 +60,15 @@ def test_it_has_what_is_known_of_the_recording_and_a_paragraph_for_each_speaker(
     }
 
 
+def test_it_has_the_day_of_the_recording() -> None:
+    made = replace(document(Transcript((Segment("Hello.", 0, 1),), "en", 2)), day=date(2026, 11, 8))
+
+    found = render("md", made).decode()
+
+    assert found.startswith('---\nsource: "talk.wav"\ndate: 2026-11-08\nduration: ')
+    assert front(found)["date"] == date(2026, 11, 8)
+
+
 def test_what_is_not_known_is_left_out() -> None:
     assert plain() == '---\nsource: "talk.wav"\n---\n'
 
@@ -102,7 +113,7 @@ def test_any_signs_are_shown_as_they_are(signs: list[str]) -> None:
         ((piece,),) = shown(written)
 
         assert piece == ("text", f"[00:00] {text} x" if timed else f"{text} x")
-        assert not OBSIDIAN.search(written.split("---\n", 2)[2].replace("\\\\", ""))
+        assert not OBSIDIAN.search(written.split("---\n", 2)[2].replace("\\\\", " "))
 
 
 @given(transcripts(speakers=("", "Anna", "*B*: [c]")), st.text(max_size=20))

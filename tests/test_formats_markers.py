@@ -249,6 +249,20 @@ class TestFinalCut:
         assert clips[0].name == "talk.wav"
         assert [marker.name for marker in clips[0].markers] == [one.name for one in found.markers]
 
+    def test_a_film_has_a_picture_and_a_sound_has_none(self) -> None:
+        film, sound = (
+            replace(made(talk("en")), files=(PlayableFile(b"talk.mov", film=film),)) for film in (True, False)
+        )
+
+        assets = [parsed(render("fcpxml", found).decode()).find("resources/asset") for found in (film, sound)]
+
+        assert [
+            one is not None and (one.get("hasVideo"), one.get("format"), one.get("hasAudio")) for one in assets
+        ] == [
+            ("1", "r1", "1"),
+            (None, None, "1"),
+        ]
+
     @given(transcripts(), st.sampled_from(RATES), st.integers(1, 2))
     def test_captions_are_whole_frames_and_never_overlap_in_a_lane(
         self, case: tuple[Transcript, float], rate: str, files: int

@@ -8,6 +8,7 @@ frame is left out.
 
 import re
 from dataclasses import dataclass, field
+from datetime import date
 from fractions import Fraction
 from math import ceil, floor
 from typing import Final
@@ -179,6 +180,8 @@ class RecordedStart:
     source: str = ""
     #: Sentences about what cannot be right.
     doubts: tuple[str, ...] = ()
+    #: The day, by the recorder's calendar; None: not known.
+    day: date | None = None
 
     @property
     def rate(self) -> FrameRate | None:

@@ -3,6 +3,7 @@
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import date
 from fractions import Fraction
 
 import pytest
@@ -26,6 +27,7 @@ START = RecordedStart(
     frame_rate=Fraction(24_000, 1001),
     source="bext",
     doubts=("By bext it begins earlier.",),
+    day=date(2026, 11, 8),
 )
 
 

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import date
 from fractions import Fraction
 from itertools import islice
 from math import ceil
@@ -48,6 +49,8 @@ class RecorderData:
     rate: int | None = None
     #: True seconds between midnight and the first sample.
     start: float | None = None
+    #: The day on which it was recorded, by the recorder's calendar.
+    day: date | None = None
     #: Frames of timecode a second.
     frame_rate: Fraction | None = None
     #: The timecode drops frame numbers, so that it stays with the time of day at 29.97 and 59.94 frames a second.
@@ -93,7 +96,12 @@ _LONGEST: Final = {b"fmt ": 16, b"bext": 346, b"iXML": 1 << 18}
 #: Channels, samples a second.
 _FMT: Final = Struct("<2xHI")
 _DESCRIPTION_BYTES: Final = 256
-#: Behind description, originator, its reference, date and time.
+#: Behind description, originator and its reference; year, month and day, with any sign between them.
+_ORIGINATION_DATE: Final = slice(320, 330)
+_DATE: Final = re.compile(rb"(\d{4})\D(\d{2})\D(\d{2})")
+#: bext is of this year (EBU Tech 3285): an earlier date is that of a clock which nobody has set.
+_FIRST_YEAR: Final = 1997
+#: Behind date and time.
 _TIME_REFERENCE: Final = Struct("<338xQ")
 
 _MOST_TRACKS: Final = 64
@@ -120,6 +128,7 @@ class _Reading:
     def __init__(self, fmt: bytes, bext: bytes, ixml: bytes) -> None:
         self._channels, self._rate = _FMT.unpack_from(fmt) if len(fmt) >= _FMT.size else (0, 0)
         self._samples: int = _TIME_REFERENCE.unpack_from(bext)[0] if len(bext) >= _TIME_REFERENCE.size else 0
+        self._day = _day(bext[_ORIGINATION_DATE])
         self._lines, self._numbered = _lines(_decoded(bext[:_DESCRIPTION_BYTES].partition(b"\0")[0]))
         self._xml = _Ixml(_decoded(ixml))
         self._doubtful: list[str] = []
@@ -134,6 +143,7 @@ class _Reading:
             time_source=source,
             rate=rate,
             start=samples / rate if samples is not None and rate else None,
+            day=self._day,
             frame_rate=frame_rate,
             drop_frame=drop_frame,
             family=_line(facts.get("FAMILY_UID", ""), _LONGEST_NAME),
@@ -244,6 +254,14 @@ def _number(text: str, most: int) -> int | None:
     text = text.strip()
     number = int(text) if _NUMBER.fullmatch(text) else None
     return number if number is not None and number <= most else None
+
+
+def _day(words: bytes) -> date | None:
+    match = _DATE.fullmatch(words)
+    with suppress(ValueError):
+        if match and int(match[1]) >= _FIRST_YEAR:
+            return date(*map(int, match.groups()))
+    return None
 
 
 def _line(text: str, longest: int) -> str:

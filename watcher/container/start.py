@@ -44,6 +44,7 @@ def _of_recorder(descriptor: int, size: int) -> RecordedStart:
         samples=said.time_reference or 0,
         sample_rate=said.rate or 0,
         frame_rate=said.frame_rate,
+        day=said.day,
         drop=said.drop_frame,
         source=said.time_source,
         doubts=said.doubtful_times,

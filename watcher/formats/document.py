@@ -1,10 +1,12 @@
 """The values that a set of outputs is made from."""
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cached_property
-from typing import Literal
+from typing import Final, Literal
 
 from watcher.container.chapters import Chapter
 from watcher.cues import Layout
@@ -58,6 +60,17 @@ class AskedPiece:
     track: str = ""
 
 
+#: Containers that often hold a picture.
+_PICTURES: Final = frozenset(
+    {b".mp4", b".m4v", b".mov", b".mkv", b".webm", b".ogv", b".avi", b".mpg", b".mpeg", b".wmv", b".ts"}
+)
+
+
+def is_picture_name(name: bytes) -> bool:
+    """Return whether a file of this name often has a picture."""
+    return os.path.splitext(name)[1].lower() in _PICTURES  # noqa: PTH122 - a name
+
+
 @dataclass(frozen=True, slots=True)
 class PlayableFile:
     """A recording that lies beside the outputs."""
@@ -66,6 +79,8 @@ class PlayableFile:
     #: Of a session: seconds from its start to that of the recording, and who speaks in it.
     offset: float = 0.0
     speaker: str = ""
+    #: Its header says that it is a film.
+    film: bool = False
 
 
 # No slots: passages and markers are made once for all formats.
@@ -93,8 +108,9 @@ class Document:
     chapters: tuple[Chapter, ...] = ()
     #: Spellings that were replaced in it.
     replacements: tuple[Replacement, ...] = ()
-    #: When the recording began.
+    #: When the recording began, and on which day; None: not known.
     timecode: Timecode = field(default_factory=Timecode)
+    day: date | None = None
 
     def shown_time(self, milliseconds: int) -> int:
         """Return a time of the recording (milliseconds) as subtitles and text show it."""

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from datetime import date
 from typing import Final
 
 from watcher.cues.text import is_right_to_left, scrub
@@ -34,10 +35,11 @@ def markdown(document: Document) -> Iterator[str]:
         yield f"\n{' '.join([*before, text])}\n"
 
 
-def _front_matter(document: Document) -> dict[str, str | list[str]]:
+def _front_matter(document: Document) -> dict[str, str | list[str] | date]:
     seconds = document.milliseconds // 1000
-    known: dict[str, str | list[str]] = {
+    known: dict[str, str | list[str] | date | None] = {
         "source": scrub(document.source),
+        "date": document.day,
         "duration": f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}" if seconds else "",
         "language": document.transcript.language,
         "model": scrub(document.model),
@@ -46,8 +48,10 @@ def _front_matter(document: Document) -> dict[str, str | list[str]]:
     return {key: value for key, value in known.items() if value}
 
 
-def _yaml(value: str | list[str]) -> str:
-    """Return a value for YAML: a text in double quotes is one, whatever it holds."""
+def _yaml(value: str | list[str] | date) -> str:
+    """Return a value for YAML: a text in double quotes is one, whatever it holds; a day without them is one, too."""
+    if isinstance(value, date):
+        return value.isoformat()
     return _NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False))
 
 

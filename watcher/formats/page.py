@@ -15,13 +15,10 @@ from urllib.parse import quote_from_bytes
 from watcher import __version__
 from watcher.content_policy import hash_source
 from watcher.cues.text import is_right_to_left, scrub
-from watcher.formats.document import Document, PlayableFile
+from watcher.formats.document import Document, PlayableFile, is_picture_name
 from watcher.formats.passages import Passage, clock
 from watcher.languages import name as language_name
 from watcher.text import counted, printable
-
-#: Containers that often hold a picture; a browser shows it, and the script makes a player without one small.
-_PICTURES: Final = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".ogv", ".avi", ".mpg", ".mpeg", ".wmv", ".ts"})
 
 
 def html(document: Document) -> Iterator[str]:
@@ -99,7 +96,8 @@ def _players(document: Document) -> Iterator[str]:
         yield "<ul>\n"
     for file in document.files:
         suffix = os.path.splitext(os.fsdecode(file.name))[1]  # noqa: PTH122 - a name
-        element = "video" if suffix.lower() in _PICTURES and not several else "audio"
+        # A browser shows the picture, and the script makes a player without one small.
+        element = "video" if is_picture_name(file.name) and not several else "audio"
         shown = _text(printable(file.name))
         label = f"<span><bdi>{_text(file.speaker)}</bdi></span>" if several else ""
         yield (

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import date
 from typing import Any, Final, TypeAlias
 
 from watcher.job import AgainRequest, Cut, Fingerprint, Job, Outcome, Output, ResultWarning, State
@@ -217,11 +218,12 @@ def start_text(start: RecordedStart | None) -> str:
     if start is None:
         return ""
     rate = "" if start.frame_rate is None else str(start.frame_rate)
-    return json.dumps({**asdict(start), "frame_rate": rate}, separators=(",", ":"))
+    day = "" if start.day is None else start.day.isoformat()
+    return json.dumps({**asdict(start), "frame_rate": rate, "day": day}, separators=(",", ":"))
 
 
 def start_from(words: str) -> RecordedStart | None:
-    """Read what is known of a recording's start; fields of a newer version are left out."""
+    """Read what is known of a recording's start; fields of a newer version are left out, an older one has no day."""
     if not words:
         return None
     fields = json.loads(words)
@@ -233,6 +235,7 @@ def start_from(words: str) -> RecordedStart | None:
         drop=bool(fields["drop"]),
         source=str(fields["source"]),
         doubts=tuple(map(str, fields["doubts"])),
+        day=date.fromisoformat(day) if (day := fields.get("day")) else None,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from watcher import tree
 from watcher.container.start import recorded_start
 from watcher.errors import JobError
+from watcher.formats.document import is_picture_name
 from watcher.job import Job, ResultWarning
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.values import Content, ContentPart
@@ -57,6 +58,12 @@ def start_of_session(parts: Sequence[ContentPart], contents: Sequence[Content]) 
 def timecode_of(content: Content, wanted: JobSettings) -> Timecode:
     """Return the timecode of a recording, by the settings and its header."""
     return wanted.timecode.timecode(content.start or RecordedStart())[0]
+
+
+def is_film(name: bytes, content: Content) -> bool:
+    """Return whether a recording of this name has a picture, as far as its header says: a sound recorder may write a frame rate, too."""
+    start = content.start
+    return start is not None and start.frame_rate is not None and is_picture_name(name)
 
 
 def timecode_doubts(content: Content, wanted: JobSettings) -> tuple[ResultWarning, ...]:

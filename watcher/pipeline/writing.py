@@ -27,7 +27,7 @@ from watcher.output_kinds import (
     lacks_package,
     without_package,
 )
-from watcher.pipeline.beginning import timecode_doubts, timecode_of
+from watcher.pipeline.beginning import is_film, timecode_doubts, timecode_of
 from watcher.pipeline.heard import TranscriptionResult
 from watcher.pipeline.placing import placed
 from watcher.pipeline.reviewing import ReviewedTranscript, reviewed
@@ -136,6 +136,7 @@ def _rendered(
         chapters=chapters,
         replacements=made.replacements,
         timecode=timecode_of(heard.content, wanted),
+        day=heard.content.start.day if heard.content.start else None,
     )
     contents = {}
     for kind in kinds:
@@ -179,7 +180,7 @@ def _files(name: bytes, heard: TranscriptionResult) -> Iterator[PlayableFile]:
     """Yield the recordings that lie beside the outputs: the one of that name, or the stems of a session."""
     stems = [track.part for track in heard.tracks if not track.part.number]
     if len(stems) < 2:  # noqa: PLR2004 - a session of one is an ordinary recording
-        yield PlayableFile(name)
+        yield PlayableFile(name, film=is_film(name, heard.content))
         return
     for stem in stems:
         yield PlayableFile(os.fsencode(stem.track), stem.offset, stem.speaker)

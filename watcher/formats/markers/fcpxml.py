@@ -47,9 +47,11 @@ def fcpxml(document: Document) -> Iterator[str]:
     yield '<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE fcpxml>\n<fcpxml version="1.10">\n  <resources>\n'
     yield f"    {_format(rate)}\n"
     if of_one:
-        source = xml(f"./{quote_from_bytes(document.files[0].name)}")
+        file = document.files[0]
+        source = xml(f"./{quote_from_bytes(file.name)}")
+        picture = ' hasVideo="1" format="r1"' if file.film else ""
         yield (
-            f'    <asset id="r2" name="{name}" start="{start}" duration="{length}" hasAudio="1">'
+            f'    <asset id="r2" name="{name}" start="{start}" duration="{length}" hasAudio="1"{picture}>'
             f'<media-rep kind="original-media" src="{source}"/></asset>\n'
         )
     yield (
