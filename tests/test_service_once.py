@@ -263,3 +263,23 @@ def test_a_batch_ends_though_one_of_its_recordings_is_always_tried_again(
     assert failed <= set(map(str, paths))
     # Those that are in work at the end stay in the queue.
     assert len(failed) + document["data"]["queued"] == 16
+
+
+def test_a_batch_says_what_settings_of_a_folder_it_could_not_use_and_leaves_a_note(watcher: Commands) -> None:
+    """The folder is one that the settings do not name; the note goes when the file is right."""
+    settings = watcher.folder / ".watcher.toml"
+    settings.write_text('language = "german"\n')
+    note = watcher.folder / "watcher.toml.transcription-failed.txt"
+    recording(watcher.folder / "a.wav")
+
+    code, document = watcher("once", watcher.folder)
+
+    assert (code, [error["code"] for error in document["errors"]]) == (0, ["settings"])
+    assert document["errors"][0]["message"].startswith(f"{settings} can't be used: ")
+    assert "german" in note.read_text()
+
+    settings.write_text('language = "de"\n')
+    code, document = watcher("once", watcher.folder)
+
+    assert (code, document["errors"]) == (0, [])
+    assert not note.exists()

@@ -23,6 +23,7 @@ from watcher.report import ReportedError, Result
 from watcher.service import Batch, BatchProgress
 from watcher.service import once as run_batch
 from watcher.service.endpoint_plan import endpoint_of
+from watcher.service.folder_notes import FIX_HINT
 from watcher.service.service import set_up_log
 from watcher.settle import UNREADABLE_HINT, UNWATCHED, WaitReason, sentence
 from watcher.sidecar import Displaced
@@ -170,6 +171,7 @@ def _result(
     problems += [
         ReportedError("left", f"{printable(left.path)}: {why_left(left)}", _left_hint(left)) for left in batch.left
     ]
+    problems += _unusable_settings(batch)
     # These are problems: a folder that does not answer or may not be listed was not searched, and a named file was not taken.
     exit_code = 1 if before or batch.failed or any(left.named or left.reason in _UNSEEN for left in batch.left) else 0
     if batch.held is not None:
@@ -246,6 +248,15 @@ def _earlier(batch: Batch) -> list[str]:
         names = _some(batch.queued_earlier, count)
         lines.append(f"{count} of those still queued {verb} in the queue from earlier calls: {names}")
     return lines
+
+
+def _unusable_settings(batch: Batch) -> Iterator[ReportedError]:
+    """Yield an error for settings files in folders that cannot be used for the same reason."""
+    alike: dict[str, list[bytes]] = {}
+    for broken in batch.unusable:
+        alike.setdefault(broken.message, []).append(broken.path)
+    for message, paths in alike.items():
+        yield ReportedError("settings", f"{_some(paths)} can't be used: {message}", FIX_HINT)
 
 
 def _some(paths: Sequence[bytes], count: int = 0) -> str:

@@ -6,6 +6,7 @@ from watcher.errors import JobError
 from watcher.folders import NotTaken
 from watcher.gate import GateState
 from watcher.job import Job, Outcome
+from watcher.overrides import InvalidOverride
 from watcher.sidecar import Displaced
 
 
@@ -59,6 +60,8 @@ class Batch:
     #: The hold or pause because of which the batch ended with a queue; None: there is none.
     held: GateState | None = None
     interrupted: bool = False
+    #: Settings files in folders that cannot be used: what they say does not count.
+    unusable: tuple[InvalidOverride, ...] = ()
     #: Number of requests that were cancelled before their answer was complete.
     given_up: int = 0
     #: Names of threads that did not end: only the end of the process ends them, see `os._exit`. And of those that

@@ -1,7 +1,8 @@
 """Separate the recordings of this batch from those that earlier calls left in the queue."""
 
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from watcher.job import State
 from watcher.ledger import Ledger
@@ -43,3 +44,11 @@ def queued_elsewhere(ledger: Ledger, scope: BatchScope, *, limit: int) -> tuple[
 
 
 _QUEUED = (State.READY, State.DELAYED)
+
+
+@dataclass(frozen=True, slots=True)
+class Concluded:
+    """Recordings that were concluded before: their number, and some of them."""
+
+    count: Counter[State] = field(default_factory=Counter)
+    some: defaultdict[State, list[bytes]] = field(default_factory=lambda: defaultdict(list))

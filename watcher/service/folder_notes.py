@@ -7,7 +7,7 @@ all of this, folder by folder for a limited time, and tries again what cannot be
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import zip_longest
@@ -172,6 +172,7 @@ class SettingsNotes:
         self._on_look = on_look
         self._monotonic = monotonic
         self._met = _PathQueue()
+        self._named: tuple[bytes, ...] = ()
         #: Settings that could not be used at the last check, of the roots in turn, as only some are shown; replaced as a whole.
         self.problems: tuple[InvalidOverride, ...] = ()
         #: Notes that exist or could not be written: the settings' path -> their root, and the note's text.
@@ -179,6 +180,10 @@ class SettingsNotes:
         self._reviewed = float("-inf")
         #: Those of them for which it was logged that the note could not be written or removed.
         self._silent: set[bytes] = set()
+
+    def include(self, roots: Sequence[bytes]) -> None:
+        """Write notes below these folders, too, which are not watched: a person named them for a batch."""
+        self._named = tuple(roots)
 
     def look(self, path: bytes) -> None:
         """Request a check of a settings file: it was found, changed, or is gone.
@@ -204,8 +209,9 @@ class SettingsNotes:
         self.problems = tuple(problem for turn in in_turns for problem in turn if problem is not None)
 
     def _root_of(self, path: bytes) -> bytes:
-        """Return the watched folder of a path; empty if there is none."""
-        return next((root for root, _ in self._snapshot().plan.roots if is_below(path, root)), b"")
+        """Return the watched folder of a path, or one that `include` got; empty if there is none."""
+        watched = (root for root, _ in self._snapshot().plan.roots)
+        return next((root for root in (*watched, *self._named) if is_below(path, root)), b"")
 
     def _current(self, lost: Collection[bytes]) -> Iterator[list[InvalidOverride]]:
         """Yield the current problems of each root; for a root that cannot be accessed, those of the last check."""

@@ -6,11 +6,10 @@ import signal
 import sys
 import threading
 import time
-from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from typing import Any, Final
@@ -28,7 +27,7 @@ from watcher.service.advice import HoldAdvice, RunContext
 from watcher.service.again import announce_trials_at, follow_moved, lacking
 from watcher.service.application import SERVICE, Application
 from watcher.service.batch import Batch, BatchProgress
-from watcher.service.earlier import BatchScope, known_below, queued_elsewhere
+from watcher.service.earlier import BatchScope, Concluded, known_below, queued_elsewhere
 from watcher.service.failures import standing
 from watcher.service.job_runner import lost
 from watcher.service.plan import plan
@@ -168,6 +167,7 @@ class _BatchRun:
         self.batch.done = [(job, outcome) for job, outcome in self.batch.done if not job.is_stem]
         self.batch.paid_seconds = application.endpoints.paid_seconds
         self.batch.given_up = application.given_up
+        self.batch.unusable = tuple(application.problems)
         self.batch.left += [left for left in self._absent if left.path in self._queued]
         self.batch.again += [
             job.path for job, outcome in self.batch.done if outcome.restored and job.path not in self.batch.again
@@ -180,6 +180,7 @@ class _BatchRun:
         """Find and process recordings until nothing is left to do, or nothing can be done."""
         application = self._application
         self.scope = replace(self.scope, folders=places.below)
+        application.settings_notes.include(places.roots)
         application.start(inspect=lambda _path: None)
         self._start_finder(places)
         while application.error is None:
@@ -322,9 +323,7 @@ class _BatchRun:
         self.batch.nothing_there = not any((*found, *seen)) and not self._application.stop.is_set()
         self._found.set()
 
-    def _report(
-        self, places: SearchPlaces, collected: ScanResult, before: "_Concluded", again: Collection[bytes]
-    ) -> None:
+    def _report(self, places: SearchPlaces, collected: ScanResult, before: Concluded, again: Collection[bytes]) -> None:
         """Add what was found to the result."""
         self.batch.again.extend(sorted(again))
         self.batch.left.extend((*places.barred, *collected.left))
@@ -342,9 +341,9 @@ class _BatchRun:
         self.batch.failed_before_count = before.count[State.FAILED]
         self.batch.failed_before = before.some[State.FAILED]
 
-    def _concluded_before(self, places: SearchPlaces, now: Collection[bytes]) -> "_Concluded":
+    def _concluded_before(self, places: SearchPlaces, now: Collection[bytes]) -> Concluded:
         """Return existing recordings below the folders that were concluded before; `now`: processed or reported by this call."""
-        before = _Concluded()
+        before = Concluded()
         for path, state in known_below(self._application.ledger, places.below):
             if self._application.stop.is_set():
                 break
@@ -433,14 +432,6 @@ class _BatchRun:
             asked_seconds=max(0.0, now - min(asking.values())) if asking else None,
             next_try=None if due is None else max(0.0, due - now),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Concluded:
-    """Recordings that were concluded before: their number, and some of them."""
-
-    count: Counter[State] = field(default_factory=Counter)
-    some: defaultdict[State, list[bytes]] = field(default_factory=lambda: defaultdict(list))
 
 
 def _then_retry(hint: str, path: bytes) -> str:
