@@ -401,6 +401,18 @@ def test_words_that_match_within_a_quiet_sentence_are_left_out() -> None:
     assert merged.bleed == (0, 5)
 
 
+def test_of_very_many_words_not_all_tracks_are_compared_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """64 tracks with all words of all others would take half an hour."""
+    tracks = [track(name, says(SAID, 1.0), level=VOICE + quieter) for name, quieter in (("A", 0), ("B", 20), ("C", 20))]
+    whole = merge(tracks)
+    assert (whole.compared, whole.bleed[0], whole.bleed[1] > 0, whole.bleed[2] > 0) == (True, 0, True, True)
+
+    monkeypatch.setattr("watcher.join.bleed._MOST_COMPARED", 2 * len(SAID.split()))
+    part = merge(tracks)
+
+    assert (part.compared, part.bleed[0], part.bleed[1], part.bleed[2]) == (False, 0, whole.bleed[1], 0)
+
+
 # Properties.
 
 LEVELS = st.lists(st.tuples(st.sampled_from([15, 25, 40, DIGITAL_SILENCE]), st.integers(1, 300)), max_size=6).map(

@@ -30,6 +30,11 @@ _HEARD: Final = 0.5
 _ALONE: Final = 4
 #: Words by which a track's own voice is measured, at most and at least; and the share of them that is loud.
 _SAMPLE: Final = 500
+#: Other tracks with which all of these words are compared; of more tracks, fewer words are.
+_OTHERS: Final = 8
+#: Words that are compared in all, each once with each other track: those of a room with eight microphones, in which people speak for nine
+#: hours. More take many minutes.
+_MOST_COMPARED: Final = 5_000_000
 _OWN: Final = 3
 _LOUD: Final = 0.05
 #: Misheard words in a row between two words of bleed.
@@ -118,7 +123,7 @@ class TrackWords:
         """Return the level of the track's own voice: of words that are bleed of none of the others; None if it hardly has any."""
         own = [
             self.level(number)
-            for number in self.sample
+            for number in self.sample[:: math.ceil(len(others) / _OTHERS) or 1]
             if not any(
                 _is_much_quieter(self.quieter_by(number, other), self.loudest - other.loudest) for other in others
             )
@@ -170,12 +175,15 @@ def _is_much_quieter(by: int, usual: int) -> bool:
     return (by - usual if abs(by - usual) >= _MUCH_QUIETER else by) >= _MUCH_QUIETER
 
 
-def find_bleed(tracks: Sequence[TrackWords], *, alive: Callable[[], None] = lambda: None) -> list[bytearray]:
-    """Return for each track which of its tokens are bleed (1) of another track.
+def find_bleed(
+    tracks: Sequence[TrackWords], *, alive: Callable[[], None] = lambda: None
+) -> tuple[list[bytearray], bool]:
+    """Return for each track which of its tokens are bleed (1) of another track, and whether all tracks were compared with each other.
 
     Bleed are words that another track has at the same time, and that are much quieter in this one. Misheard words as quiet as they
     between them are bleed too, and around them, as far as the speaker makes no pause, if these are no more than they. In a track whose
-    loudness was not measured nothing is bleed. `alive` is called for each two tracks.
+    loudness was not measured nothing is bleed. `alive` is called for each two tracks. Those that would make it more than 5,000,000
+    words are not compared.
     """
     dropped = [bytearray(len(track.tokens)) for track in tracks]
     measured = [number for number, track in enumerate(tracks) if track.measured]
@@ -183,13 +191,17 @@ def find_bleed(tracks: Sequence[TrackWords], *, alive: Callable[[], None] = lamb
         number: tracks[number].own_level([tracks[other] for other in measured if other != number])
         for number in measured
     }
+    compared = 0
     for one, other in combinations(measured, 2):
         alive()
+        compared += len(tracks[one].tokens) + len(tracks[other].tokens)
+        if compared > _MOST_COMPARED:
+            return dropped, False
         pair = _TwoTracks((tracks[one], tracks[other]), (own[one], own[other]))
         for number, side in ((one, 0), (other, 1)):
             for at in pair.bleed(side):
                 dropped[number][at] = 1
-    return dropped
+    return dropped, True
 
 
 class _TwoTracks:

@@ -53,6 +53,8 @@ class MergedTracks:
     transcript: Transcript
     #: For each track, in the given order, how many of its words were the bleed of another track's.
     bleed: tuple[int, ...]
+    #: Bleed was looked for between all tracks.
+    compared: bool = True
 
 
 def merge(tracks: Sequence[TrackTranscript], *, alive: Callable[[], None] = lambda: None) -> MergedTracks:
@@ -65,13 +67,13 @@ def merge(tracks: Sequence[TrackTranscript], *, alive: Callable[[], None] = lamb
     place.
 
     The language is the one that is spoken longest; it is `timed` when every track with text is. `alive` is called for each track, and
-    for each two of them. The time is linear in the words of each track, and grows with the square of the number of tracks.
+    for each two of them. The time is linear in the words of each track, and grows with the square of the number of tracks, up to a limit.
     """
     said = []
     for track in tracks:
         alive()
         said.append(_PlacedTrack(track).words())
-    dropped = find_bleed(said, alive=alive)
+    dropped, compared = find_bleed(said, alive=alive)
     bleed = (
         sum(drop and bool(token.key) for drop, token in zip(drops, words.tokens, strict=True))
         for drops, words in zip(dropped, said, strict=True)
@@ -91,7 +93,7 @@ def merge(tracks: Sequence[TrackTranscript], *, alive: Callable[[], None] = lamb
         duration=max((track.end for track in spoken), default=0.0),
         timed=all(track.transcript.timed for track in tracks if track.transcript.text),
     )
-    return MergedTracks(transcript, tuple(bleed))
+    return MergedTracks(transcript, tuple(bleed), compared)
 
 
 @dataclass(slots=True)

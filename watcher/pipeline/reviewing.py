@@ -64,11 +64,14 @@ def _merged(
             )
         )
     merged = merge(tracks, alive=alive)
-    warnings: tuple[ResultWarning, ...] = ()
+    warnings = []
     if bleed := sum(merged.bleed):
         what = f"{counted(bleed, 'word')} that a microphone heard of another speaker, more quietly, left out there"
-        warnings = (ResultWarning("bleed", what),)
-    return merged.transcript, warnings
+        warnings.append(ResultWarning("bleed", what))
+    if not merged.compared:
+        what = "its tracks have too many words to be compared, so some may be there that a microphone heard of another speaker"
+        warnings.append(ResultWarning("bleed_not_sought", what))
+    return merged.transcript, tuple(warnings)
 
 
 def _spoken(heard: TranscriptionResult, wanted: JobSettings) -> Transcript:
