@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,11 +17,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from support.packaged import PYTHON, REPOSITORY, clone, fetch
 from support.waiting import eventually
 
-REPOSITORY: Final = Path(__file__).resolve().parents[2]
-#: Debian's own: the one of a developer may lie in a home, which services do not see.
-PYTHON: Final = Path("/usr/bin/python3")
 #: Where the checkout and the packages it needs are seen inside.
 CHECKOUT: Final = "/usr/src/watcher"
 WHEELS: Final = "/usr/src/wheels"
@@ -51,7 +48,7 @@ class Machine:
 
     def fetch(self, extra: str) -> None:
         """Have the packages of an extra at hand inside. Skips where they can't be fetched."""
-        _fetch(self._wheels, f"{REPOSITORY}[{extra}]")
+        fetch(self._wheels, f"{REPOSITORY}[{extra}]")
 
     def switch_on(self) -> None:
         """Boot, and wait until it is up. Skips where nothing can be booted."""
@@ -235,8 +232,8 @@ def booted(directory: Path) -> Iterator[Machine]:
     if missing():
         pytest.skip(missing())
     with _root(directory) as root:
-        checkout, wheels = _checkout(directory), directory / "wheels"
-        _fetch(wheels, f"{REPOSITORY}[offline]", "hatchling")
+        checkout, wheels = clone(directory / "checkout"), directory / "wheels"
+        fetch(wheels, f"{REPOSITORY}[offline]", "hatchling")
         recordings = directory / "srv"
         recordings.mkdir()
         # Where systemd runs this machine too, nspawn asks it for a scope; where not, nobody could be asked.
@@ -284,40 +281,3 @@ def _mount(*arguments: str | Path) -> None:
     done = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.skip(f"no root file system can be laid over this one: {done.stderr.strip()}")
-
-
-def _checkout(directory: Path) -> Path:
-    """Copy what a clone would hold."""
-    listed = subprocess.run(
-        ["git", "-C", str(REPOSITORY), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        capture_output=True,
-        check=False,
-    )
-    if listed.returncode:
-        pytest.skip("needs a git checkout")
-    checkout = directory / "checkout"
-    for name in listed.stdout.decode().split("\0"):
-        source = REPOSITORY / name
-        # A tracked file may have been deleted since.
-        if name and source.is_file():
-            target = checkout / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, target)
-    return checkout
-
-
-def _fetch(wheels: Path, *packages: str) -> None:
-    """Fetch the packages an installation needs: pip's cache has them, or the registry."""
-    with tempfile.TemporaryDirectory() as scratch:
-        subprocess.run([PYTHON, "-m", "venv", scratch], check=True, capture_output=True)
-        fetched = subprocess.run(
-            [f"{scratch}/bin/pip", "wheel", "--quiet", f"--wheel-dir={wheels}", *packages],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    if fetched.returncode:
-        pytest.skip(f"the packages can't be fetched: {fetched.stderr.strip()}")
-    # The installation itself builds its own from the checkout.
-    for own in wheels.glob("transcription_watcher-*"):
-        own.unlink()

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from system.machine import REPOSITORY
+from support.packaged import REPOSITORY
 
 PAGE: Final = REPOSITORY / "systemd" / "README.md"
 _BLOCK: Final = re.compile(r"^ *<!-- (\w+) -->\n *```console\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)

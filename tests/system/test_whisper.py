@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from support.hub import hub
+from support.packaged import REPOSITORY
 from support.whisper import tiny
-from system.machine import REPOSITORY
 from system.service import FOLDER, Service
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(1200)]
