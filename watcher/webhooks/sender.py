@@ -16,15 +16,16 @@ from watcher.client.connections import Exchange, MeteredAdapter, current
 from watcher.client.refusal import wait_asked
 from watcher.client.transport import transport_error
 from watcher.errors import StoppedError
-from watcher.masking import masker, secrets_of
+from watcher.masking import beginning, masker, secrets_of
 from watcher.text import printable, quoted_line
 from watcher.webhooks import message
 
 #: Seconds for the whole exchange, and for the connection alone.
 SECONDS: Final = 20.0
 _CONNECT_SECONDS: Final = 5.0
-#: Bytes read of an answer, and characters of it that are shown.
-_READ: Final = 2048
+#: Bytes used of an answer, bytes read, so that a secret at the end of the first is whole, and characters that are shown.
+_USED: Final = 2048
+_READ: Final = 2 * _USED
 _SHOWN: Final = 120
 _REDIRECTS: Final = range(300, 400)
 _SUCCESS: Final = range(200, 300)
@@ -142,7 +143,8 @@ class WebhookSender:
             return Delivery("gone", "it answered 410: it wants no more events", status)
         if status in _REDIRECTS:
             return Delivery("failed", f"it answered {status}: a redirect is not followed, correct the url", status)
-        words = printable(quoted_line(masker(secrets)(said.decode("utf-8", "replace")))[:_SHOWN])
+        used = beginning(said, _USED, [secret.encode(errors="replace") for secret in secrets])
+        words = printable(quoted_line(masker(secrets)(used.decode("utf-8", "replace")))[:_SHOWN])
         text = f"it answered {status}" + (f": {words}" if words else "")
         headers = {name.lower(): value for name, value in response.headers.items()}
         asked = wait_asked(headers, now=self._clock(), most=message.AGAIN[-1])
