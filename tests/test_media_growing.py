@@ -232,7 +232,7 @@ def cuts_of(
     planned: Sequence[Cut] = (),
 ) -> list[Cut]:
     """Return the cuts of a sound that is fed in blocks that end at these places."""
-    rules, _ = rules_for(None, piece_seconds=piece_seconds, skip_silence=skip, longest_silence=silence)
+    rules, _ = rules_for(None, piece_seconds=piece_seconds, skip_silence=skip, longest_silence=silence, steady=True)
     planner = Planner(rules, planned=planned)
     found: list[Cut] = []
 
@@ -337,6 +337,26 @@ def test_a_change_in_the_middle_changes_the_pieces_around_it_alone(at: float, ki
     new = {cut.digest for cut in found} - {cut.digest for cut in planned}
     assert len(planned) > 12
     assert 1 <= len(new) <= 3
+
+
+@pytest.mark.parametrize("skip", [True, False])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_cuts_after_a_place_that_has_changed_are_as_before(seed: int, *, skip: bool) -> None:
+    """Somebody sings over ten seconds, with other pauses: what comes a minute later is found again, and not paid for again."""
+    before = sounds.speech(600.0, seed=seed, sentence=3.0, pause=0.7)
+    after = before.copy()
+    after[200 * RATE : 210 * RATE] = sounds.speech(10.0, seed=seed + 20, sentence=1.5, pause=0.3)
+
+    found, again = (
+        cuts_of(sound, range(RATE, len(sound), RATE), piece_seconds=30.0, skip=skip, silence=20.0, ends=True)
+        for sound in (before, after)
+    )
+    known = {cut.digest for cut in found}
+    new = [cut for cut in again if cut.digest not in known]
+
+    assert len(found) > 15
+    assert all(150.0 < cut.start_seconds < cut.end_seconds < 280.0 for cut in new)
+    assert sum(cut.seconds for cut in new) <= 3 * 1.25 * 30.0
 
 
 @contextmanager

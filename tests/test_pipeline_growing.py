@@ -113,7 +113,7 @@ def test_of_a_recording_that_was_followed_only_the_end_is_asked_for(tmp_path: Pa
         recorder.write(talk(300))
         with following(made, path, wanted) as growing:
             eventually(lambda: growing.transcribed > 200.0, patience=60.0)
-            before = len(asked)
+        before = len(asked)
         recorder.close()
         whole = made.transcribe(path, wanted=wanted)
 

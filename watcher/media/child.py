@@ -134,6 +134,7 @@ class MediaChild:
             max_seconds=order.max_seconds,
             skip_silence=order.skip_silence,
             longest_silence=order.longest_silence,
+            steady=order.steady,
         )
         rules, pieces = plan(recording.seconds)
         # The recording may be longer than its header says; sound beyond that is cut by the rules for an unknown length.

@@ -48,6 +48,10 @@ _SHORTEST: Final = SAMPLE_RATE // 10
 #: Seconds of the shortest pieces made to have more requests at once, and of the shortest pieces of all.
 _SHRUNK: Final = 90.0
 _LEAST: Final = 5.0
+#: The grid of steady cuts is this part of a piece's length; a cut lies from so many parts of the grid before its line to so many after
+#: it, and the next line is so many after the piece's start at most. So a piece is a quarter longer than `target` at most.
+_GRID: Final = 0.85
+_BEFORE, _AFTER, _NEXT_LINE = 0.25, 0.15, 1.3
 #: A piece takes at most this part of the remaining sound per place, so that during a slow answer other places have work.
 _SHARE: Final = 2 / 3
 
@@ -69,6 +73,8 @@ class CutRules:
     places: int = 0
     least: int = 0
     total: int = 0
+    #: Whether cuts lie near lines at fixed positions of the recording. Then it is cut as before a while after a place that has changed.
+    steady: bool = False
 
     def __post_init__(self) -> None:
         """Check that there is room to search for a pause."""
@@ -89,10 +95,34 @@ class CutRules:
                 target = self._even(target, _level(given, left) - min(given))
         return target, min(self.longest, target * 5 // 4 + min(15 * SAMPLE_RATE, target // 4))
 
+    def window(self, index: int, start: int, given: Sequence[int]) -> "CutWindow":
+        """Return where piece `index` may be cut; the arguments are those of `lengths`."""
+        if self.steady:
+            grid = max(4 * OVERLAP, int(_GRID * self.target)) // FRAME * FRAME
+            line = (start + int(_NEXT_LINE * grid)) // grid * grid - start
+            latest = min(line + int(_AFTER * grid) // FRAME * FRAME, self.longest - OVERLAP // 2)
+            earliest = min(max(line - int(_BEFORE * grid), grid // 5) // FRAME * FRAME, latest - OVERLAP)
+            return CutWindow(line, earliest, latest, self.longest, grid)
+        target, longest = self.lengths(index, start, given)
+        latest = min(longest, target * 5 // 4) - OVERLAP // 2
+        return CutWindow(target, min(target * 3 // 5, latest - OVERLAP), latest, longest, target)
+
     def _even(self, target: int, due: int) -> int:
         """Divide a place's share into pieces of one length, near `target` and not below `least`."""
         pieces = max(1, min(math.ceil(due / target - 0.1), due // self.least))
         return max(self.least, min(due // pieces, self.target))
+
+
+@dataclass(frozen=True, slots=True)
+class CutWindow:
+    """Where a piece may be cut, in samples from its start: the best place, the first and the last one."""
+
+    target: int
+    earliest: int
+    latest: int
+    longest: int
+    #: The distance from the best place for which a pause has to be 2 s longer.
+    scale: int
 
 
 def _level(given: Sequence[int], left: int) -> int:
@@ -120,6 +150,7 @@ def rules_for(
     max_seconds: float = 0.0,
     skip_silence: bool = True,
     longest_silence: float = MediaOptions.longest_silence,
+    steady: bool = False,
 ) -> tuple[CutRules, int]:
     """Choose the lengths of pieces for a recording of `seconds` (None: unknown); return also the expected number of pieces.
 
@@ -147,6 +178,7 @@ def rules_for(
         places,
         int(least * SAMPLE_RATE),
         total,
+        steady,
     )
     return rules, _expected(rules, total)
 
@@ -267,7 +299,7 @@ class Planner:
         """Return the next planned cut; once one did not fit, what leads back to the plan, if some of it has fitted before."""
         cut = self._planned[0]
         if self.replanned is None and self._fits(cut):
-            self._start = max(self._start, min(cut.start, self._kept.end))
+            self._start = max(self._start, min(cut.start, self._seen))
             self._kept.forget(min(cut.start, self._start))
             if not self._knows(cut.end):
                 return None
@@ -341,7 +373,7 @@ class Planner:
         ):
             return False
         # The gap before a planned cut had no sound; if it has sound now, this is another recording.
-        gap = self._kept.levels(max(self._start, self._before), min(cut.start, self._kept.end)) > AUDIBLE
+        gap = self._kept.levels(max(self._start, self._before), min(cut.start, self._seen)) > AUDIBLE
         return not without_clicks(gap).any()
 
     def _new_cut(self) -> PlannedPiece | None:
@@ -353,23 +385,23 @@ class Planner:
             return None
         levels = self._kept.levels(self._start, self._seen)
         sound = self._mask(self._start, self._seen)
-        target, longest = self._rules.lengths(self._index, self._start, self._given)
-        latest = min(longest, target * 5 // 4) - OVERLAP // 2
+        window = self._rules.window(self._index, self._start, self._given)
         if final and not sound.any():
             return None
         first, behind = runs(~sound)
         deserts = first[(behind - first) * FRAME >= self._rules.desert]
-        if len(deserts) and deserts[0] * FRAME <= latest - _PAD * FRAME:
+        if len(deserts) and deserts[0] * FRAME <= window.latest - _PAD * FRAME:
             return self._trimmed(sound, int(deserts[0]) + _PAD)
-        if final and length <= longest:
+        if final and length <= window.longest:
             return self._trimmed(sound, len(levels))
-        tail = min(30 * SAMPLE_RATE, target // 4)
-        if final and length <= latest + tail:
-            target = length // 2
-            latest = min(latest, length * 2 // 3)
-        elif length < latest + tail:
+        tail = min(30 * SAMPLE_RATE, window.scale // 4)
+        if final and length <= window.latest + tail:
+            latest = min(window.latest, length * 2 // 3)
+            earliest = min(length // 2 * 3 // 5, latest - OVERLAP)
+            window = replace(window, target=length // 2, earliest=earliest, latest=latest, scale=length // 2)
+        elif length < window.latest + tail:
             return None
-        return self._chosen(levels, sound, target, latest)
+        return self._chosen(levels, sound, window)
 
     def _skip_to_sound(self) -> None:
         """Move the start over silence, except for a margin."""
@@ -380,22 +412,21 @@ class Planner:
             self._start += (silent - _PAD) * FRAME
             self._kept.forget(self._start)
 
-    def _chosen(self, levels: Levels, sound: Mask, target: int, latest: int) -> PlannedPiece:
+    def _chosen(self, levels: Levels, sound: Mask, window: CutWindow) -> PlannedPiece:
         """Cut in the best pause between the earliest and the latest position, else around the quietest moment."""
-        earliest = min(target * 3 // 5, latest - OVERLAP)
-        low, high = earliest // FRAME, latest // FRAME
-        window = levels[low:high]
+        low, high = window.earliest // FRAME, window.latest // FRAME
+        heard = levels[low:high]
         best: tuple[float, int] | None = None
-        for mask, bonus in ((window < _DEAF, _DEAF_BONUS), (self._scale.pause(window), 0.0)):
+        for mask, bonus in ((heard < _DEAF, _DEAF_BONUS), (self._scale.pause(heard), 0.0)):
             for first, behind in zip(*runs(mask), strict=True):
                 if behind - first >= _PAUSE:
                     middle = low + int(first + behind) // 2
-                    distance = abs(middle * FRAME - target) / target
+                    distance = abs(middle * FRAME - window.target) / window.scale
                     score = min(behind - first, _LONG_PAUSE) / _LONG_PAUSE + bonus - distance
                     best = max(best or (score, middle), (score, middle))
         if best is not None:
             return self._trimmed(sound, best[1])
-        smooth = np.convolve(10.0 ** (window / 10), np.ones(2 * CLICK), mode="valid")
+        smooth = np.convolve(10.0 ** (heard / 10), np.ones(2 * CLICK), mode="valid")
         quietest = low + int(np.argmin(smooth)) + CLICK
         return self._made(self._start, self._start + quietest * FRAME + OVERLAP // 2)
 
