@@ -360,7 +360,7 @@ EXACT: Final[Mapping[str, tuple[str, Callable[[Path], Recorder]]]] = {
     "ffmpeg aiff": (".aiff", ffmpeg),
     "ffmpeg caf": (".caf", ffmpeg),
     "ffmpeg flac": (".flac", ffmpeg),
-    "ffmpeg flac in blocks": (".flac", partial(ffmpeg, flush=False)),
+    "ffmpeg wav in blocks": (".wav", partial(ffmpeg, flush=False)),
     "ffmpeg matroska": (".mka", _with("-c:a", "flac")),
     "sox wav": (".wav", sox),
     "sox flac": (".flac", sox),
@@ -375,6 +375,7 @@ EXACT: Final[Mapping[str, tuple[str, Callable[[Path], Recorder]]]] = {
 #: … and those that keep what can be heard.
 LOSSY: Final[Mapping[str, tuple[str, Callable[[Path], Recorder]]]] = {
     "ffmpeg mp3": (".mp3", ffmpeg),
+    "ffmpeg mp3 without a tag": (".mp3", _with("-write_xing", "0", "-id3v2_version", "0")),
     "ffmpeg aac": (".aac", ffmpeg),
     "ffmpeg vorbis": (".ogg", ffmpeg),
     "ffmpeg opus": (".opus", ffmpeg),
