@@ -31,6 +31,15 @@ LENGTHY: Final = "lengthy"
 _LENGTHY: Final = 680.0
 #: Longest piece of it, in seconds; a request may take six times as long as its sound.
 LENGTHY_PIECE: Final = 175
+#: Transcribed while it is being recorded, if the folder says so; so long since shorter ones are sent as they are. It comes one way.
+GROWS: Final = "grows"
+RECORDED: Final = "recorded"
+_GROWN: Final = 230.0
+#: How often its recorder writes; and the seconds from and to which it has other sound first, before somebody punches in.
+_WRITES: Final = 70
+_PUNCHED: Final = (100, 110)
+#: Bytes before the samples of a WAV.
+_HEAD: Final = 44
 _PARTS: Final = 7
 _SHORT: Final = 0.8
 _LONG: Final = 25.0
@@ -50,7 +59,7 @@ class Sound:
     @property
     def suffix(self) -> str:
         """What its name ends with."""
-        suffixes = {"long": ".wav", LENGTHY: ".wav", CALL: ".wav", STEM: ".flac"}
+        suffixes = {"long": ".wav", LENGTHY: ".wav", GROWS: ".wav", CALL: ".wav", STEM: ".flac"}
         return suffixes[self.kind] if self.kind in suffixes else sounds.FORMATS[self.kind].suffix
 
     @property
@@ -66,9 +75,9 @@ def sound(kind: str, seed: int, place: Path) -> Sound:
         return Sound(kind, _wave(noise), (noise,))
     if kind in (STEM, CALL):
         return _spoken(kind, seed, place)
-    seconds = {"long": _LONG, LENGTHY: _LENGTHY}.get(kind, _SHORT)
+    seconds = {"long": _LONG, LENGTHY: _LENGTHY, GROWS: _GROWN}.get(kind, _SHORT)
     samples = sounds.speech(seconds, seed=seed)
-    if kind in ("long", LENGTHY):
+    if kind in ("long", LENGTHY, GROWS):
         return Sound(kind, _wave(samples.tobytes()), (samples.tobytes(),))
     path = sounds.encode(samples, place / f"{seed}{sounds.FORMATS[kind].suffix}", kind)
     data = path.read_bytes()
@@ -111,6 +120,13 @@ def _wave(frames: bytes, *, channels: int = 1) -> bytes:
     return stream.getvalue()
 
 
+def before_punch(sound: Sound) -> Sound:
+    """Return what the recorder of a growing recording writes before somebody punches in: the same, upside down for a while."""
+    samples = np.frombuffer(sound.tracks[0], np.int16).copy()
+    samples[_PUNCHED[0] * sounds.RATE : _PUNCHED[1] * sounds.RATE] *= -1
+    return Sound(sound.kind, sound.data[:_HEAD] + samples.tobytes(), (samples.tobytes(),))
+
+
 @dataclass(frozen=True)
 class Desk:
     """Where a writer works."""
@@ -133,7 +149,7 @@ def arrive(name: str, files: Sequence[tuple[Path, bytes]], desk: Desk) -> None:
         return
     for path, data in files:
         make(path.parent, desk.root)
-        WRITERS[name](path, data, desk)
+        (_recorded if name == RECORDED else WRITERS[name])(path, data, desk)
 
 
 def make(folder: Path, root: Path) -> None:
@@ -191,6 +207,22 @@ def _linked(path: Path, data: bytes, desk: Desk) -> None:
     path.unlink(missing_ok=True)
     os.link(part, path)
     part.unlink()
+
+
+def _recorded(path: Path, data: bytes, desk: Desk) -> None:
+    """Write as a recorder does whose sizes come at the end, and punch in before it."""
+    first = before_punch(Sound(GROWS, data, (data[_HEAD:],))).data
+    step = (len(data) - _HEAD) // _WRITES + 1
+    with path.open("wb", buffering=0) as file:
+        file.write(data[:4] + bytes(4) + data[8 : _HEAD - 4] + bytes(4))
+        for begin in range(_HEAD, len(data), step):
+            file.write(first[begin : begin + step])
+            desk.pause()
+        start, end = (_HEAD + 2 * sounds.RATE * second for second in _PUNCHED)
+        file.seek(start)
+        file.write(data[start:end])
+        file.seek(0)
+        file.write(data[:_HEAD])
 
 
 def _mapped(path: Path, data: bytes, desk: Desk) -> None:

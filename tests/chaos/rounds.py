@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Final
 
 from chaos import checks, reader, takes
-from chaos.arrivals import CALL, CUT, LENGTHY, LENGTHY_PIECE, TREES, WHOLE, WRITERS
+from chaos.arrivals import CALL, CUT, GROWS, LENGTHY, LENGTHY_PIECE, RECORDED, TREES, WHOLE, WRITERS, before_punch
 from chaos.faults import DAMAGING, DATABASE_AWAY, FAULTS, HUNG, SLOW_SERVER, Fault
 from chaos.takes import TakePlan
-from chaos.world import CALLS, FOLDERS, PLAIN, Options, Source, World
+from chaos.world import CALLS, FOLDERS, GROWING, PLAIN, Options, Source, World
 from keeper import Vitals
 from support.hostile import MOUNTS
 from support.waiting import eventually
@@ -32,6 +32,8 @@ _NUDGE: Final = 4.0
 _LOOK: Final = 0.1
 _HOUR: Final = 3600.0
 _LINES: Final = 60
+#: Seconds that a round takes at least in which a recording grows.
+_GROWING_SPAN: Final = 12.0
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,10 @@ class Report:
 def drawn(seed: int, *, span: float = 3.0, files: int = 18, faults: Mapping[str, Fault] = FAULTS) -> Plan:
     """Draw a round that lasts about `span` seconds before everything is put right."""
     chance = random.Random(seed)
+    growing = list(_growing(seed))
+    if growing:
+        # It is found to grow after some seconds, and faults are to come meanwhile.
+        span = max(span, _GROWING_SPAN)
     names = sorted(chance.sample(sorted(faults), min(len(faults), chance.randrange(2, 6))))
     if "kill" in faults:
         names += ["kill"] * chance.randrange(1, 3)
@@ -132,7 +138,7 @@ def drawn(seed: int, *, span: float = 3.0, files: int = 18, faults: Mapping[str,
     if slow:
         lengthy = (f"lengthy {seed}", LENGTHY, chance.randrange(1 << 31))
         arrivals.append(Arrival(-0.2 * span, "plain", PLAIN, (lengthy,), 0.0, planted=False))
-    arrivals += _calls(seed, span)
+    arrivals += [*_calls(seed, span), *growing]
     # Nor whether an output is that of a session whose stems have changed since.
     sessions = () if damaging else takes.drawn_takes(seed, span)
     return Plan(seed, options, tuple(arrivals), tuple(sorted(events, key=lambda e: e.at)), sessions)
@@ -145,6 +151,14 @@ def _calls(seed: int, span: float) -> Iterator[Arrival]:
         call = (f"call {seed}-{number}", CALL, chance.randrange(1 << 31))
         way, at = chance.choice(sorted(WRITERS)), chance.uniform(-0.2, 1.0) * span
         yield Arrival(at, way, CALLS, (call,), chance.uniform(0.01, 0.2), planted=chance.random() < 0.1)
+
+
+def _growing(seed: int) -> Iterator[Arrival]:
+    """Draw in one of four rounds a recording that is transcribed while it grows."""
+    chance = random.Random(f"growing {seed}")
+    if chance.random() < 0.25:
+        take = (f"recorded {seed}", GROWS, chance.randrange(1 << 31))
+        yield Arrival(0.0, RECORDED, GROWING, (take,), chance.uniform(0.12, 0.2), planted=False)
 
 
 def _arrivals(prefix: int, chance: random.Random, span: float, files: int) -> Iterator[Arrival]:
@@ -232,7 +246,8 @@ def _act(world: World, plan: Plan) -> None:
         sources = []
         for name, kind, seed in arrival.files:
             heard = world.sound(kind, seed)
-            sources.append(Source(world.folders[arrival.folder] / f"{name}{heard.suffix}", heard))
+            former = [before_punch(heard)] if kind == GROWS else []
+            sources.append(Source(world.folders[arrival.folder] / f"{name}{heard.suffix}", heard, former=former))
         deeds.append((arrival.at, _arriving(world, arrival, sources)))
     for take in plan.takes:
         deeds += takes.happenings(world, take)

@@ -27,8 +27,14 @@ PLAIN, DISK, MOUNTED = "plain", "disk", "mounted"
 FOLDERS: Final = (PLAIN, DISK, MOUNTED)
 #: Two more on the tests' disk: takes, whose directories are sessions; and calls, whose channels are different speakers.
 TAKES, CALLS = "takes", "calls"
-_TRACKS: Final = {TAKES: 'tracks = "folder"\nsession_seconds = 0.5', CALLS: 'tracks = "channels"'}
-EVERY_FOLDER: Final = (*FOLDERS, TAKES, CALLS)
+#: And one whose recordings are transcribed while they grow.
+GROWING: Final = "growing"
+_KEYS: Final = {
+    TAKES: 'tracks = "folder"\nsession_seconds = 0.5',
+    CALLS: 'tracks = "channels"',
+    GROWING: "while_recording = true",
+}
+EVERY_FOLDER: Final = (*FOLDERS, *_KEYS)
 #: Of the stems of a take.
 SPEAKERS: Final = ("anna", "ben", "cleo", "dora")
 _STATE_SIZE: Final = "16m"
@@ -210,7 +216,7 @@ class World:
             f'[media]\npiece_seconds = {options.piece_seconds}\npieces = "{options.pieces}"',
             f"[service]\ndrain_seconds = {options.drain_seconds}",
             *(
-                f'[[folders]]\npath = "{path}"\nquiet_seconds = 0.5\n{_TRACKS.get(name, "")}'
+                f'[[folders]]\npath = "{path}"\nquiet_seconds = 0.5\n{_KEYS.get(name, "")}'
                 for name, path in self.folders.items()
             ),
         ]
