@@ -33,6 +33,7 @@ BENCHMARKS: Final[dict[str, tuple[list[str], list[str]]]] = {
     "ledger": (["--million"], ["--rounds", "1"]),
     "gate": ([], ["--files", "200", "--runs", "1"]),
     "long": ([], ["--hours", "0.25", "--runs", "1", "--kills", "0"]),
+    "while_recording": ([], ["--hours", "0.25", "--recorder", "workstation", "--kills", "0"]),
     "sessions": ([], ["--minutes", "5"]),
     "stems": (["--runs", "3"], ["--minutes", "10"]),
     "detection": ([], ["--scale", "0.1"]),

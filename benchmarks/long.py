@@ -1,13 +1,14 @@
 """Long recordings: hours of 48 kHz/24-bit stereo beside what a user would script with ffmpeg, xargs and curl.
 
-    python -m benchmarks.long [--hours 1 3] [--runs R] [--kills K] [--directory DIR]
+    python -m benchmarks.long [--hours 1 3] [--runs R] [--kills K] [--while-recording] [--directory DIR]
 
 Both contenders talk, in the same run, to a server in a process of its own that takes 0.05 x real time for each request,
 8 at once. Printed for each (median of the runs): the first byte of the first piece at the server after the file was
 queued (the script: after it was started) and after the process was started, CPU and peak memory (sum of the resident
 sets of all its processes), bytes sent against bytes of the source, and wall time. With `--kills` the first length is
 transcribed once more, with `kill -9` at so many random instants, and the audio seconds that were paid for are compared
-with those in the file. Exits 1 when a target of the first length is missed.
+with those in the file. With `--while-recording`, a recording of the last length is transcribed while it grows, beside the same file when
+it is whole: see `benchmarks.while_recording`. Exits 1 when a target of the first length is missed.
 """
 
 import argparse
@@ -36,6 +37,7 @@ from typing import Final
 
 import av
 
+from benchmarks import while_recording
 from benchmarks.report import Row, write
 
 PLACES: Final = 8
@@ -404,6 +406,7 @@ def main() -> int:
     parser.add_argument("--hours", type=float, nargs="+", default=[1.0, 3.0])
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--kills", type=int, default=5)
+    parser.add_argument("--while-recording", action="store_true", help="also transcribe one while it is recorded")
     parser.add_argument("--directory", type=Path, help="where the recordings are kept between runs")
     parser.add_argument("--json", type=Path, help="write the figures there too")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
@@ -428,6 +431,11 @@ def main() -> int:
             met &= ratio <= bound
             target = f"<= {bound:.3f}"
             rows.append(Row(f"{options.kills} kills -9: audio paid / audio", target, ratio, "", met=ratio <= bound))
+    if options.while_recording:
+        growing = list(while_recording.measure("workstation", options.hours[-1], kills=0))
+        print("", *growing, sep="\n")
+        rows += growing
+        met &= all(row.met is not False for row in growing)
     if options.json:
         write(options.json, rows, {})
     return 0 if met else 1
