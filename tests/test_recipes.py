@@ -1,6 +1,7 @@
 """The recipes for operators, tried: a mail by a hook, and Node-RED as the receiver of webhooks."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 import requests
 from servers.programs import free_port, need
 from servers.programs import running as program
+from support.certificates import made, serving_with
 from support.daemon import daemon
 from support.heard import hearing, recording
 from support.scripted import Reply, serving
@@ -24,8 +26,8 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 @contextmanager
-def post_office() -> Iterator[tuple[int, list[Any]]]:
-    """Run an SMTP server; give its port, and the mails that it takes."""
+def post_office(**options: Any) -> Iterator[tuple[int, list[Any]]]:
+    """Run an SMTP server with aiosmtpd's options; give its port, and the mails that it takes."""
     controller = pytest.importorskip(
         "aiosmtpd.controller", reason="aiosmtpd, which comes with the extra dev, is not installed"
     )
@@ -37,7 +39,7 @@ def post_office() -> Iterator[tuple[int, list[Any]]]:
             return "250 OK"
 
     port = free_port()
-    office = controller.Controller(Handler(), hostname="127.0.0.1", port=port)
+    office = controller.Controller(Handler(), hostname="127.0.0.1", port=port, **options)
     office.start()
     try:
         yield port, mails
@@ -89,6 +91,31 @@ def test_a_password_is_never_sent_in_the_clear(tmp_path: Path) -> None:
 
     assert (done.returncode, mails) == (1, [])
     assert "no TLS" in done.stderr
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_a_password_is_sent_only_to_a_server_with_a_valid_certificate(tmp_path: Path, *, trusted: bool) -> None:
+    certificate = made(tmp_path)
+    (tmp_path / "password").write_text("hunter2\n")
+    heard: list[bytes] = []
+
+    def authenticator(_server: Any, _session: Any, _envelope: Any, _mechanism: str, data: Any) -> Any:
+        heard.append(data.password)
+        return pytest.importorskip("aiosmtpd.smtp").AuthResult(success=True)
+
+    with post_office(tls_context=serving_with(certificate), authenticator=authenticator) as (port, mails):
+        command = [sys.executable, str(RECIPES / "mail"), f"127.0.0.1:{port}", "a@example.org", "b@example.org", "a"]
+        trust = {"SSL_CERT_FILE": str(certificate[0])} if trusted else {}
+        done = subprocess.run(
+            [*command, str(tmp_path / "password")],
+            input='{"event": "x"}',
+            text=True,
+            capture_output=True,
+            check=False,
+            env={**os.environ, **trust},
+        )
+
+    assert (done.returncode, heard, len(mails)) == ((0, [b"hunter2"], 1) if trusted else (1, [], 0)), done.stderr
 
 
 @pytest.mark.slow
