@@ -237,6 +237,23 @@ def test_a_recording_in_progress_waits_for_hours_and_its_close_ends_it(put: Put,
     assert table.look("talk.wav") is not None
 
 
+def test_a_recording_in_progress_is_one_that_became_longer_again_and_again(put: Put, table: Table, time: Clock) -> None:
+    path = put("talk.flac", piped("flac"))
+    put("cut.flac", piped("flac"))
+    with path.open("ab") as writer:
+        for _ in range(3):
+            table.look("talk.flac")
+            table.look("cut.flac")
+            time.advance(3.0)
+            writer.write(b"more")
+            writer.flush()
+        assert [one.path for one in table.candidates.growing(10)] == [os.fsencode(path)]
+        assert table.candidates.growing(0) == ()
+        table.candidates.forget(os.fsencode(path))
+
+    assert table.candidates.growing(10) == ()
+
+
 def test_looks_at_a_growing_recording_back_off_although_it_changes(put: Put, table: Table, time: Clock) -> None:
     path = put("talk.wav", b"")
     with path.open("wb", buffering=0) as file:

@@ -84,7 +84,7 @@ def _no_folder(path: str, named: Collection[str]) -> ConfigError:
 def _looked_through(settings: Settings, folder: FolderSettings) -> tuple[FolderProbeResult, list[Finding]]:
     made = folder_for(settings, folder)
     result = probe(made)
-    return result, [*_probed(made, result), *_overrides(settings, folder, result.settings)]
+    return result, [*_probed(made, result), *_ahead(folder), *_overrides(settings, folder, result.settings)]
 
 
 def _standing(path: str) -> tuple[bool, bool]:
@@ -132,6 +132,16 @@ def _probed(folder: Folder, result: FolderProbeResult) -> Iterator[Finding]:
         yield Finding(
             "folder", Grade.WARN, f"{name}: {result.free_bytes / _GIBIBYTE:.2f} GiB are free", "make room on that disk"
         )
+
+
+def _ahead(folder: FolderSettings) -> Iterator[Finding]:
+    """Yield which recordings are transcribed while they are being recorded."""
+    if folder.ahead:
+        message = (
+            f"{folder.path}: recordings are transcribed while they are being recorded, up to {folder.while_recording_minutes:g} minutes of "
+            "each; MP4, MOV and MP3 with a tag when they are whole"
+        )
+        yield Finding("folder", Grade.OK, message)
 
 
 def _overrides(settings: Settings, folder: FolderSettings, paths: CountedPaths) -> Iterator[Finding]:

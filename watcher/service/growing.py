@@ -29,6 +29,8 @@ _TICK: Final = 1.0
 _LEASE: Final = 20.0
 #: Seconds until a recording that could not be followed is tried again, from its start: the first and the longest wait.
 _REST: Final = (30.0, 600.0)
+#: Seconds for which a place must have been free to be used while whole recordings are ready.
+_UNUSED: Final = 2.0
 #: The rules of the lease, which is one of a scan by its name: no scan has them.
 _RULES: Final = "while_recording"
 
@@ -58,8 +60,9 @@ class _Follow:
         self.is_left = False
         self.next_try = float("-inf")
         self.failures = 0
-        #: When this host's right to it was renewed last (monotonic).
+        #: When this host's right to it was renewed last, and since when a place at the server has been free (monotonic; None: it is not).
         self.renewed = float("-inf")
+        self.free_since: float | None = None
         self.progress: RecordingProgress | None = None
 
 
@@ -102,12 +105,18 @@ class GrowingRecordings:
         now = self._monotonic()
         for path, file in found.items():
             follow = self._follows.setdefault(path, _Follow(file))
-            running = sum(one.is_running for one in self._follows.values())
-            if follow.is_running or follow.is_left or follow.next_try > now or running >= self._most:
+            if follow.is_running or follow.is_left or follow.next_try > now or self._running() >= self._most:
                 continue
             follow.is_running = True
             self._number += 1
             self._start(f"recording-{self._number}", partial(self._follow, follow))
+
+    def _running(self) -> int:
+        """Return how many recordings are followed, without those whose mount hangs."""
+        running = [one.file for one in self._follows.values() if one.is_running]
+        for file in running:
+            reach.poke(file.root, partial(tree.stands, file.root, file.path))
+        return sum(not reach.is_silent(file.root) for file in running)
 
     def progress(self) -> Mapping[bytes, RecordingProgress]:
         """Return how far each recording is that is being followed."""
@@ -163,7 +172,7 @@ class GrowingRecordings:
                 replace(tools, leaves=lambda: False, answered=lambda: None, all_cut=lambda: None),
                 beat,
                 stop=follow.stop,
-                has_turn=partial(self._has_turn, snapshot, tools, name),
+                has_turn=partial(self._has_turn, follow, snapshot, tools, name),
                 told=partial(self._told, follow),
             ).follow()
             follow.is_left = True
@@ -197,14 +206,19 @@ class GrowingRecordings:
         if self._stop.is_set():
             follow.stop.set()
 
-    def _has_turn(self, snapshot: Snapshot, tools: Tools, name: str) -> bool:
-        """Return whether a place is free, and no whole recording waits. Raises ElsewhereError if another endpoint should be asked."""
-        state = tools.gate.state()
-        if state.status is not GateStatus.OPEN:
-            if snapshot.endpoints.choose(tools.order) not in {"", name}:
-                raise ElsewhereError("another endpoint is open", reason="closed")
+    def _has_turn(self, follow: _Follow, snapshot: Snapshot, tools: Tools, name: str) -> bool:
+        """Return whether a place is free that no whole recording needs. Raises ElsewhereError if another endpoint should be asked."""
+        state, now = tools.gate.state(), self._monotonic()
+        is_open = state.status is GateStatus.OPEN
+        if not is_open and snapshot.endpoints.choose(tools.order) not in {"", name}:
+            raise ElsewhereError("another endpoint is open", reason="closed")
+        if not is_open or state.in_flight >= tools.gate.places():
+            follow.free_since = None
             return False
-        return state.in_flight < tools.gate.places() and not self._ledger.history.counts()[State.READY]
+        if follow.free_since is None:
+            follow.free_since = now
+        # Those that are ready may be for another endpoint, or wait for a worker.
+        return now - follow.free_since >= _UNUSED or not self._ledger.history.counts()[State.READY]
 
     def _is_wanted(self, job: Job, wanted: JobSettings) -> bool:
         """Return whether the recording will be transcribed when it is whole, and before."""

@@ -1,0 +1,110 @@
+"""Which growing recordings are followed, by how many threads, and when they are tried again."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Never
+
+import pytest
+from support.clock import Clock
+
+from watcher.errors import FileError, HeldError, JobError, PassingError
+from watcher.ledger import Ledger, open_ledger
+from watcher.service.growing import GrowingRecordings, RecordingProgress
+from watcher.settle import GrowingFile
+
+
+class Supervisor:
+    """Growing recordings whose threads run when a test lets them; each fails with `error`."""
+
+    def __init__(self, ledger: Ledger, directory: Path, clock: Clock) -> None:
+        self.error: JobError = PassingError("the server hung up", reason="unreachable")
+        self.directory = directory
+        self.began: list[tuple[str, Callable[[], None]]] = []
+        self.growing = GrowingRecordings(
+            ledger,
+            self._fail,
+            self._fail,
+            start=lambda name, call: self.began.append((name, call)),
+            most=2,
+            stop=threading.Event(),
+            monotonic=clock.monotonic,
+        )
+
+    def step(self, *names: str) -> int:
+        """Look at the files that grow; return how many threads have begun."""
+        before = len(self.began)
+        for name in names:
+            (self.directory / name).touch()
+        root = os.fsencode(self.directory)
+        self.growing.step([GrowingFile(root, root + b"/" + name.encode()) for name in names])
+        return len(self.began) - before
+
+    def run_all(self) -> None:
+        """Run the threads that have begun to their end."""
+        while self.began:
+            self.began.pop()[1]()
+
+    def _fail(self, *_: object, **__: object) -> Never:
+        raise self.error
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def supervisor(tmp_path: Path, clock: Clock) -> Iterator[Supervisor]:
+    ledger = open_ledger(tmp_path / "state")
+    yield Supervisor(ledger, tmp_path, clock)
+    ledger.close()
+
+
+def test_each_recording_is_followed_once_and_only_so_many_at_a_time(supervisor: Supervisor) -> None:
+    assert supervisor.step("a.wav") == 1
+    assert supervisor.step("a.wav", "b.wav", "c.wav") == 1
+    assert supervisor.step("a.wav", "b.wav", "c.wav") == 0
+    assert len({name for name, _ in supervisor.began}) == 2
+
+
+def test_after_a_failure_it_is_tried_again_later_and_later(supervisor: Supervisor, clock: Clock) -> None:
+    waits = []
+    for _ in range(3):
+        assert supervisor.step("a.wav") == 1
+        supervisor.run_all()
+        waited = 0
+        while not supervisor.step("a.wav"):
+            clock.advance(10.0)
+            waited += 10
+        supervisor.run_all()
+        clock.advance(600.0)
+        waits.append(waited)
+
+    assert waits[0] == 30
+    assert waits == sorted(waits)
+
+
+def test_a_held_queue_is_no_failure_of_the_recording(supervisor: Supervisor, clock: Clock) -> None:
+    supervisor.error = HeldError("held", reason="held")
+    for _ in range(5):
+        assert supervisor.step("a.wav") == 1
+        supervisor.run_all()
+        clock.advance(30.0)
+
+
+def test_what_cannot_be_read_yet_is_left_until_it_is_whole(supervisor: Supervisor, clock: Clock) -> None:
+    supervisor.error = FileError("its index comes last", reason="growing")
+    supervisor.step("a.mp4")
+    supervisor.run_all()
+    clock.advance(3600.0)
+
+    assert supervisor.step("a.mp4") == 0
+    # It is whole, and another one grows under its name.
+    assert supervisor.step() == 0
+    assert supervisor.step("a.mp4") == 1
+
+
+def test_the_progress_is_a_sentence() -> None:
+    assert RecordingProgress(2479.0, 2345.0).sentence == "recording, 41 min, 39 transcribed"
