@@ -12,8 +12,9 @@ from watcher.client.bounds import PartBudget, check_size
 from watcher.client.connections import ANSWER_BYTES
 from watcher.client.found import AnswerItem, NoTranscriptError
 from watcher.client.parse import transcript_of
-from watcher.client.reading import read_answer
+from watcher.client.reading import parse, read_answer
 from watcher.client.request import Request
+from watcher.errors import GarbledError
 from watcher.transcript import Transcript
 
 
@@ -160,6 +161,24 @@ def test_parts_are_bounded_however_long_the_sound_is() -> None:
 def test_all_the_words_of_a_day_that_an_answer_has_bytes_for_fit() -> None:
     word = '{"word": " about", "start": 12345.67, "end": 12345.78, "probability": 0.98}, '
     PartBudget(86_400.0).take(word * (ANSWER_BYTES // len(word)))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [json.dumps({"text": "\U0001f600" + "a " * 100_000}, ensure_ascii=False), '{"text": "' + "\U0001f600 " * 100_000],
+)
+def test_the_error_about_an_answer_holds_no_more_than_the_answer(answer: str) -> None:
+    """Its traceback held the text in every form that it had: 20 MB for each worker whose server answers 1 MiB of nonsense."""
+    body = answer.encode()
+    tracemalloc.start()
+    try:
+        with pytest.raises(GarbledError) as raised:
+            parse(body, 0.5)
+        now = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert raised.value.message
+    assert now < len(body) // 2
 
 
 @pytest.mark.parametrize(("size", "other"), [(1 << 20, 1 << 16), (1 << 16, 1 << 20)])

@@ -2,6 +2,7 @@
 
 import threading
 import time
+import traceback
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -54,7 +55,10 @@ def read_answer(
     try:
         with _turn(body, waiting):
             transcript = transcript_of(body, seconds, language="" if translated else request.language, plain=plain)
-    except NoTranscriptError:
+    except NoTranscriptError as unfit:
+        # While the job's error is handled, its frames would hold the answer in all the forms that it had meanwhile.
+        traceback.clear_frames(unfit.__traceback__)
+        unfit.__cause__ = unfit.__context__ = None
         raise
     except Exception as error:
         hint = "please report it with the traceback in the log"
