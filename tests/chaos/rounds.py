@@ -26,7 +26,7 @@ from support.waiting import eventually
 from watcher.errors import WatcherError
 
 #: Seconds for everything to come out right once nothing goes wrong any more, on a busy machine.
-_PATIENCE: Final = 90.0
+_PATIENCE: Final = 150.0
 #: Seconds after which a person looks whether anything is held, and does something about it.
 _NUDGE: Final = 4.0
 _LOOK: Final = 0.1

@@ -20,7 +20,7 @@ _MEMORY_A_BYTE: Final = 12
 #: In addition, for each second of pieces that are longer than usual. Measured: 87 KB, and a piece may get a quarter longer.
 _MEMORY_A_SECOND: Final = 128 << 10
 _USUAL_PIECE: Final = 600.0
-#: Seconds of the pieces of a recording that is transcribed while it grows: what is left at its end is little longer.
+#: `piece_seconds` of a recording that is transcribed while it grows, most of which have 100 s: what is left at its end is little longer.
 _STEADY: Final = 120.0
 #: Seconds of the longest recording that is sent as it is in a folder where others are transcribed while they grow.
 SENT_WHOLE: Final = 180.0
