@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from support.waiting import eventually
 
 from watcher.errors import ConfigError
 from watcher.gate.statistics import RequestStatistics
+from watcher.ledger import open_ledger
 from watcher.service.view import Health
 from watcher.status.look import look
 from watcher.status.values import StatusReport
@@ -436,6 +438,22 @@ def test_a_report_and_what_is_made_of_it_are_made_once_a_second_at_most(
     now[0] += 0.2
     assert body(answers, "/") is not before[0]
     assert len(made) == 2
+
+
+def test_a_counter_never_falls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prometheus would take it for one that began anew, and count all of it once more."""
+    now = [100.0]
+    monkeypatch.setattr("watcher.web.answers.time.monotonic", lambda: now[0])
+    answers = ListenerApp(Facts(lambda: look(tmp_path), dict, lambda: ""), hosts=(), is_public=False)
+    shown = []
+    with closing(open_ledger(tmp_path)) as ledger:
+        # Booked, bought; booked, taken back since the request failed; booked.
+        for seconds in (60.0, 30.0, -30.0, 40.0):
+            ledger.purchases.buy("api", "2026-12-01", seconds)
+            now[0] += 2
+            families = {family.name: family for family in prometheus(body(answers, "/metrics").decode())}
+            shown.append(families["watcher_audio_seconds"].samples[0].value)
+    assert shown == [60, 90, 90, 100]
 
 
 @pytest.mark.parametrize(

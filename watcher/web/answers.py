@@ -15,7 +15,7 @@ from watcher.report import Result, envelope
 from watcher.status.document import data
 from watcher.status.values import StatusReport
 from watcher.text import one_line
-from watcher.web.metrics import encoded, kind_for
+from watcher.web.metrics import Highest, encoded, kind_for
 from watcher.web.page import page, policy
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class ListenerApp:
         self._facts = facts
         self._hosts = frozenset(hosts)
         self._is_public = is_public
+        self._highest = Highest()
         self._latest = _Kept(lambda: _ReportBodies(facts.report()))
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
@@ -85,7 +86,8 @@ class ListenerApp:
 
     def _metrics(self, environ: "WSGIEnvironment") -> tuple[HTTPStatus, str, bytes]:
         kind = kind_for(environ.get("HTTP_ACCEPT", ""))
-        return HTTPStatus.OK, kind, self._latest().body(kind, lambda one: encoded(one, self._facts.requests(), kind))
+        latest = self._latest()
+        return HTTPStatus.OK, kind, latest.body(kind, lambda one: encoded(one, self._facts.requests(), kind, self._highest))
 
     def _page(self, environ: "WSGIEnvironment") -> tuple[HTTPStatus, str, bytes]:
         still = "still" if environ.get("QUERY_STRING") == "still" else ""

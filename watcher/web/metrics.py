@@ -1,5 +1,6 @@
 """Metrics for Prometheus, in its text format or as OpenMetrics 1.0; their names are part of the contract (docs/operations.md)."""
 
+import threading
 from collections.abc import Iterator, Mapping
 from itertools import accumulate
 from typing import Final
@@ -33,10 +34,28 @@ def kind_for(accept: str) -> str:
     return OPEN_METRICS if "application/openmetrics-text" in kinds else PROMETHEUS
 
 
-def encoded(report: StatusReport, requests: Mapping[str, RequestCounts], kind: str) -> bytes:
-    """Return the metrics in the format of a content type."""
+class Highest:
+    """The highest value so far of each sum that may shrink; any thread may use it.
+
+    Audio is booked before a request is made, and taken back if it fails. Prometheus takes a counter that falls for one that began anew,
+    and counts all of it as an increase.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._values: dict[str, float] = {}
+
+    def of(self, name: str, value: float) -> float:
+        """Return the highest value of this name."""
+        with self._lock:
+            self._values[name] = max(value, self._values.get(name, value))
+            return self._values[name]
+
+
+def encoded(report: StatusReport, requests: Mapping[str, RequestCounts], kind: str, highest: Highest) -> bytes:
+    """Return the metrics in the format of a content type. `highest`: the same one for all reports of this process."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Figures(report, requests))
+    registry.register(_Figures(report, requests, highest))
     if kind == OPEN_METRICS:
         return open_metrics(registry)  # type: ignore[no-untyped-call,no-any-return] # as the library has it
     return prometheus(registry)
@@ -45,9 +64,10 @@ def encoded(report: StatusReport, requests: Mapping[str, RequestCounts], kind: s
 class _Figures(Collector):
     """The figures of one moment. No label holds a path; folders and endpoints have the names of the settings."""
 
-    def __init__(self, report: StatusReport, requests: Mapping[str, RequestCounts]) -> None:
+    def __init__(self, report: StatusReport, requests: Mapping[str, RequestCounts], highest: Highest) -> None:
         self._report = report
         self._requests = requests
+        self._highest = highest
 
     def collect(self) -> Iterator[Metric]:
         report = self._report
@@ -97,8 +117,8 @@ class _Figures(Collector):
         audio = CounterMetricFamily(
             "watcher_audio_seconds", "Audio that was bought, and that was not.", labels=["paid"]
         )
-        audio.add_metric(["yes"], self._report.tally.paid_seconds)
-        audio.add_metric(["no"], self._report.tally.saved_seconds)
+        audio.add_metric(["yes"], self._highest.of("paid", self._report.tally.paid_seconds))
+        audio.add_metric(["no"], self._highest.of("saved", self._report.tally.saved_seconds))
         return audio
 
     def _of_endpoints(self) -> Iterator[Metric]:
