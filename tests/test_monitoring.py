@@ -69,6 +69,14 @@ def test_every_metric_and_label_that_is_asked_for_is_in_the_contract() -> None:
             assert set(selected) <= known[name.removesuffix("_bucket")] | ADDED, query
 
 
+def test_what_each_host_says_of_the_whole_fleet_is_not_added_up() -> None:
+    of_all = "watcher_(files|audio_seconds_total|endpoint_bought_seconds|hosts)"
+    sums = [query for query in queries() if re.search(of_all, query) and "sum" in query]
+    assert sums
+    for query in sums:
+        assert all("instance" in by for by in re.findall(r"sum(?: by \(([^)]*)\))?", query)), query
+
+
 def test_every_alert_says_what_is_wrong_and_what_to_do() -> None:
     known = set().union(ADDED, *contract().values())
     for rule in rules():
