@@ -22,7 +22,7 @@ from watcher.hooks import HookResult
 from watcher.job import Fingerprint, FoundRecording, Outcome
 from watcher.ledger import Ledger, open_ledger
 from watcher.service.hook_runner import HookRunner
-from watcher.service.webhook_deliveries import MOST, WebhookDeliveries, gone_key
+from watcher.service.webhook_deliveries import MOST, WebhookDeliveries, replay
 from watcher.webhooks.sender import Webhook, WebhookSender
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -204,6 +204,20 @@ def test_retry_after_is_kept_to(scene: Scene) -> None:
     assert ids(server)[0] == ids(server)[1]
 
 
+def test_a_replay_ends_the_wait_that_a_receiver_asked_for(scene: Scene) -> None:
+    replies = [Reply(status=429, headers=[("Retry-After", "86400")]), Reply()]
+    with serving(lambda _asked: replies.pop(0)) as server:
+        scene.add("n8n", server)
+        scene.thread.start()
+        scene.done("a.wav", 1)
+        eventually(lambda: scene.waiting() == 1)
+        assert replay(scene.ledger, "n8n") == 1
+        scene.pass_time(6)
+        eventually(lambda: len(server.asked) == 2)
+
+    assert ids(server)[0] == ids(server)[1]
+
+
 def test_410_ends_a_webhook_which_is_said_and_a_replay_begins_again(scene: Scene) -> None:
     gone = threading.Event()
     gone.set()
@@ -218,8 +232,7 @@ def test_410_ends_a_webhook_which_is_said_and_a_replay_begins_again(scene: Scene
         eventually(lambda: any("410" in problem["message"] for problem in scene.runner.problems(20)))
         asked = len(server.asked)
         gone.clear()
-        scene.ledger.memory.forget(gone_key("n8n"))
-        replayed = scene.ledger.hooks.replay("n8n")
+        replayed = replay(scene.ledger, "n8n")
         scene.pass_time(6)
         eventually(lambda: sorted(numbers(server)[asked:]) == [1, 2])
         eventually(lambda: scene.runner.problems(20) == [])

@@ -13,8 +13,8 @@ from watcher.config import Config
 from watcher.errors import ConfigError, UsageError
 from watcher.log import quoted
 from watcher.report import ReportedError, Result
+from watcher.service import webhook_deliveries
 from watcher.service.plan import webhooks_of
-from watcher.service.webhook_deliveries import gone_key
 from watcher.text import counted, printable
 from watcher.webhooks import message
 from watcher.webhooks.sender import Webhook, WebhookSender
@@ -54,9 +54,7 @@ def replay(name: str, *, config: Path | None, given: Sequence[str] | None, as_js
     queued = {}
     with open_looker(loaded) as ledger:
         for webhook in _wanted(loaded, name):
-            # First: as long as it is there, the daemon puts aside what it finds.
-            ledger.memory.forget(gone_key(webhook.name))
-            queued[webhook.name] = ledger.hooks.replay(webhook.name)
+            queued[webhook.name] = webhook_deliveries.replay(ledger, webhook.name)
     text = "\n".join(f"{one}: {counted(number, 'event')} queued again" for one, number in queued.items())
     return show(Result("webhooks", {"queued": queued}, text), as_json=as_json)
 

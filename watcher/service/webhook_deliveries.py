@@ -32,8 +32,9 @@ _LOOK: Final = 5.0
 #: Days for which a delivery that was given up can be replayed.
 KEPT_DAYS: Final = 30.0
 _DAY: Final = 86_400.0
-#: Start of the memory key, followed by a webhook's name, of the answer 410.
+#: Start of the memory keys, followed by a webhook's name, of the answer 410, and of the last replay.
 _GONE: Final = "webhook gone:"
+_REPLAYED: Final = "webhook replayed:"
 _GONE_MESSAGE: Final = "the receiver answered 410: it wants no more events"
 _REMOVED_MESSAGE: Final = "the webhook was not in the settings any more"
 _HINT: Final = "watcher webhooks test shows what it answers; watcher webhooks replay sends what failed again"
@@ -74,6 +75,8 @@ class WebhookDeliveries:
         self._lock = threading.Lock()
         self._resting: dict[str, _Rest] = {}
         self._gone: frozenset[str] = frozenset()
+        #: The last replay of each webhook; None: there was none.
+        self._replays: dict[str, object] = {}
         self._undelivered: dict[str, Undelivered] = {}
         #: Webhooks of the settings at the last look; None: there was none.
         self._known: frozenset[str] | None = None
@@ -193,6 +196,13 @@ class WebhookDeliveries:
         for name in gone:
             hooks.give_up_all(name, message=_GONE_MESSAGE)
         self._gone = frozenset(gone)
+        replays: dict[str, object] = {name: self._ledger.memory.remembered(_REPLAYED + name) for name in webhooks}
+        with self._lock:
+            for name in webhooks:
+                if replays[name] is not None and replays[name] != self._replays.get(name):
+                    # A person says that it works again.
+                    self._resting.pop(name, None)
+        self._replays = replays
         counts = {name: hooks.undelivered(name) for name in webhooks}
         self._undelivered = {name: of for name, of in counts.items() if of.failing or of.given_up}
         if any(of.given_up for of in counts.values()):
@@ -202,6 +212,16 @@ class WebhookDeliveries:
 def gone_key(name: str) -> str:
     """Return the memory key under which it is stored that a webhook answered 410."""
     return f"{_GONE}{name}"
+
+
+def replay(ledger: Ledger, name: str) -> int:
+    """Make what a webhook did not take due at once, whatever it answered, and return the number of deliveries."""
+    # First: as long as it is there, the daemon puts aside what it finds.
+    ledger.memory.forget(gone_key(name))
+    replayed = ledger.hooks.replay(name)
+    # Last: what the daemon sends then is due.
+    ledger.memory.remember(_REPLAYED + name, {"at": time.time()})
+    return replayed
 
 
 def check_secrets(webhooks: Sequence[Webhook]) -> None:

@@ -87,7 +87,11 @@ class ListenerApp:
     def _metrics(self, environ: "WSGIEnvironment") -> tuple[HTTPStatus, str, bytes]:
         kind = kind_for(environ.get("HTTP_ACCEPT", ""))
         latest = self._latest()
-        return HTTPStatus.OK, kind, latest.body(kind, lambda one: encoded(one, self._facts.requests(), kind, self._highest))
+        return (
+            HTTPStatus.OK,
+            kind,
+            latest.body(kind, lambda one: encoded(one, self._facts.requests(), kind, self._highest)),
+        )
 
     def _page(self, environ: "WSGIEnvironment") -> tuple[HTTPStatus, str, bytes]:
         still = "still" if environ.get("QUERY_STRING") == "still" else ""
