@@ -342,6 +342,24 @@ def test_a_unix_socket_is_for_the_same_group_and_goes_with_the_daemon(server: Se
     assert not path.exists()
 
 
+def test_what_other_threads_make_meanwhile_keeps_its_permissions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The umask is that of the whole process: a folder made at that moment could not be entered."""
+    bind, made = socket.socket.bind, tmp_path / "made"
+
+    class Socket(socket.socket):
+        def bind(self, address: Any) -> None:
+            bind(self, address)
+            made.mkdir()
+
+    monkeypatch.setattr("watcher.web.listener.socket.socket", Socket)
+    path = tmp_path / "http.sock"
+    with listening(str(path), (), (), Facts(lambda: look(tmp_path), dict, lambda: "")):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o660
+    assert stat.S_IMODE(made.stat().st_mode) & 0o700 == 0o700
+
+
 def test_a_socket_of_systemd_is_used(server: Server, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     options = ("--set", "http.listen=systemd", "--set", f"api.url={server.url}")

@@ -164,11 +164,9 @@ def _unix(path: str) -> socket.socket:
                     os.unlink(path)  # noqa: PTH108 - a socket's path
                 opened.close()
                 opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        mask = os.umask(0o117)
-        try:
-            opened.bind(path)
-        finally:
-            os.umask(mask)
+        opened.bind(path)
+        # Nobody can connect before it listens. No umask: it would hold for what other threads make meanwhile.
+        os.chmod(path, 0o660)  # noqa: PTH101 - a socket's path
     except BaseException:
         opened.close()
         raise
