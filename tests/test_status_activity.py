@@ -21,7 +21,7 @@ from watcher.status.live import frame
 from watcher.status.look import look
 from watcher.status.text import text
 from watcher.status.values import PriceTerms
-from watcher.web.metrics import PROMETHEUS, encoded
+from watcher.web.metrics import PROMETHEUS, Highest, encoded
 from watcher.web.page import page
 
 HOUR = 3600.0
@@ -160,7 +160,7 @@ def test_the_oldest_that_waits_is_found_behind_many_others_and_between_its_attem
     ledger.queue.put([FoundRecording(ROOT, ROOT + b"/%d.wav" % n, Fingerprint(1, 2)) for n in range(100)])
 
     assert look(tmp_path).oldest_queued == pytest.approx(now - 5000)
-    assert b"watcher_oldest_waiting_seconds 5" in encoded(look(tmp_path), {}, PROMETHEUS)
+    assert b"watcher_oldest_waiting_seconds 5" in encoded(look(tmp_path), {}, PROMETHEUS, Highest())
     jobs = list(iter(lambda: ledger.queue.claim("worker", lease=30), None))
     assert look(tmp_path).oldest_queued is None
     old = next(job for job in jobs if job.backlog)
