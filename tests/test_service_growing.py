@@ -9,7 +9,7 @@ from typing import Never
 import pytest
 from support.clock import Clock
 
-from watcher.errors import FileError, HeldError, JobError, PassingError
+from watcher.errors import FileError, GarbledError, HeldError, JobError, PassingError
 from watcher.ledger import Ledger, open_ledger
 from watcher.service.growing import GrowingRecordings, RecordingProgress
 from watcher.settle import GrowingFile
@@ -20,6 +20,7 @@ class Supervisor:
 
     def __init__(self, ledger: Ledger, directory: Path, clock: Clock) -> None:
         self.error: JobError = PassingError("the server hung up", reason="unreachable")
+        self.inodes: dict[str, int] = {}
         self.directory = directory
         self.began: list[tuple[str, Callable[[], None]]] = []
         self.growing = GrowingRecordings(
@@ -38,7 +39,9 @@ class Supervisor:
         for name in names:
             (self.directory / name).touch()
         root = os.fsencode(self.directory)
-        self.growing.step([GrowingFile(root, root + b"/" + name.encode()) for name in names])
+        self.growing.step(
+            [GrowingFile(root, root + b"/" + name.encode(), 1, self.inodes.get(name, 1)) for name in names]
+        )
         return len(self.began) - before
 
     def run_all(self) -> None:
@@ -104,6 +107,32 @@ def test_what_cannot_be_read_yet_is_left_until_it_is_whole(supervisor: Superviso
     # It is whole, and another one grows under its name.
     assert supervisor.step() == 0
     assert supervisor.step("a.mp4") == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [FileError("refused", reason="refused"), GarbledError("not JSON: <html>", body=b"<html>")],
+    ids=["refused", "garbled"],
+)
+def test_what_would_be_paid_for_again_is_left_until_it_is_whole(
+    error: JobError, supervisor: Supervisor, clock: Clock
+) -> None:
+    supervisor.error = error
+    supervisor.step("a.wav")
+    supervisor.run_all()
+    clock.advance(3600.0)
+
+    assert supervisor.step("a.wav") == 0
+
+
+def test_another_file_under_the_same_name_is_followed_from_its_start(supervisor: Supervisor) -> None:
+    supervisor.step("a.wav")
+    supervisor.inodes["a.wav"] = 2
+
+    # The run with the old file ends first.
+    assert supervisor.step("a.wav") == 0
+    supervisor.run_all()
+    assert supervisor.step("a.wav") == 1
 
 
 def test_the_progress_is_a_sentence() -> None:

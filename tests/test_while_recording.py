@@ -2,12 +2,14 @@
 
 import json
 import random
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from support import sounds, truth
+from support.daemon import invoke
 from support.growing_scene import NOTHING, PIECE, GrowingScene, begin, differences, growing, write
 from support.hostile import TurnedClock, mount, needs_mounts, tmpfs
 from support.recorders import RECORDERS, Workstation
@@ -65,6 +67,7 @@ def test_a_recording_that_cannot_be_read_while_it_grows_is_an_ordinary_one(scene
         recorder = scene.start(NOT_READ, "talk")
         begin(run, recorder, SOUND)
         postponed = run.await_event("file.postponed", path=str(recorder.path))
+        eventually(lambda: "recording, " not in scene.command("status").stdout, what="status says what it waits for")
         write(recorder, SOUND, SECONDS)
         recorder.close()
         run.await_event("job.done", path=str(recorder.path))
@@ -257,7 +260,54 @@ def test_a_discarded_take_leaves_nothing_but_its_costs(scene: GrowingScene) -> N
     assert list((scene.state / "spool").iterdir()) == []
 
 
+@pytest.mark.slow
+def test_another_take_under_the_same_name_is_followed_from_its_start(scene: GrowingScene) -> None:
+    with scene.running() as run:
+        first = scene.start("workstation", "talk")
+        begin(run, first, SOUND[first.written :])
+        scene.recorders.append(second := Workstation(scene.directory / "talk.wav"))
+        second.path = second.path.rename(first.path)
+        begin(run, second, SOUND)
+        write(second, SOUND, SECONDS)
+        scene.await_paid(EARLY)
+        second.close()
+        run.await_event("job.done", path=str(second.path))
+
+    assert differences(scene.folder / "talk.json", WORDS) == NOTHING
+    assert scene.paid <= 1.02 * SECONDS
+
+
 # Limits and order.
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_above", [False, True], ids=["folder", "settings"])
+def test_the_settings_may_end_it(scene: GrowingScene, *, is_above: bool) -> None:
+    with scene.running() as run:
+        recorder = scene.start("workstation", "talk")
+        begin(run, recorder, SOUND[recorder.written :])
+        write(recorder, SOUND, 230.0)
+        scene.await_paid(50.0)
+        settings = scene.settings
+        if is_above:
+            settings.write_text(settings.read_text().replace("while_recording = true", "while_recording = false"))
+            run.send(signal.SIGHUP)
+        else:
+            (scene.folder / ".watcher.toml").write_text("while_recording = false\n")
+        eventually(
+            lambda: "recording, " not in invoke("status", "--config", settings).stdout,
+            what="it is not transcribed any more",
+        )
+        early = scene.paid
+        write(recorder, SOUND, SECONDS)
+        # Another recording's whole way shows that what could be asked for was asked for.
+        other = scene.start("workstation", "other")
+        write(other, SOUND, 20.0)
+        other.close()
+        run.await_event("job.done", path=str(other.path))
+        more = scene.paid - early
+
+    assert more == pytest.approx(20.0, abs=1.0)
 
 
 @pytest.mark.slow

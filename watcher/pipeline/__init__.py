@@ -5,7 +5,7 @@ and no settings (a callable returns the settings for a source). Each answer is d
 as soon as it arrives, so however a run ends, the next one asks only for what is missing.
 """
 
-from watcher.pipeline.existing import has_outputs, is_adopted
+from watcher.pipeline.existing import has_outputs
 from watcher.pipeline.growing import GrowingTranscription
 from watcher.pipeline.heard import is_stored
 from watcher.pipeline.identity import track_sketches
@@ -26,7 +26,6 @@ __all__ = [
     "can_render",
     "content_of",
     "has_outputs",
-    "is_adopted",
     "is_stored",
     "mix_of",
     "output_name",

@@ -12,11 +12,12 @@ from typing import Final
 import structlog
 
 from watcher import pipeline, reach, tree
-from watcher.errors import ElsewhereError, HeldError, JobError, StateError, StoppedError
+from watcher.errors import ElsewhereError, FileError, GarbledError, HeldError, JobError, StateError, StoppedError
 from watcher.gate import GateStatus
 from watcher.heartbeat import Heartbeat
 from watcher.job import Fingerprint, Job, State
 from watcher.ledger import Ledger
+from watcher.overrides import Sections
 from watcher.pipeline import GrowingTranscription, JobSettings, Tools
 from watcher.service.snapshot import Snapshot
 from watcher.settle import GrowingFile
@@ -53,7 +54,7 @@ class _Follow:
 
     def __init__(self, file: GrowingFile) -> None:
         self.file = file
-        #: Set once it is whole, or work ends.
+        #: Set to end the run that is under way: it is whole, its settings changed, or work ends.
         self.stop = threading.Event()
         self.is_running = False
         #: It will not be tried again before it is whole; or not before this time (monotonic), after so many failures.
@@ -100,14 +101,19 @@ class GrowingRecordings:
     def step(self, growing: Sequence[GrowingFile]) -> None:
         """Begin to follow recordings that grow now, and end with those that do not any more."""
         found = {one.path: one for one in growing}
-        for path in self._follows.keys() - found.keys():
-            self._follows.pop(path).stop.set()
+        for path, follow in list(self._follows.items()):
+            # Another file may have its name now: then it begins from the start.
+            if found.get(path) != follow.file:
+                follow.stop.set()
+                if not follow.is_running:
+                    del self._follows[path]
         now = self._monotonic()
         for path, file in found.items():
             follow = self._follows.setdefault(path, _Follow(file))
             if follow.is_running or follow.is_left or follow.next_try > now or self._running() >= self._most:
                 continue
             follow.is_running = True
+            follow.stop = threading.Event()
             self._number += 1
             self._start(f"recording-{self._number}", partial(self._follow, follow))
 
@@ -120,7 +126,11 @@ class GrowingRecordings:
 
     def progress(self) -> Mapping[bytes, RecordingProgress]:
         """Return how far each recording is that is being followed."""
-        return {path: one.progress for path, one in list(self._follows.items()) if one.progress is not None}
+        return {
+            path: one.progress
+            for path, one in list(self._follows.items())
+            if one.progress is not None and not one.stop.is_set()
+        }
 
     # The thread of one recording.
 
@@ -130,21 +140,24 @@ class GrowingRecordings:
             try:
                 self._transcribe(follow)
             except (StoppedError, ElsewhereError):
-                pass
+                follow.progress = None
             except HeldError:
+                follow.progress = None
                 follow.next_try = self._monotonic() + _REST[0]
             except (JobError, OSError, StateError) as error:
                 self._rest(follow, error)
             except Exception as error:  # noqa: BLE001 - the recording's boundary: it is transcribed when it is whole
-                follow.is_left = True
+                follow.is_left, follow.progress = True, None
                 _log.error("job.crashed", reason="internal", message=f"{type(error).__name__}: {error}", exc_info=error)
             finally:
                 follow.is_running = False
 
     def _rest(self, follow: _Follow, error: Exception) -> None:
         follow.failures += 1
+        follow.progress = None
         reason = error.reason if isinstance(error, JobError) else "internal"
-        follow.is_left = reason == "growing"
+        # The same would fail again, and what the server cannot answer may be paid for each time.
+        follow.is_left = isinstance(error, FileError | GarbledError)
         first, longest = _REST
         follow.next_try = self._monotonic() + min(longest, first * 2.0 ** (follow.failures - 1))
         _log.info("file.postponed", reason=reason, message=str(error))
@@ -173,7 +186,7 @@ class GrowingRecordings:
                 beat,
                 stop=follow.stop,
                 has_turn=partial(self._has_turn, follow, snapshot, tools, name),
-                told=partial(self._told, follow),
+                told=partial(self._told, follow, lambda: self._is_current(job, snapshot, overrides)),
             ).follow()
             follow.is_left = True
         finally:
@@ -196,15 +209,22 @@ class GrowingRecordings:
             content="" if known is None else known.content,
         )
 
-    def _told(self, follow: _Follow, recorded: float, transcribed: float) -> None:
+    def _told(self, follow: _Follow, is_current: Callable[[], bool], recorded: float, transcribed: float) -> None:
         follow.progress = RecordingProgress(recorded, transcribed)
         now = self._monotonic()
         if now >= follow.renewed + _LEASE / 3:
             follow.renewed = now
-            if not self._has_lease(follow.file):
+            if not self._has_lease(follow.file) or not is_current():
                 follow.stop.set()
         if self._stop.is_set():
             follow.stop.set()
+
+    def _is_current(self, job: Job, snapshot: Snapshot, overrides: Sections) -> bool:
+        """Return whether these are still the settings of a recording; if its folder does not answer, they are."""
+        now = overrides
+        with suppress(reach.SilentError):
+            now = reach.ask(job.root, partial(snapshot.overrides_of, job))
+        return self._snapshot() is snapshot and now == overrides
 
     def _has_turn(self, follow: _Follow, snapshot: Snapshot, tools: Tools, name: str) -> bool:
         """Return whether a place is free that no whole recording needs. Raises ElsewhereError if another endpoint should be asked."""
@@ -226,7 +246,7 @@ class GrowingRecordings:
             return False
         if wanted.session.tracks == "folder":
             return pipeline.mix_of(job) is None
-        return not pipeline.is_adopted(job, job.path, wanted, self._ledger)
+        return not wanted.formats or not pipeline.has_outputs(job.root, job.path, wanted, self._ledger)
 
     def _has_lease(self, file: GrowingFile) -> bool:
         """Return whether this host follows the recording: the one that began, as long as it lives."""

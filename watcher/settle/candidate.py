@@ -112,6 +112,9 @@ class GrowingFile:
 
     root: bytes
     path: bytes
+    #: Another file may get its name: a take is thrown away, and the next one begins.
+    device: int
+    inode: int
 
 
 def abandoned(status: os.stat_result, now: float) -> bool:

@@ -125,7 +125,9 @@ class Candidates:
         return tuple(
             islice(
                 (
-                    GrowingFile(candidate.site.root, candidate.path)
+                    GrowingFile(
+                        candidate.site.root, candidate.path, candidate.signature.device, candidate.signature.inode
+                    )
                     for candidate in islice(self._candidates.values(), _LOOKED_THROUGH)
                     if candidate.growths >= _GROWTHS and candidate.seen <= seen and candidate.reason in _WHILE_GROWING
                 ),
