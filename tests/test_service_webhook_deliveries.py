@@ -204,6 +204,22 @@ def test_retry_after_is_kept_to(scene: Scene) -> None:
     assert ids(server)[0] == ids(server)[1]
 
 
+def test_the_log_says_when_a_receiver_that_rests_is_tried_again(scene: Scene) -> None:
+    with serving(lambda _asked: Reply(status=500)) as server, capture_logs() as logs:
+        scene.add("n8n", server)
+        scene.thread.start()
+        scene.done("a.wav", 1)
+        eventually(lambda: scene.waiting() == 1)
+        scene.pass_time(6)
+        eventually(lambda: len([log for log in logs if log["event"] == "webhook.failed"]) == 2)
+        scene.done("b.wav", 2)
+        scene.pass_time(61)
+        eventually(lambda: scene.waiting() == 2)
+
+    # The third failure in a row: the receiver rests for longer than its event would.
+    assert [log["retry_in"] for log in logs if log["event"] == "webhook.failed"] == [5, 300, 300]
+
+
 def test_a_replay_ends_the_wait_that_a_receiver_asked_for(scene: Scene) -> None:
     replies = [Reply(status=429, headers=[("Retry-After", "86400")]), Reply()]
     with serving(lambda _asked: replies.pop(0)) as server:

@@ -148,12 +148,12 @@ class WebhookDeliveries:
     def _failed(self, webhook: Webhook, call: HookCall, id_: str, made: Delivery) -> None:
         """Store a failed attempt, and let the receiver rest."""
         wait = message.next_wait(call.failures, asked=made.retry_after, jitter=self._jitter)
-        gone = made.result == "gone"
+        gone, rest = made.result == "gone", 0.0
         if not gone:
             with self._lock:
                 failures = self._resting[webhook.name].failures + 1 if webhook.name in self._resting else 1
-                seconds = max(REST[min(failures, len(REST)) - 1], made.retry_after)
-                self._resting[webhook.name] = _Rest(failures, self._monotonic() + seconds)
+                rest = max(REST[min(failures, len(REST)) - 1], made.retry_after)
+                self._resting[webhook.name] = _Rest(failures, self._monotonic() + rest)
         given_up = wait is None or gone
         (_log.error if given_up else _log.warning)(
             "webhook.failed",
@@ -161,7 +161,7 @@ class WebhookDeliveries:
             type=call.kind,
             delivery=id_,
             message=made.message,
-            **({"hint": _HINT} if given_up else {"retry_in": wait}),
+            **({"hint": _HINT} if given_up else {"retry_in": max(wait or 0.0, rest)}),
         )
         if gone:
             self._store(lambda: self._ledger.memory.remember(gone_key(webhook.name), {"url": _digest(webhook)}))
