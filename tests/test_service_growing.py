@@ -136,4 +136,4 @@ def test_another_file_under_the_same_name_is_followed_from_its_start(supervisor:
 
 
 def test_the_progress_is_a_sentence() -> None:
-    assert RecordingProgress(2479.0, 2345.0).sentence == "recording, 41 min, 39 transcribed"
+    assert RecordingProgress(2479.0, 2345.0).sentence == "recording, 41 min read, 39 transcribed"

@@ -38,7 +38,7 @@ _RULES: Final = "while_recording"
 
 @dataclass(frozen=True, slots=True)
 class RecordingProgress:
-    """How far a growing recording is, in seconds."""
+    """How far a growing recording is, in seconds. It is not read further than is needed to transcribe it."""
 
     recorded_seconds: float = 0.0
     transcribed_seconds: float = 0.0
@@ -46,7 +46,9 @@ class RecordingProgress:
     @property
     def sentence(self) -> str:
         """The progress for people."""
-        return f"recording, {self.recorded_seconds // 60:.0f} min, {self.transcribed_seconds // 60:.0f} transcribed"
+        return (
+            f"recording, {self.recorded_seconds // 60:.0f} min read, {self.transcribed_seconds // 60:.0f} transcribed"
+        )
 
 
 class _Follow:
