@@ -285,13 +285,15 @@ def _failures(scene: Scene, attempt: int) -> bool:
     return found.given_up == 1 if attempt == 10 else f"attempt {attempt}" in found.message
 
 
-def test_deliveries_to_a_webhook_that_was_removed_are_put_aside(scene: Scene) -> None:
+def test_deliveries_to_a_webhook_that_was_removed_are_put_aside_and_forgotten_after_a_month(scene: Scene) -> None:
     with serving(up()) as server:
         scene.add("n8n", server)
         scene.done("a.wav", 1)
         scene.webhooks.clear()
         scene.thread.start()
         eventually(lambda: scene.ledger.hooks.undelivered("n8n").given_up == 1)
+        scene.pass_time(31 * 86_400)
+        eventually(lambda: scene.ledger.hooks.undelivered("n8n").given_up == 0)
 
     assert server.asked == []
 

@@ -32,6 +32,8 @@ _LOOK: Final = 5.0
 #: Days for which a delivery that was given up can be replayed.
 KEPT_DAYS: Final = 30.0
 _DAY: Final = 86_400.0
+#: Seconds between two deletions of those that were kept for so long.
+_FORGET_SECONDS: Final = 3600.0
 #: Start of the memory keys, followed by a webhook's name, of the answer 410, and of the last replay.
 _GONE: Final = "webhook gone:"
 _REPLAYED: Final = "webhook replayed:"
@@ -80,7 +82,7 @@ class WebhookDeliveries:
         self._undelivered: dict[str, Undelivered] = {}
         #: Webhooks of the settings at the last look; None: there was none.
         self._known: frozenset[str] | None = None
-        self._look_at = float("-inf")
+        self._look_at = self._forget_at = float("-inf")
 
     def calls(self, event: str, facts: Mapping[str, Any]) -> list[WebhookCall]:
         """Return the deliveries of an event, one for each webhook that wants it; `facts`: paths and figures."""
@@ -205,7 +207,9 @@ class WebhookDeliveries:
         self._replays = replays
         counts = {name: hooks.undelivered(name) for name in webhooks}
         self._undelivered = {name: of for name, of in counts.items() if of.failing or of.given_up}
-        if any(of.given_up for of in counts.values()):
+        if self._monotonic() >= self._forget_at:
+            # Also those to webhooks that are not in the settings any more.
+            self._forget_at = self._monotonic() + _FORGET_SECONDS
             hooks.forget_given_up(before=self._clock() - KEPT_DAYS * _DAY)
 
 
