@@ -125,6 +125,17 @@ def test_what_would_be_paid_for_again_is_left_until_it_is_whole(
     assert supervisor.step("a.wav") == 0
 
 
+def test_requests_that_fail_and_may_be_paid_for_are_not_made_for_hours(supervisor: Supervisor, clock: Clock) -> None:
+    supervisor.error = PassingError("no answer came in time", reason="timeout")
+    tries = 0
+    for _ in range(20):
+        tries += supervisor.step("a.wav")
+        supervisor.run_all()
+        clock.advance(600.0)
+
+    assert tries == 3
+
+
 def test_another_file_under_the_same_name_is_followed_from_its_start(supervisor: Supervisor) -> None:
     supervisor.step("a.wav")
     supervisor.inodes["a.wav"] = 2

@@ -13,7 +13,7 @@ import structlog
 
 from watcher import pipeline, reach, tree
 from watcher.errors import ElsewhereError, FileError, GarbledError, HeldError, JobError, StateError, StoppedError
-from watcher.gate import GateStatus
+from watcher.gate import GateStatus, is_maybe_paid
 from watcher.heartbeat import Heartbeat
 from watcher.job import Fingerprint, Job, State
 from watcher.ledger import Ledger
@@ -30,6 +30,8 @@ _TICK: Final = 1.0
 _LEASE: Final = 20.0
 #: Seconds until a recording that could not be followed is tried again, from its start: the first and the longest wait.
 _REST: Final = (30.0, 600.0)
+#: Failures at one place after which a recording is left until it is whole if the last one may be paid for.
+_MOST_PAID: Final = 3
 #: Seconds for which a place must have been free to be used while whole recordings are ready.
 _UNUSED: Final = 2.0
 #: The rules of the lease, which is one of a scan by its name: no scan has them.
@@ -63,6 +65,8 @@ class _Follow:
         self.is_left = False
         self.next_try = float("-inf")
         self.failures = 0
+        #: Seconds that were transcribed at most; what fails further on is another piece.
+        self.reached = 0.0
         #: When this host's right to it was renewed last, and since when a place at the server has been free (monotonic; None: it is not).
         self.renewed = float("-inf")
         self.free_since: float | None = None
@@ -159,7 +163,8 @@ class GrowingRecordings:
         follow.progress = None
         reason = error.reason if isinstance(error, JobError) else "internal"
         # The same would fail again, and what the server cannot answer may be paid for each time.
-        follow.is_left = isinstance(error, FileError | GarbledError)
+        is_vain = isinstance(error, FileError | GarbledError)
+        follow.is_left = is_vain or (follow.failures >= _MOST_PAID and is_maybe_paid(error))
         first, longest = _REST
         follow.next_try = self._monotonic() + min(longest, first * 2.0 ** (follow.failures - 1))
         _log.info("file.postponed", reason=reason, message=str(error))
@@ -213,6 +218,8 @@ class GrowingRecordings:
 
     def _told(self, follow: _Follow, is_current: Callable[[], bool], recorded: float, transcribed: float) -> None:
         follow.progress = RecordingProgress(recorded, transcribed)
+        if transcribed > follow.reached:
+            follow.reached, follow.failures = transcribed, 0
         now = self._monotonic()
         if now >= follow.renewed + _LEASE / 3:
             follow.renewed = now
