@@ -86,6 +86,15 @@ def in_place(node: ast.AST) -> tuple[str, str] | None:
             return None
 
 
+@pytest.fixture(autouse=True)
+def _deep_recursion() -> Iterator[None]:
+    """Let the count of steps go deep, for as long as a test of this module runs."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(50_000)
+    yield
+    sys.setrecursionlimit(before)
+
+
 @pytest.mark.timeout(500)  # a pattern of all syllables of a script takes a minute
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_pattern_takes_steps_in_proportion_to_the_text(package: str) -> None:
@@ -113,7 +122,6 @@ def test_a_pattern_that_backtracks_is_found(source: str) -> None:
 
 def check(pattern: "re.Pattern[Any]", *, anchored: bool, place: str = "") -> None:
     """Hold the steps on a text and on one that is twice as long against each other."""
-    sys.setrecursionlimit(50_000)
     for begin, pump, end in regex_steps.attacks(pattern):
         once, twice = (begin + pump * (length // len(pump)) + end for length in (LENGTH, 2 * LENGTH))
         taken = regex_steps.steps(pattern, once, anchored=anchored, most=MOST * LENGTH)

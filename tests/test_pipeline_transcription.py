@@ -31,6 +31,7 @@ from watcher.heartbeat import Heartbeat
 from watcher.job import Cut, Job
 from watcher.ledger.values import SPENT
 from watcher.media import MediaOptions, childprocess
+from watcher.media.protocol import VERSION
 
 #: Of a recording that is cut into several pieces.
 SECONDS = 400
@@ -498,8 +499,8 @@ def test_a_decoder_cannot_pass_a_recording_off_as_another_one(tmp_path: Path, mo
     with scene(lambda _: ANSWER, tmp_path) as (made, _):
         before = made.transcribe(victim).content
         cut = {"index": 0, "start": 0, "end": 160_000, "digest": "0" * 64}
-        piece = {"v": 4, "is": "made", "overlap": 0, "file": "0", "size": 1000, "cut": cut}
-        ended = {"v": 4, "is": "ended", "seconds": 10.0, "loudness": "", "content": before.digest, "warnings": []}
+        piece = {"v": VERSION, "is": "made", "overlap": 0, "file": "0", "size": 1000, "cut": cut}
+        ended = {"v": VERSION, "is": "ended", "seconds": 10.0, "loudness": "", "content": before.digest, "warnings": []}
         ended |= {"number": 1, "tracks": []}
         lines = b"".join(json.dumps(line).encode() + b"\n" for line in (piece, {**ended, "stream": ""}))
 
@@ -521,7 +522,7 @@ def test_a_child_that_writes_while_answers_are_awaited_is_ended(
 ) -> None:
     """It filled the disk while the answer to the first piece was awaited, or those to others after a refusal."""
     made_pieces = [
-        {"v": 4, "is": "made", "overlap": 0, "file": str(index), "size": 1000}
+        {"v": VERSION, "is": "made", "overlap": 0, "file": str(index), "size": 1000}
         | {"cut": {"index": index, "start": index * 160_000, "end": (index + 1) * 160_000, "digest": f"{index}" * 64}}
         for index in range(3)
     ]

@@ -130,6 +130,8 @@ AT_ONCE: dict[str, tuple[object, Probe, object]] = {
     "folders.members": (True, lambda h: wanted(h).session.members, True),
     "folders.speakers": ({"1": "Anna"}, lambda h: wanted(h).session.speakers, {"1": "Anna"}),
     "folders.offsets": ({"1": 2}, lambda h: wanted(h).session.offsets, {"1": 2}),
+    "folders.while_recording": (True, lambda h: wanted(h).ahead, 14_400),
+    "folders.while_recording_minutes": (90, lambda h: h.plan.settings.folders[0].while_recording_minutes, 90),
     "folders.detect": ("scan", lambda h: folder(h).detect, "scan"),
     "media.pieces": ("fixed", lambda h: h.plan.settings.media.pieces, "fixed"),
     "media.piece_seconds": (90, lambda h: (h.plan.settings.media.piece_seconds, folder(h).piece_seconds), (90, 90)),
