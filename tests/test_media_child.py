@@ -72,7 +72,6 @@ def working(path: Path, order: Order) -> Iterator[tuple[socket.socket, threading
     finally:
         ours.close()
         thread.join(60)
-        talk.close()
         theirs.close()
         os.close(descriptor)
         assert not thread.is_alive()

@@ -28,6 +28,7 @@ from watcher.errors import FileError, JobError, OutputError, PassingError, Sourc
 from watcher.job import Cut
 from watcher.media import ChildLimits, Cutting, MediaOptions, Opening, Piece, childprocess, clear_spool
 from watcher.media import cutting as cutting_module
+from watcher.media import spool as spool_module
 from watcher.media.protocol import VERSION
 from watcher.pipeline.requests import with_upload
 
@@ -194,7 +195,7 @@ def test_pieces_that_are_sent_while_the_spool_is_looked_at_fail_no_recording(
     long_talk: Path, spool: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Others were made at once, and both were counted against what was allowed before: an honest recording failed for good."""
-    sizes = cutting_module._sizes
+    sizes = spool_module.sizes
 
     def full(directory: Path) -> bool:
         return sum(path.stat().st_size > 0 for path in directory.iterdir()) == 6
@@ -205,7 +206,7 @@ def test_pieces_that_are_sent_while_the_spool_is_looked_at_fail_no_recording(
 
     def look(directory: Path) -> list[int]:
         """Look when all pieces that were there were sent, and as many are there anew."""
-        monkeypatch.setattr(cutting_module, "_sizes", sizes)
+        monkeypatch.setattr(cutting_module, "sizes", sizes)
         sender = threading.Thread(target=send)
         sender.start()
         sender.join()
@@ -214,7 +215,7 @@ def test_pieces_that_are_sent_while_the_spool_is_looked_at_fail_no_recording(
 
     with cutting(long_talk, spool, SHORT, in_flight=lambda: 4) as running:
         held = list(itertools.islice(running, 6))
-        monkeypatch.setattr(cutting_module, "_sizes", look)
+        monkeypatch.setattr(cutting_module, "sizes", look)
 
         running.check_spool()
 
@@ -760,7 +761,7 @@ def test_a_directory_that_a_child_fills_without_end_is_not_read_to_its_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Some file systems list what was made meanwhile: whoever makes files as quickly as they are listed is never at the end."""
-    monkeypatch.setattr(cutting_module, "_MOST_FILES", 20)
+    monkeypatch.setattr(spool_module, "_MOST_FILES", 20)
     listed = os.scandir
 
     @contextmanager
@@ -775,7 +776,7 @@ def test_a_directory_that_a_child_fills_without_end_is_not_read_to_its_end(
 
     monkeypatch.setattr(os, "scandir", growing)
 
-    assert cutting_module._sizes(tmp_path) == [0] * 20
+    assert spool_module.sizes(tmp_path) == [0] * 20
 
 
 def test_a_child_that_said_all_does_nothing_more(talk: Path, spool: Path) -> None:

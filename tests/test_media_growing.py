@@ -2,8 +2,8 @@
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Protocol
@@ -14,48 +14,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import sounds
 from support.decoding import heard
+from support.growing_files import READ, OverError, Recorder, cutting
 from support.sounds import RATE, Samples
 
 from watcher.errors import FileError, SourceError, StoppedError
 from watcher.job import Cut
-from watcher.media import Cutting, MediaOptions
+from watcher.media import MediaOptions
 from watcher.media.decode import RecordingDecoder
 from watcher.media.levels import AUDIBLE, decibels, power, without_clicks
 from watcher.media.plan import Planner, rules_for
 from watcher.media.source import GrowingReader
 
-#: Kinds of `sounds.FORMATS` that are read while they grow.
-READ = (
-    *("wav", "wav24", "wavfloat", "wavadpcm", "rf64", "aiff", "aifc", "caf", "flac", "mp3untagged", "mp2", "aac"),
-    *("ogg", "opus", "oggflac", "mka", "mkalive", "mkv", "webm", "webmvideo", "mp4fragmented"),
-)
 #: Kinds whose index, or whose first frame, comes when they are whole.
 NOT_READ = ("m4a", "m4afast", "mp4", "mov", "cafalac", "mp3", "mp3vbr", "w64", "wma", "avi", "amr", "mpegts")
-
-
-class OverError(Exception):
-    """The recorder has written all."""
-
-
-class Recorder:
-    """Writes a recording, more of it at each `pause`, in steps of `seconds`."""
-
-    def __init__(self, path: Path, kind: str, sound: Samples, *, rate: int = RATE, seconds: float = 0.5) -> None:
-        self._recording = sounds.Recording(path, kind, rate=rate, channels=sounds.channels_of(sound), eager=True)
-        self._sound = sound
-        self._step = round(seconds * rate)
-        self._written = 0
-
-    def pause(self) -> None:
-        """Write the next step; OverError once there is none."""
-        if self._written >= len(self._sound):
-            raise OverError
-        self._recording.write(self._sound[self._written : self._written + self._step])
-        self._written += self._step
-
-    def close(self) -> None:
-        """End the recording."""
-        self._recording.close()
 
 
 class Grows(Protocol):
@@ -357,26 +328,6 @@ def test_the_cuts_after_a_place_that_has_changed_are_as_before(seed: int, *, ski
     assert len(found) > 15
     assert all(150.0 < cut.start_seconds < cut.end_seconds < 280.0 for cut in new)
     assert sum(cut.seconds for cut in new) <= 3 * 1.25 * 30.0
-
-
-@contextmanager
-def cutting(
-    path: Path, spool: Path, options: MediaOptions, *, growing: bool, stop: threading.Event
-) -> Iterator[Cutting]:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        with Cutting(
-            descriptor,
-            options,
-            spool=spool,
-            stop=stop,
-            in_flight=lambda: 4,
-            growing=0.5 if growing else None,
-            least_seconds=40.0 if growing else 0.0,
-        ) as running:
-            yield running
-    finally:
-        os.close(descriptor)
 
 
 def test_pieces_of_a_growing_recording_come_while_it_grows(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 from support import sounds
 from support.pipeline_scene import ANSWER, WANTED, Scene, scene
 from support.scripted import Asked, Reply
@@ -42,14 +43,14 @@ class Recorder:
 class Following:
     """A growing recording that is followed by a thread."""
 
-    def __init__(self, scene: Scene, path: Path, wanted: JobSettings, *, has_turn: bool) -> None:
+    def __init__(self, scene: Scene, path: Path, wanted: JobSettings, *, has_turn: bool, kept: float) -> None:
         self.stop = threading.Event()
         self.has_turn = has_turn
         #: How often it asked whether it has its turn.
         self.turns = 0
         self.recorded = self.transcribed = 0.0
         self.error: JobError | None = None
-        self._scene, self._path, self._wanted = scene, path, wanted
+        self._scene, self._path, self._wanted, self._kept = scene, path, wanted, kept
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
@@ -85,6 +86,7 @@ class Following:
                 has_turn=self._turn,
                 told=self.told,
                 hold=0.3,
+                kept=self._kept,
             ).follow()
         except JobError as error:
             self.error = error
@@ -93,8 +95,10 @@ class Following:
 
 
 @contextmanager
-def following(scene: Scene, path: Path, wanted: JobSettings = AHEAD, *, has_turn: bool = True) -> Iterator[Following]:
-    found = Following(scene, path, wanted, has_turn=has_turn)
+def following(
+    scene: Scene, path: Path, wanted: JobSettings = AHEAD, *, has_turn: bool = True, kept: float = 0.0
+) -> Iterator[Following]:
+    found = Following(scene, path, wanted, has_turn=has_turn, kept=kept)
     try:
         yield found
     finally:
@@ -122,6 +126,47 @@ def test_of_a_recording_that_was_followed_only_the_end_is_asked_for(tmp_path: Pa
     assert whole.cached == frozenset(range(before))
     assert len(whole.content.cuts) == len(asked) <= before + 3
     assert whole.paid_seconds == pytest.approx(sum(cut.seconds for cut in whole.content.cuts[before:]))
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["known", "asked otherwise"])
+def test_the_run_of_the_whole_recording_goes_on_where_it_was_followed(tmp_path: Path, *, is_known: bool) -> None:
+    """If the answers so far do not count, the pieces are needed again, and it begins from the start."""
+    wanted, path = AHEAD, tmp_path / "talk.flac"
+    if not is_known:
+        wanted = replace(AHEAD, request=replace(AHEAD.request, prompt="Other words"))
+    with scene(lambda _asked: ANSWER, tmp_path, SHORT) as (made, asked):
+        recorder = Recorder(path)
+        recorder.write(talk(300))
+        with following(made, path, kept=60.0) as growing:
+            eventually(lambda: growing.transcribed > 200.0, patience=60.0)
+            before = len(asked)
+            recorder.close()
+            with capture_logs() as events:
+                whole = made.transcribe(path, wanted=wanted)
+            growing.join()
+    with scene(lambda _asked: ANSWER, tmp_path / "other", SHORT) as (made, others):
+        anew = made.transcribe(path, wanted=wanted)
+
+    assert [event["seconds"] > 200.0 for event in events if event["event"] == "media.continued"] == [True]
+    again = len(asked) - len(others)
+    assert again == 0 if is_known else before <= again <= before + 2
+    assert whole.content == anew.content
+    assert whole.transcript == anew.transcript
+
+
+def test_a_recording_that_was_not_taken_over_is_let_go(tmp_path: Path) -> None:
+    path = tmp_path / "talk.flac"
+    with scene(lambda _asked: ANSWER, tmp_path, SHORT) as (made, _):
+        recorder = Recorder(path)
+        recorder.write(talk(300))
+        with following(made, path, kept=0.5) as growing:
+            eventually(lambda: growing.transcribed > 100.0, patience=60.0)
+            growing.end()
+        recorder.close()
+        with capture_logs() as events:
+            made.transcribe(path, wanted=AHEAD)
+
+    assert "media.continued" not in {event["event"] for event in events}
 
 
 def test_a_recording_that_will_be_sent_as_it_is_costs_nothing_before(tmp_path: Path) -> None:

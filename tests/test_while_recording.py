@@ -52,8 +52,11 @@ def test_only_the_tail_is_asked_for_after_the_end(name: str, scene: GrowingScene
         beside = scene.names()
         early = scene.paid
         recorder.close()
+        continued = run.await_event("media.continued", path=str(recorder.path))
         run.await_event("job.done", path=str(recorder.path))
 
+    # Only what came after this was decoded once it was closed.
+    assert continued["seconds"] >= EARLY
     assert beside == [recorder.path.name]
     assert differences(scene.folder / "talk.json", WORDS) == NOTHING
     assert scene.twice == 0

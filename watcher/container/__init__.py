@@ -8,6 +8,7 @@ This proves nothing about writers: the file of a recorder that rewrites a valid 
 moments during the recording. The caller combines the result with a lease and a quiet time.
 """
 
+from watcher.container.finished import FinishedHeader, finished_header
 from watcher.container.growing import open_header
 from watcher.container.inspection import Completeness, Inspection
 from watcher.container.magic import inspect
@@ -18,7 +19,9 @@ __all__ = [
     "ACCEPTED",
     "Completeness",
     "FilePart",
+    "FinishedHeader",
     "Inspection",
+    "finished_header",
     "has_timecode",
     "inspect",
     "is_chained",

@@ -18,6 +18,7 @@ _DETAILS: Final = frozenset(
         *("file.found", "folder.rescanned", "service.tidied"),
         *(
             "media.planned",
+            "media.continued",
             "media.piece",
             "media.track",
             "api.request",

@@ -229,6 +229,7 @@ WORDS: Final = {
     "job.released": "put back",
     "job.rerouted": "goes on at another endpoint",
     "media.planned": "will be cut",
+    "media.continued": "is whole, and was heard up to here while it was being recorded",
     "media.piece": "cut a piece of",
     "media.track": "begins with a track of",
     "media.child": "a message of the decoder",

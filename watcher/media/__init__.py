@@ -11,6 +11,7 @@ from watcher.media.values import (
     SHORT_LIMITS,
     ChildLimits,
     Compared,
+    CutAgainError,
     MeasuredTrack,
     MediaOptions,
     Opening,
@@ -20,9 +21,10 @@ from watcher.media.values import (
 )
 
 if TYPE_CHECKING:
-    from watcher.media.cutting import Cutting, clear_spool
+    from watcher.media.cutting import Cutting
     from watcher.media.failures import invalid_message
     from watcher.media.measuring import measure
+    from watcher.media.spool import clear_spool
 
 __all__ = [
     "CODECS",
@@ -32,6 +34,7 @@ __all__ = [
     "SHORT_LIMITS",
     "ChildLimits",
     "Compared",
+    "CutAgainError",
     "Cutting",
     "MeasuredTrack",
     "MediaOptions",
@@ -51,8 +54,8 @@ __all__ = [
 def __getattr__(name: str) -> object:
     """Load the modules that run the child only when they are used: the settings, and so all commands, need only the options."""
     if name in {"Cutting", "clear_spool", "measure", "invalid_message"}:
-        from watcher.media import cutting, measuring  # noqa: PLC0415 - see above
+        from watcher.media import cutting, measuring, spool  # noqa: PLC0415 - see above
 
-        return getattr(measuring if name == "measure" else cutting, name)
+        return getattr({"measure": measuring, "clear_spool": spool}.get(name, cutting), name)
     message = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(message)

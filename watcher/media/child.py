@@ -5,10 +5,10 @@ to the daemon). It sandboxes itself, and the daemon does not trust its output.
 """
 
 import os
+import select
 import socket
 import time
 import traceback
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -25,7 +25,7 @@ from watcher.media.excerpts import Excerpts
 from watcher.media.gain import gain
 from watcher.media.levels import LoudnessMeter, SoundDetector
 from watcher.media.plan import PlannedPiece, Planner, rules_for
-from watcher.media.protocol import MAX_LINE, Ended, Failed, Grant, Made, Message, Opened, Order, Progress, Replanned
+from watcher.media.protocol import Continue, Ended, Failed, Grant, Made, Message, Opened, Order, Progress, Replanned
 from watcher.media.protocol import decode as read_message
 from watcher.media.protocol import encode as write_message
 from watcher.media.sentences import NOT_READABLE_YET, SILENT, TOO_MUCH_MEMORY, UNFORESEEN, UPLOADS_TOO_SMALL
@@ -43,7 +43,8 @@ _LEAST: Final = 5.0
 
 def main(descriptor: int, line: int, parent: int) -> int:
     """Process the recording of `descriptor`, by the order from the socket `line`; return the exit code."""
-    with socket.socket(fileno=line) as link, closing(ChildChannel(link)) as channel:
+    with socket.socket(fileno=line) as link:
+        channel = ChildChannel(link)
         order = channel.receive()
         if not isinstance(order, Order):
             raise TypeError(f"an order was expected, not {order}")
@@ -59,7 +60,9 @@ class ChildChannel:
 
     def __init__(self, link: socket.socket) -> None:
         self._link = link
-        self._lines = link.makefile("rb")
+        self._received = bytearray()
+        self._poll = select.poll()
+        self._poll.register(link, select.POLLIN)
         #: Monotonic time of the last message sent.
         self.spoken = time.monotonic()
 
@@ -70,14 +73,30 @@ class ChildChannel:
 
     def receive(self) -> Message:
         """Wait for a message of the daemon; EOFError if it is gone."""
-        line = self._lines.readline(MAX_LINE)
-        if not line:
-            raise EOFError("the daemon is gone")
-        return read_message(line)
+        while (message := self._taken()) is None:
+            self._receive()
+        return message
 
-    def close(self) -> None:
-        """Close the socket."""
-        self._lines.close()
+    def received(self, seconds: float) -> Message | None:
+        """Return the next message of the daemon if there is one within so many seconds; EOFError if it is gone."""
+        if (message := self._taken()) is None and self._poll.poll(seconds * 1000):
+            self._receive()
+            message = self._taken()
+        return message
+
+    def _receive(self) -> None:
+        data = self._link.recv(1 << 16)
+        if not data:
+            raise EOFError("the daemon is gone")
+        self._received += data
+
+    def _taken(self) -> Message | None:
+        end = self._received.find(b"\n")
+        if end < 0:
+            return None
+        line = bytes(self._received[: end + 1])
+        del self._received[: end + 1]
+        return read_message(line)
 
 
 class MediaChild:
@@ -86,10 +105,21 @@ class MediaChild:
     def __init__(self, channel: ChildChannel, order: Order, descriptor: int) -> None:
         self._channel = channel
         self._order = order
-        self._reader = (
-            SourceReader(descriptor, tick=self._beat)
-            if order.growing is None
-            else GrowingReader(descriptor, hold=order.growing, pause=self._pause)
+        self._descriptor = descriptor
+        self._reader = SourceReader(descriptor, tick=self._beat)
+        #: The same while it is being written; None: it is whole.
+        self._growing: GrowingReader | None = None
+        if order.growing is not None:
+            self._growing = GrowingReader(descriptor, hold=order.growing, pause=self._pause)
+        self._recording: RecordingDecoder | None = None
+        self._plan = partial(
+            rules_for,
+            piece_seconds=order.piece_seconds,
+            places=order.places if order.auto and not order.steady else 0,
+            max_seconds=order.max_seconds,
+            skip_silence=order.skip_silence,
+            longest_silence=order.longest_silence,
+            steady=order.steady,
         )
         self._meter = LoudnessMeter()
         self._heard = 0
@@ -120,30 +150,13 @@ class MediaChild:
     def _work(self) -> None:
         order = self._order
         self._allow()
-        recording = RecordingDecoder(
-            self._reader,
-            limit_seconds=order.limit_seconds,
-            choice=SoundChoice(order.track, order.channel),
-            compare=order.compare,
-            listened=self._listen,
-        )
-        plan = partial(
-            rules_for,
-            piece_seconds=order.piece_seconds,
-            places=order.places if order.auto and not order.steady else 0,
-            max_seconds=order.max_seconds,
-            skip_silence=order.skip_silence,
-            longest_silence=order.longest_silence,
-            steady=order.steady,
-        )
-        rules, pieces = plan(recording.seconds)
+        recording = self._recording = self._opened(self._growing or self._reader)
+        rules, _ = self._plan(recording.seconds)
         # The recording may be longer than its header says; sound beyond that is cut by the rules for an unknown length.
-        beyond, _ = plan(None)
+        beyond, _ = self._plan(None)
         if order.steady:
             rules = beyond
-        self._channel.send(
-            Opened(recording.seconds, max(pieces, len(order.planned)), recording.stream, recording.others)
-        )
+        self._tell(recording)
         planner: Planner | Excerpts | None
         if order.measure:
             planner = None
@@ -152,10 +165,24 @@ class MediaChild:
         else:
             planner = Planner(rules, beyond=beyond, planned=order.planned)
         if self._feed(planner, recording):
-            if order.growing is not None:
+            if self._growing is not None:
                 # The decoder takes something in it for an end, and what follows is not known.
                 raise NOT_READABLE_YET.error()
             self._sum_up(recording)
+
+    def _opened(self, reader: SourceReader) -> RecordingDecoder:
+        order = self._order
+        return RecordingDecoder(
+            reader,
+            limit_seconds=order.limit_seconds,
+            choice=SoundChoice(order.track, order.channel),
+            compare=order.compare,
+            listened=self._listen,
+        )
+
+    def _tell(self, recording: RecordingDecoder) -> None:
+        pieces = max(self._plan(recording.seconds)[1], len(self._order.planned))
+        self._channel.send(Opened(recording.seconds, pieces, recording.stream, recording.others))
 
     def _feed(self, planner: Planner | Excerpts | None, recording: RecordingDecoder) -> bool:
         """Decode, and make the pieces; return False if the rest of the recording was not read, so that there is no summary."""
@@ -171,6 +198,8 @@ class MediaChild:
             if isinstance(planner, Excerpts) and planner.done:
                 return False
             self._beat()
+            if self._growing is not None:
+                self._heed(self._channel.received(0.0))
         if planner is not None:
             planner.finish()
             self._make(planner)
@@ -245,10 +274,31 @@ class MediaChild:
 
     def _wait_for_grant(self) -> None:
         while not self._granted:
-            message = self._channel.receive()
-            if not isinstance(message, Grant):
+            self._heed(self._channel.receive())
+
+    def _heed(self, message: Message | None) -> None:
+        """Do what a message says."""
+        match message:
+            case None:
+                pass
+            case Grant():
+                self._granted += message.pieces
+            case Continue() if self._growing is not None:
+                self._go_on(self._growing)
+            case _:
                 raise TypeError(f"a grant was expected, not {message}")
-            self._granted += message.pieces
+
+    def _go_on(self, growing: GrowingReader) -> None:
+        """Go on with a recording that was being written, and is whole. Raises FileError ("growing") if what was read was changed."""
+        whole = self._reader = SourceReader(self._descriptor, tick=self._beat)
+        if self._recording is None or not growing.go_on(whole):
+            raise NOT_READABLE_YET.error()
+        finished = self._opened(whole)
+        if not self._recording.ends_as(finished):
+            raise NOT_READABLE_YET.error()
+        self._growing = None
+        self._channel.send(Progress(self._heard))
+        self._tell(finished)
 
     def _beat(self) -> None:
         """Report progress every second, and raise the CPU limit for the sound decoded so far."""
@@ -258,8 +308,8 @@ class MediaChild:
 
     def _pause(self) -> None:
         """Wait until a recording that is being written may have grown."""
-        time.sleep(_GROWS)
         self._beat()
+        self._heed(self._channel.received(_GROWS))
 
     def _allow(self) -> None:
         base, ratio = self._order.limit_cpu_base, self._order.limit_cpu_ratio

@@ -7,12 +7,11 @@ import contextlib
 import os
 import shutil
 import stat
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -21,10 +20,11 @@ import structlog
 
 from watcher.errors import FileError, JobError, PassingError, StoppedError
 from watcher.job import SAMPLE_RATE, Cut
-from watcher.loudness import RATE, Loudness
+from watcher.loudness import RATE
 from watcher.media.childprocess import ChildProcess
-from watcher.media.failures import failure_of, invalid_message, unwritable, warnings_of
+from watcher.media.failures import failure_of, invalid_message, summary_of, unwritable
 from watcher.media.protocol import (
+    Continue,
     Ended,
     Failed,
     Grant,
@@ -36,11 +36,13 @@ from watcher.media.protocol import (
     ProtocolError,
     Replanned,
 )
+from watcher.media.spool import empty, new_directory, sizes
 from watcher.media.values import (
     FORMS,
     OVERLAP,
     ChildLimits,
     Compared,
+    CutAgainError,
     MediaOptions,
     Opening,
     Piece,
@@ -51,7 +53,6 @@ from watcher.sandbox import FILE_SIZE
 
 _log = structlog.get_logger()
 
-_PREFIX: Final = "job-"
 #: Pieces that may exist in addition to those in flight: one that was just sent, one that is being made.
 _AHEAD: Final = 2
 #: Seconds between checks of `stop` and `in_flight` while no message comes.
@@ -69,18 +70,10 @@ _MESSAGES_A_SECOND: Final = 2 << 10
 _READ_A_SECOND: Final = 25_000
 #: Most planned cuts that are passed on, each with 130 bytes: a day of the shortest pieces has fewer.
 _MOST_PLANNED: Final = 20_000
-#: Most files that are looked at in a job's directory: more than there are requests in flight (`api.concurrency`).
-_MOST_FILES: Final = 1000
 #: Bytes that a recording that is being written may reach, for the memory that its child gets.
 _GROWN: Final = 64 << 20
 #: The unit of `st_blocks`, on every file system.
 _SECTOR: Final = 512
-
-
-def clear_spool(spool: Path) -> None:
-    """Remove files that a crashed daemon left in the spool; call it before any job runs."""
-    for left in spool.glob(_PREFIX + "*"):
-        shutil.rmtree(left, ignore_errors=True)
 
 
 class Cutting:
@@ -160,21 +153,20 @@ class Cutting:
         #: Number of released pieces, and the most that were allowed to exist at a time: the child uses emptied files again.
         self._released = 0
         self._most = 0
-        #: The next piece's index and earliest first sample; and the seconds for which the child has worked.
+        #: The pieces so far of a recording that is being written.
+        self._made: list[Piece] = []
+        self._begun = self._goes_on = False
+        #: The next piece's index and earliest first sample; the seconds for which the child has worked, and those before `go_on`.
         self._next_index = 0
         self._reached = 0
-        self._worked = 0.0
+        self._worked = self._worked_before = 0.0
         self._closed = False
         #: Resources to close at the end.
         self._held = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
         """Start the child."""
-        try:
-            self._spool.mkdir(parents=True, exist_ok=True)
-            self._directory = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._spool))
-        except OSError as exc:
-            raise unwritable(self._spool, exc) from exc
+        self._directory = new_directory(self._spool)
         self._held.callback(shutil.rmtree, self._directory, ignore_errors=True)
         try:
             self._child = ChildProcess(self._descriptor, self._directory)
@@ -193,9 +185,21 @@ class Cutting:
         self._held.close()
 
     def __iter__(self) -> Iterator[Piece]:
-        """Yield each piece as soon as it is in the spool."""
-        self._child.send(self._order())
-        while self._summary is None:
+        """Yield each piece as soon as it is in the spool; after `go_on`, first those that there were before."""
+        if not self._begun:
+            self._begun = True
+            self._child.send(self._order())
+        with self._lock:
+            made = [replace(piece, is_gone=piece.cut.index not in self._existing) for piece in self._made]
+        yield from made
+        for piece in self._messages(lambda: self._summary is None):
+            if self._growing is not None:
+                self._made.append(piece)
+            yield piece
+
+    def _messages(self, are_wanted: Callable[[], bool]) -> Iterator[Piece]:
+        """Do what the child's messages say, as long as they are wanted, and yield its pieces."""
+        while are_wanted():
             match self._next():
                 case Opened() as opened:
                     # What it says bounds what may be paid for the recording.
@@ -214,20 +218,39 @@ class Cutting:
                     # It has finished; end it, so that an attacker who controls it can do nothing more, and no zombie stays until all
                     # answers are there.
                     self._child.end()
-                    warnings = warnings_of(ended)
-                    self._summary = Summary(
-                        seconds=ended.seconds,
-                        content=ended.content,
-                        loudness=Loudness(ended.loudness),
-                        warnings=warnings,
-                        stream=ended.stream,
-                        number=ended.number,
-                        tracks=ended.tracks,
-                    )
+                    self._summary = summary_of(ended)
+                case Failed() if self._goes_on:
+                    raise CutAgainError
                 case Failed() as failed:
                     raise failure_of(failed, spool=self._spool, max_bytes=self._max_bytes, descriptor=self._descriptor)
                 case _:
                     raise invalid_message()
+
+    def go_on(self, whole: "Cutting") -> bool:
+        """Go on with a recording that was being written, and is whole: do what `whole`, which was not begun, would do.
+
+        Return False if that would make other pieces, or if what was decoded was changed since: then this cutting is of no more use.
+        If True, an iteration yields the pieces of the whole recording, but some of them have no file any more (`Piece.is_gone`),
+        and it may raise CutAgainError. Only while no other thread iterates. Raises StoppedError.
+        """
+        if not self._begun or self._growing is None or self._rules() != whole._rules():  # noqa: SLF001 - one of this class
+            return False
+        self._growing, self._goes_on, self._worked_before = None, True, self._worked
+        self._descriptor, self._stop = whole._descriptor, whole._stop  # noqa: SLF001 - one of this class
+        self._in_flight, self._waiting = whole._in_flight, whole._waiting  # noqa: SLF001 - one of this class
+        self._child.send_at_once(Continue())
+        self.opening = None
+        try:
+            self._made += self._messages(lambda: self.opening is None)
+        except StoppedError:
+            raise
+        except (JobError, CutAgainError):
+            return False
+        return True
+
+    def _rules(self) -> tuple[object, ...]:
+        """Return what the pieces of a recording depend on."""
+        return (self._options, self._choice, self._planned, self._max_seconds, self._max_bytes, self._limits)
 
     @property
     def summary(self) -> Summary:
@@ -254,14 +277,14 @@ class Cutting:
         with self._lock:
             released = self._released
         try:
-            sizes = _sizes(self._directory)
+            found = sizes(self._directory)
         except OSError as exc:
             raise unwritable(self._spool, exc) from exc
         with self._lock:
             # Read the counts after the directory: while it is read, other threads release pieces, and the child
             # makes new ones at once, so that the listing may have pieces that never existed at the same time.
             pieces, names = len(self._existing) + self._granted + self._released - released, self._most
-        if len(sizes) > names + 1 or sum(sizes) > pieces * self._max_bytes + FILE_SIZE:
+        if len(found) > names + 1 or sum(found) > pieces * self._max_bytes + FILE_SIZE:
             self._child.kill()
             raise FileError(
                 "The process that decodes this file wrote more data than its pieces can have.",
@@ -341,7 +364,7 @@ class Cutting:
             if self._child.taken > _MESSAGES + _MESSAGES_A_SECOND * (self._worked + self._next_index):
                 raise invalid_message()
             # Signs of life without any decoded sound count only for a time, unless a recorder may pause.
-            if message is None or (self._growing is None and self._worked > self._longest_work()):
+            if message is None or (self._growing is None and self._worked - self._worked_before > self._longest_work()):
                 raise PassingError(
                     f"Reading the recording made no progress for {min(spent, self._worked):.0f} s.",
                     hint="Check the disk or the network share it lies on.",
@@ -421,22 +444,6 @@ class Cutting:
             path = self._existing.pop(index, None)
             if path is not None:
                 self._released += 1
-                # Empty it, do not remove it: an attacker who controls the child may still have it open, and could write unseen into a file
-                # without a name. The name is removed with the directory. Raise nothing: the caller may have a paid answer.
-                with contextlib.suppress(OSError):
-                    os.close(os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC))
+                empty(path)
         if path is not None:
             self._grant()
-
-
-def _sizes(directory: Path) -> list[int]:
-    """Return the sizes of the files in a directory, without files that are gone meanwhile; of too many, only the first ones.
-
-    If others are made as quickly as they are looked at, a directory has no end.
-    """
-    sizes = []
-    with os.scandir(directory) as entries:
-        for entry in islice(entries, _MOST_FILES):
-            with contextlib.suppress(FileNotFoundError):
-                sizes.append(entry.stat(follow_symlinks=False).st_size)
-    return sizes

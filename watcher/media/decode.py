@@ -141,6 +141,19 @@ class RecordingDecoder:
         seconds = sum(second for second in told if second is not None)
         return seconds if all(told) and seconds <= self._limit else None
 
+    def ends_as(self, whole: "RecordingDecoder") -> bool:
+        """Take it that the recording, which was being written, is `whole` now; return False if what was decoded would be something else."""
+        if (
+            len(whole._parts) != 1  # noqa: SLF001 - one of this class
+            or whole._parts[0].sound  # noqa: SLF001 - one of this class
+            or whole._reader.hole  # noqa: SLF001 - one of this class
+            or not self._section.ends_as(whole._section)  # noqa: SLF001 - one of this class
+        ):
+            return False
+        self._reader, self._parts, self._end = whole._reader, whole._parts, whole._end  # noqa: SLF001 - one of this class
+        self.seconds = whole.seconds
+        return True
+
     def samples(self) -> Iterator[Samples]:
         """Yield the sound from its start to its end, in blocks of about half a second."""
         for index in range(len(self._parts)):
@@ -237,6 +250,14 @@ class _PartDecoder:
         #: Times (seconds) at which damaged data was skipped.
         self.damages: list[float] = []
         self._heard = 0.0
+
+    def ends_as(self, whole: "_PartDecoder") -> bool:
+        """Take over what the header says of a recording that is whole; return False if it would have been decoded in another way."""
+        facts = [
+            (one.stream, one.numbers, one.others, one.choosing, one.titles, one.counted, one._container.start_time)  # noqa: SLF001 - one of this class
+            for one in (self, whole)
+        ]
+        return facts[0] == facts[1] and all(line.promise(whole._lines[track]) for track, line in self._lines.items())  # noqa: SLF001 - one of this class
 
     @property
     def numbers(self) -> tuple[int, ...]:

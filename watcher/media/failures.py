@@ -8,8 +8,10 @@ import structlog
 
 from watcher.errors import FileError, JobError, OutputError, PassingError, SourceError
 from watcher.job import ResultWarning
+from watcher.loudness import Loudness
 from watcher.media.protocol import Ended, Failed
 from watcher.media.sentences import UNFORESEEN, failure, passed_on, system_error
+from watcher.media.values import Summary
 
 _log = structlog.get_logger()
 
@@ -56,6 +58,19 @@ def unwritable(spool: Path, error: OSError) -> OutputError:
         f"No pieces can be put into {spool}: {error.strerror}",
         hint="Check that the state directory can be written and its disk has room.",
         reason="spool",
+    )
+
+
+def summary_of(ended: Ended) -> Summary:
+    """Return the facts about a recording that has ended, with the warnings that the child may give."""
+    return Summary(
+        seconds=ended.seconds,
+        content=ended.content,
+        loudness=Loudness(ended.loudness),
+        warnings=warnings_of(ended),
+        stream=ended.stream,
+        number=ended.number,
+        tracks=ended.tracks,
     )
 
 

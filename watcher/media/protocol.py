@@ -1,6 +1,7 @@
 """Messages between the daemon and the media child: one JSON object a line, over a socket pair.
 
-Daemon to child: one `Order`, then `Grant`s, each of which allows more pieces in the spool.
+Daemon to child: one `Order`, then `Grant`s, each of which allows more pieces in the spool, and `Continue` once a recording that was being
+written is whole; the child answers with another `Opened`, or with `Failed` if what it has decoded was changed since.
 Child to daemon: one `Opened`; then one `Made` per piece, `Progress` as a sign of life, `Replanned` if the planned cuts
 no longer fit; at the end `Ended` or `Failed`. Each line has the version; another version is a `ProtocolError`, because
 both sides come from one installation, and a difference means that it was replaced while the daemon was running.
@@ -19,7 +20,7 @@ from typing import Final, get_args
 from watcher.job import Cut, ResultWarning
 from watcher.media.values import MOST_TRACKS, Compared, MeasuredTrack
 
-VERSION: Final = 5
+VERSION: Final = 6
 #: Longest line in bytes: a day of loudness in base64 is 5.8 MB, a day of planned cuts less.
 MAX_LINE: Final = 8 << 20
 #: Most characters of a text for people; and of a traceback, of which the end is kept.
@@ -91,6 +92,11 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
+class Continue:
+    """The recording that was being written is whole: go on with it to its end."""
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """The header was read; the fields are those of `Opening`."""
 
@@ -149,7 +155,7 @@ class Failed:
     detail: str = ""
 
 
-Message = Order | Grant | Opened | Made | Progress | Replanned | Ended | Failed
+Message = Order | Grant | Continue | Opened | Made | Progress | Replanned | Ended | Failed
 
 
 def encode(message: Message) -> bytes:
@@ -366,6 +372,7 @@ def _failed(fields: _Fields) -> Failed:
 _DECODERS: Final[dict[str, Callable[[_Fields], Message]]] = {
     "order": _order,
     "grant": lambda fields: Grant(fields.integer("pieces")),
+    "continue": lambda _fields: Continue(),
     "opened": _opened,
     "made": _made,
     "progress": lambda fields: Progress(fields.integer("samples")),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
-from watcher.container import FilePart, open_header, parts
+from watcher.container import FilePart, FinishedHeader, finished_header, open_header, parts
 from watcher.errors import SourceError, StoppedError
 from watcher.media.sentences import NOT_READABLE_YET
 
@@ -223,7 +223,7 @@ def _size(descriptor: int) -> int:
 class GrowingReader(SourceReader):
     """A recording that is still being written, read from its start on; a read at its end waits until there is more.
 
-    It has no end, and no `content`. Bytes are read once they have been there for a while, because the last ones may be a header's or
+    It has no end until `go_on` has found one, and no `content`. Bytes are read once they have been there for a while, because the last ones may be a header's or
     a footer's, or may not be written yet; and not beyond a hole, which is room that the recorder keeps. Raises SourceError
     if it cannot be read, or became shorter than what was read of it.
     """
@@ -246,22 +246,70 @@ class GrowingReader(SourceReader):
         #: How many bytes may be read.
         self._there = 0
         self.size, self.hole = _ENDLESS, 0
+        self._ends = False
+        #: What was read: how much of it, its first block, a number for each block, and the bytes since the last one. Two blocks that differ
+        #: have the same number by a chance of 1 in 2^64, and nobody can aim at it: the numbers depend on a secret of the process.
+        self._kept = 0
+        self._first = b""
+        self._numbers: list[int] = []
+        self._rest = bytearray()
+        self._is_in_order = True
 
     def seekable(self) -> bool:
         """Return False: what FFmpeg would look for at the end is not there yet."""
         return False
 
     def read(self, size: int = -1) -> bytes:
-        """Return 1 to `size` bytes from the current position, once they are there."""
+        """Return 1 to `size` bytes from the current position, once they are there; b"" at the end."""
         while self._position >= self._there:
+            if self._ends:
+                return b""
             self._look()
             if self._position >= self._there:
                 self._pause()
         data = _read(self._descriptor, self._position, min(size, self._there - self._position))
         if not data:
             raise _shorter()
+        self._keep(data)
         self._position += len(data)
         return data
+
+    def go_on(self, whole: SourceReader) -> bool:
+        """Take it that the recording is `whole` now, and has an end; return False if what was read of it was changed, or may have been more.
+
+        Reads the bytes of `whole` that were read here, and no more.
+        """
+        with _reported():
+            header = finished_header(self._descriptor, whole.size)
+        if header is None or not self._is_in_order or self._kept > header.end:
+            return False
+        if not all(hash(data) == number for data, number in self._again(whole, header)):
+            return False
+        self._ends, self._there = True, header.end
+        return True
+
+    def _again(self, whole: SourceReader, header: FinishedHeader) -> Iterator[tuple[bytes, int]]:
+        """Yield the blocks that were read here as they are in `whole`, each with the number that it had."""
+        whole.seek(0)
+        first, loose = self._first or bytes(self._rest), header.loose
+        for index, number in enumerate((*self._numbers, hash(bytes(self._rest)))):
+            data = whole.read(_CHUNK if index < len(self._numbers) else len(self._rest))
+            if not index:
+                for start, end in loose:
+                    data = _changed(data, start, first[start:end])
+            yield data, number
+
+    def _keep(self, data: bytes) -> None:
+        if self._position != self._kept:
+            self._is_in_order = False
+            return
+        self._kept += len(data)
+        self._rest += data
+        while len(self._rest) >= _CHUNK:
+            block = bytes(memoryview(self._rest)[:_CHUNK])
+            del self._rest[:_CHUNK]
+            self._first = self._first or block
+            self._numbers.append(hash(block))
 
     def parts(self) -> tuple[FilePart, ...]:
         """Return the recording as one part without an end."""

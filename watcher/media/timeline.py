@@ -61,10 +61,17 @@ class Timeline:
         self.holes: list[tuple[float, float]] = []
         self._origin = origin
         self._promised = promised
+        #: The latest second to which the clock jumped far ahead, and was believed.
+        self._jumped = 0.0
         self._form: _StreamFormat | None = None
         #: Second at which the current stream format began, and the number of samples since.
         self._since = 0.0
         self._count = 0
+
+    def promise(self, whole: "Timeline") -> bool:
+        """Take over the promised end from that of the same track in the whole file; return False if a jump was believed that it excludes."""
+        self._promised = whole._promised  # noqa: SLF001 - one of this class
+        return self._jumped <= (self._promised or 0.0)
 
     @property
     def timecode(self) -> set[int]:
@@ -98,6 +105,8 @@ class Timeline:
             # The clock jumped back, or much too far ahead: ignore the time, and keep the order.
             self._origin += ahead
             return
+        if ahead > _HOLE:
+            self._jumped = moment
         if here:
             self.holes.append((here, ahead))
         hole = round(ahead * form.rate)

@@ -157,6 +157,10 @@ class ChildLimits:
 SHORT_LIMITS: Final = ChildLimits(cpu_most=300.0)
 
 
+class CutAgainError(Exception):
+    """The recording has to be cut from its start: the cutting that was to be gone on with is of no use."""
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """One encoded span of the recording, in the spool until `release` is called."""
@@ -171,6 +175,8 @@ class Piece:
     mime: str
     #: Samples shared with the piece before it.
     overlap: int = 0
+    #: Its file was released before the recording was whole, and cannot be sent any more; see `Cutting.go_on`.
+    is_gone: bool = False
     on_release: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
 
     def release(self) -> None:

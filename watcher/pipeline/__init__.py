@@ -7,6 +7,7 @@ as soon as it arrives, so however a run ends, the next one asks only for what is
 
 from watcher.pipeline.existing import has_outputs
 from watcher.pipeline.growing import GrowingTranscription
+from watcher.pipeline.handover import Handovers
 from watcher.pipeline.heard import is_stored
 from watcher.pipeline.identity import track_sketches
 from watcher.pipeline.keyed_locks import KeyedLocks
@@ -18,6 +19,7 @@ from watcher.pipeline.tools import HeartbeatCallback, JobSettings, Submit, Tools
 __all__ = [
     "ExhaustedForms",
     "GrowingTranscription",
+    "Handovers",
     "HeartbeatCallback",
     "JobSettings",
     "KeyedLocks",

@@ -1,7 +1,8 @@
 """Transcribe a recording while it is being recorded: ask for its pieces that can no longer change, and only store the answers.
 
 The cuts depend on the sound alone (`MediaOptions.steady`), and answers are found by it. So the ordinary run of the whole recording makes the
-same pieces, finds their answers, and asks for the rest. Nothing else is stored, and nothing is written.
+same pieces, finds their answers, and asks for the rest. Nothing else is stored, and nothing is written. That run may take over the
+cutting (`handover`), so that it does not decode all of the recording again.
 """
 
 import threading
@@ -30,6 +31,8 @@ _log = structlog.get_logger()
 
 #: Seconds for which bytes must have been there: they are the sound's by then, not those of a footer that comes at the end.
 HOLD: Final = 5.0
+#: Seconds for which the cutting of a recording that is whole is kept for the run of the whole file.
+KEPT: Final = 30.0
 #: Seconds between two looks whether it is this recording's turn, or its piece is answered.
 _GLANCE: Final = 0.25
 
@@ -49,11 +52,12 @@ class GrowingTranscription:
         has_turn: Callable[[], bool],
         told: Callable[[float, float], object],
         hold: float = HOLD,
+        kept: float = KEPT,
     ) -> None:
         """`stop` is set once the recording is whole, or work ends. `has_turn` returns whether nothing else needs the server now.
 
         `told` is called several times a second with the seconds that were recorded, and those that are transcribed.
-        `hold`: seconds for which bytes must have been there.
+        `hold`: seconds for which bytes must have been there; `kept`: for which the cutting is offered to the ordinary run once `stop` is set.
         """
         self._job = job
         self._descriptor = descriptor
@@ -64,6 +68,7 @@ class GrowingTranscription:
         self._has_turn = has_turn
         self._told = told
         self._hold = hold
+        self._kept = kept
         model = tools.client.endpoint.model
         self._question = Question.of(wanted.request, model, tools.other_models, None)
         self._spending = Spending(job, tools.ledger.memory, is_free=is_offline(model))
@@ -85,29 +90,39 @@ class GrowingTranscription:
 
     def _follow(self, form: UploadForm) -> None:
         limits = self._tools.client.limits()
-        with media.Cutting(
-            self._descriptor,
-            form.options,
-            spool=self._tools.spool,
-            stop=self._stop,
-            planned=former_cuts(self._tools.ledger, self._job.content),
-            in_flight=lambda: 1,
-            choice=self._wanted.choice,
-            max_bytes=limits.max_bytes,
-            max_seconds=limits.max_seconds or 0.0,
-            growing=self._hold,
-            # Of a recording that is sent as it is when it is whole, nothing is sent before. A track is always cut.
-            least_seconds=0.0 if self._wanted.as_track else 1.1 * media.SENT_WHOLE,
-            waiting=lambda: self._tell(cutting),
-        ) as cutting:
-            questions: Sequence[Question] = [self._question]
-            for piece in cutting:
-                if piece.cut.end_seconds > self._wanted.ahead:
-                    return
-                question, transcript = self._answer(piece, questions, form, cutting)
-                self._transcribed = piece.cut.end_seconds
-                if piece.cut.index == 0 and self._tools.client.diarizes(self._wanted.request.task):
-                    questions = self._acquainted(piece, question, transcript, form, cutting)
+        with (
+            self._tools.handovers.following(self._descriptor, self._stop) as offer,
+            media.Cutting(
+                self._descriptor,
+                form.options,
+                spool=self._tools.spool,
+                stop=self._stop,
+                planned=former_cuts(self._tools.ledger, self._job.content),
+                in_flight=lambda: 1,
+                choice=self._wanted.choice,
+                max_bytes=limits.max_bytes,
+                max_seconds=limits.max_seconds or 0.0,
+                growing=self._hold,
+                # Of a recording that is sent as it is when it is whole, nothing is sent before. A track is always cut.
+                least_seconds=0.0 if self._wanted.as_track else 1.1 * media.SENT_WHOLE,
+                waiting=lambda: self._tell(cutting),
+            ) as cutting,
+        ):
+            try:
+                self._transcribe(cutting, form)
+            except StoppedError:
+                offer(cutting, self._kept, self._beat, self._tools.stop)
+                raise
+
+    def _transcribe(self, cutting: "media.Cutting", form: UploadForm) -> None:
+        questions: Sequence[Question] = [self._question]
+        for piece in cutting:
+            if piece.cut.end_seconds > self._wanted.ahead:
+                return
+            question, transcript = self._answer(piece, questions, form, cutting)
+            self._transcribed = piece.cut.end_seconds
+            if piece.cut.index == 0 and self._tools.client.diarizes(self._wanted.request.task):
+                questions = self._acquainted(piece, question, transcript, form, cutting)
 
     def _tell(self, cutting: "media.Cutting") -> None:
         self._beat()

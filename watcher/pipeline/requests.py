@@ -74,11 +74,13 @@ class PieceRequests:
     def add(self, piece: media.Piece, questions: Sequence[Question]) -> None:
         """Send the first of these questions about a piece, unless an answer to one is stored. Raises the error of an earlier request.
 
-        Raises FileError if all answers so far hold more text than anybody says.
+        Raises FileError if all answers so far hold more text than anybody says, and CutAgainError.
         """
         ledger = self._tools.ledger
         answered = ((question, recalled(ledger, piece.cut, question)) for question in questions)
         question, answer = next((pair for pair in answered if pair[1] is not None), (questions[0], None))
+        if answer is None and piece.is_gone:
+            raise media.CutAgainError
         self._pieces.append(piece)
         self._questions.append(question)
         if answer is not None:

@@ -15,6 +15,7 @@ from watcher.gate import Gate
 from watcher.job import Job, SessionOptions
 from watcher.ledger.ledger import Ledger
 from watcher.media import MediaOptions, SoundChoice
+from watcher.pipeline.handover import Handovers
 from watcher.pipeline.keyed_locks import KeyedLocks
 from watcher.pipeline.remedies import ExhaustedForms
 from watcher.sidecar import OutputTemplates
@@ -101,6 +102,8 @@ class Tools:
     sound_locks: KeyedLocks
     #: Of this endpoint.
     exhausted: ExhaustedForms
+    #: Of recordings that are followed while they grow.
+    handovers: Handovers = field(default_factory=Handovers)
     #: The endpoints that may get the recording, the preferred first; and the models of the others of them, whose stored answers are used.
     order: tuple[str, ...] = ()
     other_models: tuple[str, ...] = ()

@@ -1,6 +1,7 @@
 """Transcribe a source: from stored answers where they exist, from the server where they don't."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 
@@ -248,13 +249,17 @@ class Transcription:
         options = form.options
         own, *others = cut_keys(self._question, options)
         self.cut_keys += [own, *others]
-        requests = PieceRequests(partial(self._ask_piece, form), self._tools, self._job, self._other_tracks)
         # Who began the recording at another endpoint has the answers about the pieces that were cut there.
         ledger = self._tools.ledger
         planned: Sequence[Cut] = max((ledger.answers.cuts(self._sketch, key) for key in (own, *others)), key=len)
         if not planned and self._job.content:
             planned = former_cuts(ledger, self._identity.digest(self._job.content))
-        summary = self._cut_and_ask(requests, form.options, own, planned)
+        while True:
+            requests = PieceRequests(partial(self._ask_piece, form), self._tools, self._job, self._other_tracks)
+            # Only the first time, there may be a cutting to go on with.
+            with suppress(media.CutAgainError), self._cutting(form.options, planned) as cutting:
+                summary = self._cut_and_ask(cutting, requests, form.options, own)
+                break
         check_digest(self._identity, summary.content, self._tools.ledger, actual=self._digest)
         cuts = requests.cuts()
         self._beat()
@@ -283,13 +288,11 @@ class Transcription:
         own = self._tools.client.endpoint.model
         return self._question.others if any(one.origin.model not in {"", own} for one in transcripts) else ()
 
-    def _cut_and_ask(
-        self, requests: PieceRequests, options: media.MediaOptions, key: str, planned: Sequence[Cut]
-    ) -> media.Summary:
-        """Send the pieces as they are cut, and wait for all answers; the cuts are kept under `key`, and made as `planned`."""
-        tools, ledger = self._tools, self._tools.ledger
-        limits = tools.client.limits()
-        with media.Cutting(
+    @contextmanager
+    def _cutting(self, options: media.MediaOptions, planned: Sequence[Cut]) -> Iterator[media.Cutting]:
+        """Yield a cutting of the recording: that of who followed it while it was being recorded, if it can go on, or else a new one."""
+        tools, limits = self._tools, self._tools.client.limits()
+        whole = media.Cutting(
             self._descriptor,
             options,
             spool=tools.spool,
@@ -302,31 +305,44 @@ class Transcription:
             limits=self._limits,
             # `Cutting` bounds how long the child may be silent; requests have their own deadline.
             waiting=self._beat,
-        ) as cutting:
+        )
+        with tools.handovers.taken(self._descriptor, self._beat, tools.stop) as former:
+            if former is not None and former.go_on(whole):
+                _log.info("media.continued", seconds=former.heard)
+                yield former
+                return
+        with whole:
+            yield whole
 
-            def look() -> None:
-                self._beat()
-                cutting.check_spool()
+    def _cut_and_ask(
+        self, cutting: media.Cutting, requests: PieceRequests, options: media.MediaOptions, key: str
+    ) -> media.Summary:
+        """Send the pieces as they are cut, and wait for all answers; the cuts are kept under `key`. Raises CutAgainError."""
+        tools, ledger = self._tools, self._tools.ledger
 
-            try:
-                questions = [self._question]
-                for piece in logged(cutting):
-                    opening = cutting.opening
-                    requests.expected = opening.pieces if opening is not None else 0
-                    self._spending.reach(max(piece.cut.end_seconds, (opening and opening.seconds) or 0.0))
-                    ledger.answers.keep_cut(self._sketch, key, piece.cut)
-                    if piece.cut.index == 1 and tools.client.diarizes(self._wanted.request.task):
-                        requests.finish(self._beat, look)
-                        questions = self._acquainted(requests, options, look)
-                    requests.add(piece, questions)
-                requests.end(self._beat)
-            except BaseException:
-                # The child must make no more pieces, and not write while nobody checks the spool.
-                cutting.close()
-                self._given_up += requests.give_up(self._beat)
-                self._cut_until = max((cut.end_seconds for cut in requests.cuts()), default=0.0)
-                raise
-            return cutting.summary
+        def look() -> None:
+            self._beat()
+            cutting.check_spool()
+
+        try:
+            questions = [self._question]
+            for piece in logged(cutting):
+                opening = cutting.opening
+                requests.expected = opening.pieces if opening is not None else 0
+                self._spending.reach(max(piece.cut.end_seconds, (opening and opening.seconds) or 0.0))
+                ledger.answers.keep_cut(self._sketch, key, piece.cut)
+                if piece.cut.index == 1 and tools.client.diarizes(self._wanted.request.task):
+                    requests.finish(self._beat, look)
+                    questions = self._acquainted(requests, options, look)
+                requests.add(piece, questions)
+            requests.end(self._beat)
+        except BaseException:
+            # The child must make no more pieces, and not write while nobody checks the spool.
+            cutting.close()
+            self._given_up += requests.give_up(self._beat)
+            self._cut_until = max((cut.end_seconds for cut in requests.cuts()), default=0.0)
+            raise
+        return cutting.summary
 
     def _said(self, summary: media.Summary) -> tuple[ResultWarning, ...]:
         """Return the child's warnings about the recording, or about this track of it."""

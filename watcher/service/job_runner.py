@@ -32,7 +32,7 @@ from watcher.job import TRIAL_MODEL, Job, Outcome
 from watcher.kernel_calls import waits_for_file
 from watcher.ledger import Ledger
 from watcher.overrides import FOLDER, UNKNOWN, InvalidOverride, Sections
-from watcher.pipeline import ExhaustedForms, KeyedLocks, Tools
+from watcher.pipeline import ExhaustedForms, Handovers, KeyedLocks, Tools
 from watcher.service.clients import OtherClients
 from watcher.service.endpoint_ticket import EndpointTicket
 from watcher.service.job_places import JobPlaces
@@ -80,6 +80,7 @@ class JobRunner:
         self._monotonic = monotonic
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="request")
         self._sound_locks = KeyedLocks()
+        self._handovers = Handovers()
         self._exhausted: defaultdict[str, ExhaustedForms] = defaultdict(ExhaustedForms)
         self._places = places
         #: Only for the main thread.
@@ -172,6 +173,7 @@ class JobRunner:
             submit=self._submit,
             wanted=partial(snapshot.plan.wanted, overrides=overrides),
             sound_locks=self._sound_locks,
+            handovers=self._handovers,
             exhausted=self._exhausted[access.plan.endpoint.name],
             order=order,
             other_models=tuple(others),

@@ -1,0 +1,158 @@
+"""A recording that was cut while it was being recorded, and is whole: what comes out is what comes out of the whole file."""
+
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support import sounds
+from support.growing_files import READ, OverError, Recorder, cutting
+from support.sounds import RATE, Samples
+
+from watcher.errors import StoppedError
+from watcher.media import Cutting, MediaOptions
+
+SHORT = MediaOptions(piece_seconds=15.0).for_growing()
+#: Kinds whose header tells something about the sound only in the end: an MD5 for the decoder.
+BEGUN_ANEW = ("mka",)
+#: Kinds that are tested at each run.
+OFTEN = ("wav24", "flac", "ogg", "mkv", "aiff", "caf")
+
+
+@cache
+def talk(rate: int) -> Samples:
+    return np.concatenate([sounds.speech(30.0, rate=rate, seed=seed) for seed in range(4)])
+
+
+class Handed:
+    """A growing recording of which three pieces were made, and its bytes are to be gone on with."""
+
+    def __init__(self, directory: Path, kind: str) -> None:
+        self.rate = 48_000 if kind in {"wav", "wavadpcm", "rf64"} else RATE
+        self.path = directory / f"talk{sounds.FORMATS[kind].suffix}"
+        self.recorder = Recorder(self.path, kind, talk(self.rate), rate=self.rate, seconds=1.0)
+        for _ in range(95):
+            self.recorder.pause()
+        self.heard = 0.0
+
+    def end(self) -> None:
+        """Write the rest, and close it."""
+        with suppress(OverError):
+            while True:
+                self.recorder.pause()
+        self.recorder.close()
+
+    def went_on(self, end: Callable[[], None], options: MediaOptions = SHORT) -> tuple[object, ...] | None:
+        """Return what comes out if the whole recording goes on with what was decoded before `end` was called; None if it does not."""
+        stop, spool = threading.Event(), self.path.parent / "spool"
+        with (
+            cutting(self.path, spool, SHORT, growing=True, stop=stop) as running,
+            cutting(self.path, spool, options, growing=False, stop=threading.Event()) as whole,
+        ):
+            found = 0
+            with suppress(StoppedError):
+                for piece in running:
+                    piece.release()
+                    found += 1
+                    if found == 3:
+                        stop.set()
+            end()
+            if not running.go_on(whole):
+                return None
+            self.heard = running.heard
+            return outcome(running)
+
+    def anew(self) -> tuple[object, ...]:
+        """Return what comes out if the whole recording is decoded from its start."""
+        with cutting(self.path, self.path.parent / "spool", SHORT, growing=False, stop=threading.Event()) as running:
+            return outcome(running)
+
+
+def outcome(running: Cutting) -> tuple[object, ...]:
+    """Return all that comes out of a cutting."""
+    pieces = []
+    for piece in running:
+        pieces.append((piece.cut, piece.overlap, piece.size))
+        piece.release()
+    return pieces, running.summary, running.opening
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[] if kind in OFTEN else [pytest.mark.slow]) for kind in READ]
+)
+def test_a_whole_recording_that_goes_on_is_what_it_would_be_anew(kind: str, tmp_path: Path) -> None:
+    handed = Handed(tmp_path, kind)
+
+    result = handed.went_on(handed.end)
+
+    if kind in BEGUN_ANEW:
+        assert result is None
+    else:
+        assert result == handed.anew()
+        assert handed.heard > 40.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", OFTEN)
+@pytest.mark.parametrize("place", [0.0, 0.002, 0.1, 0.3])
+def test_a_byte_that_differs_is_decoded(kind: str, place: float, tmp_path: Path) -> None:
+    """Wherever it is: if it is not read again, the sound is the same without it."""
+    handed = Handed(tmp_path, kind)
+    handed.end()
+    data = bytearray(handed.path.read_bytes())
+    changed = tmp_path / "changed"
+    changed.mkdir()
+    again = Handed(changed, kind)
+
+    def punched() -> None:
+        again.end()
+        data[int(place * len(data)) + 700] ^= 0x40
+        again.path.write_bytes(data)
+
+    assert again.went_on(punched) is None
+
+
+def header_changed(handed: Handed, place: int, new: bytes) -> Callable[[], None]:
+    def end() -> None:
+        handed.end()
+        with handed.path.open("r+b") as file:
+            file.seek(place)
+            file.write(new)
+
+    return end
+
+
+@pytest.mark.parametrize(
+    ("kind", "place", "new"),
+    [
+        ("wav24", 24, (44_100).to_bytes(4, "little")),
+        ("wav24", 22, (2).to_bytes(2, "little")),
+        ("flac", 18, b"\x02"),
+    ],
+)
+def test_a_header_that_says_something_else_of_the_sound_is_not_gone_on_with(
+    kind: str, place: int, new: bytes, tmp_path: Path
+) -> None:
+    handed = Handed(tmp_path, kind)
+
+    assert handed.went_on(header_changed(handed, place, new)) is None
+
+
+def test_other_settings_are_not_gone_on_with(tmp_path: Path) -> None:
+    handed = Handed(tmp_path, "flac")
+
+    assert handed.went_on(handed.end, MediaOptions(piece_seconds=16.0).for_growing()) is None
+
+
+def test_a_recording_that_became_shorter_is_not_gone_on_with(tmp_path: Path) -> None:
+    handed = Handed(tmp_path, "wav24")
+
+    def cut() -> None:
+        handed.end()
+        os.truncate(handed.path, 1_000_000)
+
+    assert handed.went_on(cut) is None

@@ -1,0 +1,110 @@
+"""Hand the cutting of a recording over, from who followed it while it was being recorded to the run of the whole file.
+
+The child of the cutting has decoded all but the last seconds: the run need not decode the whole recording once more.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Final
+
+from watcher import media
+from watcher.errors import StoppedError
+
+#: Seconds between two looks.
+_GLANCE: Final = 0.25
+#: Seconds to wait for who follows a recording: an answer that is being given is waited for first.
+_PATIENCE: Final = 60.0
+
+
+class _Offer:
+    """A cutting that is offered, or may be."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        #: Set to end the following.
+        self.stop = stop
+        self.cutting: media.Cutting | None = None
+        self.is_taken = False
+        #: Set once `cutting` is there, or will not be any more; and once who has taken it needs it no more.
+        self.decided = threading.Event()
+        self.ended = threading.Event()
+
+
+class Handovers:
+    """The recordings that are followed on this host, by their files. Any thread may use it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._offers: dict[tuple[int, int], _Offer] = {}
+
+    @contextmanager
+    def following(self, descriptor: int, stop: threading.Event) -> Iterator[Callable[..., None]]:
+        """In the block, the recording is followed; `stop` ends this. Yield a callable that offers its cutting: see `_offered`."""
+        key, offer = _file(descriptor), _Offer(stop)
+        with self._lock:
+            self._offers[key] = offer
+        try:
+            yield partial(self._offered, offer)
+        finally:
+            with self._lock:
+                if self._offers.get(key) is offer:
+                    del self._offers[key]
+            offer.decided.set()
+
+    @contextmanager
+    def taken(
+        self, descriptor: int, waiting: Callable[[], object], stop: threading.Event
+    ) -> Iterator[media.Cutting | None]:
+        """Yield the cutting of who follows this file, which ends with this; None if nobody does, or does not stop soon.
+
+        `waiting` is called several times a second meanwhile. Raises StoppedError once `stop` is set.
+        """
+        with self._lock:
+            offer = self._offers.pop(_file(descriptor), None)
+        if offer is None:
+            yield None
+            return
+        offer.stop.set()
+        until = time.monotonic() + _PATIENCE
+        while not offer.decided.wait(_GLANCE) and time.monotonic() < until:
+            if stop.is_set():
+                raise StoppedError("the daemon stops")
+            waiting()
+        with self._lock:
+            cutting = offer.cutting
+            offer.is_taken = cutting is not None
+        try:
+            yield cutting
+        finally:
+            offer.ended.set()
+
+    def _offered(
+        self, offer: _Offer, cutting: media.Cutting, seconds: float, alive: Callable[[], object], stop: threading.Event
+    ) -> None:
+        """Offer a cutting that nobody iterates over, for so many seconds, and return once it is not needed any more, or `stop` is set.
+
+        `alive` is called several times a second.
+        """
+        until = time.monotonic() + seconds
+        with self._lock:
+            offer.cutting = cutting
+        offer.decided.set()
+        try:
+            while not offer.ended.wait(_GLANCE) and not stop.is_set():
+                alive()
+                with self._lock:
+                    if not offer.is_taken:
+                        if time.monotonic() >= until:
+                            return
+                        cutting.check_spool()
+        finally:
+            with self._lock:
+                offer.cutting = None
+
+
+def _file(descriptor: int) -> tuple[int, int]:
+    status = os.fstat(descriptor)
+    return status.st_dev, status.st_ino
