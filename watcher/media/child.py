@@ -25,7 +25,19 @@ from watcher.media.excerpts import Excerpts
 from watcher.media.gain import gain
 from watcher.media.levels import LoudnessMeter, SoundDetector
 from watcher.media.plan import PlannedPiece, Planner, rules_for
-from watcher.media.protocol import Continue, Ended, Failed, Grant, Made, Message, Opened, Order, Progress, Replanned
+from watcher.media.protocol import (
+    MAX_LINE,
+    Continue,
+    Ended,
+    Failed,
+    Grant,
+    Made,
+    Message,
+    Opened,
+    Order,
+    Progress,
+    Replanned,
+)
 from watcher.media.protocol import decode as read_message
 from watcher.media.protocol import encode as write_message
 from watcher.media.sentences import NOT_READABLE_YET, SILENT, TOO_MUCH_MEMORY, UNFORESEEN, UPLOADS_TOO_SMALL
@@ -91,11 +103,12 @@ class ChildChannel:
         self._received += data
 
     def _taken(self) -> Message | None:
-        end = self._received.find(b"\n")
-        if end < 0:
+        end = self._received.find(b"\n", 0, MAX_LINE) + 1
+        if not end and len(self._received) < MAX_LINE:
             return None
-        line = bytes(self._received[: end + 1])
-        del self._received[: end + 1]
+        # A line that is too long is cut off, and so refused.
+        line = bytes(self._received[: end or MAX_LINE])
+        del self._received[: len(line)]
         return read_message(line)
 
 
