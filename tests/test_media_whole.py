@@ -1,6 +1,7 @@
 """A recording that was cut while it was being recorded, and is whole: what comes out is what comes out of the whole file."""
 
 import os
+import struct
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -233,3 +234,30 @@ def test_a_recording_that_became_shorter_is_not_gone_on_with(tmp_path: Path) -> 
         os.truncate(handed.path, 1_000_000)
 
     assert handed.went_on(cut) is None
+
+
+def _decoder_settings(recording: bytes) -> bytes:
+    """Return the box of a fragmented MP4 with the settings of its decoder, one of them changed."""
+    start = recording.index(b"esds") - 4
+    box = bytearray(recording[start : start + int.from_bytes(recording[start : start + 4])])
+    box[box.index(b"\x05\x80\x80\x80\x05") + 6] ^= 0x04
+    return bytes(box)
+
+
+BEHIND: dict[str, Callable[[bytes], bytes]] = {
+    "aiff": lambda _: b"SSND" + struct.pack(">I", 400_008) + bytes(400_008),
+    "caf": lambda _: b"data" + struct.pack(">q", 400_004) + bytes(400_004),
+    "mp4fragmented": _decoder_settings,
+}
+
+
+@pytest.mark.parametrize("kind", BEHIND)
+def test_what_comes_behind_the_sound_and_says_something_of_it_is_decoded(kind: str, tmp_path: Path) -> None:
+    handed = Handed(tmp_path, kind)
+
+    def end() -> None:
+        handed.end()
+        with handed.path.open("ab") as file:
+            file.write(BEHIND[kind](handed.path.read_bytes()))
+
+    assert handed.went_on(end) is None

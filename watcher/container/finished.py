@@ -1,7 +1,8 @@
 """What may differ between a recording as it was read while it was being written, and as it is now that it is whole.
 
 A recorder that ends writes sizes, lengths and checksums into its header, and an index or tags behind the sound. None of
-these change what is decoded of the bytes in between.
+these change what is decoded of the bytes in between. A file that was made to do harm may have other things in these places, so what is not known to
+be harmless is not certain.
 """
 
 from collections.abc import Iterator
@@ -25,10 +26,18 @@ _OPEN_32: Final = 0xFFFFFFFF
 _OVERFLOWED: Final = (b"RF64", b"BW64")
 #: The chunk that becomes a ds64: room that a recorder keeps for it (EBU Tech 3306).
 _ROOM: Final = (b"JUNK", b"ds64")
-#: Chunks that say how the sound is read.
-_OF_SOUND: Final = frozenset((b"fmt ", b"COMM", b"FVER", b"CHAN", b"desc", b"kuki", b"chan", b"pakt", b"data", b"SSND"))
+#: Chunks that hold sound, or say how it is read, or that FFmpeg may read beyond their end.
+_OF_SOUND: Final = frozenset(
+    (
+        *(b"fmt ", b"XMA2", b"SMV0", b"data"),
+        *(b"COMM", b"FVER", b"CHAN", b"wave", b"ID3 ", b"APCM", b"SSND"),
+        *(b"desc", b"kuki", b"chan", b"pakt", b"info"),
+    )
+)
 #: In a COMM chunk, the number of sample frames.
 _FRAMES: Final = slice(2, 6)
+#: How a FLAC begins: with the header of its STREAMINFO block, which may be the last one before the sound.
+_FLAC: Final = (b"fLaC\0\0\0\x22", b"fLaC\x80\0\0\x22")
 #: In a STREAMINFO block, with its header: the sizes of the smallest and the largest frame; the number of samples, without its four
 #: highest bits, and their MD5.
 _STREAMINFO: Final = ((8, 14), (18, 38))
@@ -70,7 +79,9 @@ def _finished(source: Source, former: Source) -> FinishedHeader | None:  # noqa:
     if head[:4] in (b"RIFF", b"RIFX", *_OVERFLOWED):
         return _wave(source, former, head[:4])
     if head[:4] == b"FORM":
-        return _chunked(source, former, _BIG, b"SSND")
+        found = _chunked(source, former, _BIG, b"SSND")
+        # FFmpeg reads no chunk behind the end of the form.
+        return found if found is not None and found.end <= 8 + source.unpack(_BIG, 0)[1] else None
     if head[:4] == b"caff":
         return _chunked(source, former, _LONG, b"data", start=8)
     if head.startswith(b"\x1aE\xdf\xa3"):
@@ -78,7 +89,7 @@ def _finished(source: Source, former: Source) -> FinishedHeader | None:  # noqa:
     if head[4:8] in mp4.FIRST_BOXES:
         return FinishedHeader(source.size)
     begin = skip_id3(source)
-    if source.read(begin, 4) == b"fLaC":
+    if source.read(begin, 8) in _FLAC:
         return FinishedHeader(source.size, tuple((begin + 4 + start, begin + 4 + end) for start, end in _STREAMINFO))
     if source.read(begin, 4) != b"OggS" and any(source.tail(back).startswith(tag) for tag, back in _TAGS):
         return None
@@ -102,24 +113,12 @@ def _wave(source: Source, former: Source, kind: bytes) -> FinishedHeader | None:
         if name != b"ds64":
             return None
         real = source.unpack(_SIZES, position + layout.size)[1]
+        if not real:
+            return None
     found = _chunked(source, former, layout, b"data", real=real)
-    # Behind the sound, FFmpeg looks for more of it.
-    if found is None or any(_may_have_more(source, layout, found.end + odd) for odd in (0, 1)):
-        return None
-    if kind != b"RIFX" and former.read(0, 4) in (b"RIFF", *_OVERFLOWED):
+    if found is not None and kind != b"RIFX" and former.read(0, 4) in (b"RIFF", *_OVERFLOWED):
         return FinishedHeader(found.end, (*found.loose, (0, 4)))
     return found
-
-
-def _may_have_more(source: Source, layout: Struct, position: int) -> bool:
-    """Return whether more sound may come in the chunks from a position on."""
-    try:
-        for name, _, _ in _chunks(source, layout, position):
-            if name == b"data":
-                break
-    except EOFError:
-        return False
-    return True
 
 
 def _chunked(
@@ -139,15 +138,26 @@ def _chunked(
                 loose.append((body, body + length))
             continue
         is_open = length == (-1 if layout is _LONG else _OPEN_32)
-        end = body + (real if real and is_open else length)
-        if is_open and not real:
-            end = source.size
-        if not body < end <= source.size:
+        if real and not is_open and length != real:
+            return None
+        end = source.size if is_open and not real else body + (real or length)
+        if not body < end <= source.size or any(_may_have_more(source, layout, end + odd) for odd in (0, 1)):
             return None
         # A CAF has the number of its edits before its sound.
         loose.append((position + 4, body + (4 if layout is _LONG else 0)))
         return FinishedHeader(end, tuple(loose))
     return None
+
+
+def _may_have_more(source: Source, layout: Struct, position: int) -> bool:
+    """Return whether chunks from a position on, behind the sound, may hold more of it, or say something else of it."""
+    try:
+        for name, _, _ in _chunks(source, layout, position):
+            if name in _OF_SOUND:
+                break
+    except EOFError:
+        return False
+    return True
 
 
 def _matroska(source: Source, former: Source) -> FinishedHeader | None:
@@ -166,15 +176,18 @@ def _loose(source: Source) -> tuple[int, tuple[tuple[int, int], ...]]:
     if name != SEGMENT:
         raise EOFError
     loose = [(start + 4, position)]
+    has_info = False
     for _ in range(MOST_ELEMENTS):
         name, body, end = element(source, position)
-        if name == CLUSTER:
+        if name == CLUSTER and has_info:
             return segment, _merged(loose)
-        if end == OPEN:
+        # FFmpeg would look for an Info elsewhere.
+        if name == CLUSTER or end == OPEN:
             break
         if name in _OF_MATROSKA:
             loose.append((position, end))
         elif name == _INFO:
+            has_info = True
             loose += [(begin, behind) for kind, begin, behind in _inside(source, body, end) if kind in _OF_INFO]
         elif name == TRACKS:
             loose += [(begin, behind) for kind, begin, behind in _inside(source, body, end) if kind in _CHECKSUM]
