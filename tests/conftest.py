@@ -9,7 +9,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 import structlog
-from support import certificates, postgres
+from support import certificates, forked_decoders, postgres
 from support.command_scene import Commands, commands
 from support.fleet import Share
 from support.gate_scene import World
@@ -107,6 +107,13 @@ def fresh_logging() -> Iterator[None]:
     yield
     structlog.contextvars.clear_contextvars()
     structlog.reset_defaults()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _forked_decoders() -> Iterator[None]:
+    """Fork the media children of this process."""
+    with forked_decoders.forking():
+        yield
 
 
 @pytest.fixture
