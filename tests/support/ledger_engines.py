@@ -73,11 +73,11 @@ def _empty() -> bytes:
 
 
 class Postgres:
-    """PostgreSQL, as the one host of an empty schema."""
+    """PostgreSQL, as the one host of an empty ledger."""
 
     def __init__(self, directory: Path) -> None:
         self._stack = ExitStack()
-        self.url = self._stack.enter_context(postgres.cluster().schema())
+        self.url = self._stack.enter_context(postgres.cluster().tables())
         self.clock = Clock()
         self._directory = directory
         self._opened: list[PostgresLedger] = []

@@ -28,6 +28,30 @@ _NUMBERS = count(1)
 #: session of its own, so that what is sent to a test run's group does not end it first.
 _GUARD = 'read -r _; "$1" -D "$2/data" -m immediate stop; rm -rf "$2"'
 
+#: Empties a ledger, with its first rows again; returns how many rows it had.
+_EMPTIED = """
+CREATE OR REPLACE FUNCTION public.emptied(ledger text) RETURNS bigint LANGUAGE plpgsql
+-- Without triggers.
+SET session_replication_role = replica AS $$
+DECLARE place regclass; kind "char"; rows bigint; had bigint := 0; BEGIN
+    FOR place, kind IN SELECT oid, relkind FROM pg_class WHERE relnamespace = ledger::regnamespace LOOP
+        IF kind = 'r' THEN
+            EXECUTE format('DELETE FROM %s', place);
+            GET DIAGNOSTICS rows = ROW_COUNT;
+            had := had + rows;
+        ELSIF kind = 'S' THEN
+            PERFORM setval(place, 1, false);
+        END IF;
+    END LOOP;
+    FOR place IN SELECT oid FROM pg_class WHERE relnamespace = (ledger || '_first')::regnamespace AND relkind = 'r' LOOP
+        EXECUTE format('INSERT INTO %I.%I TABLE %s', ledger, (SELECT relname FROM pg_class WHERE oid = place), place);
+    END LOOP;
+    RETURN had;
+END $$
+"""
+#: So many rows leave tables behind that are no more like new ones.
+_MANY = 1000
+
 
 class Cluster:
     """One server with its data in a temporary directory; `port` may be given to start it again where it was."""
@@ -39,6 +63,7 @@ class Cluster:
             shutil.chown(self.directory, "postgres", "postgres")
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
+        self._emptied: list[str] = []
         self._settings = ("listen_addresses=127.0.0.1", f"unix_socket_directories={self.directory}", *settings)
         self._guard = subprocess.Popen(
             ["sh", "-c", _GUARD, "sh", self._bin / "pg_ctl", self.directory],
@@ -77,6 +102,40 @@ class Cluster:
             yield self.url(name)
         finally:
             self.sql(f"DROP SCHEMA {name} CASCADE")
+
+    @contextmanager
+    def tables(self) -> Iterator[str]:
+        """Give the url of a schema with the tables of an empty ledger: those of an earlier test, emptied, or new ones.
+
+        To make them costs more than most of what tests do with them.
+        """
+        name = self._emptied.pop() if self._emptied else self._migrated()
+        yield self.url(name)
+        ((rows,),) = self.sql(f"SELECT public.emptied('{name}')")
+        if rows < _MANY:
+            self._emptied.append(name)
+        else:
+            self.sql(f"DROP SCHEMA {name}, {name}_first CASCADE")
+
+    def _migrated(self) -> str:
+        """Make the tables of a ledger, in a schema whose name is returned."""
+        import psycopg  # noqa: PLC0415 - where the extra is missing, nothing of this is run
+
+        from watcher.ledger.postgres.schema import migrate  # noqa: PLC0415 - likewise
+
+        name = f"t{next(_NUMBERS)}"
+        self.sql(f"CREATE SCHEMA {name}; CREATE SCHEMA {name}_first")
+        with psycopg.connect(self.url(name), autocommit=True) as connection:
+            migrate(connection, name)
+            tables = connection.execute(
+                "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
+            ).fetchall()
+        self.sql(_EMPTIED)
+        for (table,) in tables:
+            self.sql(f"CREATE TABLE {name}_first.{table} AS TABLE {name}.{table}")
+            if not self.sql(f"TABLE {name}_first.{table} LIMIT 1"):
+                self.sql(f"DROP TABLE {name}_first.{table}")
+        return name
 
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
         """Run a statement as the superuser."""
