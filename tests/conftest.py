@@ -21,6 +21,8 @@ from support.sidecar_scene import Scene, scene
 from watcher.ledger import Ledger, open_ledger
 
 TESTS = Path(__file__).parent
+#: Seconds: a slow test with such a limit of its own, or a higher one, is long.
+LONG = 900
 
 # Where bytecode may not be written, each process that a test starts compiles the whole package, for half of its CPU time.
 sys.dont_write_bytecode = False
@@ -65,10 +67,26 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """Put the modules into one order again, the same for all workers."""
+    """Put the modules into one order again, the same for all workers; mark what is slow with some parameters."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=lambda item: item.path)
+    for item in items:
+        _mark_slow(item)
     yield
+
+
+def _mark_slow(item: pytest.Item) -> None:
+    """Mark a test as slow if its parameters are among those of its mark `slow_if`, or not among those of `slow_unless`.
+
+    A slow one that may take a quarter of an hour is marked as long, too.
+    """
+    parameters = item.name.partition("[")[2][:-1]
+    for name, slow in (("slow_if", True), ("slow_unless", False)):
+        if (mark := item.get_closest_marker(name)) and (parameters in mark.args) is slow:
+            item.add_marker(pytest.mark.slow)
+    limit = item.get_closest_marker("timeout")
+    if item.get_closest_marker("slow") and limit and limit.args[0] >= LONG:
+        item.add_marker(pytest.mark.long)
 
 
 _OURS = (

@@ -217,6 +217,7 @@ def test_the_daemon_went_on(attack: Attack) -> None:
     assert not [path for path in attack.folder.rglob(".*") if path.name.endswith(".tmp")]
 
 
+@pytest.mark.slow_if("header")
 @pytest.mark.parametrize("kind", NAMES)
 def test_a_name_is_a_name_everywhere(attack: Attack, kind: str) -> None:
     source = attack.folder / "names" / f"{NAMES[kind]}.wav"
@@ -246,6 +247,7 @@ def test_a_playlist_is_no_recording(attack: Attack, name: str) -> None:
     assert attack.folder.joinpath("lists", f"{name}.transcription-failed.txt").exists()
 
 
+@pytest.mark.slow_if("huge file")
 @pytest.mark.parametrize("name", [*OVERRIDES, "link", "fifo"])
 def test_a_hostile_override_is_refused_and_reported(attack: Attack, name: str) -> None:
     path = attack.folder / "toml" / name
@@ -296,6 +298,7 @@ def test_text_from_the_server_cannot_break_out_of_a_caption(attack: Attack) -> N
 # Names that change between two looks.
 
 
+@pytest.mark.slow
 def test_a_parent_that_becomes_a_link_while_the_server_has_the_file_gets_nothing_written_outside(
     tmp_path: Path,
 ) -> None:
@@ -370,6 +373,7 @@ class Swapper:
             self._stop.wait(0.002 * (self.swaps % 23))
 
 
+@pytest.mark.slow
 def test_other_bytes_put_into_a_file_while_it_waits_for_the_server_spoil_no_other_recording(tmp_path: Path) -> None:
     """The answer about them was kept for the bytes of before: a copy of another folder's recording falsified its transcript."""
     mine, theirs = tmp_path / "mine", tmp_path / "theirs"
@@ -406,6 +410,7 @@ def test_other_bytes_put_into_a_file_while_it_waits_for_the_server_spoil_no_othe
     assert (theirs / "talk.txt").read_text().strip() == said(talk)
 
 
+@pytest.mark.slow
 def test_names_that_turn_into_links_while_they_are_judged_read_and_written_lead_nowhere(tmp_path: Path) -> None:
     """A file, and a folder on the way to one, change places with links to secrets hundreds of times."""
     folder, outside = tmp_path / "in", tmp_path / "outside"
@@ -489,6 +494,7 @@ def test_what_lies_at_a_path_that_no_program_can_name_is_not_taken(tmp_path: Pat
     assert all("4,095 bytes" in event["hint"] for event in told)
 
 
+@pytest.mark.slow
 def test_many_directories_below_a_long_path_take_the_memory_of_their_names(tmp_path: Path) -> None:
     """15,000 of them took 120 MB, and it stayed: each path was kept whole, for the scans and for the watch."""
     folder, count = tmp_path / "in", 15_000
@@ -505,6 +511,7 @@ def test_many_directories_below_a_long_path_take_the_memory_of_their_names(tmp_p
     assert peak < 110 * 1024, peak
 
 
+@pytest.mark.slow
 def test_a_failure_at_the_longest_path_is_tried_again_when_its_note_is_deleted_and_not_before(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
@@ -533,6 +540,7 @@ def test_a_failure_at_the_longest_path_is_tried_again_when_its_note_is_deleted_a
     assert len(os.fsencode(path)) + 1 + len(note) <= _LONGEST
 
 
+@pytest.mark.slow
 def test_terabytes_of_holes_hold_nobody_up(tmp_path: Path) -> None:
     """Outputs, recordings and notes are replaced by files that take no room and hours to read."""
     folder, state = tmp_path / "in", tmp_path / "state"
@@ -675,6 +683,7 @@ def peak_kib(running: Daemon) -> int:
     return int(next(line.split()[1] for line in lines if line.startswith("VmHWM:")))
 
 
+@pytest.mark.slow_if("nothing")
 @pytest.mark.parametrize("name", _HOSTILE)
 def test_a_hostile_answer_fails_its_file_in_plain_words_with_a_remedy(hostility: Hostility, name: str) -> None:
     failure = hostility.failures[name]

@@ -230,6 +230,7 @@ def test_what_cannot_be_read_is_reported_with_a_remedy_until_it_can(odd: Scene, 
     assert str(odd.folder / name) in odd.text
 
 
+@pytest.mark.slow_if("after/good.wav")
 @every("empty.wav", "locked.wav", "closed/behind.wav", "good.wav", *(f"{name}.wav" for name in NAMES))
 def test_what_is_a_recording_gets_its_outputs_whatever_its_name(odd: Scene, name: str) -> None:
     path = odd.folder / name
@@ -356,6 +357,7 @@ def test_a_file_that_is_another_one_now_gets_the_transcript_of_what_it_is_now(in
     assert path.with_suffix(".srt").exists()
 
 
+@pytest.mark.slow_if("sub/inside-moved/inside.wav")
 @pytest.mark.parametrize(("name", "now"), [("renamed", "new name.wav"), ("sub/inside", "moved/inside.wav")])
 def test_a_file_renamed_in_work_is_paid_for_once_and_its_outputs_are_beside_it(
     in_work: Work, name: str, now: str
@@ -491,6 +493,7 @@ def test_an_answer_that_could_not_be_written_is_not_bought_again(places: Places)
 # A full disk under the ledger.
 
 
+@pytest.mark.slow
 @needs_mounts
 def test_on_a_full_ledger_everything_stands_still_and_nothing_is_lost_or_bought_twice(tmp_path: Path) -> None:
     folder, release = tmp_path / "in", threading.Event()
@@ -543,6 +546,7 @@ def test_on_a_full_ledger_everything_stands_still_and_nothing_is_lost_or_bought_
 DAY = 86_400.0
 
 
+@pytest.mark.slow
 def test_a_clock_that_jumps_loses_nothing_doubles_nothing_and_delays_nothing(tmp_path: Path) -> None:
     folder, release = tmp_path / "in", threading.Event()
     folder.mkdir()
@@ -589,6 +593,7 @@ def test_a_clock_that_jumps_loses_nothing_doubles_nothing_and_delays_nothing(tmp
 # A ledger whose file is damaged.
 
 
+@pytest.mark.slow
 def test_a_damaged_ledger_is_kept_aside_and_what_has_outputs_is_not_paid_for_again(tmp_path: Path) -> None:
     folder, state = tmp_path / "in", tmp_path / "state"
     folder.mkdir()
@@ -614,6 +619,7 @@ def test_a_damaged_ledger_is_kept_aside_and_what_has_outputs_is_not_paid_for_aga
     assert len(list(folder.iterdir())) == 3 * (len(files) + 1)
 
 
+@pytest.mark.slow
 def test_directories_inside_each_other_stop_no_service_whose_ledger_was_damaged(tmp_path: Path) -> None:
     folder, state = tmp_path / "in", tmp_path / "state"
     folder.mkdir()
@@ -635,6 +641,7 @@ def test_directories_inside_each_other_stop_no_service_whose_ledger_was_damaged(
 DATES = {"from 2300": 10_413_792_000, "from 1901": -2_145_916_800, "from 1680": -9_151_488_000, "good": 1_700_000_000}
 
 
+@pytest.mark.slow_if("sqlite-once", "postgres-run")
 @pytest.mark.parametrize("command", ["run", "once"])
 @pytest.mark.parametrize("engine", ["sqlite", "postgres"])
 def test_a_recording_of_any_date_is_transcribed_and_stops_no_other(tmp_path: Path, engine: str, command: str) -> None:

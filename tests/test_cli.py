@@ -277,6 +277,7 @@ def test_render_of_a_folder_renders_all_below(as_json: Json, server: Server, tmp
     assert all(source.with_suffix(".json").exists() for source in sources)
 
 
+@pytest.mark.slow
 def test_retry_puts_failed_files_back_beside_a_running_daemon(as_json: Json, state: Path, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
@@ -311,6 +312,7 @@ def test_retry_of_something_unknown_says_so(as_json: Json, state: Path, tmp_path
     assert (code, document["errors"][0]["code"]) == (1, "unknown")
 
 
+@pytest.mark.slow
 def test_resume_lifts_a_hold_of_a_running_daemon(
     as_json: Json, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -122,6 +122,7 @@ def test_what_was_in_work_when_a_process_was_killed_is_asked_for_again_and_forgo
     assert text(path) == "Number 2 by whisper-1 in any."
 
 
+@pytest.mark.slow
 def test_a_model_that_the_server_lacks_fails_this_recording_alone(watcher: Commands, models: Models) -> None:
     path, other = (recording(watcher.folder / name) for name in ("a.wav", "b.wav"))
     watcher("once", path)
@@ -141,6 +142,7 @@ def test_a_model_that_the_server_lacks_fails_this_recording_alone(watcher: Comma
     assert (again, text(path)) == (0, "Number 3 by whisper-1 in any.")
 
 
+@pytest.mark.slow
 def test_what_a_settings_of_the_folder_moved_away_is_transcribed_once_more_where_it_is(
     watcher: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,6 +156,7 @@ def test_what_a_settings_of_the_folder_moved_away_is_transcribed_once_more_where
     assert watcher("status")[1]["data"]["counts"]["done"] == 1
 
 
+@pytest.mark.slow_unless("forget")
 @pytest.mark.parametrize("command", ["again", "render", "forget", "retry"])
 def test_what_was_moved_away_under_a_name_with_a_number_is_found_by_the_one_that_it_came_by(
     watcher: Commands, monkeypatch: pytest.MonkeyPatch, models: Models, command: str
@@ -181,6 +184,7 @@ def test_what_was_moved_away_under_a_name_with_a_number_is_found_by_the_one_that
     assert named[command](document["data"]) == [str(moved)]
 
 
+@pytest.mark.slow_unless("options1-2")
 @pytest.mark.parametrize(
     ("options", "code"), [(["--language", "german"], 2), (["--language", "klingon"], 2), (["--model", "a\nb"], 3)]
 )
@@ -198,6 +202,7 @@ def test_what_cannot_be_asked_for_is_refused_before_anything_is_queued(
         assert document["errors"][0]["hint"] == "the code of German is de"
 
 
+@pytest.mark.slow
 def test_a_recording_that_is_gone_is_not_asked_for_and_stays_known(watcher: Commands) -> None:
     path, other = (recording(watcher.folder / name) for name in ("a.wav", "b.wav"))
     watcher("once", watcher.folder)
@@ -250,6 +255,7 @@ def test_beside_a_daemon_that_stops_it_names_the_next_start_and_the_files_to_com
 # A recording that is not where it was any more when its answer comes.
 
 
+@pytest.mark.slow
 def test_a_recording_renamed_meanwhile_is_named_and_done_from_its_answer_by_the_next_batch(
     watcher: Commands, models: Models
 ) -> None:
@@ -277,6 +283,7 @@ def test_a_recording_renamed_meanwhile_is_named_and_done_from_its_answer_by_the_
     assert watcher("status")[1]["data"]["counts"]["done"] == 1
 
 
+@pytest.mark.slow
 def test_beside_a_daemon_the_request_goes_with_a_renamed_recording_and_waits_for_a_lost_folder(
     watcher: Commands, models: Models
 ) -> None:
@@ -304,6 +311,7 @@ def test_beside_a_daemon_the_request_goes_with_a_renamed_recording_and_waits_for
     assert watcher("status")[1]["data"]["counts"]["done"] == 1
 
 
+@pytest.mark.slow
 def test_a_file_that_vanishes_from_a_folder_meanwhile_is_named_and_counted(watcher: Commands, models: Models) -> None:
     """As with what is still being written there, that is no failure; of a file that a person named, it is."""
     path = recording(watcher.folder / "a.wav")
@@ -331,6 +339,7 @@ def trial(watcher: Commands) -> Path:
     return path
 
 
+@pytest.mark.slow_if("folder")
 @pytest.mark.parametrize("named", ["folder", "file"])
 def test_a_trial_does_not_count_as_done_for_a_server_and_everything_else_does(
     watcher: Commands, trial: Path, named: str
@@ -364,6 +373,7 @@ def test_nothing_of_a_trial_was_sent(watcher: Commands, trial: Path) -> None:
     assert cost == {"paid_seconds": 0.0}
 
 
+@pytest.mark.slow
 def test_a_batch_names_trials_whose_files_were_touched_since_before_it_buys_them(
     watcher: Commands, trial: Path
 ) -> None:
@@ -381,6 +391,7 @@ def test_a_batch_names_trials_whose_files_were_touched_since_before_it_buys_them
     assert said.index("service.trials") < said.index("job.started")
 
 
+@pytest.mark.slow_if("folder")
 @pytest.mark.parametrize("named", ["folder", "file"])
 def test_a_batch_names_renamed_trials_before_it_buys_them_and_none_that_are_gone(
     watcher: Commands, trial: Path, named: str
@@ -401,6 +412,7 @@ def test_a_batch_names_renamed_trials_before_it_buys_them_and_none_that_are_gone
     assert said.index("service.trials") < said.index("job.started")
 
 
+@pytest.mark.slow
 def test_renamed_trials_are_looked_for_in_any_number_of_folders_inside_each_other(
     watcher: Commands, trial: Path
 ) -> None:
@@ -414,6 +426,7 @@ def test_renamed_trials_are_looked_for_in_any_number_of_folders_inside_each_othe
     assert said.index("service.trials") < said.index("job.started")
 
 
+@pytest.mark.slow
 def test_the_first_run_names_renamed_trials_before_it_buys_them(watcher: Commands, trial: Path) -> None:
     renamed = trial.rename(trial.with_name("new.wav"))
     with daemon(watcher.folder, "--set", "api.price_per_minute=0.6", state=watcher.state) as running:
@@ -426,6 +439,7 @@ def test_the_first_run_names_renamed_trials_before_it_buys_them(watcher: Command
     assert order[0] == "service.trials"
 
 
+@pytest.mark.slow
 def test_a_batch_names_a_touched_trial_that_is_named(watcher: Commands, trial: Path) -> None:
     os.utime(trial, (1.7e9, 1.7e9))
 
@@ -448,6 +462,7 @@ def test_check_names_what_only_the_trial_engine_has_done(watcher: Commands, tria
     assert found("--set", f"api.model={TRIAL_MODEL}") == []
 
 
+@pytest.mark.slow
 def test_the_first_run_names_what_it_buys_before_it_does(watcher: Commands, trial: Path, models: Models) -> None:
     with daemon(watcher.folder, "--set", "api.price_per_minute=0.6", state=watcher.state) as running:
         said = running.await_event("service.trials")
@@ -475,6 +490,7 @@ def left_alone(path: Path) -> None:
     assert path.exists()
 
 
+@pytest.mark.slow_unless("file-touched")
 @pytest.mark.parametrize("act", [touched, left_alone])
 @pytest.mark.parametrize("named", ["folder", "file"])
 def test_a_deleted_output_comes_back_from_stored_answers_and_nothing_is_paid(
@@ -515,6 +531,7 @@ def test_what_was_made_again_is_said_to_people_and_counts_once(watcher: Commands
     assert status["recent"][0]["paid_seconds"] == 0.0
 
 
+@pytest.mark.slow
 def test_an_output_whose_answers_are_not_stored_any_more_is_missed_and_not_bought_again(watcher: Commands) -> None:
     path = recording(watcher.folder / "a.wav")
     watcher("once", path)

@@ -27,6 +27,7 @@ def asked_models(watcher: Commands) -> list[str]:
     return [asked.form["model"] for asked in watcher.server.asked if asked.method == "POST"]
 
 
+@pytest.mark.slow
 def test_again_buys_nothing_with_settings_that_are_not_those_of_the_file_any_more(
     watcher: Commands, settings: Path
 ) -> None:

@@ -142,6 +142,7 @@ def test_an_offline_estimate_says_how_long_it_takes_once_that_was_measured_and_s
     assert watcher("once", watcher.folder, "--estimate")[1]["data"]["about_seconds"] is None
 
 
+@pytest.mark.slow
 def test_how_long_it_takes_is_shown_at_a_narrow_terminal(watcher: Commands) -> None:
     recording(watcher.folder / "a.wav", seconds=2)
     measure(watcher, 1000.0, 125.0)
@@ -177,6 +178,7 @@ def test_how_long_it_takes_is_logged_once_and_not_before_it_is_known() -> None:
     assert expected.left(replace(begun, heard_seconds=3601.0)) == ""
 
 
+@pytest.mark.slow_if("once")
 @pytest.mark.parametrize("command", ["once", "run"])
 def test_a_terminal_asks_before_more_than_an_hour_and_no_sends_nothing(watcher: Commands, command: str) -> None:
     long_wave(watcher.folder / "long.wav")
@@ -191,6 +193,7 @@ def test_a_terminal_asks_before_more_than_an_hour_and_no_sends_nothing(watcher: 
     assert watcher.server.asked == []
 
 
+@pytest.mark.slow
 def test_a_terminal_does_not_ask_before_less_nor_with_yes(watcher: Commands) -> None:
     recording(watcher.folder / "short.wav")
     watcher_command = [sys.executable, "-m", "watcher", "once", str(watcher.folder)]

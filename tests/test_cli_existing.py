@@ -85,6 +85,7 @@ def test_subtitles_of_any_name_may_count_as_there_already(
     assert ("talk.txt" in names(folder)) is bool(asked)
 
 
+@pytest.mark.slow_if("mkv")
 @pytest.mark.parametrize("kind", ["mkv", "mp4"])
 def test_subtitles_inside_a_film_may_count_too(server: Server, folder: Path, kind: str, tmp_path: Path) -> None:
     source = recording(tmp_path / "sound.wav")

@@ -130,6 +130,7 @@ def test_an_unexpected_error_gives_scripts_their_document_and_people_a_sentence(
     assert "Traceback" in err
 
 
+@pytest.mark.slow
 def test_once_at_a_terminal_tells_each_failure_and_each_hint_once(tmp_path: Path) -> None:
     """A key that is refused while OPENAI_API_KEY is set and not used, and a file that is no sound.
 
@@ -297,6 +298,7 @@ def test_a_recording_that_was_moved_is_shown_where_it_is(here: Commands, monkeyp
     assert (entry["path"], entry["moved_to"]) == (f"{here.folder}/talk.wav", f"{here.folder}/done/talk.wav")
 
 
+@pytest.mark.slow
 def test_a_second_state_puts_no_second_note_beside_a_recording(here: Commands) -> None:
     bad = here.folder / "bad.mp3"
     bad.write_text("This is no sound.\n" * 50)

@@ -87,6 +87,7 @@ def test_any_texts_are_compared_and_nothing_of_the_segments_is_lost(segments: li
     assert Counter(letters(" ".join(segments))) - Counter(letters(found)) == Counter()
 
 
+@pytest.mark.slow
 def test_texts_beyond_hours_of_speech_are_not_compared_closely_and_nothing_is_lost() -> None:
     said = [f"This is sentence number {number}." for number in range(12_000)]
     kept = [text for number, text in enumerate(said) if 3 < number < 11_997 and number % 2]

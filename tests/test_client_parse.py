@@ -687,6 +687,7 @@ def test_whatever_json_comes_a_transcript_is_in_order_and_within_the_audio(value
 letters = st.text(st.sampled_from("abcXYZäß你好"), min_size=1, max_size=6)
 
 
+@pytest.mark.slow
 @given(st.lists(st.lists(letters, min_size=1, max_size=5), min_size=1, max_size=5), st.data())
 def test_each_word_is_dealt_once_to_the_segment_that_holds_it(groups: list[list[str]], data: st.DataObject) -> None:
     said = [word for group in groups for word in group]
@@ -1142,6 +1143,7 @@ SHAPES: dict[str, Callable[[str, list[dict[str, Any]]], Any]] = {
 }
 
 
+@pytest.mark.slow_unless("plain", "stream of segments", "words", "verbose", "chunks")
 @pytest.mark.parametrize("shape", SHAPES)
 @given(answer=spoken())
 def test_no_letter_is_lost_and_times_ascend_within_the_piece(
@@ -1175,6 +1177,7 @@ PARTIAL: dict[str, Callable[[str, list[dict[str, Any]]], Any]] = {
 }
 
 
+@pytest.mark.slow_if("all but every third", "every second word")
 @pytest.mark.parametrize("shape", PARTIAL)
 @given(answer=spoken(word_texts))
 def test_what_only_the_text_has_is_not_lost(shape: str, answer: tuple[str, list[dict[str, Any]], float]) -> None:
@@ -1187,6 +1190,7 @@ def test_what_only_the_text_has_is_not_lost(shape: str, answer: tuple[str, list[
 EXACT = ("verbose", "segments alone", "list", "chunks", "clocks", "milliseconds", "words", "srt", "wrapped", "stream")
 
 
+@pytest.mark.slow_if("srt", "chunks", "milliseconds", "segments alone", "stream")
 @pytest.mark.parametrize("shape", EXACT)
 @given(answer=spoken())
 def test_a_whole_answer_is_read_without_a_letter_more(
@@ -1197,6 +1201,7 @@ def test_a_whole_answer_is_read_without_a_letter_more(
     assert letters_of(read(SHAPES[shape](text, entries), seconds).text) == letters_of(text)
 
 
+@pytest.mark.slow_unless("1000")
 @pytest.mark.parametrize("count", [1000, 2000, 4000])
 def test_what_is_missing_from_a_long_text_is_found(count: int) -> None:
     said = [f"Sentence {number} of a long recording speaks of {number * 7919}." for number in range(count)]

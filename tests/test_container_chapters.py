@@ -50,6 +50,7 @@ def written(folder: Path, name: str, *options: str) -> Path:
     return folder / name
 
 
+@pytest.mark.slow_if("a.m4b-options4", "a.mov-options5")
 @pytest.mark.parametrize(
     ("name", "options"),
     [

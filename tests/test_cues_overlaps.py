@@ -262,6 +262,7 @@ def hostile_sessions(draw: st.DrawFn) -> Transcript:
     return merge(tracks).transcript
 
 
+@pytest.mark.slow
 @given(hostile_sessions(), st.sampled_from(["dashes", "names", "off"]), st.integers(1, 3), st.sampled_from([10, 42]))
 def test_whatever_servers_say_no_letter_is_lost(transcript: Transcript, speakers: str, lines: int, chars: int) -> None:
     rules = CaptionRules(speakers=speakers, max_lines=lines, max_chars=chars)  # type: ignore[arg-type] # from a list of the three

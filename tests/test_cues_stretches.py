@@ -52,6 +52,7 @@ def talk(language: str, *, words: bool, rounds: int = 8) -> Transcript:
     return Transcript(tuple(segments), language, now)
 
 
+@pytest.mark.slow_unless("ja-False", "de-False", "en-False", "de-True")
 @pytest.mark.parametrize("words", [True, False])
 @pytest.mark.parametrize("language", ["en", "de", "zh", "ja", "th"])
 def test_outputs_are_the_same_in_one_stretch_and_in_several(language: str, *, words: bool) -> None:
@@ -75,6 +76,7 @@ def test_a_stretch_ends_at_the_longest_pause_in_its_second_half() -> None:
     assert [texts[0] for texts in found] == ["w0", "w7"]
 
 
+@pytest.mark.slow
 def test_however_much_is_said_few_tokens_are_alive_at_once() -> None:
     chance = random.Random(1)
     text = "".join(chr(chance.randrange(0x4E00, 0x9FA0)) for _ in range(6_000))
@@ -102,6 +104,7 @@ def test_a_giant_segment_keeps_its_words_times() -> None:
     assert [start for text in found for start in text.start] == [index * 1000 + 250 for index in range(60)]
 
 
+@pytest.mark.slow
 @given(transcripts(speakers=("", "Anna", "Ben")), st.integers(1, 60), st.integers(1, 60))
 def test_any_transcript_in_any_stretches_keeps_the_rules_and_loses_no_letter(
     case: tuple[Transcript, float], tokens: int, characters: int
@@ -116,6 +119,7 @@ def test_any_transcript_in_any_stretches_keeps_the_rules_and_loses_no_letter(
         assert shown(found.cues) == told(said)
 
 
+@pytest.mark.slow
 @given(transcripts(speakers=("", "Anna")), st.sampled_from([0, 20, 60]), st.integers(1, 40))
 def test_any_text_to_read_is_the_same_letters_in_any_stretches(
     case: tuple[Transcript, float], wrap: int, characters: int
@@ -131,6 +135,7 @@ def test_any_text_to_read_is_the_same_letters_in_any_stretches(
         assert letters() == whole
 
 
+@pytest.mark.slow
 @given(transcripts(), st.integers(1, 50))
 def test_the_parts_of_a_text_are_small_and_are_the_text(case: tuple[Transcript, float], characters: int) -> None:
     for segment in case[0].segments:

@@ -17,6 +17,7 @@ from watcher.cli.main import run
 PAGE = (Path(__file__).parent.parent / "docs/fleet.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_roles_of_the_page_can_do_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = re.search(r"<<'SQL'\n(.*?)\nSQL\n", PAGE, re.DOTALL)
     assert found is not None

@@ -124,6 +124,7 @@ def test_a_server_that_is_off_costs_no_file_an_attempt(stations: Stations) -> No
     assert stations.counts() == (0, 6)
 
 
+@pytest.mark.slow
 def test_a_refusal_of_the_file_does_not_lead_to_the_next_one(stations: Stations) -> None:
     speechlike(stations.folder / "talk.wav", seconds=60.0)
 
@@ -206,6 +207,7 @@ def test_a_folders_own_file_narrows_the_list_even_if_it_has_an_error(stations: S
     assert (stations.folder / "talk.srt").exists()
 
 
+@pytest.mark.slow_if("in another folder")
 @pytest.mark.parametrize("where", ["in the same folder", "in another folder"])
 def test_a_batch_ends_though_files_wait_for_different_reasons(stations: Stations, where: str) -> None:
     """Neither waited for the one thing that the end of a batch was looked for at, and each was tried again for ever."""
@@ -229,6 +231,7 @@ def test_a_batch_ends_though_files_wait_for_different_reasons(stations: Stations
     assert (found["queued"], [one["reason"] for one in found["failed"]]) == (1, ["not_writable"])
 
 
+@pytest.mark.slow_if("closed")
 @pytest.mark.parametrize("reason", ["closed", "not writable"])
 def test_a_batch_ends_though_a_session_waits_for_stems_that_wait(stations: Stations, reason: str) -> None:
     """The session itself waited neither for the endpoint nor for the folder."""

@@ -61,6 +61,7 @@ def test_the_bundled_clip_is_understood_word_for_word(demo: Any) -> None:
     assert [segment["text"].strip() for segment in demo["segments"]] == (DATA / "demo.txt").read_text().splitlines()
 
 
+@pytest.mark.slow
 def test_the_words_are_timed_as_the_voice_spoke_them(demo: Any) -> None:
     words = demo["words"]
 
@@ -69,6 +70,7 @@ def test_the_words_are_timed_as_the_voice_spoke_them(demo: Any) -> None:
     assert [word["end"] for word in words] == pytest.approx([end for _, end in TRUE_TIMES], abs=0.08)
 
 
+@pytest.mark.slow
 def test_the_clip_of_one_second_lasts_one_second_and_says_something(engine: OfflineEngine) -> None:
     answer = transcribe(engine, DATA / "second.flac")
 
@@ -81,6 +83,7 @@ def test_the_address_is_a_loopback_one(engine: OfflineEngine) -> None:
     assert engine.url.endswith("/v1")
 
 
+@pytest.mark.slow
 def test_other_addresses_are_listened_at_when_given() -> None:
     for address, named in (("127.0.0.2", "127.0.0.2"), ("::1", "[::1]")):
         with OfflineEngine(address=address, workers=1) as engine, requests.Session() as session:
@@ -88,6 +91,7 @@ def test_other_addresses_are_listened_at_when_given() -> None:
             assert session.get(engine.url + "/models", timeout=60).ok
 
 
+@pytest.mark.slow
 def test_an_address_that_cannot_be_used_is_an_error_with_a_remedy() -> None:
     for address, said in (
         ("", "is no IP address"),
@@ -99,6 +103,7 @@ def test_an_address_that_cannot_be_used_is_an_error_with_a_remedy() -> None:
         assert raised.value.hint
 
 
+@pytest.mark.slow
 def test_a_taken_port_is_an_error_with_a_remedy(engine: OfflineEngine) -> None:
     port = int(engine.url.rpartition(":")[2].removesuffix("/v1"))
 
@@ -113,6 +118,7 @@ def test_there_is_no_address_before_the_start() -> None:
         _ = OfflineEngine(workers=1).url
 
 
+@pytest.mark.slow
 def test_no_thread_outlives_the_engine() -> None:
     before = set(threading.enumerate())
     engine = OfflineEngine(workers=1)
@@ -127,6 +133,7 @@ def test_no_thread_outlives_the_engine() -> None:
     assert not any(thread.is_alive() for thread in working)
 
 
+@pytest.mark.slow
 def test_stopping_twice_or_before_the_start_does_no_harm() -> None:
     engine = OfflineEngine(workers=1)
     engine.stop()
@@ -139,6 +146,7 @@ def test_stopping_twice_or_before_the_start_does_no_harm() -> None:
         requests.get(engine.url + "/models", timeout=60)
 
 
+@pytest.mark.slow
 def test_what_is_being_recognised_at_the_stop_is_answered_with_503(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -263,6 +263,7 @@ def test_a_length_of_thousands_of_digits_is_refused(server: EngineServer) -> Non
         assert receive(connection)[0] == 411
 
 
+@pytest.mark.slow
 def test_a_caller_that_does_not_read_its_answers_does_not_delay_the_end(
     server: EngineServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -64,6 +64,7 @@ def hear(recogniser: SphinxRecogniser, *sound: NDArray[np.int16]) -> Recognition
     return recogniser.hear(wav(*sound), PLAIN, abandoned=lambda: False)
 
 
+@pytest.mark.slow
 def test_what_was_heard_before_changes_nothing(recogniser: SphinxRecogniser) -> None:
     first = hear(recogniser, hello())
     hear(recogniser, sounds.noise(0.5), sounds.silence(1.0), hello() // 4)
@@ -74,6 +75,7 @@ def test_what_was_heard_before_changes_nothing(recogniser: SphinxRecogniser) -> 
     assert later == [first] * 2
 
 
+@pytest.mark.slow
 def test_words_keep_their_order_and_their_times_far_into_a_recording(recogniser: SphinxRecogniser) -> None:
     places = [0.0, 3.0, 61.5, 119.0]
     sound = sounds.silence(120.0)
@@ -93,6 +95,7 @@ def test_silence_has_no_words(recogniser: SphinxRecogniser) -> None:
     assert hear(recogniser, sounds.silence(2.0)) == Recognition((), 2.0)
 
 
+@pytest.mark.slow_if("noise")
 @pytest.mark.parametrize("sound", ["sine", "noise"])
 def test_tones_and_noise_have_no_words(recogniser: SphinxRecogniser, sound: str) -> None:
     assert hear(recogniser, {"sine": sounds.sine(1.0), "noise": sounds.noise(1.0)}[sound]).segments == ()
@@ -181,6 +184,7 @@ def test_decoders_end_with_their_process_however_that_ends() -> None:
         os.close(descriptor)
 
 
+@pytest.mark.slow
 def test_a_decoder_gets_nothing_of_our_environment_is_replaced_when_it_dies_and_ends_with_its_recogniser(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -85,6 +85,7 @@ def test_errors_are_counted_as_the_field_does(said: str, heard: str, count: int)
     assert errors(said.split(), heard.split()) == count
 
 
+@pytest.mark.slow_unless("the interview starts at nine in the morning")
 @pytest.mark.parametrize(
     "sentence",
     [

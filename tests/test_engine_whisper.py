@@ -56,6 +56,7 @@ def test_the_bundled_clip_is_understood_word_for_word(demo: Recognition) -> None
     assert [segment.text.strip() for segment in demo.segments] == (DATA / "demo.txt").read_text().splitlines()
 
 
+@pytest.mark.slow
 def test_every_word_of_the_text_is_listed_without_its_punctuation(demo: Recognition) -> None:
     for segment in demo.segments:
         assert [word.text for word in segment.words] == segment.text.strip(" .").split()
@@ -89,6 +90,7 @@ def test_what_nobody_waits_for_is_given_up_and_the_model_stays(recogniser: Whisp
     assert recogniser._process is process
 
 
+@pytest.mark.slow
 def test_a_short_file_goes_before_the_next_block_of_a_long_one(
     recogniser: WhisperRecogniser, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -119,6 +121,7 @@ def test_a_short_file_goes_before_the_next_block_of_a_long_one(
     assert len(heard) == 3
 
 
+@pytest.mark.slow
 def test_the_process_leaves_when_idle_is_replaced_when_it_dies_and_ends_with_the_recogniser() -> None:
     """Three times it is started: that takes a second or two each, so one recogniser lives through all of it."""
     recogniser = WhisperRecogniser(tiny(), unload=0.05)
@@ -192,6 +195,7 @@ def dripping() -> Iterator[str]:
         thread.join()
 
 
+@pytest.mark.slow_unless("command2-2")
 @pytest.mark.parametrize(
     ("command", "number"),
     [
@@ -218,6 +222,7 @@ def test_a_signal_ends_a_download_and_its_process(
     eventually(lambda: not Path(f"/proc/{child}").exists())
 
 
+@pytest.mark.slow
 def test_what_breaks_while_one_upload_is_heard_says_nothing_about_the_next(
     recogniser: WhisperRecogniser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -282,6 +287,7 @@ def test_openais_fields_come_over_http(engine: OfflineEngine) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_model_is_downloaded_once_and_then_used_without_the_hub(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

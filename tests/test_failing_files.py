@@ -4,6 +4,7 @@ import json
 import threading
 from pathlib import Path
 
+import pytest
 from servers.fault import Answer, FaultServer, Received, error, heard
 from support.daemon import daemon, invoke
 from support.heard import digest_of, hearing, recording, said
@@ -27,6 +28,7 @@ class Failing:
         return error(500, "No clip timestamps found", kind="server_error")
 
 
+@pytest.mark.slow
 def test_once_gets_everything_else_done_and_fails_the_files_that_the_server_fails_on(tmp_path: Path) -> None:
     bad = [recording(tmp_path / f"a{number}.wav") for number in range(3)]
     good = [recording(tmp_path / f"b{number}.wav") for number in range(9)]

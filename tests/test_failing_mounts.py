@@ -39,6 +39,7 @@ def at_random(chance: random.Random) -> Verdict:
     return lambda _code, _node: chance.choice(ERRORS) if chance.random() < 0.3 else 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "verdict",
     [alternating(), at_random(random.Random(1)), at_random(random.Random(2))],

@@ -40,6 +40,7 @@ def test_hosts_share_the_work_and_nothing_is_done_twice(share: Share) -> None:
     assert len(list(share.folder.iterdir())) == 90
 
 
+@pytest.mark.slow
 def test_killed_hosts_and_a_restarted_database_lose_nothing(share: Share, cluster: Cluster) -> None:
     def script(asked: Asked) -> Reply:
         server.closed.wait(0.1)
@@ -65,6 +66,7 @@ def test_killed_hosts_and_a_restarted_database_lose_nothing(share: Share, cluste
     assert len(list(share.folder.iterdir())) == 180
 
 
+@pytest.mark.slow
 def test_a_long_path_of_names_like_no_others_stops_no_host(share: Share) -> None:
     """PostgreSQL refused to index it: each host ended, and again at each start, as its scan found the recording again."""
     chance, folder = random.Random(1), share.folder

@@ -19,6 +19,7 @@ SPEAKERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_stems_that_two_hosts_transcribe_become_one_session_though_one_host_is_killed(share: Share) -> None:
     episode = share.folder / "Episode 12"

@@ -64,6 +64,7 @@ def transcribed(share: Share, files: list[Path]) -> bool:
     return all((share.folder / file.name).with_suffix(".srt").exists() for file in files)
 
 
+@pytest.mark.slow
 def test_the_fleets_limit_counts_for_all_hosts_together(share: Share) -> None:
     crowd = Crowd(awaited=3)
     with postgres.cluster().schema() as url, serving(crowd.answer) as server, ExitStack() as stack:

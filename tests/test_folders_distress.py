@@ -180,6 +180,7 @@ def test_while_a_watch_is_built_anew_other_folders_go_on_and_nothing_is_lost(
         works(scene, base / "x" / "y", "after.wav")
 
 
+@pytest.mark.slow
 def test_while_a_watch_is_built_at_the_start_other_folders_go_on(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -314,6 +315,7 @@ def test_a_root_deleted_and_made_again_is_watched_again(scene: Scene, base: Path
     works(scene, base)
 
 
+@pytest.mark.slow
 def test_a_root_deleted_and_made_again_in_an_instant_is_noticed(scene: Scene, base: Path) -> None:
     for number in range(5):
         shutil.rmtree(base)

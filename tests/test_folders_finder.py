@@ -368,6 +368,7 @@ def test_a_long_stop_is_followed_by_a_full_scan(base: Path, state: Path) -> None
     assert [event["reason"] for event in log.seen("folder.rescanned")][-1] == "stopped_for_a_while"
 
 
+@pytest.mark.slow_if("event")
 @pytest.mark.parametrize("why", ["event", "asked for again"])
 def test_slow_looks_at_one_folder_hold_up_no_other_and_give_signs_of_life(
     base: Path, state: Path, monkeypatch: pytest.MonkeyPatch, why: str

@@ -73,6 +73,7 @@ def test_few_files_take_little_and_many_less_than_thirty_bytes_each(files: int, 
     assert used < most
 
 
+@pytest.mark.slow
 def test_files_that_were_forgotten_take_nothing() -> None:
     known = KnownFiles()
     tracemalloc.start()

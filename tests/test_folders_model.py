@@ -253,6 +253,7 @@ class HistoryByScan(History):
     detect = "scan"
 
 
+@pytest.mark.slow_if("History")
 @pytest.mark.hypothesis
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("history", [History, HistoryByScan])

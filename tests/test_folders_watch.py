@@ -557,6 +557,7 @@ def test_a_link_that_takes_the_place_of_a_directory_is_not_followed(
     assert not is_watched(outside / "below")
 
 
+@pytest.mark.slow
 def test_a_thousand_directories_inside_each_other_end_nobody(root: Path, inbox: Inbox) -> None:
     with nested(root / "before", 2000), nested(root.parent / "archive" / "after", 2000) as outside:
         watch = Watch(str(root), inbox)

@@ -67,6 +67,17 @@ def tool_of(name: str) -> str:
     return "ffmpeg" if name.startswith("ffmpeg") else str(BENCHMARK.TOOLS.get(name, ""))
 
 
+@pytest.mark.slow_unless(
+    "rsync --inplace-0.05",
+    "rsync-0.05",
+    "preallocated, then filled-3.0",
+    "sox-0.05",
+    "burst, one directory-0.05",
+    "cp -r-0.05",
+    "rename from outside-0.05",
+    "hard link in-0.05",
+    "directory moved in-0.05",
+)
 @pytest.mark.parametrize(
     ("name", "quiet"),
     # Who reserves the space, closes, and comes back: nothing but quiet tells.
@@ -116,6 +127,7 @@ def recorder(base: Path, *kinds: str) -> "subprocess.Popen[bytes]":
     return subprocess.Popen([sys.executable, "-c", RECORD, str(base), ",".join(kinds)], env=environment)
 
 
+@pytest.mark.slow
 def test_live_recordings_of_every_kind_are_found_once_and_whole(scene: Scene, base: Path) -> None:
     process = recorder(base, *KINDS)
     assert process.wait() == 0

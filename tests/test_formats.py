@@ -56,6 +56,7 @@ def test_srt_reads_back_the_same_with_the_srt_library(case: tuple[Transcript, fl
     assert [subtitle.end for subtitle in found] == [timedelta(seconds=cue.end) for cue in made.layout.cues]
 
 
+@pytest.mark.slow
 @given(transcripts())
 def test_vtt_reads_back_the_same_with_the_webvtt_library(case: tuple[Transcript, float]) -> None:
     made = document(*case)
@@ -68,6 +69,7 @@ def test_vtt_reads_back_the_same_with_the_webvtt_library(case: tuple[Transcript,
     ] or [caption.start for caption in found] == [_stamp(cue.start) for cue in made.layout.cues]
 
 
+@pytest.mark.slow
 @given(transcripts())
 def test_srt_and_vtt_read_back_the_same_with_pysubs2_and_our_linter(case: tuple[Transcript, float]) -> None:
     made = document(*case)
@@ -87,6 +89,7 @@ def test_srt_and_vtt_read_back_the_same_with_pysubs2_and_our_linter(case: tuple[
         }
 
 
+@pytest.mark.slow
 @given(transcripts(hostile=False))
 def test_the_linter_finds_what_the_layout_reported_and_nothing_else(case: tuple[Transcript, float]) -> None:
     made = document(*case)
@@ -97,6 +100,7 @@ def test_the_linter_finds_what_the_layout_reported_and_nothing_else(case: tuple[
             assert found[rule] == sum(broken.rule == rule for broken in made.layout.broken)
 
 
+@pytest.mark.slow
 @given(transcripts())
 def test_text_and_json_hold_every_word(case: tuple[Transcript, float]) -> None:
     transcript, duration = case
@@ -111,6 +115,7 @@ def test_text_and_json_hold_every_word(case: tuple[Transcript, float]) -> None:
     assert len(data["segments"]) == len(made.transcript.segments) >= len(transcript.segments)
 
 
+@pytest.mark.slow
 @given(transcripts())
 def test_everything_is_utf_8_in_normal_form_without_a_mark_and_ends_with_a_newline(
     case: tuple[Transcript, float],

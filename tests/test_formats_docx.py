@@ -89,6 +89,7 @@ def test_the_same_document_has_the_same_bytes_at_any_time(monkeypatch: pytest.Mo
     assert render("docx", made) == first
 
 
+@pytest.mark.slow_unless("de", "ar", "el", "en", "ja")
 @pytest.mark.parametrize("said", [*map(talk, LANGUAGES), hostile()], ids=[*LANGUAGES, "hostile"])
 def test_every_word_is_there_in_any_language(said: Transcript) -> None:
     made = document(said)
@@ -101,6 +102,7 @@ def test_text_without_times_has_none() -> None:
     assert texts(document(Transcript((Segment("It was late.", 0, 0),), "en", timed=False))) == ["It was late."]
 
 
+@pytest.mark.slow
 @given(transcripts(speakers=("", "Anna", "<B>&\uffff")))
 def test_any_transcript_is_valid_and_whole(case: tuple[Transcript, float]) -> None:
     made = document(*case)

@@ -71,6 +71,7 @@ def test_players_read_the_same_in_any_language(said: Transcript, *, each_word: b
     assert [re.sub(r"<\d\d:\d\d\.\d\d>", "", text) for _, text in by_ffmpeg(written)] == lines(made)
 
 
+@pytest.mark.slow
 @given(transcripts(speakers=("", "Anna", "[Ben]")))
 def test_any_transcript_is_read_back_whole_and_in_order(case: tuple[Transcript, float]) -> None:
     made = document(*case)

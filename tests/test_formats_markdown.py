@@ -116,6 +116,7 @@ def test_any_signs_are_shown_as_they_are(signs: list[str]) -> None:
         assert not OBSIDIAN.search(written.split("---\n", 2)[2].replace("\\\\", " "))
 
 
+@pytest.mark.slow
 @given(transcripts(speakers=("", "Anna", "*B*: [c]")), st.text(max_size=20))
 def test_any_transcript_is_shown_whole(case: tuple[Transcript, float], source: str) -> None:
     made = document(*case)

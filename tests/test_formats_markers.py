@@ -117,6 +117,7 @@ def test_no_cell_of_a_table_is_a_formula_whatever_a_spreadsheet_takes_for_its_se
     assert any("10 - 2 = 8" in cell for cell in cells)
 
 
+@pytest.mark.slow
 @given(transcripts(speakers=("", "Anna", "a|b\t<c>")), st.sampled_from(RATES), st.sampled_from(WAYS))
 def test_any_transcript_becomes_valid_markers_with_every_word(
     case: tuple[Transcript, float], rate: str, way: str
@@ -263,6 +264,7 @@ class TestFinalCut:
             (None, None, "1"),
         ]
 
+    @pytest.mark.slow
     @given(transcripts(), st.sampled_from(RATES), st.integers(1, 2))
     def test_captions_are_whole_frames_and_never_overlap_in_a_lane(
         self, case: tuple[Transcript, float], rate: str, files: int

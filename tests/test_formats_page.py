@@ -75,6 +75,7 @@ def said(*lines: tuple[str, str], track: str = "", timed: bool = True, language:
     return Transcript(tuple(segments), language, start, timed=timed)
 
 
+@pytest.mark.slow
 @given(transcripts())
 @settings(max_examples=60)
 def test_any_transcript_is_a_page_with_all_of_its_text(case: tuple[Transcript, float]) -> None:
@@ -275,6 +276,7 @@ def test_text_of_a_server_cannot_become_a_script(window: Browser, tmp_path: Path
     assert window.ask("typeof window.evil") == "undefined"
 
 
+@pytest.mark.slow
 def test_a_page_whose_name_is_no_utf_8_says_what_is_missing_and_finds_its_recording(
     window: Browser, tmp_path: Path
 ) -> None:
@@ -309,6 +311,7 @@ def test_the_space_bar_pauses_after_a_time_was_chosen(window: Browser, tmp_path:
     assert window.ask("document.querySelector('audio').ended") is False
 
 
+@pytest.mark.slow_if("400")
 @pytest.mark.parametrize("width", [400, 1400])
 def test_what_the_keyboard_reaches_is_not_below_the_bar(window: Browser, tmp_path: Path, width: int) -> None:
     speakers = [f"Speaker {number}" for number in range(8)]

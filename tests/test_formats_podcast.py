@@ -71,6 +71,7 @@ def test_nothing_said_is_a_transcript_without_segments() -> None:
     assert segments(document(Transcript(()))) == []
 
 
+@pytest.mark.slow
 @given(transcripts(speakers=("", "Anna", "Ben")))
 def test_any_transcript_is_valid_and_whole(case: tuple[Transcript, float]) -> None:
     made = document(*case)

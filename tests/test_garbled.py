@@ -28,6 +28,7 @@ def requests(server: FaultServer) -> Counter[str]:
     return Counter(entry.file.sha256 for entry in server.journal)
 
 
+@pytest.mark.slow
 def test_a_lone_file_is_asked_for_twice_whatever_the_settings_and_restarts_and_then_the_server_is_held_until_resume(
     tmp_path: Path,
 ) -> None:
@@ -66,6 +67,7 @@ def test_three_files_that_all_get_nonsense_hold_the_server_and_none_fails(tmp_pa
     assert json.dumps(body)[:220] not in problem["message"]
 
 
+@pytest.mark.slow
 def test_one_file_that_gets_nonsense_among_good_ones_fails_with_the_answers_text(tmp_path: Path) -> None:
     sources = {name: recording(tmp_path / f"{name}.wav") for name in "abcde"}
     bad = sources["c"].read_bytes()
@@ -94,6 +96,7 @@ def test_one_file_that_gets_nonsense_among_good_ones_fails_with_the_answers_text
         assert max(requests(server).values()) == 3
 
 
+@pytest.mark.slow_unless("copied")
 @pytest.mark.parametrize("change", ["touched", "renamed", "copied"])
 def test_what_was_unreadable_twice_is_asked_for_again_by_retry_alone_whatever_becomes_of_its_file(
     tmp_path: Path, change: str
@@ -141,6 +144,7 @@ def test_a_file_that_fails_at_its_first_unreadable_answer_has_a_hint_that_names_
     assert [(hint.count("watcher retry"), "if other files" in hint) for hint in hints] == [(1, False)] * 2
 
 
+@pytest.mark.slow
 def test_a_file_with_two_unreadable_answers_fails_without_a_third_once_another_one_got_a_readable_answer(
     tmp_path: Path,
 ) -> None:

@@ -350,6 +350,7 @@ def live(world: World, stretch: tuple[float, str, float, float, str]) -> None:
             world.set_clock(90 * DAY if "on" in end else -DAY / 2)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32), OPTIONS, st.lists(STRETCH, min_size=1, max_size=12))
 def test_a_history_of_weeks_keeps_every_limit_and_ends_with_an_open_gate(
     seed: int, options: dict[str, float], stretches: list[tuple[float, str, float, float, str]]
@@ -411,6 +412,7 @@ def test_no_sound_is_asked_for_again_after_two_garbled_answers_unless_a_person_w
             assert failure is None or (isinstance(failure, FileError) and failure.reason == "garbled")
 
 
+@pytest.mark.slow
 def test_weeks_of_refusals_are_survived() -> None:
     with world(1, concurrency=4) as one:
         for mode in STATES:

@@ -166,6 +166,7 @@ def test_a_host_that_wants_more_gets_what_another_one_does_not_use(fleet: Fleet)
     eventually(lambda: inside(many) == 6)
 
 
+@pytest.mark.slow
 def test_where_there_are_more_hosts_than_places_all_have_their_turn(fleet: Fleet) -> None:
     hosts = [fleet.host(f"host-{number}", concurrency=2, fleet_concurrency=1) for number in range(3)]
     found = [host.visit(2) for host in hosts]
@@ -380,6 +381,7 @@ def test_a_host_that_is_given_another_key_leaves_the_hold_to_those_with_the_form
     assert two.gate.state().reason == "key"
 
 
+@pytest.mark.slow
 def test_a_host_without_waiting_requests_requests_nothing(fleet: Fleet) -> None:
     one, two = (fleet.host(name, concurrency=2, fleet_concurrency=1) for name in ("one", "two"))
     one.enter()
@@ -588,6 +590,7 @@ def test_while_the_database_is_away_a_host_goes_on_with_what_it_has_in_hand(tmp_
         cluster.remove()
 
 
+@pytest.mark.slow
 def test_a_database_that_is_away_when_a_day_begins_is_waited_for(tmp_path: Path) -> None:
     cluster = Cluster("fsync=off")
     try:

@@ -45,6 +45,7 @@ def held_until(over: threading.Event) -> Callable[[Received], Answer]:
     return lambda received: replace(heard(received), hold=over) if is_greedy(received) else heard(received)
 
 
+@pytest.mark.slow
 def test_recordings_that_take_forever_leave_a_worker_of_each_kind_for_others(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -73,6 +74,7 @@ def test_recordings_that_take_forever_leave_a_worker_of_each_kind_for_others(
         running.await_events("job.done", 14)
 
 
+@pytest.mark.slow
 def test_folders_whose_server_hangs_leave_a_worker_of_each_kind_for_those_of_another_server(tmp_path: Path) -> None:
     over = threading.Event()
     folders = [tmp_path / name for name in ("first", "second", "other")]
@@ -168,6 +170,7 @@ def hollow(path: Path, *, behind: int, rate: int = 8_000) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_files_refused_without_a_reason_do_not_hold_files_of_other_folders(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -212,6 +215,7 @@ def honest(received: Received) -> Answer:
     return transcript(SPEECH, seconds=SECONDS) if is_greedy(received) else heard(received)
 
 
+@pytest.mark.slow
 def test_headers_that_say_too_little_make_no_answer_unreadable(folders: tuple[Path, Path], tmp_path: Path) -> None:
     greedy, modest = folders
     with (
@@ -232,6 +236,7 @@ def test_headers_that_say_too_little_make_no_answer_unreadable(folders: tuple[Pa
         assert status(tmp_path / "state")["today"]["bought_seconds"] == pytest.approx(12 * SECONDS, rel=0.01)
 
 
+@pytest.mark.slow
 def test_headers_that_say_too_little_buy_no_more_than_a_days_minutes(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -253,6 +258,7 @@ def test_headers_that_say_too_little_buy_no_more_than_a_days_minutes(
         assert len(server.journal) <= 3
 
 
+@pytest.mark.slow
 def test_headers_that_say_too_much_use_up_nobodys_minutes(folders: tuple[Path, Path], tmp_path: Path) -> None:
     greedy, modest = folders
     with (

@@ -515,6 +515,7 @@ def test_reviewing_twice_is_reviewing_once() -> None:
     assert review(once) == once
 
 
+@pytest.mark.slow_if("text2")
 @pytest.mark.parametrize("text", ["word " * 30_000, "字" * 60_000, "a b c d e f g " * 6_000, "amara org " * 9_000])
 def test_a_hostile_amount_of_text_is_judged_in_linear_time(text: str) -> None:
     # No limit on the clock beyond the test's own: what is quadratic would not come back within it.

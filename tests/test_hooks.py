@@ -124,6 +124,7 @@ def test_a_hook_that_cannot_start_has_failed(argv: tuple[str, ...]) -> None:
     assert events[0]["message"]
 
 
+@pytest.mark.slow
 def test_a_hook_that_takes_too_long_is_ended_with_its_children(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
 
@@ -135,6 +136,7 @@ def test_a_hook_that_takes_too_long_is_ended_with_its_children(tmp_path: Path) -
         eventually(lambda pid=pid: not is_alive(int(pid)))  # type: ignore[misc] # the default binds the loop's value
 
 
+@pytest.mark.slow
 def test_a_hook_that_ignores_a_polite_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hooks, "_GRACE", 0.2)
 

@@ -87,6 +87,7 @@ def crowded(received: Received) -> Answer:
     return Answer({"text": f"{CROWD} {CROWD}", "segments": [{"start": a, "end": b, "text": CROWD} for a, b in spans]})
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_hostile_answers_freeze_nothing_harm_no_other_file_and_are_bought_twice_at_most(tmp_path: Path) -> None:
     folder = tmp_path / "in"
@@ -127,6 +128,7 @@ def met(running: Daemon, path: Path) -> bool:
     return any(running.seen(f"job.{event}", path=str(path)) for event in ("done", "retry", "failed", "released"))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_hostile_answer_that_is_stored_counts_as_not_stored_and_is_bought_anew_once(tmp_path: Path) -> None:
     folder, state = tmp_path / "in", tmp_path / "state"
@@ -167,6 +169,7 @@ def test_a_hostile_answer_that_is_stored_counts_as_not_stored_and_is_bought_anew
         assert (folder / f"{name} (another copy).txt").exists(), path
 
 
+@pytest.mark.slow
 def test_pieces_whose_ends_are_crowded_with_words_are_joined(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()

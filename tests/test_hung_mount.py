@@ -89,6 +89,7 @@ def test_a_mount_that_hangs_from_the_start_stalls_its_own_folder_and_nothing_els
     assert problem["message"] == SILENT
 
 
+@pytest.mark.slow
 def test_a_mount_that_begins_to_hang_is_reported_and_the_daemon_reloads_and_stops_nevertheless(
     tmp_path: Path, local: Path, share: Mount, options: list[str | Path]
 ) -> None:
@@ -111,6 +112,7 @@ def test_a_mount_that_begins_to_hang_is_reported_and_the_daemon_reloads_and_stop
         assert running.events[-1]["event"] == "service.stopped"
 
 
+@pytest.mark.slow
 def test_a_mount_that_answers_again_is_watched_again(
     local: Path, share: Mount, options: list[str | Path], tmp_path: Path
 ) -> None:
@@ -140,6 +142,7 @@ def test_a_file_that_takes_the_place_of_a_folder_is_an_error_beside_a_mount_that
     assert "is a file, not a folder" in ended.stderr
 
 
+@pytest.mark.slow
 def test_a_batch_transcribes_the_other_folders_and_names_the_one_whose_mount_hangs(
     local: Path, share: Mount, options: list[str | Path], tmp_path: Path
 ) -> None:
@@ -156,6 +159,7 @@ def test_a_batch_transcribes_the_other_folders_and_names_the_one_whose_mount_han
     assert talk.with_suffix(".txt").read_text().strip() == said(talk)
 
 
+@pytest.mark.slow
 def test_a_batch_of_named_files_needs_no_other_folder(
     local: Path, share: Mount, options: list[str | Path], tmp_path: Path
 ) -> None:
@@ -258,6 +262,7 @@ def test_the_doctor_names_the_folder_whose_mount_hangs_and_goes_on(
     assert "state" in ended.stdout.partition(f"{share.point} does not answer")[2]
 
 
+@pytest.mark.slow
 def test_a_worker_that_hangs_in_a_mount_holds_up_neither_the_others_nor_the_stop(
     tmp_path: Path, local: Path, share: Mount
 ) -> None:
@@ -290,6 +295,7 @@ def test_a_worker_that_hangs_in_a_mount_holds_up_neither_the_others_nor_the_stop
     assert len([asked for asked in server.asked if asked.method == "POST"]) == 2
 
 
+@pytest.mark.slow
 def test_a_mount_that_hangs_below_a_local_folder_stalls_that_folder_alone(tmp_path: Path, local: Path) -> None:
     outer = tmp_path / "outer"
     outer.mkdir()
@@ -366,6 +372,7 @@ def test_a_mount_that_comes_over_files_that_wait_and_never_answers_stalls_that_f
                 assert running.stop() == 0
 
 
+@pytest.mark.slow
 def test_a_mount_that_comes_between_two_looks_at_the_mounts_stalls_that_folder_alone(
     tmp_path: Path, local: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

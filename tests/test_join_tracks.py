@@ -360,6 +360,7 @@ def test_bleed_is_found_where_the_server_stretches_it_over_a_pause() -> None:
     assert merge([track("Anna", says("yes", 5.0), says("and so it is", 13.0)), ben]).bleed == (0, 1)
 
 
+@pytest.mark.slow
 def test_words_of_any_length_are_listened_to_in_bounded_time() -> None:
     endless = [Segment("yes", 0.0, 1e9, (Word("yes", 0.0, 1e9),))] * 4_000
     hour = Loudness(bytes([VOICE]) * (3600 * RATE))

@@ -40,6 +40,7 @@ def local(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_link_to_a_mount_that_hangs_in_the_place_of_a_folder_with_notes_delays_nothing_else(
     tmp_path: Path, local: Path
 ) -> None:

@@ -17,7 +17,6 @@ from support.sounds import RATE
 from watcher.media import child as room
 from watcher.media.child import ChildChannel, MediaChild
 from watcher.media.protocol import (
-    MAX_LINE,
     Ended,
     Failed,
     Grant,
@@ -26,7 +25,6 @@ from watcher.media.protocol import (
     Opened,
     Order,
     Progress,
-    ProtocolError,
     Replanned,
     decode,
     encode,
@@ -79,32 +77,6 @@ def working(path: Path, order: Order) -> Iterator[tuple[socket.socket, threading
         assert not thread.is_alive()
 
 
-@contextmanager
-def hearing(data: bytes) -> Iterator[ChildChannel]:
-    """Yield the child's end of a line to a daemon that says so much, in parts, and is gone."""
-    ours, theirs = socket.socketpair()
-
-    def say() -> None:
-        with ours:
-            ours.sendall(data)
-
-    daemon = threading.Thread(target=say)
-    daemon.start()
-    with theirs:
-        yield ChildChannel(theirs)
-    daemon.join()
-
-
-def test_the_longest_line_of_the_daemon_is_understood() -> None:
-    with hearing(encode(Grant(1)).rstrip().ljust(MAX_LINE - 1) + b"\n") as channel:
-        assert channel.receive() == Grant(1)
-
-
-def test_a_line_of_the_daemon_that_does_not_end_is_refused() -> None:
-    with hearing(b"x" * MAX_LINE) as channel, pytest.raises(ProtocolError):
-        channel.receive()
-
-
 def told(path: Path, order: Order, *, grants: int = 1000) -> list[Message]:
     with working(path, order) as (line, thread):
         line.sendall(encode(Grant(grants)))
@@ -137,6 +109,7 @@ def test_a_recording_is_opened_made_into_pieces_and_ended(tmp_path: Path, order:
         assert np.array_equal(sounds.decode(file), sound[message.cut.start : message.cut.end])
 
 
+@pytest.mark.slow
 def test_no_more_pieces_are_made_than_granted(tmp_path: Path, order: Order) -> None:
     path = sounds.encode(sounds.speech(120.0), tmp_path / "talk.wav")
 
@@ -153,6 +126,7 @@ def test_no_more_pieces_are_made_than_granted(tmp_path: Path, order: Order) -> N
         assert thread.is_alive()
 
 
+@pytest.mark.slow
 def test_planned_pieces_are_made_again_and_a_wrong_plan_is_reported(tmp_path: Path, order: Order) -> None:
     path = sounds.encode(sounds.speech(60.0), tmp_path / "talk.wav")
     cuts = tuple(message.cut for message in told(path, order) if isinstance(message, Made))

@@ -32,6 +32,7 @@ def pitch(found: Samples) -> int:
 # Joined end to end.
 
 
+@pytest.mark.slow_unless("mp2", "wav24", "aiff", "caf", "oggflac", "w64")
 @pytest.mark.parametrize(
     "kind",
     [
@@ -67,6 +68,7 @@ def test_all_of_what_was_joined_is_heard_in_its_time(kind: str, tmp_path: Path) 
     assert not set(codes(recording)) & {"ends_early", "bytes_left_out", "sound_missing"}
 
 
+@pytest.mark.slow_if("lengths0-rates0-ogg", "lengths1-rates1-ogg")
 @pytest.mark.parametrize("kind", ["flac", "ogg", "opus", "oggflac"])
 @pytest.mark.parametrize(("lengths", "rates"), [((6.2, 5.5), (16_000, 48_000)), ((5.5, 6.2), (48_000, 16_000))])
 def test_joined_streams_promise_the_length_of_all_and_are_heard_in_full_at_whatever_rates(
@@ -111,6 +113,7 @@ def test_a_part_that_cannot_be_heard_is_left_out_with_all_that_follows(tmp_path:
     assert f"{2 * len(talk)} bytes" in warning.message
 
 
+@pytest.mark.slow
 def test_zeros_that_were_reserved_behind_a_wav_are_neither_heard_nor_told(tmp_path: Path) -> None:
     """FFmpeg looks for a chunk in each eight of them, until the processor's time is over."""
     path = sounds.encode(sounds.speech(3.0), tmp_path / "talk.wav")
@@ -232,6 +235,7 @@ def test_timecode_on_the_default_track_is_no_sound(tmp_path: Path) -> None:
     assert codes(recording) == ["other_track", "tracks_left_out"]
 
 
+@pytest.mark.slow_if("1-440-said0", "2-1000-said1")
 @pytest.mark.parametrize(
     ("track", "tone", "said"),
     [
@@ -331,6 +335,13 @@ def test_a_channel_that_is_not_there_is_reported(tmp_path: Path) -> None:
 # Tracks that begin later than others.
 
 
+@pytest.mark.slow_unless(
+    "2-call.mkv-flac-4.0",
+    "1-call.mp4-alac-4.0",
+    "1-call.mka-pcm_s16le-90.0",
+    "1-call.mkv-flac-0.05",
+    "2-call.mp4-alac-4.0",
+)
 @pytest.mark.parametrize(
     ("name", "codec", "late"),
     [

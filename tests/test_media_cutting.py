@@ -149,6 +149,7 @@ def test_a_small_file_that_only_needs_another_form_is_one_piece(tmp_path: Path, 
         assert len(all_pieces(running)) == 1
 
 
+@pytest.mark.slow
 def test_a_longer_one_keeps_all_places_busy(tmp_path: Path, spool: Path) -> None:
     path = sounds.encode(np.tile(sounds.speech(60.0), 12), tmp_path / "talk.wav")
 
@@ -351,6 +352,7 @@ def test_the_child_has_no_secrets_no_foreign_descriptors_and_no_terminal(
     os.close(lock)
 
 
+@pytest.mark.slow_if("9-PassingError-killed", "15-PassingError-killed", "24-FileError-limits")
 @pytest.mark.parametrize(
     ("number", "kind", "reason"),
     [
@@ -393,6 +395,7 @@ def test_a_child_that_hangs_is_given_up(long_talk: Path, spool: Path) -> None:
         assert caught.value.reason == "stalled"
 
 
+@pytest.mark.slow
 def test_a_child_that_waits_for_us_is_not_given_up(long_talk: Path, spool: Path) -> None:
     looks = itertools.count()
     held: list[Piece] = []
@@ -825,12 +828,14 @@ def test_memory_has_a_limit(talk: Path, spool: Path) -> None:
     assert failure(talk, spool, limits=ChildLimits(memory=180 << 20))[1] in {"limits", "child"}
 
 
+@pytest.mark.slow
 def test_cpu_time_has_a_limit_relative_to_the_sound(tmp_path: Path, spool: Path) -> None:
     path = sounds.encode(np.tile(sounds.speech(60.0), 60), tmp_path / "talk.wav")
 
     assert failure(path, spool, limits=ChildLimits(cpu_base=0.3, cpu_ratio=0.0)) == (FileError, "limits")
 
 
+@pytest.mark.slow
 def test_cpu_time_has_a_limit_whatever_there_is_to_hear(tmp_path: Path, spool: Path) -> None:
     path = sounds.encode(np.tile(sounds.speech(60.0), 60), tmp_path / "talk.wav")
 

@@ -30,6 +30,7 @@ SUFFIXES = [
 ]
 
 
+@pytest.mark.slow_unless("eac3", "ogv", "oga", "avi", "ts", "aifc", "au", "m2ts", "mp2")
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_what_is_watched_by_its_suffix_is_decoded(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"talk.{suffix}"
@@ -226,6 +227,7 @@ def _damage(path: Path, begin: float, end: float) -> None:
     path.write_bytes(content)
 
 
+@pytest.mark.slow_if("opus")
 @pytest.mark.parametrize("kind", ["flac", "ogg", "opus", "m4a", "mka", "mpegts"])
 def test_damage_in_the_middle_is_passed_over_and_what_follows_keeps_its_place(kind: str, tmp_path: Path) -> None:
     truth = sounds.speech(30.0)
@@ -407,6 +409,7 @@ def test_what_nobody_records_is_beyond_the_limits(rate: int, channels: int, tmp_
     assert refused(path).reason in {"limits", "undecodable"}
 
 
+@pytest.mark.slow
 def test_minutes_of_damage_do_not_end_the_recording(tmp_path: Path) -> None:
     truth = sounds.speech(120.0)
     path = sounds.encode(truth, tmp_path / "talk.m4a", "m4afast")

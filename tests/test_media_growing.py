@@ -49,6 +49,7 @@ def heard_so_far(path: Path, recorder: Grows) -> Samples:
     return np.concatenate(found)
 
 
+@pytest.mark.slow_unless("wav24", "aifc", "wavfloat", "aiff", "mka", "mp2", "flac", "oggflac")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("kind", READ)
 def test_a_growing_recording_sounds_as_the_whole_one(kind: str, tmp_path: Path) -> None:
@@ -86,6 +87,7 @@ def stale(header: bytes, size: int) -> bytes:
     return header[:4] + (size + len(header) - 8).to_bytes(4, "little") + header[8:-4] + size.to_bytes(4, "little")
 
 
+@pytest.mark.slow
 def test_the_sizes_in_the_header_are_not_believed(tmp_path: Path) -> None:
     """A recorder rewrites them at each flush, and they are behind what it wrote since."""
     sound = sounds.speech(70.0, rate=48_000)
@@ -221,6 +223,7 @@ def cuts_of(
     return found
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     parts=SOUNDS,
@@ -256,6 +259,7 @@ CHANGES = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     parts=SOUNDS,
@@ -294,6 +298,7 @@ def test_so_are_those_of_a_recording_that_was_changed_and_goes_on(  # noqa: PLR0
     assert not without_clicks(decibels(power(silent)) > AUDIBLE).any()
 
 
+@pytest.mark.slow_unless("silence-655.0")
 @pytest.mark.parametrize("at", [200.0, 655.0, 1400.0])
 @pytest.mark.parametrize("kind", ["speech", "silence"])
 def test_a_change_in_the_middle_changes_the_pieces_around_it_alone(at: float, kind: str) -> None:
@@ -310,6 +315,7 @@ def test_a_change_in_the_middle_changes_the_pieces_around_it_alone(at: float, ki
     assert 1 <= len(new) <= 3
 
 
+@pytest.mark.slow_unless("0-True", "1-False", "2-False")
 @pytest.mark.parametrize("skip", [True, False])
 @pytest.mark.parametrize("seed", range(4))
 def test_the_cuts_after_a_place_that_has_changed_are_as_before(seed: int, *, skip: bool) -> None:
@@ -330,6 +336,7 @@ def test_the_cuts_after_a_place_that_has_changed_are_as_before(seed: int, *, ski
     assert sum(cut.seconds for cut in new) <= 3 * 1.25 * 30.0
 
 
+@pytest.mark.slow
 def test_pieces_of_a_growing_recording_come_while_it_grows(tmp_path: Path) -> None:
     """They are the same, and have the same digests, as those of the whole file, whose length is known."""
     options = MediaOptions(piece_seconds=15.0).for_growing()

@@ -82,6 +82,7 @@ PLAYLISTS = {
 }
 
 
+@pytest.mark.slow_if("image list", "dash", "metadata", "ffconcat unsafe", "ffconcat")
 @pytest.mark.parametrize("kind", PLAYLISTS)
 def test_a_playlist_under_a_recordings_name_opens_nothing(kind: str, secret: Path, tmp_path: Path, spool: Path) -> None:
     path = tmp_path / "attack.mp3"
@@ -143,6 +144,15 @@ ABSURD = {
 }  # fmt: skip
 
 
+@pytest.mark.slow_unless(
+    "an ogg of nothing but page headers",
+    "an mp4 whose atom is larger than the world",
+    "one byte",
+    "no channel",
+    "zeros",
+    "one sample a second",
+    "a thousand bits",
+)
 @pytest.mark.parametrize("kind", ABSURD)
 def test_an_absurd_header_ends_in_plain_words_or_in_what_little_there_is(
     kind: str, tmp_path: Path, spool: Path
@@ -160,6 +170,7 @@ def test_an_absurd_header_ends_in_plain_words_or_in_what_little_there_is(
         assert result.seconds <= 120
 
 
+@pytest.mark.slow
 def test_a_long_silence_in_a_few_bytes_costs_nothing(tmp_path: Path, spool: Path) -> None:
     path = sounds.encode(np.zeros((1200 * 8_000, 1), np.int16), tmp_path / "silence.flac", rate=8_000)
 
@@ -171,6 +182,7 @@ def test_a_long_silence_in_a_few_bytes_costs_nothing(tmp_path: Path, spool: Path
     assert result.pieces == 0
 
 
+@pytest.mark.slow
 def test_an_endless_stream_is_refused_at_the_limit(tmp_path: Path, spool: Path) -> None:
     path = tmp_path / "endless.wav"
     path.write_bytes(_wav(48_000, 2, 16, data=b""))
@@ -254,6 +266,7 @@ def fuzz(kinds: list[str], seeds: range, folder: Path) -> dict[str, int]:
     return counts
 
 
+@pytest.mark.slow
 def test_damaged_files_of_every_kind_of_container_never_harm_the_daemon(tmp_path: Path) -> None:
     counts = fuzz(["wav", "flac", "mp3", "m4a", "mp4video", "ogg", "webm", "wma", "aiff", "caf"], range(2), tmp_path)
 
@@ -271,6 +284,7 @@ def test_a_thousand_damaged_files_of_every_format_never_harm_the_daemon(tmp_path
     assert set(counts) - {"heard"}
 
 
+@pytest.mark.slow_if("mp3", "ogg", "m4afast")
 @pytest.mark.parametrize("kind", ["wav", "flac", "mp3", "m4a", "m4afast", "ogg", "mkv", "wma"])
 def test_a_file_cut_off_anywhere_is_heard_as_far_as_it_goes_or_refused(kind: str, tmp_path: Path, spool: Path) -> None:
     content = sounds.encode(sounds.speech(4.0), tmp_path / "original", kind).read_bytes()

@@ -68,6 +68,7 @@ def test_a_child_gets_little_memory_for_a_file_of_holes_and_is_the_first_to_be_e
     assert score == max(500, inherited)
 
 
+@pytest.mark.slow
 def test_an_index_of_zeros_in_a_hole_is_refused_for_its_memory(tmp_path: Path) -> None:
     """Each takes more than a gigabyte of FFmpeg, minutes, or both."""
     for holes in (["stts"], ["stsc"], ["stsz"], ["stco"], list(mp4.ENTRIES)):

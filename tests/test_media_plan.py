@@ -113,6 +113,7 @@ def test_music_under_the_voice_does_not_hide_the_pauses() -> None:
     assert all(level_around(sounds.speech(120.0), span.cut.end) < -60 for span in spans[:-1])
 
 
+@pytest.mark.slow
 def test_noise_that_rises_in_the_middle_does_not_hide_the_pauses() -> None:
     noise = np.concatenate([room(150.0), room(150.0, level=0.03, seed=4)])
     speech = sounds.speech(300.0)
@@ -267,6 +268,7 @@ def test_a_whole_plan_is_followed_to_the_end_and_nothing_comes_after() -> None:
     assert planner.replanned is None
 
 
+@pytest.mark.slow
 def test_where_the_recording_differs_from_the_plan_it_is_planned_anew_from_there() -> None:
     sound = talk(150.0)
     before, _ = plan(sound, rules(25))
@@ -353,6 +355,7 @@ def test_a_planned_span_that_is_refused_ends_the_plan() -> None:
     assert len(second.samples) <= 10 * RATE
 
 
+@pytest.mark.slow
 @settings(max_examples=settings().max_examples // 2)
 @given(
     shape=st.lists(st.sampled_from(["talk", "room", "hum", "nothing", "word"]), min_size=1, max_size=6),
@@ -516,6 +519,7 @@ def test_rules_that_leave_no_room_to_search_are_refused() -> None:
         CutRules(10 * RATE, 20 * RATE, places=4, least=11 * RATE)
 
 
+@pytest.mark.slow
 def test_what_is_longer_than_promised_is_not_cut_into_pieces_of_the_promised_length() -> None:
     """Of files joined end to end the first header knows the first one alone."""
     sound = sounds.speech(600.0)

@@ -164,6 +164,7 @@ def test_an_order_is_checked_as_well(name: str, value: object) -> None:
         decode(json.dumps(json.loads(encode(order)) | {name: value}).encode())
 
 
+@pytest.mark.slow
 def test_words_of_a_decoder_are_cut_to_what_a_log_and_a_note_can_hold() -> None:
     """A decoder that was taken over, or reports what a file says, could write 8 MB into the log, the ledger and the folder."""
     long = "x" * 500_000

@@ -123,6 +123,7 @@ def test_what_was_read_in_sequence_is_not_read_again_for_the_hash(
     assert read == len(content)
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(st.integers(-10, 10 * MEBI), st.sampled_from([0, 1, 2]), st.integers(-1, 300_000)), max_size=12)
 )

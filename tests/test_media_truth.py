@@ -71,6 +71,7 @@ def check(transcript: Transcript, speech: replay.Speech) -> None:
     assert transcript.language == "en"
 
 
+@pytest.mark.slow_unless("40 s")
 @pytest.mark.parametrize(
     "options",
     [
@@ -133,6 +134,7 @@ def test_another_rate_depth_and_channels_move_no_word(tmp_path: Path) -> None:
     os.close(descriptor)
 
 
+@pytest.mark.slow
 def test_the_command_line_gives_every_word_of_a_long_recording_once_and_pays_once(tmp_path: Path) -> None:
     speech = replay.speech(400.0, seed=3)
     path = sounds.encode(speech.samples, tmp_path / "talk.w64")

@@ -47,6 +47,7 @@ def test_what_only_the_trial_engine_had_done_is_bought_under_its_new_name(watche
     assert sorted(file.name for file in watcher.folder.iterdir()) == ["b.srt", "b.txt", "b.wav"]
 
 
+@pytest.mark.slow_if("folder")
 @pytest.mark.parametrize("named", ["folder", "file"])
 def test_a_recording_that_is_reached_through_two_links_is_one_recording(
     watcher: Commands, tmp_path: Path, named: str
@@ -80,6 +81,7 @@ def test_outputs_that_came_back_are_reported_as_worked_on_again_also_where_the_r
     assert (data["again"], data["done"][0]["restored"], data["paid_seconds"]) == ([str(path)], ["srt"], 0.0)
 
 
+@pytest.mark.slow
 def test_what_may_not_be_read_is_left_with_a_remedy(watcher: Commands) -> None:
     """One file that was named ended with 0 and an empty hint; one in a folder that may not be entered was an invalid value."""
     closed = watcher.folder / "closed"
@@ -105,6 +107,7 @@ def test_what_may_not_be_read_is_left_with_a_remedy(watcher: Commands) -> None:
     assert [done["path"] for done in json.loads(ended[3].stdout)["data"]["done"]] == [str(good)]
 
 
+@pytest.mark.slow_if("retry", "render")
 @pytest.mark.parametrize("command", ["again", "retry", "render", "forget"])
 def test_what_lies_in_a_folder_that_may_not_be_entered_is_not_said_to_be_gone(watcher: Commands, command: str) -> None:
     closed = watcher.folder / "closed"
@@ -130,6 +133,7 @@ def test_what_lies_in_a_folder_that_may_not_be_entered_is_not_said_to_be_gone(wa
     assert "not there" not in done.stdout
 
 
+@pytest.mark.slow_if("file")
 @pytest.mark.parametrize("named", ["folder", "file"])
 def test_a_path_that_postgresql_cannot_store_ends_no_batch(watcher: Commands, url: str, named: str) -> None:
     chance = random.Random(5)

@@ -27,6 +27,7 @@ def once(server: Server, folder: Path, state: Path) -> dict[str, Any]:
     return document
 
 
+@pytest.mark.slow
 def test_a_batch_asks_nothing_about_what_could_not_be_written_and_counts_it_once(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
@@ -72,6 +73,7 @@ def kinds(asked: list[Asked]) -> list[str]:
     return [one.file[0]["content-type"] for one in asked]
 
 
+@pytest.mark.slow
 def test_a_server_that_takes_wav_alone_does_a_batch_and_the_next_one_without_a_refusal(tmp_path: Path) -> None:
     def script(asked: Asked) -> Reply:
         wav = asked.file[0]["content-type"] == "audio/wav"
@@ -95,6 +97,7 @@ def test_a_server_that_takes_wav_alone_does_a_batch_and_the_next_one_without_a_r
     assert (second["exit_code"], len(second["data"]["done"]), kinds(server.asked)) == (0, 2, ["audio/wav"] * 2)
 
 
+@pytest.mark.slow_if("200-body0", "200-body2")
 @pytest.mark.parametrize(
     ("status", "body"),
     [
@@ -120,6 +123,7 @@ def test_a_file_refused_in_words_of_its_own_is_sent_in_another_encoding_at_once(
     assert kinds(server.asked) == ["audio/mp4", "audio/flac"]
 
 
+@pytest.mark.slow
 def test_an_error_in_a_200_that_says_nothing_of_the_server_is_answered_like_a_bare_400(tmp_path: Path) -> None:
     asked: dict[int, list[str]] = {}
     for status in (200, 400):

@@ -95,6 +95,7 @@ def _deep_recursion() -> Iterator[None]:
     sys.setrecursionlimit(before)
 
 
+@pytest.mark.slow_if("watcher.cues", "watcher.client")
 @pytest.mark.timeout(500)  # a pattern of all syllables of a script takes a minute
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_pattern_takes_steps_in_proportion_to_the_text(package: str) -> None:

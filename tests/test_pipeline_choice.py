@@ -16,6 +16,7 @@ from watcher.job import TRIAL_MODEL
 from watcher.media import SoundChoice
 
 
+@pytest.mark.slow_unless("flac", "webm", "wav")
 @pytest.mark.parametrize("kind", ["flac", "mp3", "ogg", "opus", "m4a", "wav", "webm"])
 def test_a_small_file_that_is_as_its_header_says_goes_as_it_is(kind: str, tmp_path: Path) -> None:
     path = sounds.encode(sounds.speech(12.0), tmp_path / "talk", kind)
@@ -37,6 +38,7 @@ def test_the_offline_engine_gets_only_what_the_confined_decoder_has_made(model: 
     assert [one.file[0]["content-type"] for one in asked] == ["audio/flac"]
 
 
+@pytest.mark.slow_unless("wav", "mp3", "ogg")
 @pytest.mark.parametrize("kind", ["flac", "mp3", "mp3vbr", "ogg", "opus", "m4a", "wav", "webm"])
 def test_two_recordings_joined_by_cat_are_heard_and_paid_in_full(kind: str, tmp_path: Path) -> None:
     one = sounds.encode(sounds.speech(12.0), tmp_path / "one", kind).read_bytes()
@@ -88,6 +90,7 @@ def test_a_recorder_s_many_inputs_are_not_left_to_the_server(tmp_path: Path) -> 
     assert [warning.code for warning in heard.content.warnings] == ["timecode_left_out"]
 
 
+@pytest.mark.slow_unless("48000-wav24", "44100-wav24", "44100-wavfloat")
 @pytest.mark.parametrize("kind", ["wav", "wav24", "wavfloat"])
 @pytest.mark.parametrize("rate", [16_000, 44_100, 48_000])
 def test_timecode_beside_the_voice_in_a_small_stereo_wav_is_not_sent(kind: str, rate: int, tmp_path: Path) -> None:
@@ -101,6 +104,7 @@ def test_timecode_beside_the_voice_in_a_small_stereo_wav_is_not_sent(kind: str, 
     assert [warning.code for warning in heard.content.warnings] == ["timecode_left_out"]
 
 
+@pytest.mark.slow_unless("Oh.-wavadpcm", "-wavadpcm")
 @pytest.mark.parametrize("kind", ["flac", "mp3", "m4a", "wavadpcm"])
 @pytest.mark.parametrize("text", ["", "Oh."])
 def test_timecode_in_a_small_compressed_file_is_left_out_once_the_answer_is_in_doubt(
@@ -127,6 +131,7 @@ def test_timecode_in_a_small_compressed_file_is_left_out_once_the_answer_is_in_d
     assert [warning.code for warning in again.content.warnings] == ["timecode_left_out"]
 
 
+@pytest.mark.slow_if("12.0-wavadpcm", "12.0-wav24")
 @pytest.mark.parametrize("kind", ["wav", "wav24", "wavfloat", "wavadpcm"])
 @pytest.mark.parametrize("seconds", [0.1, 12.0])
 def test_a_small_stereo_wav_of_voices_goes_as_it_is(kind: str, seconds: float, tmp_path: Path) -> None:
@@ -158,6 +163,7 @@ def test_a_language_of_the_only_track_is_no_choice(tmp_path: Path) -> None:
     assert [one.file[1] for one in asked] == [path.read_bytes()]
 
 
+@pytest.mark.slow
 def test_another_choice_is_asked_for_and_the_first_one_is_not_paid_for_again(tmp_path: Path) -> None:
     path = sounds.encode(np.stack([sounds.speech(12.0), sounds.speech(12.0, seed=2)], axis=1), tmp_path / "two.wav")
     first, second = (replace(WANTED, choice=SoundChoice(channel=number)) for number in (1, 2))

@@ -76,6 +76,7 @@ def test_a_server_that_gives_no_text_for_an_encoding_is_asked_once_more_in_anoth
     assert outcome.paid_seconds == pytest.approx(24, abs=1)
 
 
+@pytest.mark.slow
 def test_a_short_file_that_takes_minutes_to_decode_is_decoded_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,6 +101,7 @@ def test_a_short_file_that_takes_minutes_to_decode_is_decoded_once(
     assert codes(outcome) == ["no_text"]
 
 
+@pytest.mark.slow_if("(no speech)")
 @pytest.mark.parametrize("marker", ["[BLANK_AUDIO]", " [ Silence ]\n[ Silence ]", ".", "(no speech)"])
 def test_a_marker_of_silence_about_audible_speech_is_taken_for_no_text(tmp_path: Path, marker: str) -> None:
     path = speechlike(tmp_path / "memo.m4a", seconds=12)
@@ -140,6 +142,7 @@ def test_what_stays_without_text_is_said_with_the_result_and_asked_for_again_the
     assert codes(again) == []
 
 
+@pytest.mark.slow
 def test_the_first_answer_is_not_paid_for_again_when_the_second_question_fails(tmp_path: Path) -> None:
     path = speechlike(tmp_path / "memo.m4a", seconds=12)
     failing = [Reply("oops", 500)]
@@ -227,6 +230,7 @@ def test_where_the_sound_cannot_be_decoded_no_text_is_said_to_be_unproved(tmp_pa
     assert "not known how loud" in warning.message
 
 
+@pytest.mark.slow
 def test_of_a_long_recording_only_the_pieces_without_text_are_asked_for_again(tmp_path: Path) -> None:
     path = speechlike(tmp_path / "talk.wav", seconds=120)
     flacs: list[Asked] = []
@@ -248,6 +252,7 @@ def test_of_a_long_recording_only_the_pieces_without_text_are_asked_for_again(tm
     assert again.paid_seconds == 0.0
 
 
+@pytest.mark.slow
 def test_many_stored_second_answers_may_take_a_slow_machine_their_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -279,6 +284,7 @@ def test_many_stored_second_answers_may_take_a_slow_machine_their_time(
     assert overdue == [False] * outcome.pieces
 
 
+@pytest.mark.slow
 def test_where_the_encoding_is_not_to_blame_no_further_piece_is_asked_for_again(tmp_path: Path) -> None:
     path = speechlike(tmp_path / "talk.wav", seconds=120)
     with scene(lambda _: EMPTY, tmp_path, SHORT) as (made, asked):

@@ -109,6 +109,7 @@ def talk(seconds: int) -> Samples:
     return np.concatenate([sounds.speech(60.0, seed=seed) for seed in range(seconds // 60)])
 
 
+@pytest.mark.slow_if("True")
 @pytest.mark.parametrize("as_track", [False, True])
 def test_of_a_recording_that_was_followed_only_the_end_is_asked_for(tmp_path: Path, *, as_track: bool) -> None:
     wanted, path = replace(AHEAD, as_track=as_track), tmp_path / "talk.flac"
@@ -218,6 +219,7 @@ def test_it_waits_for_its_turn(tmp_path: Path) -> None:
         recorder.close()
 
 
+@pytest.mark.slow
 def test_a_refusal_changes_the_form_as_for_a_whole_recording(tmp_path: Path) -> None:
     def script(asked: Asked) -> Reply:
         if b"fLaC" in asked.raw[:2000]:
@@ -235,6 +237,7 @@ def test_a_refusal_changes_the_form_as_for_a_whole_recording(tmp_path: Path) -> 
     assert {b"fLaC" in one.raw[:2000] for one in asked} == {True, False}
 
 
+@pytest.mark.slow
 def test_an_error_of_the_server_ends_it_and_answers_stay_stored(tmp_path: Path) -> None:
     fails = threading.Event()
 
@@ -275,6 +278,7 @@ def test_a_format_that_is_read_when_it_is_whole_is_left_until_then(tmp_path: Pat
     assert asked == []
 
 
+@pytest.mark.slow_if("afterwards")
 @pytest.mark.parametrize("wanted", [AHEAD, WANTED], ids=["while recording", "afterwards"])
 def test_a_recording_that_was_recorded_over_in_its_middle_costs_what_changed(
     wanted: JobSettings, tmp_path: Path

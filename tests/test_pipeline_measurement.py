@@ -60,6 +60,7 @@ def stored(made: Scene, path: Path, *, readable: bool = True) -> bytes | None:
     return recalled_body(made.ledger, digest if readable else unreadable(digest), key)
 
 
+@pytest.mark.slow
 def test_an_answer_that_holds_too_much_is_read_by_what_is_heard(tmp_path: Path) -> None:
     path = lying(tmp_path / "talk.mp3", says=1.0)
     with scene(lambda _: answer(), tmp_path) as (made, asked):
@@ -73,6 +74,7 @@ def test_an_answer_that_holds_too_much_is_read_by_what_is_heard(tmp_path: Path) 
         assert made.tools.gate.paid_seconds == pytest.approx(SECONDS, abs=1)
 
 
+@pytest.mark.slow
 def test_it_is_paid_for_once_also_where_the_process_ends_while_it_is_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,6 +108,7 @@ def test_more_than_can_be_said_in_what_is_heard_cannot_be_read_and_is_not_kept(t
         assert stored(made, path, readable=False) is not None
 
 
+@pytest.mark.slow
 def test_of_a_file_that_cannot_be_decoded_its_header_is_to_blame(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,6 +124,7 @@ def test_of_a_file_that_cannot_be_decoded_its_header_is_to_blame(
         assert len(asked) == 1
 
 
+@pytest.mark.slow
 def test_what_cannot_be_measured_now_is_measured_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = lying(tmp_path / "talk.mp3", says=1.0)
     with scene(lambda _: answer(), tmp_path) as (made, asked):
@@ -157,6 +161,7 @@ def test_an_end_without_speech_makes_no_recording_shorter(tmp_path: Path) -> Non
         assert bought(made) == pytest.approx(60.0, abs=0.5)
 
 
+@pytest.mark.slow
 def test_where_nothing_can_be_heard_the_answers_own_word_is_booked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,6 +204,7 @@ def test_no_more_is_booked_before_the_answer_than_the_bytes_can_hold(size: int, 
     assert booked(size, says) == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_others_are_asked_for_while_a_file_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begun, go_on = threading.Event(), threading.Event()
     measure = media.measure
@@ -224,6 +230,7 @@ def test_others_are_asked_for_while_a_file_is_measured(tmp_path: Path, monkeypat
         assert len(outcomes) == 1
 
 
+@pytest.mark.slow
 def test_what_is_heard_of_other_bytes_than_were_sent_is_not_kept_for_these(tmp_path: Path) -> None:
     """Somebody exchanged them while the server had the file: every recording with the bytes of before got the other length."""
     path = lying(tmp_path / "talk.mp3", says=1.0)

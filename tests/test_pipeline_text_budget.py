@@ -41,6 +41,7 @@ def bound(monkeypatch: pytest.MonkeyPatch, *, characters: int = 10**9, items: in
         monkeypatch.setattr(text_budget, name, value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("script", "named"), [(text, "characters of text"), (words, "words")])
 def test_a_recording_whose_answers_say_too_much_fails_and_buys_none_of_them_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: Script, named: str
@@ -61,6 +62,7 @@ def test_a_recording_whose_answers_say_too_much_fails_and_buys_none_of_them_agai
     assert not list((tmp_path / "spool").rglob("*.flac"))
 
 
+@pytest.mark.slow
 def test_all_tracks_of_a_recording_have_the_bound_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Merging them takes memory for all of their words."""
     bound(monkeypatch, items=150)
@@ -77,6 +79,7 @@ def test_all_tracks_of_a_recording_have_the_bound_together(tmp_path: Path, monke
     assert len(asked) == 2
 
 
+@pytest.mark.slow
 def test_all_stems_of_a_session_have_the_bound_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bound(monkeypatch, items=150)
     root = os.fsencode(tmp_path)
@@ -110,6 +113,7 @@ def test_a_recording_that_is_sent_as_it_is_has_the_same_bound(tmp_path: Path, mo
         assert len(asked) == 1
 
 
+@pytest.mark.slow
 def test_stored_answers_that_say_too_much_make_no_outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = speechlike(tmp_path / "talk.wav", seconds=100)
     with scene(text, tmp_path, SHORT) as (made, asked):
@@ -127,6 +131,7 @@ def test_stored_answers_that_say_too_much_make_no_outputs(tmp_path: Path, monkey
         assert len(asked) == len(heard.content.cuts)
 
 
+@pytest.mark.slow
 def test_second_answers_count_like_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bound(monkeypatch, characters=2_500)
     path = speechlike(tmp_path / "talk.wav", seconds=200)

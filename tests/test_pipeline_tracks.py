@@ -102,6 +102,7 @@ def test_a_call_with_one_person_on_each_channel(tmp_path: Path) -> None:
     assert codes(outcome) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("decibels", "until"), [(-15.0, SECONDS), (-25.0, 101.0)])
 def test_what_a_microphone_hears_of_the_other_speaker_is_not_said_twice(
     decibels: float, until: float, tmp_path: Path
@@ -117,6 +118,7 @@ def test_what_a_microphone_hears_of_the_other_speaker_is_not_said_twice(
     assert codes(outcome) == ["bleed"]
 
 
+@pytest.mark.slow_if("-6.0")
 @pytest.mark.parametrize("decibels", [0.0, -6.0])
 def test_two_channels_with_the_same_sound_are_an_ordinary_recording(decibels: float, tmp_path: Path) -> None:
     path = wav(tmp_path / "talk.wav", ANNAS_VOICE, truth.mixed((ANNAS_VOICE, decibels)))
@@ -132,6 +134,7 @@ def test_two_channels_with_the_same_sound_are_an_ordinary_recording(decibels: fl
     assert outcome.stems == ()
 
 
+@pytest.mark.slow
 def test_a_recording_with_one_channel_is_an_ordinary_one(tmp_path: Path) -> None:
     path = sounds.encode(ANNAS_VOICE, tmp_path / "talk.wav")
 
@@ -163,6 +166,7 @@ def test_only_silence_is_said_to_be_silent(tmp_path: Path) -> None:
     assert [(warning.code, warning.note) for warning in outcome.warnings] == [("silent", True)]
 
 
+@pytest.mark.slow
 def test_a_channel_with_timecode_is_no_speaker(tmp_path: Path) -> None:
     rate = 48_000
     anna, ben = truth.chat(0, 1.0, 12.0), truth.chat(16, 13.0, 24.0)
@@ -192,6 +196,7 @@ def obs(path: Path, *streams: tuple[str, Samples, float]) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_the_streams_of_a_film_are_speakers_with_the_titles_as_names(tmp_path: Path) -> None:
     """The second stream begins 4 s later; the third is the first once more."""
     later = BENS_VOICE[4 * sounds.RATE :]
@@ -208,6 +213,7 @@ def test_the_streams_of_a_film_are_speakers_with_the_titles_as_names(tmp_path: P
     assert truth.seconds_of(asked) <= 1.05 * spoken(ANNA, BEN)
 
 
+@pytest.mark.slow
 def test_words_of_a_stream_that_begins_later_have_the_times_of_the_file(tmp_path: Path) -> None:
     path = obs(tmp_path / "film.mp4", ("", ANNAS_VOICE, 0.0), ("", BENS_VOICE[50 * sounds.RATE :], 50.0))
 
@@ -232,6 +238,7 @@ def ixml(path: Path, *names: str) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_the_channels_of_a_field_recorder_have_the_names_that_it_wrote(tmp_path: Path) -> None:
     mix = truth.mixed((ANNAS_VOICE, -6.0), (BENS_VOICE, -6.0))
     path = ixml(wav(tmp_path / "take.wav", mix, ANNAS_VOICE, BENS_VOICE), "MixL", "Anna", "Ben")
@@ -244,6 +251,7 @@ def test_the_channels_of_a_field_recorder_have_the_names_that_it_wrote(tmp_path:
     assert truth.seconds_of(asked) <= 1.05 * spoken(ANNA, BEN)
 
 
+@pytest.mark.slow
 def test_what_is_stored_is_found_again_under_other_names_and_with_other_settings(tmp_path: Path) -> None:
     path = wav(tmp_path / "call.wav", ANNAS_VOICE, BENS_VOICE)
 
@@ -269,6 +277,7 @@ def test_what_is_stored_is_found_again_under_other_names_and_with_other_settings
     assert written(tmp_path / "named.wav") == truly(Left=ANNA, Right=BEN)
 
 
+@pytest.mark.slow
 def test_outputs_that_are_made_again_say_what_the_first_ones_said(tmp_path: Path) -> None:
     path = wav(tmp_path / "talk.wav", ANNAS_VOICE, ANNAS_VOICE)
 
@@ -284,6 +293,7 @@ def test_outputs_that_are_made_again_say_what_the_first_ones_said(tmp_path: Path
     assert len(asked) == 1
 
 
+@pytest.mark.slow
 def test_outputs_are_made_again_as_their_folder_wants_them_whatever_a_copy_elsewhere_got(tmp_path: Path) -> None:
     path = wav(tmp_path / "call.wav", ANNAS_VOICE, BENS_VOICE)
 
@@ -299,6 +309,7 @@ def test_outputs_are_made_again_as_their_folder_wants_them_whatever_a_copy_elsew
     assert {speaker for _, speaker in written(tmp_path / "copy.wav")} == {""}
 
 
+@pytest.mark.slow
 def test_a_folder_whose_settings_change_gets_its_speakers_once_the_recording_is_touched(tmp_path: Path) -> None:
     path = wav(tmp_path / "call.wav", ANNAS_VOICE, BENS_VOICE)
 
@@ -317,6 +328,7 @@ def test_a_folder_whose_settings_change_gets_its_speakers_once_the_recording_is_
     assert outcome.paid_seconds == 0.0
 
 
+@pytest.mark.slow
 def test_a_request_to_transcribe_it_again_replaces_the_answers_about_all_tracks_at_once(tmp_path: Path) -> None:
     path = wav(tmp_path / "call.wav", ANNAS_VOICE, BENS_VOICE)
 
@@ -335,6 +347,7 @@ def test_a_request_to_transcribe_it_again_replaces_the_answers_about_all_tracks_
     assert written(path) == truly(Left=ANNA, Right=BEN)
 
 
+@pytest.mark.slow
 def test_of_a_recording_that_fails_at_its_second_track_the_first_one_is_not_paid_for_again(tmp_path: Path) -> None:
     path = wav(tmp_path / "call.wav", ANNAS_VOICE, BENS_VOICE)
     refusing = [True]
@@ -357,6 +370,7 @@ def test_of_a_recording_that_fails_at_its_second_track_the_first_one_is_not_paid
     assert written(path) == truly(Left=ANNA, Right=BEN)
 
 
+@pytest.mark.slow
 def test_answers_about_a_recording_that_failed_halfway_can_be_forgotten(tmp_path: Path) -> None:
     path = wav(tmp_path / "call.wav", ANNAS_VOICE, BENS_VOICE)
 
@@ -398,6 +412,7 @@ def is_about_ben(asked: Asked) -> bool:
     return asked.method == "POST" and truth.heard(truth.sound_of(asked))[0].text in first
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_after_the_first_track_pays_only_for_the_second_one_then(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()

@@ -48,6 +48,7 @@ def seconds_of(asked: Asked) -> float:
     return (bits & (1 << 36) - 1) / (bits >> 44)
 
 
+@pytest.mark.slow
 def test_a_server_may_refuse_a_form_for_one_reason_after_the_other(tmp_path: Path) -> None:
     def script(asked: Asked) -> Reply:
         kind = asked.file[0]["content-type"]
@@ -66,6 +67,7 @@ def test_a_server_may_refuse_a_form_for_one_reason_after_the_other(tmp_path: Pat
     assert sent == sorted(sent, key=["audio/wav", "audio/flac", "audio/mpeg"].index)
 
 
+@pytest.mark.slow
 def test_a_server_that_takes_all_pieces_but_one_does_not_sell_a_recording_again_and_again(tmp_path: Path) -> None:
     """Of each cutting it refused one piece in the end, as longer than a little less: all others were bought anew each time."""
     bought: list[float] = []
@@ -133,6 +135,7 @@ def attempts(made: Scene, path: Path, server: Greedy, error: JobError | None = N
     raise AssertionError
 
 
+@pytest.mark.slow
 def test_no_recording_is_paid_for_again_in_each_attempt(tmp_path: Path) -> None:
     """Each attempt forgot what those before it had bought: one recording was paid six times."""
     server = Greedy()
@@ -154,6 +157,7 @@ def test_no_recording_is_paid_for_again_in_each_attempt(tmp_path: Path) -> None:
         assert server.bought > before
 
 
+@pytest.mark.slow
 def test_what_earlier_attempts_bought_is_reported_with_the_result(tmp_path: Path) -> None:
     """What may be charged for does, too: the third answer never came."""
     sent: list[float] = []
@@ -179,6 +183,7 @@ def test_what_earlier_attempts_bought_is_reported_with_the_result(tmp_path: Path
         assert made.ledger.memory.remembered(f"{SPENT}{job.id}") is None
 
 
+@pytest.mark.slow
 def test_what_was_bought_for_cuts_that_were_given_up_counts_as_paid(tmp_path: Path) -> None:
     bought: list[float] = []
 
@@ -197,6 +202,7 @@ def test_what_was_bought_for_cuts_that_were_given_up_counts_as_paid(tmp_path: Pa
     assert heard.paid_seconds > 120
 
 
+@pytest.mark.slow_if('{"error": {"message": "no"}}-False', "stored0-False")
 @pytest.mark.parametrize("small", [True, False])
 @pytest.mark.parametrize("stored", ["a" * 100_000, '{"error": {"message": "no"}}', '{"a": "b'])
 def test_a_stored_answer_that_cannot_be_used_is_bought_anew_once(tmp_path: Path, stored: str, *, small: bool) -> None:
@@ -249,6 +255,7 @@ def test_of_how_many_pieces_a_recording_has_the_estimate_is_reported_from_the_fi
     assert told[-1] == (real, real)
 
 
+@pytest.mark.slow
 def test_who_waits_for_what_was_asked_before_a_failure_is_alive(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -376,6 +383,7 @@ def test_reading_a_long_stored_answer_is_announced_by_its_length(tmp_path: Path)
     assert max(announced) > 100
 
 
+@pytest.mark.slow_if("False")
 @pytest.mark.parametrize("small", [False, True])
 def test_of_a_file_that_was_touched_while_it_was_decoded_no_cuts_are_kept_for_identical_ones(
     tmp_path: Path, *, small: bool
@@ -429,6 +437,7 @@ def taking_wav(*refused: Reply) -> Script:
     return lambda asked: ANSWER if asked.file[0]["content-type"] == "audio/wav" else refused[0]
 
 
+@pytest.mark.slow_unless("200-body2")
 @pytest.mark.parametrize(("status", "body"), WAV_ONLY)
 def test_a_server_that_takes_wav_alone_gets_it_after_flac_and_mp3_and_at_once_from_then_on(
     tmp_path: Path, status: int, body: Any
@@ -450,6 +459,7 @@ def test_a_server_that_takes_wav_alone_gets_it_after_flac_and_mp3_and_at_once_fr
     ]
 
 
+@pytest.mark.slow_unless("overloaded, try again later")
 @pytest.mark.parametrize("message", ["overloaded, try again later", "no", "Unknown parameter: 'language'."])
 def test_each_answer_of_success_that_holds_an_error_counts_as_maybe_paid(tmp_path: Path, message: str) -> None:
     """Seven or eight uploads of one recording were not counted: no limit of minutes ended it."""
@@ -607,6 +617,7 @@ def test_a_failure_that_follows_a_file_is_met_with_another_encoding(tmp_path: Pa
     assert refused == frozenset()
 
 
+@pytest.mark.slow_if("False")
 @pytest.mark.parametrize("others", [True, False])
 def test_where_the_server_fails_at_a_file_each_form_is_tried_once_and_then_one_a_time(
     tmp_path: Path, *, others: bool
@@ -646,6 +657,7 @@ def test_where_the_server_fails_at_a_file_each_form_is_tried_once_and_then_one_a
     assert raised == [PassingError, *([FileError] * 2 if others else [PassingError] * 2)]
 
 
+@pytest.mark.slow
 def test_pieces_that_were_answered_are_not_asked_for_again_in_another_encoding(tmp_path: Path) -> None:
     refused: list[Asked] = []
 
@@ -665,6 +677,7 @@ def test_pieces_that_were_answered_are_not_asked_for_again_in_another_encoding(t
     assert kinds(asked).count("audio/mpeg") >= 1
 
 
+@pytest.mark.slow
 def test_a_refusal_that_names_nothing_leads_to_a_plainer_question_and_one_without_prompt_in_the_last_encoding(
     tmp_path: Path,
 ) -> None:
@@ -727,6 +740,7 @@ def guessing(path: Path, first: Reply, others: Reply, *, second: Reply) -> Scrip
 SHORT = MediaOptions(pieces="fixed", piece_seconds=30)
 
 
+@pytest.mark.slow
 def test_a_piece_taken_for_another_language_is_asked_for_again_once_and_never_paid_a_third_time(tmp_path: Path) -> None:
     path = speechlike(tmp_path / "talk.wav", seconds=120)
     script = guessing(
@@ -762,6 +776,7 @@ def test_a_bilingual_recording_is_asked_for_once(tmp_path: Path) -> None:
     assert heard.warnings == ()
 
 
+@pytest.mark.slow_if("refused0")
 @pytest.mark.parametrize("refused", [refusal("Invalid file format."), Reply("busy", 500)])
 def test_a_second_question_that_is_refused_fails_nothing(tmp_path: Path, refused: Reply) -> None:
     path = speechlike(tmp_path / "talk.wav", seconds=70)
@@ -805,6 +820,7 @@ def answering_when_told() -> tuple[Script, threading.Event, threading.Event]:
     return script, asked, answers
 
 
+@pytest.mark.slow_if("4")
 @pytest.mark.parametrize("pieces_of_200_seconds", [1, 4])
 def test_a_worker_whose_requests_are_under_way_is_alive_until_one_is_past_its_deadline(
     pieces_of_200_seconds: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -917,6 +933,7 @@ def diarizing(asked: Asked) -> Reply:
     return diarized((0, 6, names[1]), (6, 12, names[0]), (12, 15, "A"))
 
 
+@pytest.mark.slow
 def test_later_pieces_are_asked_for_with_samples_of_the_speakers_in_the_first_one(tmp_path: Path) -> None:
     path = speechlike(tmp_path / "talk.wav", seconds=100)
     with scene(diarizing, tmp_path, SHORT, model=DIARIZE) as (made, asked):
@@ -937,6 +954,7 @@ def test_later_pieces_are_asked_for_with_samples_of_the_speakers_in_the_first_on
     assert (again.transcript, again.paid_seconds) == (heard.transcript, 0.0)
 
 
+@pytest.mark.slow
 def test_where_the_server_knows_every_speaker_again_none_is_in_doubt(tmp_path: Path) -> None:
     def script(asked: Asked) -> Reply:
         names = [value for name, value in asked.fields if name == "known_speaker_names[]"] or ["A", "B"]
@@ -950,6 +968,7 @@ def test_where_the_server_knows_every_speaker_again_none_is_in_doubt(tmp_path: P
     assert heard.warnings == ()
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_take_samples_is_asked_without_them_from_then_on(tmp_path: Path) -> None:
     def script(asked: Asked) -> Reply:
         if "known_speaker_references[]" in asked.form:
@@ -972,6 +991,7 @@ def test_a_server_that_does_not_take_samples_is_asked_without_them_from_then_on(
     assert ["known_speaker_references[]" in one.form for one in asked] == [False] * len(asked)
 
 
+@pytest.mark.slow
 def test_pieces_that_were_answered_without_samples_are_not_paid_for_again(tmp_path: Path) -> None:
     path = speechlike(tmp_path / "talk.wav", seconds=100)
     with scene(diarizing, tmp_path, SHORT, model=DIARIZE) as (made, asked):

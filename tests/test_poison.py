@@ -38,6 +38,7 @@ def used(state: Path) -> int:
         return int(connection.execute(query).fetchone()[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("harm", "end"), [("abort", aborts), ("loop", is_killed)])
 def test_three_starts_that_end_over_a_recording_set_it_aside_and_a_retry_asks_anew(
     tmp_path: Path, harm: str, end: Callable[[Daemon, Path], None]

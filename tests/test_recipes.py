@@ -47,6 +47,7 @@ def post_office(**options: Any) -> Iterator[tuple[int, list[Any]]]:
         office.stop()
 
 
+@pytest.mark.slow
 def test_a_mail_is_sent_when_a_recording_fails(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()

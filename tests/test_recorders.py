@@ -22,6 +22,21 @@ def started(name: str, directory: Path) -> Recorder:
     return start(directory / f"take{suffix}")
 
 
+@pytest.mark.slow_if(
+    "ffmpeg matroska",
+    "ffmpeg caf",
+    "ffmpeg flac",
+    "ffmpeg wav",
+    "ffmpeg mp3 without a tag",
+    "ffmpeg rf64",
+    "browser",
+    "ffmpeg matroska opus",
+    "ffmpeg fragmented mp4",
+    "ffmpeg opus",
+    "ffmpeg aac",
+    "ffmpeg vorbis",
+    "ffmpeg mp3",
+)
 @pytest.mark.parametrize("name", RECORDERS)
 def test_a_recording_grows_by_what_is_written_and_in_the_end_has_all_of_it(name: str, tmp_path: Path) -> None:
     recorder = started(name, tmp_path)

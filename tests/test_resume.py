@@ -25,6 +25,7 @@ from watcher.service.advice import HoldAdvice, RunContext, place_of
 from watcher.service.endpoint_plan import endpoint_of
 
 
+@pytest.mark.slow
 def test_a_wrong_key_is_cured_by_another_one_in_the_settings_and_resume_and_the_outcome_is_reported(
     tmp_path: Path,
 ) -> None:
@@ -123,6 +124,7 @@ def test_a_limit_of_the_operators_own_is_reported_by_all_commands_where_an_old_h
     assert "raise api.daily_minutes; or wait for midnight" in resumed[1]
 
 
+@pytest.mark.slow_if("4.0-told0")
 @pytest.mark.parametrize(
     ("seconds", "told"),
     [

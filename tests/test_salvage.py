@@ -149,6 +149,7 @@ def test_damage_found_at_work_ends_the_daemon_and_the_next_start_repairs_it(scen
     assert [str(path) for path in scene.backups()] == [told["backup"]]
 
 
+@pytest.mark.slow
 def test_whoever_only_looks_says_what_is_wrong_and_touches_nothing(scene: Scene) -> None:
     scene.spoil()
     before = {path: path.read_bytes() for path in scene.state.iterdir() if path.is_file()}

@@ -110,6 +110,7 @@ def test_a_name_of_255_bytes_gets_its_outputs(start: Start, server: Server, fold
     assert all(Path(output).exists() for output in outputs)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_kill_9_in_the_middle_of_fifty_files_leaves_every_file_done_and_none_doubled(
     start: Start, folder: Path
@@ -196,6 +197,7 @@ def test_a_wrong_key_holds_the_queue_after_one_request_and_burns_no_attempt(star
     assert (counts["queued"], counts["failed"]) == (20, 0)
 
 
+@pytest.mark.slow
 def test_a_server_that_fails_at_everything_is_said_to_be_at_fault_with_what_to_look_at(
     start: Start, folder: Path
 ) -> None:
@@ -643,6 +645,7 @@ def test_a_hook_hears_of_a_hold_and_one_that_fails_is_named_in_the_log_and_in_st
     assert (payload["message"], held["level"]) == (held["message"], "error")
 
 
+@pytest.mark.slow
 def test_status_counts_the_failed_hooks_that_it_does_not_name(
     server: Server, start: Start, folder: Path, tmp_path: Path
 ) -> None:

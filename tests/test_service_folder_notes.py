@@ -393,6 +393,7 @@ def test_a_folder_full_of_broken_settings_hides_none_of_another(folders: Folders
     assert os.fsencode(path) in {problem.path for problem in folders.notes.problems[:2]}
 
 
+@pytest.mark.slow
 @needs_fuse
 def test_a_folder_whose_mount_hangs_holds_up_no_note_of_another_and_its_problems_are_kept(
     ledger: Ledger, tmp_path: Path

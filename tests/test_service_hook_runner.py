@@ -219,6 +219,7 @@ def test_a_hook_that_fails_is_run_again_after_a_while_and_holds_up_only_its_own_
     eventually(lambda: not hooks.hook_runner.troubles)
 
 
+@pytest.mark.slow
 def test_hooks_that_fail_for_very_many_recordings_hold_up_no_other(hooks: Hooks) -> None:
     hooks.go_on.set()
     hooks.settings = HookSettings(on_done=("hook",), on_failed=("other",), concurrency=16)

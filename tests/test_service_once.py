@@ -154,6 +154,7 @@ def test_a_copy_that_stopped_halfway_gets_a_note_with_the_remedy_that_goes_with_
     assert not note.exists()
 
 
+@pytest.mark.slow
 def test_a_batch_whose_server_is_held_tells_which_of_the_queued_ones_earlier_calls_had_left(
     watcher: Commands, tmp_path: Path
 ) -> None:

@@ -47,6 +47,7 @@ def test_a_folder_behind_a_link_has_its_own_settings_and_is_known_by_both_names(
         assert (folder / "talk.vtt").exists()
 
 
+@pytest.mark.slow
 def test_a_failed_file_behind_a_link_is_put_back_by_its_real_name(tmp_path: Path, folder: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(folder)
@@ -132,6 +133,7 @@ def test_hooks_of_a_recording_run_in_the_order_of_its_results_also_where_it_was_
     ]
 
 
+@pytest.mark.slow
 def test_a_batch_ends_when_its_outputs_can_never_be_placed(tmp_path: Path, server: Server, folder: Path) -> None:
     options = settings(tmp_path, server, folder, 'after = "move:done/"')
     recording(folder / "talk.wav")
@@ -300,6 +302,7 @@ def test_what_comes_again_after_it_was_moved_away_is_worked_on_again(
 # Names in another Unicode normalisation than people type: macOS wrote "ü" as two characters.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("standing", "typed"), [("NFC", "NFD"), ("NFD", "NFC")])
 def test_what_people_name_is_found_in_any_normalisation(
     tmp_path: Path, standing: Literal["NFC", "NFD"], typed: Literal["NFC", "NFD"]

@@ -177,6 +177,7 @@ class TestSources:
 
         assert scene.history.due()
 
+    @pytest.mark.slow
     def test_a_file_that_stands_stays_known_forever(self, scene: Scene) -> None:
         path = scene.record("talk.wav")
 
@@ -301,6 +302,7 @@ class TestFailures:
 
 
 class TestAway:
+    @pytest.mark.slow_unless("116")
     @pytest.mark.parametrize(
         "number", [errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EIO, errno.ESTALE, errno.EACCES]
     )
@@ -418,6 +420,7 @@ class TestAway:
 
         assert scene.knows(path)
 
+    @pytest.mark.slow
     def test_who_is_away_for_a_year_is_gone(self, scene: Scene) -> None:
         path = scene.record("talk.wav")
         scene.sweep()
@@ -430,6 +433,7 @@ class TestAway:
         assert not scene.knows(path)
         assert not scene.owns(path)
 
+    @pytest.mark.slow
     def test_a_root_that_was_never_met_has_a_year_to_come(self, scene: Scene) -> None:
         path = scene.record("talk.wav")
         scene.root.rename(scene.root.with_name("unplugged"))
@@ -472,6 +476,7 @@ class TestAway:
 
         assert scene.knows(path)
 
+    @pytest.mark.slow
     def test_of_mounts_that_come_and_go_under_new_names_few_are_remembered(
         self, scene: Scene, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -117,6 +117,7 @@ def everything() -> list[tuple[str, str]]:
     return sorted(pair for name in TAKE for pair in said_by(name))
 
 
+@pytest.mark.slow
 def test_stems_become_one_transcript_in_which_each_word_has_its_speaker(studio: Studio) -> None:
     with studio.running() as run:
         for name in TAKE:
@@ -137,6 +138,7 @@ def test_stems_become_one_transcript_in_which_each_word_has_its_speaker(studio: 
     assert "ben: golf hotel india" in paragraphs
 
 
+@pytest.mark.slow
 def test_silence_on_the_stems_is_not_paid_for(studio: Studio) -> None:
     sentences = {
         "anna": [truth.said("alpha bravo charlie delta", at) for at in (1.0, 9.0, 23.0, 40.0)],
@@ -152,6 +154,7 @@ def test_silence_on_the_stems_is_not_paid_for(studio: Studio) -> None:
     assert studio.paid() <= 1.05 * sound
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [("anna", "ben", "cleo"), ("cleo", "anna", "ben")])
 def test_a_kill_between_stems_that_come_one_by_one_changes_nothing(studio: Studio, order: tuple[str, ...]) -> None:
     for name in order:
@@ -197,6 +200,7 @@ def test_a_single_recording_is_an_ordinary_one(studio: Studio) -> None:
     assert not (studio.episode / "Episode 12.srt").exists()
 
 
+@pytest.mark.slow
 def test_a_second_stem_makes_a_session_of_a_single_recording_and_is_paid_for_alone(studio: Studio) -> None:
     with studio.running() as run:
         studio.record("anna")
@@ -211,6 +215,7 @@ def test_a_second_stem_makes_a_session_of_a_single_recording_and_is_paid_for_alo
     assert not (studio.episode / "anna.srt").exists()
 
 
+@pytest.mark.slow
 def test_a_stem_that_is_exported_again_is_paid_for_alone_and_the_outputs_are_made_again(studio: Studio) -> None:
     with studio.running() as run:
         studio.record("anna")
@@ -224,6 +229,7 @@ def test_a_stem_that_is_exported_again_is_paid_for_alone_and_the_outputs_are_mad
     assert sorted(studio.transcript()) == sorted([*said_by("anna"), ("ben", "mike"), ("ben", "november")])
 
 
+@pytest.mark.slow
 def test_a_stem_that_fails_is_left_out_and_said_and_comes_in_when_it_can_be_transcribed(studio: Studio) -> None:
     studio.replies["kilo"] = Reply({"error": {"message": "audio too odd"}}, status=400)
     with studio.running() as run:
@@ -244,6 +250,7 @@ def test_a_stem_that_fails_is_left_out_and_said_and_comes_in_when_it_can_be_tran
     assert sorted(path.suffix for path in studio.episode.iterdir()) == [".flac"] * 3 + [".json", ".srt", ".txt"]
 
 
+@pytest.mark.slow
 def test_a_persons_file_of_the_sessions_name_stays(studio: Studio) -> None:
     own = studio.episode / "Episode 12.srt"
     own.write_text("my own subtitles\n")
@@ -256,6 +263,7 @@ def test_a_persons_file_of_the_sessions_name_stays(studio: Studio) -> None:
     assert len(list(studio.episode.glob("*.srt"))) == 2
 
 
+@pytest.mark.slow_if("first0")
 @pytest.mark.parametrize("first", [("anna",), ("anna", "ben")])
 def test_stems_beside_a_persons_outputs_are_transcribed_once_these_are_gone_and_another_stem_comes(
     studio: Studio, first: tuple[str, ...]
@@ -278,6 +286,7 @@ def test_stems_beside_a_persons_outputs_are_transcribed_once_these_are_gone_and_
     assert sorted(studio.transcript()) == everything()
 
 
+@pytest.mark.slow
 def test_a_session_whose_stems_are_gone_is_waited_for_no_more_and_made_when_they_are_back(studio: Studio) -> None:
     (studio.episode / ".watcher.toml").write_text("session_seconds = 3600\n")
     away = studio.directory / "away"
@@ -298,6 +307,7 @@ def test_a_session_whose_stems_are_gone_is_waited_for_no_more_and_made_when_they
     assert studio.paid() == paid
 
 
+@pytest.mark.slow
 def test_a_folders_own_file_makes_sessions_and_names_the_speakers(studio: Studio) -> None:
     studio.extra = ""
     (studio.episode / ".watcher.toml").write_text(
@@ -322,6 +332,7 @@ def test_once_makes_a_session_of_a_folder_and_counts_it_as_one(studio: Studio) -
     assert again.stdout.startswith("0 done")
 
 
+@pytest.mark.slow
 def test_render_makes_the_outputs_of_a_session_again_without_a_request(studio: Studio) -> None:
     for name in TAKE:
         studio.record(name)
@@ -339,6 +350,7 @@ def test_render_makes_the_outputs_of_a_session_again_without_a_request(studio: S
     ]
 
 
+@pytest.mark.slow
 def test_render_says_again_what_was_left_out_of_a_session(studio: Studio) -> None:
     studio.replies["kilo"] = Reply({"error": {"message": "audio too odd"}}, status=400)
     for name in TAKE:
@@ -353,6 +365,7 @@ def test_render_says_again_what_was_left_out_of_a_session(studio: Studio) -> Non
     assert {"stems_missing", "mix_left_out"} <= set(before)
 
 
+@pytest.mark.slow
 def test_names_and_offsets_given_later_are_in_the_outputs_that_render_makes(studio: Studio) -> None:
     for name in TAKE:
         studio.record(name)
@@ -366,6 +379,7 @@ def test_names_and_offsets_given_later_are_in_the_outputs_that_render_makes(stud
     assert studio.transcript()[-1] == ("cleo", "lima")
 
 
+@pytest.mark.slow
 def test_again_transcribes_the_stems_once_more_and_makes_the_session_of_them(studio: Studio) -> None:
     for name in TAKE:
         studio.record(name)
@@ -377,6 +391,7 @@ def test_again_transcribes_the_stems_once_more_and_makes_the_session_of_them(stu
     assert sorted(studio.transcript()) == everything()
 
 
+@pytest.mark.slow
 def test_a_session_is_moved_away_as_a_whole(studio: Studio) -> None:
     studio.extra = 'after = "move:done/"'
     with studio.running() as run:
@@ -393,6 +408,7 @@ def test_a_session_is_moved_away_as_a_whole(studio: Studio) -> None:
     assert studio.paid() <= 3 * SECONDS
 
 
+@pytest.mark.slow_if("True")
 @pytest.mark.parametrize("is_last", [False, True])
 def test_a_mix_is_moved_away_with_its_session(studio: Studio, *, is_last: bool) -> None:
     studio.extra = 'after = "move:done/"'
@@ -407,6 +423,7 @@ def test_a_mix_is_moved_away_with_its_session(studio: Studio, *, is_last: bool) 
     assert "mike" not in {word.text for words in sent for word in words}
 
 
+@pytest.mark.slow
 def test_a_renamed_folder_costs_nothing_and_its_session_gets_the_new_name(studio: Studio) -> None:
     with studio.running() as run:
         for name in TAKE:
@@ -423,6 +440,7 @@ def test_a_renamed_folder_costs_nothing_and_its_session_gets_the_new_name(studio
     ]
 
 
+@pytest.mark.slow
 def test_a_stem_that_moves_to_another_session_leaves_the_outputs_of_the_others(studio: Studio) -> None:
     with studio.running() as run:
         stems = [studio.record(name) for name in TAKE]
@@ -442,6 +460,7 @@ def test_a_stem_that_moves_to_another_session_leaves_the_outputs_of_the_others(s
     assert (other / "cleo.srt").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 def test_a_file_with_the_name_of_a_session_is_none(studio: Studio) -> None:
     studio.extra = 'include = ["*"]'
@@ -456,6 +475,7 @@ def test_a_file_with_the_name_of_a_session_is_none(studio: Studio) -> None:
     assert sorted(studio.transcript()) == sorted([*said_by("anna"), *said_by("ben")])
 
 
+@pytest.mark.slow_if("names1")
 @pytest.mark.parametrize("names", [("anna",), ("anna", "ben")])
 def test_after_the_ledger_was_lost_a_finished_session_costs_nothing(studio: Studio, names: tuple[str, ...]) -> None:
     for name in names:
@@ -480,6 +500,7 @@ def test_with_members_each_stem_has_outputs_of_its_own_too(studio: Studio) -> No
     assert sorted(studio.transcript()) == everything()
 
 
+@pytest.mark.slow
 def test_what_a_person_has_beside_a_stem_keeps_it_neither_from_the_session_nor_from_its_own_outputs(
     studio: Studio,
 ) -> None:
@@ -495,6 +516,7 @@ def test_what_a_person_has_beside_a_stem_keeps_it_neither_from_the_session_nor_f
     assert sorted(studio.transcript()) == everything()
 
 
+@pytest.mark.slow
 def test_so_many_recordings_in_one_directory_are_no_session(studio: Studio) -> None:
     """Each has outputs of its own, and the reason is said."""
     for number in range(65):
@@ -518,6 +540,7 @@ def test_a_mix_beside_its_stems_is_left_out_and_not_paid_for(studio: Studio) -> 
     assert [warning["code"] for warning in report["recent"][0]["warnings"]].count("mix_left_out") == 1
 
 
+@pytest.mark.slow
 def test_a_stem_is_begun_while_the_last_answers_about_another_one_are_awaited(tmp_path: Path) -> None:
     """With two workers, one of which takes only short files."""
     first: list[str] = []

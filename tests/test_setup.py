@@ -244,6 +244,7 @@ def test_both_units_of_the_package_are_known(home: Home, unit: str) -> None:
     assert not target.unit.exists()
 
 
+@pytest.mark.slow
 def test_a_terminal_asks_for_all_of_it_and_does_not_show_the_key(home: Home, strict: Server) -> None:
     answers = [
         *((words, "n") for words in (["service"] if Path("/run/systemd/system").is_dir() else [])),
@@ -263,6 +264,7 @@ def test_a_terminal_asks_for_all_of_it_and_does_not_show_the_key(home: Home, str
     assert "whisper-1" in home.settings.read_text()
 
 
+@pytest.mark.slow
 def test_a_terminal_asks_for_another_key_after_a_wrong_one(home: Home, strict: Server) -> None:
     """All other answers were lost."""
     answers = [
@@ -283,6 +285,7 @@ def test_a_terminal_asks_for_another_key_after_a_wrong_one(home: Home, strict: S
     assert "all the same" not in shown
 
 
+@pytest.mark.slow
 def test_a_terminal_asks_for_another_key_three_times_at_most(home: Home, strict: Server) -> None:
     given = ("--folder", str(home.path / "in"), "--url", strict.url)
     wrong = [("API key", "sk-wrong"), *[("Another one", "sk-wrong")] * 3, ("all the same", "n")]

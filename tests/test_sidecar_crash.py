@@ -239,6 +239,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+@pytest.mark.slow_unless("11-first set")
 @pytest.mark.timeout(600)
 @pytest.mark.usefixtures("_quick")
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())

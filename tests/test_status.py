@@ -270,6 +270,7 @@ def test_a_hook_that_failed_in_a_batch_is_named_until_it_has_run(
     assert after == []
 
 
+@pytest.mark.slow
 def test_a_daemon_names_what_is_not_whole_and_since_when_it_asks(state: Path, tmp_path: Path, as_json: Json) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
@@ -296,6 +297,7 @@ def test_a_daemon_names_what_is_not_whole_and_since_when_it_asks(state: Path, tm
         answer.set()
 
 
+@pytest.mark.slow
 def test_what_looks_like_a_recording_and_is_not_taken_is_counted_and_named(
     folder: Path, tmp_path: Path, as_json: Json, said: Said, hears: Server
 ) -> None:
@@ -354,6 +356,7 @@ def test_once_says_beside_its_bar_what_it_waits_for() -> None:
 # Money.
 
 
+@pytest.mark.slow
 def test_a_limit_counts_what_once_bought_before_it_was_set(
     folder: Path, as_json: Json, said: Said, hears: Server
 ) -> None:
@@ -427,6 +430,7 @@ def test_beside_a_batch_it_names_the_batch_and_for_how_long_it_has_asked(
     assert [line for line in lines if line != line.rstrip()] == []
 
 
+@pytest.mark.slow
 def test_what_was_sent_adds_up_and_what_came_from_stored_answers_is_part_of_what_was_transcribed(
     as_json: Json, said: Said, tmp_path: Path, hears: Server
 ) -> None:

@@ -195,6 +195,7 @@ def test_what_was_bought_today_is_read_from_the_ledger(tmp_path: Path) -> None:
     assert look(tmp_path, terms=PriceTerms(price_per_minute=0.5)).cost_today == pytest.approx(0.75)
 
 
+@pytest.mark.slow
 def test_it_is_drawn_on_a_terminal_and_ends_with_ctrl_c(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
@@ -225,6 +226,7 @@ def test_it_is_drawn_on_a_terminal_and_ends_with_ctrl_c(tmp_path: Path) -> None:
     assert b"Watcher is not running" in seen
 
 
+@pytest.mark.slow
 def test_on_a_pipe_there_is_no_escape_sequence(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "watcher", "status", "--follow", "--set", f"state.dir={tmp_path}"],

@@ -87,6 +87,7 @@ def catches(process: int, number: signal.Signals) -> bool:
 PUT_BACK = {"state": "ready", "attempts": 0, "alone": 0, "crashes": 0}
 
 
+@pytest.mark.slow
 def test_a_computation_without_an_end_is_cut_off_and_its_answer_is_kept(tmp_path: Path, folder: Path) -> None:
     state = tmp_path / "state"
     talk = recording(folder / "talk.wav")
@@ -109,6 +110,7 @@ def test_a_computation_without_an_end_is_cut_off_and_its_answer_is_kept(tmp_path
         assert posts(server) == 1
 
 
+@pytest.mark.slow
 @needs_fuse
 def test_a_worker_that_a_dead_file_server_has_caught_is_left_behind_and_its_answer_is_kept(tmp_path: Path) -> None:
     state = tmp_path / "state"
@@ -138,6 +140,7 @@ def test_a_worker_that_a_dead_file_server_has_caught_is_left_behind_and_its_answ
             assert posts(server) == 1
 
 
+@pytest.mark.slow
 def test_a_decoder_that_listens_to_nothing_is_killed_with_the_process(tmp_path: Path, folder: Path) -> None:
     state = tmp_path / "state"
     long = recording(folder / "long.wav", seconds=120)

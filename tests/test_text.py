@@ -70,6 +70,7 @@ def test_normalization_is_that_of_unicode(text: str) -> None:
     assert nfkc(text) == unicodedata.normalize("NFKC", text)
 
 
+@pytest.mark.slow
 def test_nobody_else_calls_normalization() -> None:
     root = Path(watcher.__file__).parent
     callers = {

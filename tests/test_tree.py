@@ -249,6 +249,7 @@ def test_a_walk_keeps_only_the_names_that_are_asked_for(root: Path) -> None:
     assert [others for *_, others in tree.walk(bytes(root), named=b"file".__eq__)] == [[], [b"file"], []]
 
 
+@pytest.mark.slow
 def test_a_walk_takes_any_number_of_directories_inside_each_other(tmp_path: Path) -> None:
     with nested(tmp_path / "deep", 1_500):
         # Where a path gets too long for the kernel, a directory cannot be listed.

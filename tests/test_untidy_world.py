@@ -61,6 +61,7 @@ def facts(name: str, shown: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.slow
 def test_a_hung_mount_an_impossible_date_and_a_server_of_many_faults_stop_nothing_else(tmp_path: Path) -> None:
     local, state = tmp_path / "local", tmp_path / "state"
     local.mkdir()

@@ -140,6 +140,7 @@ def test_an_endpoint_that_is_held_is_said_to_be(tmp_path: Path) -> None:
     assert "a <b>" not in body
 
 
+@pytest.mark.slow
 def test_the_page_says_what_status_says_and_needs_no_script(
     running: tuple[Daemon, Listener, Path], tmp_path: Path
 ) -> None:
@@ -185,6 +186,7 @@ def test_health_is_asked_for_and_only_reading_is_allowed(running: tuple[Daemon, 
     assert "Server" not in headers
 
 
+@pytest.mark.slow_unless("127.0.0.1:1-200", "LOCALHOST:9464-200", "localhost-200", "[::1]:9464-200")
 @pytest.mark.parametrize(
     ("host", "status"),
     [
@@ -273,6 +275,13 @@ def test_slow_big_and_many_requests_keep_nobody_out_and_no_file_waiting(
     assert one.stop() == 0
 
 
+@pytest.mark.slow_unless(
+    "GET /healthz HTTP/1.1\\r\\nHost: localhost\\r\\nContent-Length: 1000000000-413",
+    "GET /healthz HTTP/1.0-403",
+    "CONNECT evil.example:443 HTTP/1.1\\r\\nHost: localhost-405",
+    "GET /healthz HTTP/1.1\\r\\nHost: localhost evil.example-403",
+    "GET /healthz HTTP/1.1\\r\\nHost: localhost\\x00.evil.example-400",
+)
 @pytest.mark.parametrize(
     ("head", "status"),
     [
@@ -305,6 +314,7 @@ def test_odd_requests_get_an_answer_and_no_more(
     assert not [event for event in one.events if event["event"] == "http.failed"]
 
 
+@pytest.mark.slow
 def test_a_head_that_never_ends_is_cut_off(running: tuple[Daemon, Listener, Path]) -> None:
     _, listener, _ = running
     with socket.create_connection((listener.host, listener.port), timeout=60) as connection:
@@ -360,6 +370,7 @@ def test_what_other_threads_make_meanwhile_keeps_its_permissions(
     assert stat.S_IMODE(made.stat().st_mode) & 0o700 == 0o700
 
 
+@pytest.mark.slow
 def test_a_socket_of_systemd_is_used(server: Server, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     options = ("--set", "http.listen=systemd", "--set", f"api.url={server.url}")
@@ -390,6 +401,7 @@ def test_a_socket_of_systemd_is_used(server: Server, tmp_path: Path) -> None:
     assert process.returncode == 0
 
 
+@pytest.mark.slow_if("settings5-the drop-in http.conf makes /run/watcher", "settings4-choose another address")
 @pytest.mark.parametrize(
     ("settings", "words"),
     [

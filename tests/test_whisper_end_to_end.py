@@ -27,6 +27,7 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
+@pytest.mark.slow
 def test_a_recording_gets_its_words_and_noise_gets_none(folder: Path, tmp_path: Path) -> None:
     with offline(folder, tmp_path / "state") as running:
         running.await_event("service.ready")
@@ -44,6 +45,7 @@ def test_a_recording_gets_its_words_and_noise_gets_none(folder: Path, tmp_path: 
     assert noise["warning_codes"]
 
 
+@pytest.mark.slow
 def test_no_piece_of_a_long_recording_is_transcribed_twice_after_a_kill(folder: Path, tmp_path: Path) -> None:
     settings = ("--set", "media.piece_seconds=10", "--set", "api.concurrency=1", "--set", "log.level=debug")
     sounds.encode(spoken(times=4, pause=2.0), tmp_path / "long.wav").rename(folder / "long.wav")
@@ -72,6 +74,7 @@ def sizes_sent(running: Daemon) -> list[int]:
     return [event["bytes"] for event in running.seen("api.request")]
 
 
+@pytest.mark.slow
 def test_the_engine_is_an_ordinary_endpoint(folder: Path, tmp_path: Path) -> None:
     (folder / "talk.flac").write_bytes(DEMO.read_bytes())
     with subprocess.Popen(
@@ -102,6 +105,7 @@ def test_the_engine_is_an_ordinary_endpoint(folder: Path, tmp_path: Path) -> Non
     assert (folder / "talk.txt").read_text().split() == SAID
 
 
+@pytest.mark.slow
 def test_a_person_is_told_how_long_it_takes(folder: Path, tmp_path: Path) -> None:
     (folder / "talk.flac").write_bytes(DEMO.read_bytes())
     command = ["once", str(folder), "--offline", *chosen(), "--set", f"state.dir={tmp_path / 'state'}"]

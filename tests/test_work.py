@@ -202,6 +202,7 @@ ANSWERS: dict[str, Callable[[int], object]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow_if("transcripts with segments", "a text with the same over and over", "captions", "a text with more")
 @pytest.mark.parametrize("name", ANSWERS)
 def test_the_work_on_an_answer_grows_with_it(work: Work, name: str) -> None:
     # Words are compared one by one only up to 200 words with 200.
@@ -322,14 +323,19 @@ SIZES = {
 }
 
 
-#: What takes long to count is tried with these each time.
+#: What takes long to count is tried with these each time, and what takes very long with one of them.
 FEW = {"speakers", "speakers all at once", "a long word"}
+LONG = {"session", "session of many", "outputs of a session"}
+
+
+def takes_long(name: str, stage: str) -> bool:
+    return name != "letters" if stage == "session" else stage in LONG or (stage in SIZES and name not in FEW)
 
 
 @pytest.mark.parametrize(
     ("name", "stage"),
     [
-        pytest.param(name, stage, marks=slow if stage in SIZES and name not in FEW else ())
+        pytest.param(name, stage, marks=slow if takes_long(name, stage) else ())
         for name in TRANSCRIPTS
         for stage in STAGES
     ],
@@ -354,6 +360,7 @@ CROWDS: dict[str, Callable[[int, float], Segment]] = {
 }
 
 
+@pytest.mark.slow_unless("words of many kinds without times")
 @pytest.mark.parametrize("name", CROWDS)
 def test_the_work_where_two_pieces_meet_is_bounded_however_crowded_it_is(work: Work, name: str) -> None:
     # As many words as an answer may have; and those numbers where more are not compared any more.
@@ -367,6 +374,7 @@ def test_the_work_where_two_pieces_meet_is_bounded_however_crowded_it_is(work: W
         assert taken <= 700_000 * len(pieces), count
 
 
+@pytest.mark.slow_if("100-49", "20-49")
 @pytest.mark.parametrize("rate", [49, 99])
 @pytest.mark.parametrize("speed", [20, 100])
 def test_the_work_on_captions_is_bounded_by_the_text_whatever_a_folder_asks_for(
@@ -423,6 +431,7 @@ BODIES = (
 )
 
 
+@pytest.mark.slow
 @given(body=BODIES, seconds=st.sampled_from((0.0, 0.5, 30.0)))
 def test_any_bytes_are_an_answer_that_is_done_with_soon(work: Work, body: bytes, seconds: float) -> None:
     def all_of_it() -> None:

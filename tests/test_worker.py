@@ -218,6 +218,7 @@ def test_files_that_wait_for_an_endpoint_give_no_warnings_and_wait_for_each_othe
     ledger.close()
 
 
+@pytest.mark.slow
 def test_a_worker_takes_no_job_of_a_folder_in_which_too_many_hang(tmp_path: Path) -> None:
     ledger, avoided = open_ledger(tmp_path), [frozenset({b"/bad"})]
     for root in (b"/bad", b"/good"):

@@ -244,6 +244,7 @@ class TestPrune:
 
         assert ledger.answers.prune(answers_older_than=clock.wall) == 0
 
+    @pytest.mark.slow_if("postgres")
     def test_many_go_at_once(self, ledger: Ledger, clock: Clock) -> None:
         def some(first: int) -> None:
             for number in range(first, 600, 12):

@@ -75,6 +75,7 @@ class TestClaim:
         assert (first.attempts, second.attempts) == (1, 2)
         assert second.fence > first.fence
 
+    @pytest.mark.slow_if("postgres")
     def test_each_job_has_one_winner(self, ledger: Ledger) -> None:
         ledger.queue.put([found(f"{number}.wav", small=number % 3 == 0) for number in range(300)])
         barrier = threading.Barrier(8)
@@ -134,6 +135,7 @@ class TestTurns:
 
         assert taken == [ALICE, ALICE, CAROL, BOB]
 
+    @pytest.mark.slow_if("postgres")
     @given(data=st.data(), places=st.integers(1, 3))
     def test_nobody_who_waits_is_passed_over_by_more_than_one_job_of_each_other(
         self, ledger: Ledger, data: st.DataObject, places: int
@@ -260,6 +262,7 @@ class TestLimit:
             assert ledger.queue.claim("two", lease=LEASE, **wanted) is None, case  # type: ignore[arg-type] # a mixture
             assert not ledger.queue.held_back(), case
 
+    @pytest.mark.slow_if("postgres")
     @settings(max_examples=settings().max_examples // 4)
     @given(data=st.data(), workers=st.integers(2, 4))
     def test_no_root_has_all_workers_and_nobody_waits_for_another_reason(

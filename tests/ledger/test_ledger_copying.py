@@ -96,6 +96,7 @@ def test_to_postgresql_and_back_nothing_is_lost(full: LedgerLocation, url: str, 
     assert contents(back) == contents(full)
 
 
+@pytest.mark.slow
 def test_a_shared_copy_knows_what_the_file_knew(full: LedgerLocation, url: str, tmp_path: Path) -> None:
     shared = LedgerLocation(tmp_path / "host", url)
 

@@ -150,6 +150,7 @@ def test_a_touched_file_counts_once_also_where_what_it_cost_is_reported_as_of_no
     assert ledger.history.transcribed(START - 60) == 30
 
 
+@pytest.mark.slow_if("postgres")
 def test_what_was_bought_anew_of_the_same_content_counts_anew(ledger: Ledger) -> None:
     for mtime_ns in range(2):
         ledger.queue.put([found(mtime_ns=mtime_ns)])

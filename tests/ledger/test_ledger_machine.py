@@ -312,6 +312,7 @@ def machine(name: str) -> type[Machine]:
     return type(f"{name.title()}Machine", (Machine,), {"engine_name": name})
 
 
+@pytest.mark.slow_if("postgres")
 @pytest.mark.hypothesis
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", sorted(ENGINES))

@@ -168,6 +168,7 @@ class TestHooks:
         assert ledger.hooks.waiting() == []
         assert [call.failures for call in ledger.hooks.due(10)] == [1]
 
+    @pytest.mark.slow_if("postgres")
     def test_however_many_wait_that_failed_those_of_other_recordings_are_begun(
         self, ledger: Ledger, clock: Clock
     ) -> None:

@@ -162,12 +162,13 @@ def check(cluster: Cluster, directory: Path, *, hosts: int, kills: int, restarts
     assert {state: number for state, number in left.items() if number and state is not State.DONE} == {}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     "storm",
     [
         {"hosts": 3, "kills": 4, "restarts": 1, "pause": 0.8},
-        pytest.param({"hosts": 4, "kills": 40, "restarts": 8, "pause": 1.5}, marks=pytest.mark.slow),
+        {"hosts": 4, "kills": 40, "restarts": 8, "pause": 1.5},
     ],
     ids=["few", "many"],
 )

@@ -196,6 +196,7 @@ for last in count(1):
 """
 
 
+@pytest.mark.slow
 def test_a_salvage_that_is_killed_at_any_step_loses_nothing(tmp_path: Path) -> None:
     """Not even what is only in the log beside the damaged file."""
     (tmp_path / "live").mkdir()

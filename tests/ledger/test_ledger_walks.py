@@ -91,6 +91,7 @@ def test_a_walk_without_patience_may_be_asked_for_the_next_row_again(
     assert refusals > COUNT / 2
 
 
+@pytest.mark.slow_if("postgres-finished")
 @walks
 def test_a_walk_is_given_up_at_a_stop(
     ledger: Ledger, busy: threading.Event, walk: Callable[[Ledger], Iterator[object]]
