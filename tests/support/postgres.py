@@ -28,17 +28,15 @@ _NUMBERS = count(1)
 #: session of its own, so that what is sent to a test run's group does not end it first.
 _GUARD = 'read -r _; "$1" -D "$2/data" -m immediate stop; rm -rf "$2"'
 
-#: Empties a ledger, with its first rows again; returns how many rows it had.
+#: Empties a ledger, with its first rows again; returns the bytes that its tables and indexes have grown to.
 _EMPTIED = """
 CREATE OR REPLACE FUNCTION public.emptied(ledger text) RETURNS bigint LANGUAGE plpgsql
 -- Without triggers.
 SET session_replication_role = replica AS $$
-DECLARE place regclass; kind "char"; rows bigint; had bigint := 0; BEGIN
+DECLARE place regclass; kind "char"; BEGIN
     FOR place, kind IN SELECT oid, relkind FROM pg_class WHERE relnamespace = ledger::regnamespace LOOP
         IF kind = 'r' THEN
             EXECUTE format('DELETE FROM %s', place);
-            GET DIAGNOSTICS rows = ROW_COUNT;
-            had := had + rows;
         ELSIF kind = 'S' THEN
             PERFORM setval(place, 1, false);
         END IF;
@@ -46,11 +44,11 @@ DECLARE place regclass; kind "char"; rows bigint; had bigint := 0; BEGIN
     FOR place IN SELECT oid FROM pg_class WHERE relnamespace = (ledger || '_first')::regnamespace AND relkind = 'r' LOOP
         EXECUTE format('INSERT INTO %I.%I TABLE %s', ledger, (SELECT relname FROM pg_class WHERE oid = place), place);
     END LOOP;
-    RETURN had;
+    RETURN (SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relnamespace = ledger::regnamespace AND relkind = 'r');
 END $$
 """
-#: So many rows leave tables behind that are no more like new ones.
-_MANY = 1000
+#: Bytes of tables that are no more like new ones, which have 550,000.
+_GROWN = 750_000
 
 
 class Cluster:
@@ -111,8 +109,8 @@ class Cluster:
         """
         name = self._emptied.pop() if self._emptied else self._migrated()
         yield self.url(name)
-        ((rows,),) = self.sql(f"SELECT public.emptied('{name}')")
-        if rows < _MANY:
+        ((size,),) = self.sql(f"SELECT public.emptied('{name}')")
+        if size < _GROWN:
             self._emptied.append(name)
         else:
             self.sql(f"DROP SCHEMA {name}, {name}_first CASCADE")
