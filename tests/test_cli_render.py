@@ -1,13 +1,17 @@
 """`watcher render`: one recording's trouble is its own."""
 
 import shutil
+from contextlib import closing
 from pathlib import Path
+from sqlite3 import connect
 
 import pytest
 from support.command_scene import Commands, commands
 from support.heard import recording
 from support.mounts import unanswered
 from support.scripted import Asked, Reply
+
+from watcher.ledger.sqlite import NAME
 
 
 def test_a_folder_is_rendered_although_the_directory_of_one_recording_is_gone(watcher: Commands) -> None:
@@ -88,3 +92,20 @@ def test_a_recording_whose_mount_hangs_is_named(watcher: Commands, monkeypatch: 
 
     assert code == 1
     assert [error["message"] for error in document["errors"]] == [f"{path}: the server does not answer"]
+
+
+@pytest.mark.parametrize("column", ["cuts", "loudness", "warnings", "others", "parts", "start"])
+def test_what_the_disk_damaged_of_one_recording_keeps_no_other_from_being_rendered(
+    column: str, watcher: Commands
+) -> None:
+    for name in ("a", "b"):
+        recording(watcher.folder / f"{name}.wav")
+    watcher("once", watcher.folder)
+    with closing(connect(watcher.state / NAME)) as database, database:
+        damaged = f"UPDATE contents SET {column} = '[7' WHERE digest = (SELECT content FROM sources WHERE path = ?)"  # noqa: S608 - a name of this test
+        assert database.execute(damaged, [bytes(watcher.folder / "a.wav")]).rowcount == 1
+
+    code, document = watcher("render", watcher.folder, "--format", "txt")
+
+    assert (code, document["data"]["outputs"]) == (1, [str(watcher.folder / "b.txt")])
+    assert [error["code"] for error in document["errors"]] == ["unknown"]

@@ -17,6 +17,7 @@ from support.sounds import RATE
 from watcher.media import child as room
 from watcher.media.child import ChildChannel, MediaChild
 from watcher.media.protocol import (
+    MAX_LINE,
     Ended,
     Failed,
     Grant,
@@ -25,6 +26,7 @@ from watcher.media.protocol import (
     Opened,
     Order,
     Progress,
+    ProtocolError,
     Replanned,
     decode,
     encode,
@@ -75,6 +77,32 @@ def working(path: Path, order: Order) -> Iterator[tuple[socket.socket, threading
         theirs.close()
         os.close(descriptor)
         assert not thread.is_alive()
+
+
+@contextmanager
+def hearing(data: bytes) -> Iterator[ChildChannel]:
+    """Yield the child's end of a line to a daemon that says so much, in parts, and is gone."""
+    ours, theirs = socket.socketpair()
+
+    def say() -> None:
+        with ours:
+            ours.sendall(data)
+
+    daemon = threading.Thread(target=say)
+    daemon.start()
+    with theirs:
+        yield ChildChannel(theirs)
+    daemon.join()
+
+
+def test_the_longest_line_of_the_daemon_is_understood() -> None:
+    with hearing(encode(Grant(1)).rstrip().ljust(MAX_LINE - 1) + b"\n") as channel:
+        assert channel.receive() == Grant(1)
+
+
+def test_a_line_of_the_daemon_that_does_not_end_is_refused() -> None:
+    with hearing(b"x" * MAX_LINE) as channel, pytest.raises(ProtocolError):
+        channel.receive()
 
 
 def told(path: Path, order: Order, *, grants: int = 1000) -> list[Message]:

@@ -6,12 +6,13 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from watcher.errors import FileError, PassingError
-from watcher.media import Cutting, MediaOptions, childprocess
+from watcher.media import ChildLimits, Cutting, MediaOptions, childprocess
 from watcher.media.protocol import VERSION, Failed, Opened, ProtocolError, decode
 
 SAYS = """
@@ -34,15 +35,17 @@ ENDED = {
 OPENED = {"v": VERSION, "is": "opened", "seconds": 10, "pieces": 1, "stream": "", "others": []}
 
 
-def saying(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cutting]:
-    """Cut a recording with a child that says what a piece of code sends."""
+def saying(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> Iterator[Cutting]:
+    """Cut a recording with a child that says what a piece of code sends; `options`: more of `Cutting`."""
     file, spool = tmp_path / "talk.wav", tmp_path / "spool"
     file.write_bytes(bytes(1000))
     script = SAYS.format(what=what.replace("VERSION", str(VERSION)))
     monkeypatch.setattr(childprocess, "command", lambda _, line: [sys.executable, "-c", script, str(line)])
     with (
         file.open("rb") as opened,
-        Cutting(opened.fileno(), MediaOptions(), spool=spool, stop=threading.Event(), in_flight=lambda: 1) as cutting,
+        Cutting(
+            opened.fileno(), MediaOptions(), spool=spool, stop=threading.Event(), in_flight=lambda: 1, **options
+        ) as cutting,
     ):
         yield cutting
 
@@ -94,6 +97,35 @@ with open(path, "wb") as file:
             next(pieces)
 
         assert caught.value.reason == "limits"
+
+
+def test_a_child_that_does_not_answer_whether_it_can_go_on_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if all pieces exist that may, so that it may make no other."""
+    what = f"""
+spool = json.loads(line.recv(1 << 16).split(b"\\n")[0])["spool"]
+line.sendall(json.dumps({OPENED!r}).encode() + b"\\n")
+for index in range(3):
+    cut = {{"index": index, "start": index * 160000, "end": (index + 1) * 160000, "digest": "0" * 64}}
+    open(os.path.join(spool, str(index)), "wb").write(b"x" * 1000)
+    made = {{"v": VERSION, "is": "made", "cut": cut, "overlap": 0, "file": str(index), "size": 1000}}
+    line.sendall(json.dumps(made).encode() + b"\\n")
+while line.recv(1 << 16):
+    pass
+"""
+    limits = ChildLimits(patience=1.0)
+    looks = iter(range(100))
+
+    def waiting() -> None:
+        assert next(looks, None) is not None, "it is waited for without end"
+
+    for growing in saying(what, tmp_path, monkeypatch, growing=5.0, limits=limits):
+        for whole in saying(what, tmp_path, monkeypatch, limits=limits, waiting=waiting):
+            pieces = iter(growing)
+            assert [next(pieces).cut.index for _ in range(3)] == [0, 1, 2]
+
+            assert not growing.go_on(whole)
 
 
 def test_a_recording_of_a_day_is_reported_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

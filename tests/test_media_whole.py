@@ -1,10 +1,12 @@
 """A recording that was cut while it was being recorded, and is whole: what comes out is what comes out of the whole file."""
 
 import os
+import struct
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from support.sounds import RATE, Samples
 
 from watcher.errors import StoppedError
 from watcher.media import Cutting, MediaOptions
+from watcher.media.source import GrowingReader, SourceReader
 
 SHORT = MediaOptions(piece_seconds=15.0).for_growing()
 #: Kinds whose header tells something about the sound only in the end: an MD5 for the decoder.
@@ -142,6 +145,81 @@ def test_a_header_that_says_something_else_of_the_sound_is_not_gone_on_with(
     assert handed.went_on(header_changed(handed, place, new)) is None
 
 
+def hidden_sound(directory: Path) -> tuple[bytes, bytes]:
+    """Return a Matroska file with sound in front, and one that has a Void of this length there and else the same bytes."""
+    files = []
+    for name, seeds in (("own", range(4)), ("other", range(50, 52))):
+        path, sound = directory / f"{name}.mkv", np.concatenate([sounds.speech(30.0, seed=seed) for seed in seeds])
+        recording = sounds.Recording(path, "mkv", rate=RATE, channels=1, eager=True)
+        recording.write(sound)
+        recording.close()
+        files.append(path.read_bytes())
+    own, other = files
+    segment, cluster = own.index(b"\x18\x53\x80\x67") + 4, b"\x1f\x43\xb6\x75"
+    first, hidden = own.index(cluster), other[other.index(cluster) : other.rindex(b"\x1c\x53\xbb\x6b")]
+    size = len(own) + len(hidden) + 8 - segment - 8
+    head = own[:segment] + b"\x01" + size.to_bytes(7) + own[segment + 8 : first]
+    void = b"\xec\x01" + (len(hidden) - 1).to_bytes(7) + bytes(len(hidden) - 1)
+    return head + hidden + b"\xec\x86" + bytes(6) + own[first:], head + void + own[first:]
+
+
+def test_sound_where_the_whole_recording_has_none_is_not_gone_on_with(tmp_path: Path) -> None:
+    """Somebody may know the recording of another one, and have its answers stored with words that are not in it."""
+    former, final = hidden_sound(tmp_path)
+    assert len(former) == len(final)
+    handed = Handed(tmp_path, "mkv")
+    handed.recorder.close()
+    handed.path.write_bytes(former[: len(former) * 4 // 5])
+
+    def end() -> None:
+        handed.path.write_bytes(final)
+
+    assert handed.went_on(end) is None
+
+
+def test_a_format_where_the_whole_recording_has_its_sizes_is_not_gone_on_with(tmp_path: Path) -> None:
+    handed = Handed(tmp_path, "rf64")
+    with handed.path.open("r+b") as file:
+        data = file.read(100)
+        room, form = 12, data.index(b"fmt ")
+        length = int.from_bytes(data[room + 4 : room + 8], "little")
+        file.seek(room)
+        file.write(b"fmt " + data[room + 4 : room + 8] + data[form + 8 : form + 24].ljust(length, b"\0"))
+
+    assert handed.went_on(handed.end) is None
+
+
+def test_sound_behind_very_many_chunks_is_not_forgotten(tmp_path: Path) -> None:
+    handed = Handed(tmp_path, "wav24")
+
+    def end() -> None:
+        handed.end()
+        with handed.path.open("ab") as file:
+            file.write((b"none" + bytes(4)) * 65 + b"data" + (8).to_bytes(4, "little") + bytes(8))
+
+    assert handed.went_on(end) is None
+
+
+def test_what_is_decoded_of_the_end_is_what_is_hashed(tmp_path: Path) -> None:
+    """A writer may change it between two reads, and set its time back."""
+    handed = Handed(tmp_path, "wav")
+    descriptor = os.open(handed.path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        growing = GrowingReader(descriptor, hold=0.0, pause=lambda: None)
+        assert len(growing.read(1000)) == 1000
+        handed.end()
+        content = handed.path.read_bytes()
+        whole = SourceReader(descriptor)
+        assert growing.go_on(whole)
+        while growing.read(1 << 20):
+            pass
+        os.pwrite(descriptor, bytes(1000), len(content) - 2000)
+
+        assert whole.content() == sha256(content).hexdigest()
+    finally:
+        os.close(descriptor)
+
+
 def test_other_settings_are_not_gone_on_with(tmp_path: Path) -> None:
     handed = Handed(tmp_path, "flac")
 
@@ -156,3 +234,30 @@ def test_a_recording_that_became_shorter_is_not_gone_on_with(tmp_path: Path) -> 
         os.truncate(handed.path, 1_000_000)
 
     assert handed.went_on(cut) is None
+
+
+def _decoder_settings(recording: bytes) -> bytes:
+    """Return the box of a fragmented MP4 with the settings of its decoder, one of them changed."""
+    start = recording.index(b"esds") - 4
+    box = bytearray(recording[start : start + int.from_bytes(recording[start : start + 4])])
+    box[box.index(b"\x05\x80\x80\x80\x05") + 6] ^= 0x04
+    return bytes(box)
+
+
+BEHIND: dict[str, Callable[[bytes], bytes]] = {
+    "aiff": lambda _: b"SSND" + struct.pack(">I", 400_008) + bytes(400_008),
+    "caf": lambda _: b"data" + struct.pack(">q", 400_004) + bytes(400_004),
+    "mp4fragmented": _decoder_settings,
+}
+
+
+@pytest.mark.parametrize("kind", BEHIND)
+def test_what_comes_behind_the_sound_and_says_something_of_it_is_decoded(kind: str, tmp_path: Path) -> None:
+    handed = Handed(tmp_path, kind)
+
+    def end() -> None:
+        handed.end()
+        with handed.path.open("ab") as file:
+            file.write(BEHIND[kind](handed.path.read_bytes()))
+
+    assert handed.went_on(end) is None

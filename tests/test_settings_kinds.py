@@ -21,6 +21,7 @@ from watcher.config.environment import beside
 from watcher.config.example import toml
 from watcher.errors import ConfigError
 from watcher.job import Fingerprint, Job
+from watcher.overrides import FOLDER
 from watcher.service.plan import OVERRIDABLE, Plan, plan
 
 KEYS = [
@@ -234,6 +235,20 @@ def test_any_value_in_a_folders_own_file_is_fit_for_work_or_refused_in_plain_wor
         made.wanted(job(b"/srv/a"), wanted)
 
     require_plain(message, name)
+
+
+@pytest.mark.parametrize(("minutes", "seconds"), [(600, 5400.0), (30, 1800.0)])
+def test_a_folders_own_file_may_only_lower_what_is_bought_before_a_recording_is_whole(
+    minutes: int, seconds: float
+) -> None:
+    folder = {"path": "/srv", "while_recording": True, "while_recording_minutes": 90}
+    made = plan(load({"folders": [folder]}, environ={"HOME": "/h"}), keyless=True)
+
+    wanted = made.wanted(
+        job(b"/srv/a"), {"transcript": {}, "subtitles": {}, FOLDER: {"while_recording_minutes": minutes}}
+    )
+
+    assert wanted.ahead == seconds
 
 
 @pytest.fixture(scope="module", autouse=True)

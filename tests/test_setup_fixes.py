@@ -135,17 +135,54 @@ def test_what_is_put_in_the_place_of_a_new_folder_is_not_given_away(
     secret, new = folder / "secret", folder / "new"
     secret.mkdir(mode=0o700)
     (secret / "file").touch()
-    make = Path.mkdir
+    make = os.mkdir
 
-    def replaced(path: Path, **options: bool) -> None:
-        make(path, **options)
-        if path == new:
-            path.rmdir()
-            path.symlink_to(secret) if by == "a link" else secret.rename(path)
+    def replaced(name: str, **options: int) -> None:
+        make(name, **options)
+        new.rmdir()
+        if by == "a link":
+            new.symlink_to(secret)
+            os.lchown(new, DAEMON, DAEMON)
+        else:
+            secret.rename(new)
 
-    monkeypatch.setattr(Path, "mkdir", replaced)
+    monkeypatch.setattr(os, "mkdir", replaced)
 
     with pytest.raises(ConfigError):
         install.make_folder(str(new), owner=DAEMON, group=DAEMON)
     found = (secret if by == "a link" else new).stat()
     assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (0, 0, 0o700)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, which alone may give a folder away")
+def test_root_follows_no_link_of_another_user_on_the_way_to_a_folder(folder: Path) -> None:
+    """Who owns a directory above a watched folder could have any directory of this name given to the service's group."""
+    secret, on_the_way = folder / "secret", folder / "way"
+    (secret / "in").mkdir(parents=True)
+    on_the_way.symlink_to(secret)
+    rootsown = _of_folder(str(on_the_way / "in"), RIGHTS)
+    os.lchown(on_the_way, DAEMON, DAEMON)
+
+    with pytest.raises(OSError, match="another user"):
+        _of_folder(str(on_the_way / "in"), RIGHTS)
+    with pytest.raises(ConfigError, match="another user"):
+        install.make_folder(str(on_the_way / "new"), owner=DAEMON, group=DAEMON)
+
+    [fix] = rootsown
+    with pytest.raises(ConfigError, match="another user"):
+        fix.apply()
+    assert (secret / "in").stat().st_gid == 0
+    assert not (secret / "new").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, which alone may give a folder away")
+def test_a_new_folder_is_made_with_those_above_it_also_behind_a_link_of_root(folder: Path) -> None:
+    (folder / "disk").mkdir()
+    (folder / "way").symlink_to("./disk/../disk")
+    new = folder / "way" / "more" / "in"
+
+    assert install.make_folder(str(new), owner=DAEMON, group=DAEMON)
+
+    found = (folder / "disk" / "more" / "in").stat()
+    assert (found.st_uid, found.st_gid, oct(stat.S_IMODE(found.st_mode))) == (DAEMON, DAEMON, oct(0o2775))
+    assert not install.make_folder(str(new), owner=DAEMON, group=DAEMON)

@@ -58,3 +58,16 @@ class Source:
         if len(self._window) < count:
             raise EOFError
         return 0
+
+
+class BytesSource(Source):
+    """Bytes in memory, as if they were a whole file."""
+
+    __slots__ = ()
+
+    def __init__(self, data: bytes) -> None:
+        self.quick = False
+        self._descriptor = -1
+        self._base = self._start = 0
+        self._window = data
+        self.size = len(data)

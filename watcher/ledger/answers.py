@@ -209,7 +209,10 @@ class Answers(LedgerPart):
             connection.execute("DELETE FROM cuts WHERE sketch = ? AND parameters = ?", (content.sketch, parameters))
 
     def content(self, *, digest: str = "", sketch: str = "", parameters: str = "") -> Content | None:
-        """Return a known recording by digest or by sketch; with `parameters`: only one cut with these; without: the newest."""
+        """Return a known recording by digest or by sketch; with `parameters`: only one cut with these; without: the newest.
+
+        None also if the disk damaged what is stored of it: its answers are found again by its sound.
+        """
         statement = _CONTENT[bool(digest), bool(parameters)]
         found = self._database.query(statement, {"key": digest or sketch, "parameters": parameters})
         if not found:
@@ -220,18 +223,21 @@ class Answers(LedgerPart):
         now = self._clock()
         if abs(now - used_at) > _DAY and not self._database.missing:
             self._database.change(lambda connection: connection.execute(_USED, (now, id_)), durable=False)
-        return Content(
-            digest=digest,
-            sketch=sketch,
-            parameters=parameters,
-            seconds=seconds,
-            cuts=rows.cuts_from(cuts),
-            loudness=Loudness(zlib.decompress(levels), rate),
-            warnings=rows.warnings_from(warnings),
-            others=tuple(json.loads(others)),
-            parts=rows.parts_from(parts),
-            start=rows.start_from(start),
-        )
+        try:
+            return Content(
+                digest=digest,
+                sketch=sketch,
+                parameters=parameters,
+                seconds=float(seconds),
+                cuts=rows.cuts_from(cuts),
+                loudness=Loudness(zlib.decompress(levels), rate),
+                warnings=rows.warnings_from(warnings),
+                others=tuple(json.loads(others)),
+                parts=rows.parts_from(parts),
+                start=rows.start_from(start),
+            )
+        except (ValueError, TypeError, LookupError, AttributeError, zlib.error):
+            return None
 
     def keep_start(self, digest: str, start: RecordedStart) -> None:
         """Store what the header of a recording says about the time at which it begins, in all its contents. Cheap."""

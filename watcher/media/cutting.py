@@ -353,8 +353,8 @@ class Cutting:
             except ProtocolError as exc:
                 raise invalid_message() from exc
             now = self._clock()
-            if message is None and not self._granted:
-                # The child waits for a grant.
+            if message is None and not self._granted and self.opening is not None:
+                # The child waits for a grant; and answers `go_on` without one.
                 since = now
                 continue
             spent = now - since

@@ -219,6 +219,8 @@ class _PartDecoder:
         self._limit = limit
         self._began = began
         self._container = open_container(window)
+        #: The first packet that was decoded: stream, place, length, times, bytes.
+        self._first: tuple[object, ...] = ()
         tracks = audio_tracks(self._container)
         #: Warnings about the choice of track and channel.
         self.choosing: tuple[ResultWarning, ...]
@@ -253,11 +255,23 @@ class _PartDecoder:
 
     def ends_as(self, whole: "_PartDecoder") -> bool:
         """Take over what the header says of a recording that is whole; return False if it would have been decoded in another way."""
-        facts = [
-            (one.stream, one.numbers, one.others, one.choosing, one.titles, one.counted, one._container.start_time)  # noqa: SLF001 - one of this class
-            for one in (self, whole)
-        ]
-        return facts[0] == facts[1] and all(line.promise(whole._lines[track]) for track, line in self._lines.items())  # noqa: SLF001 - one of this class
+        if self._facts() != whole._facts() or self._first != whole._found_first():  # noqa: SLF001 - one of this class
+            return False
+        return all(line.promise(whole._lines[track]) for track, line in self._lines.items())  # noqa: SLF001 - one of this class
+
+    def _facts(self) -> tuple[object, ...]:
+        """Return what the header says about how it is decoded. FFmpeg may also find this behind the sound of a file that is whole."""
+        said = self.stream, self.numbers, self.others, self.choosing, self.titles, self.counted
+        how = [(track.time_base, _parameters(track)) for track in self._heard_tracks]
+        return said, how, self._container.start_time
+
+    def _found_first(self) -> tuple[object, ...]:
+        """Return what `_first` will be; nothing is decoded after this."""
+        try:
+            packet = next(self._container.demux(*self._heard_tracks), None)
+        except av.FFmpegError:
+            packet = None
+        return () if packet is None else _facts_of(packet)
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -281,6 +295,7 @@ class _PartDecoder:
 
     def samples(self) -> Iterator[Samples]:
         """Return the sound; several tracks are mixed."""
+        self._first = ()
         merger = TrackMixer([track.index for track in self._heard_tracks])
         for track, frame in self._frames(self._heard_tracks):
             for block in self._lines[track].add(frame):
@@ -310,6 +325,7 @@ class _PartDecoder:
                 stuck = 0
                 if packet is None:
                     break
+                self._first = self._first or _facts_of(packet)
                 # The last packet of a track is empty and flushes the decoder. An empty packet with a time does not.
                 ended = not (packet.size or packet.dts is not None)
                 open_tracks -= ended
@@ -401,6 +417,17 @@ def _hole_warnings(holes: list[tuple[float, float]]) -> tuple[ResultWarning, ...
         return ()
     total = sum(length for _, length in holes)
     return (SOUND_MISSING.warning(_clock(holes[0][0]), f"{total:.1f}"),)
+
+
+def _parameters(track: AudioStream) -> bytes:
+    """Return the parameters for the decoder; of FLAC, without lengths and a checksum, which its recorder writes in the end."""
+    data = track.codec_context.extradata or b""
+    return data[:4] + data[10:14] if track.codec_context.name == "flac" else data
+
+
+def _facts_of(packet: "Packet[Any]") -> tuple[object, ...]:
+    place = packet.stream.index, packet.pos, packet.size
+    return *place, packet.pts, packet.dts, packet.duration, bytes(packet)
 
 
 def _decoded(packet: "Packet[Any]") -> list[AudioFrame]:

@@ -246,7 +246,8 @@ class GrowingReader(SourceReader):
         #: How many bytes may be read.
         self._there = 0
         self.size, self.hole = _ENDLESS, 0
-        self._ends = False
+        #: What the recording is now; None: it is still being written.
+        self._whole: SourceReader | None = None
         #: What was read: how much of it, its first block, a number for each block, and the bytes since the last one. Two blocks that differ
         #: have the same number by a chance of 1 in 2^64, and nobody can aim at it: the numbers depend on a secret of the process.
         self._kept = 0
@@ -262,15 +263,21 @@ class GrowingReader(SourceReader):
     def read(self, size: int = -1) -> bytes:
         """Return 1 to `size` bytes from the current position, once they are there; b"" at the end."""
         while self._position >= self._there:
-            if self._ends:
+            if self._whole is not None:
                 return b""
             self._look()
             if self._position >= self._there:
                 self._pause()
-        data = _read(self._descriptor, self._position, min(size, self._there - self._position))
+        size = min(size, self._there - self._position)
+        if self._whole is not None:
+            # What is decoded is what is hashed.
+            self._whole.seek(self._position)
+            data = self._whole.read(size)
+        else:
+            data = _read(self._descriptor, self._position, size)
+            self._keep(data)
         if not data:
             raise _shorter()
-        self._keep(data)
         self._position += len(data)
         return data
 
@@ -280,12 +287,12 @@ class GrowingReader(SourceReader):
         Reads the bytes of `whole` that were read here, and no more.
         """
         with _reported():
-            header = finished_header(self._descriptor, whole.size)
+            header = finished_header(self._descriptor, whole.size, self._first or bytes(self._rest))
         if header is None or not self._is_in_order or self._kept > header.end:
             return False
         if not all(hash(data) == number for data, number in self._again(whole, header)):
             return False
-        self._ends, self._there = True, header.end
+        self._whole, self._there = whole, header.end
         return True
 
     def _again(self, whole: SourceReader, header: FinishedHeader) -> Iterator[tuple[bytes, int]]:

@@ -140,12 +140,17 @@ class Plan:
         return SessionOptions() if folder is None else folder.session
 
     def _own(self, path: bytes, overrides: Sections | None) -> FolderSettings | None:
-        """Return the folder of a path, with the values of the `.watcher.toml` files above it for `OWN_KEYS`."""
+        """Return the folder of a path, with the values of the `.watcher.toml` files above it for `OWN_KEYS`.
+
+        What may be bought before a recording is whole is the operator's limit: they can only lower it.
+        """
         folder = self.folder(path)
-        if overrides and overrides.get(FOLDER):
-            kept = {} if folder is None else folder.model_dump(include=set(OWN_KEYS))
-            folder = FolderSettings.model_validate({**kept, **_own_keys(overrides)})
-        return folder
+        if not overrides or not overrides.get(FOLDER):
+            return folder
+        kept = {} if folder is None else folder.model_dump(include=set(OWN_KEYS))
+        own = FolderSettings.model_validate({**kept, **_own_keys(overrides)})
+        most = min(one.while_recording_minutes for one in (own, folder) if one is not None)
+        return own.model_copy(update={"while_recording_minutes": most})
 
     def check_overrides(self, sections: Sections) -> None:
         """Check that values of a `.watcher.toml` can be used on top of the settings. Raises ValueError with a sentence."""

@@ -19,6 +19,7 @@ from typing import Final
 from watcher import reach
 from watcher.errors import ConfigError
 from watcher.setup import install, systemd
+from watcher.setup.directories import opened
 from watcher.setup.settings_file import unwritable
 from watcher.setup.targets import SYSTEM, USER
 from watcher.text import counted
@@ -139,8 +140,9 @@ def _directories(folder: str) -> Iterator[tuple[int, os.stat_result]]:
     Raises OSError.
     """
     # People who may write there are not trusted: what is looked at is what is changed.
-    for _, _, _, descriptor in os.fwalk(folder, follow_symlinks=False):
-        yield descriptor, os.fstat(descriptor)
+    with opened(folder) as top:
+        for _, _, _, descriptor in os.fwalk(".", dir_fd=top, follow_symlinks=False):
+            yield descriptor, os.fstat(descriptor)
 
 
 def _loses_nothing(status: os.stat_result) -> bool:
@@ -164,6 +166,8 @@ def _share(folder: str, rights: ServiceRights) -> None:
                 os.fchmod(descriptor, stat.S_IMODE(status.st_mode) | _OF_GROUP)
     except OSError as exc:
         raise unwritable(exc) from exc
+    except RecursionError as exc:
+        raise ConfigError(f"{folder} has directories too deep to be changed", hint="remove them") from exc
 
 
 def _name_in_unit(folders: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ from typing import Final
 
 from watcher.errors import ConfigError
 from watcher.setup import program, systemd, units
+from watcher.setup.directories import opened
 from watcher.setup.settings_file import unwritable
 from watcher.setup.targets import LINK, PROGRAM, SYSTEM, USER, SetupTarget
 
@@ -29,26 +30,21 @@ def make_folder(path: str, *, owner: int | None = None, group: int | None = None
             return False
         if os.path.lexists(path):
             raise ConfigError(f"{path} is a file, not a folder", hint="name another folder")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir()
-        if group is not None:
-            _share(path, 0 if owner is None else owner, group)
+        with opened(path, make=True) as made:
+            if group is not None:
+                _share(made, path, 0 if owner is None else owner, group)
     except OSError as exc:
         raise unwritable(exc) from exc
     return True
 
 
-def _share(path: str, owner: int, group: int) -> None:
+def _share(made: int, path: str, owner: int, group: int) -> None:
     """Open a new folder to a group. Raises OSError where something else has taken its place."""
-    # Its parent may be another user's, who could put a link or another directory in its place meanwhile.
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        if os.listdir(descriptor):  # noqa: PTH208 - a descriptor
-            raise FileExistsError(errno.EEXIST, "something else is there now", path)
-        os.fchown(descriptor, owner, group)
-        os.fchmod(descriptor, _SHARED)
-    finally:
-        os.close(descriptor)
+    # Its parent may be another user's, who could put another directory in its place meanwhile.
+    if os.fstat(made).st_uid != os.geteuid() or os.listdir(made):
+        raise FileExistsError(errno.EEXIST, "something else is there now", path)
+    os.fchown(made, owner, group)
+    os.fchmod(made, _SHARED)
 
 
 def group_of_service() -> int:
