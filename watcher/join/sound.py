@@ -5,9 +5,11 @@ on over it. Servers whose times are exact, as those of forced aligners are, begi
 """
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice, pairwise
+from functools import cache
+from itertools import islice
 from typing import Final
 
 from watcher.loudness import RATE, Loudness
@@ -50,6 +52,10 @@ _DRAWN_OUT: Final = 15
 
 #: Seconds that no recording has.
 _NEVER: Final = 1e9
+
+#: In a mask, which has a byte for each frame, 1 for sound: silences, and clicks.
+_SILENCE: Final = re.compile(rb"\x00+")
+_CLICKS: Final = re.compile(rb"(?<=\x00)\x01{1,%d}(?=\x00)" % (_CLICK - 1))
 
 
 def move_to_sound(transcript: Transcript, loudness: Loudness) -> Transcript:
@@ -134,7 +140,8 @@ def _placed(word: Word, before: float, follows: float, levels: bytes, *, begins:
     ending = sound.ending(onset, min(last, high))
     start = word.start if abs(onset - first) < _SLIGHT else onset / RATE
     end = word.end if ending is None else ending / RATE
-    return replace(word, start=start, end=max(start, end))
+    end = max(start, end)
+    return word if start == word.start and end == word.end else replace(word, start=start, end=end)
 
 
 def _longest(word: Word) -> int:
@@ -147,7 +154,7 @@ class _Sound:
 
     #: Their levels, and which of them have sound; those of `base` and behind it.
     levels: bytes
-    mask: Sequence[bool]
+    mask: bytes
     base: int
     #: The level of the loud frames.
     loud: int
@@ -167,17 +174,17 @@ class _Sound:
                 onset = behind
         if onset is None:
             return None
-        strong = (at for at in range(onset, high) if self.levels[at - self.base] <= self.loud + _STRONG)
-        return max(onset, next(strong, onset) - _RISE)
+        strong = _mask(self.levels[onset - self.base : high - self.base], self.loud + _STRONG).find(1)
+        return max(onset, onset + strong - _RISE)
 
     def over_music(self, low: int, high: int) -> int | None:
         """Return where a word begins over music or noise that is as loud as quiet speech: soon before the first strong sound.
 
         None: a voice may precede it, as there is strong sound before `low`, or none at all.
         """
-        strong = _without_clicks([level <= self.loud + _STRONG for level in self.levels])
-        begin = self.base + strong.index(True) if any(strong) else high
-        return max(low, begin - _RISE) if begin - self.base >= _PAUSE and low <= begin < high else None
+        strong = _without_clicks(_mask(self.levels, self.loud + _STRONG)).find(1)
+        begin = self.base + strong
+        return max(low, begin - _RISE) if strong >= _PAUSE and low <= begin < high else None
 
     def ending(self, onset: int, last: int) -> int | None:
         """Return where the word ends: before the first pause that hardly any of its sound follows; None: where it is said to end.
@@ -196,10 +203,10 @@ class _Sound:
         return ending
 
     def _count(self, begin: int, behind: int) -> int:
-        return sum(self.mask[begin - self.base : max(begin, behind) - self.base])
+        return self.mask.count(1, begin - self.base, max(begin, behind) - self.base)
 
     def _silences(self) -> list[tuple[int, int]]:
-        return [(begin + self.base, behind + self.base) for begin, behind in _runs(self.mask, sound=False)]
+        return [(found.start() + self.base, found.end() + self.base) for found in _SILENCE.finditer(self.mask)]
 
 
 def _sound(levels: bytes, base: int, high: int) -> _Sound | None:
@@ -212,17 +219,18 @@ def _sound(levels: bytes, base: int, high: int) -> _Sound | None:
     if quiet - loud < _CONTRAST:
         return None
     limit = min(loud + _BELOW_LOUD, quiet - _ABOVE_QUIET)
-    return _Sound(own, _without_clicks([level <= limit for level in own]), base, loud)
+    return _Sound(own, _without_clicks(_mask(own, limit)), base, loud)
 
 
-def _without_clicks(mask: list[bool]) -> list[bool]:
-    for begin, behind in _runs(mask, sound=True):
-        if behind - begin < _CLICK and begin > 0 and behind < len(mask):
-            mask[begin:behind] = [False] * (behind - begin)
-    return mask
+def _mask(levels: bytes, limit: int) -> bytes:
+    """Return a byte for each frame: 1 where it is as loud as `limit`, or louder."""
+    return levels.translate(_loud(limit))
 
 
-def _runs(mask: Sequence[bool], *, sound: bool) -> list[tuple[int, int]]:
-    """Return the stretches of frames with sound, or without: their first frames, and those behind their last ones."""
-    edges = [at for at, (one, other) in enumerate(pairwise((not sound, *mask, not sound))) if one != other]
-    return list(zip(edges[::2], edges[1::2], strict=True))
+@cache
+def _loud(limit: int) -> bytes:
+    return bytes(level <= limit for level in range(256))
+
+
+def _without_clicks(mask: bytes) -> bytes:
+    return _CLICKS.sub(lambda click: bytes(len(click[0])), mask)
