@@ -29,10 +29,9 @@ class Loudness:
             return self.levels
         size = RATE // COARSE_RATE
         missing = -len(self.levels) % size
-        powers = [_POWERS[level] for level in self.levels]
         # The last tenth may have fewer frames: its last one is repeated.
-        powers += powers[-1:] * missing
-        return bytes(_level(sum(powers[at : at + size]) / size) for at in range(0, len(powers), size))
+        powers = [_POWERS[level] for level in self.levels + self.levels[-1:] * missing]
+        return bytes(_level(sum(tenth) / size) for tenth in zip(*[iter(powers)] * size, strict=True))
 
 
 #: Of a recording that was not measured.

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
+from functools import lru_cache
 from itertools import accumulate, chain, islice, pairwise, starmap
 from typing import Final
 
@@ -39,7 +40,13 @@ _NAME: Final = 40
 
 def letters(text: str) -> str:
     """Return the letters and digits of a text, case folded, for comparison."""
-    return "".join(character for character in text.casefold() if character.isalnum())
+    return "".join(filter(str.isalnum, text.casefold()))
+
+
+@lru_cache(4096)
+def _count(character: str) -> int:
+    """Return how many letters and digits a character has."""
+    return len(letters(character))
 
 
 def completed(items: Sequence[AnswerItem], text: str) -> list[AnswerItem]:
@@ -80,7 +87,7 @@ class _FullText:
         self.text = text
         self.letters = letters(text)
         # Four bytes each: texts of millions of letters are compared.
-        self._places = array("I", (place for place, written in enumerate(text) for _ in letters(written)))
+        self._places = array("I", (place for place, written in enumerate(text) for _ in range(_count(written))))
 
     def begins_word(self, letter: int) -> bool:
         """Return whether a word begins with this letter; in scripts without blanks, each letter is a word."""

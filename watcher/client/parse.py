@@ -269,9 +269,12 @@ def _cleaned(items: Sequence[AnswerItem]) -> tuple[list[AnswerItem], list[str]]:
     kept, languages = [], []
     for item in items:
         text, language = _clean(item.text)
-        words = [word for word in _cleaned(item.words)[0] if word.text]
+        words = tuple(word for word in _cleaned(item.words)[0] if word.text) if item.words else ()
         text = text or together(word.text for word in words)
-        kept.append(replace(item, text=text, speaker=_clean(item.speaker)[0], words=tuple(words)))
+        speaker = _clean(item.speaker)[0]
+        if (text, speaker, words) != (item.text, item.speaker, item.words):
+            item = replace(item, text=text, speaker=speaker, words=words)  # noqa: PLW2901
+        kept.append(item)
         languages.append(language)
     return kept, languages
 

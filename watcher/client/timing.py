@@ -98,7 +98,7 @@ def filled(items: Sequence[AnswerItem], begin: float, end: float) -> list[Answer
             times += _shares(items[first:behind], start, max(start, until))
             first = behind
     return [
-        replace(item, start=start, end=start_behind if until is None else until)
+        _at(item, start, start_behind if until is None else until)
         for item, start, until, start_behind in zip(items, times, ends, [*times[1:], times[-1]], strict=True)
     ]
 
@@ -126,6 +126,10 @@ def _with_room(items: Sequence[AnswerItem], begin: float, end: float) -> list[An
             kept.append(after)
         index = behind + 1
     return kept
+
+
+def _at(item: AnswerItem, start: float, end: float) -> AnswerItem:
+    return item if start == item.start and end == item.end else replace(item, start=start, end=end)
 
 
 def _timed(item: AnswerItem) -> bool:
@@ -183,5 +187,5 @@ def clamped(items: Iterable[AnswerItem], seconds: float) -> list[AnswerItem]:
     result = []
     for item in items:
         start = min(max(item.start or 0.0, 0.0), last)
-        result.append(replace(item, start=start, end=min(max(item.end or 0.0, start), last)))
+        result.append(_at(item, start, min(max(item.end or 0.0, start), last)))
     return sorted(result, key=lambda item: item.start or 0.0)
