@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -153,6 +154,44 @@ def test_the_run_of_the_whole_recording_goes_on_where_it_was_followed(tmp_path: 
     assert again == 0 if is_known else before <= again <= before + 2
     assert whole.content == anew.content
     assert whole.transcript == anew.transcript
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["known", "asked otherwise"])
+def test_the_end_is_asked_for_while_an_answer_is_still_pending(tmp_path: Path, *, is_known: bool) -> None:
+    """Nothing is lost or paid twice, and nobody waits for that answer first."""
+    wanted, path = AHEAD, tmp_path / "talk.flac"
+    if not is_known:
+        wanted = replace(AHEAD, request=replace(AHEAD.request, prompt="Other words"))
+    slow, is_held, may_answer = threading.Event(), threading.Event(), threading.Event()
+    asked: list[Asked] = []
+
+    def script(one: Asked) -> Reply:
+        asked.append(one)
+        if slow.is_set() and not is_held.is_set():
+            is_held.set()
+            assert may_answer.wait(60.0)
+        return ANSWER
+
+    with scene(script, tmp_path, SHORT) as (made, _), ThreadPoolExecutor() as pool:
+        recorder = Recorder(path)
+        recorder.write(talk(300))
+        with following(made, path, kept=60.0) as growing:
+            eventually(lambda: growing.transcribed > 100.0, patience=60.0)
+            slow.set()
+            recorder.write(talk(120))
+            assert is_held.wait(60.0)
+            before = len(asked)
+            recorder.close()
+            whole = pool.submit(made.transcribe, path, wanted=wanted)
+            eventually(lambda: len(asked) > before, patience=60.0)
+            may_answer.set()
+            heard = whole.result(60.0)
+            growing.join()
+    pieces = [body for one in asked for headers, body in one.parts if "filename=" in headers["content-disposition"]]
+
+    assert len(set(pieces)) == len(heard.content.cuts)
+    assert len(pieces) == len(heard.content.cuts) + (0 if is_known else before)
+    assert heard.cached == frozenset(range(before) if is_known else ())
 
 
 def test_a_recording_that_was_not_taken_over_is_let_go(tmp_path: Path) -> None:

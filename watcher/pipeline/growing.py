@@ -6,7 +6,8 @@ cutting (`handover`), so that it does not decode all of the recording again.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -19,6 +20,7 @@ from watcher.errors import RemedyError, StoppedError
 from watcher.job import Job, is_offline
 from watcher.pipeline.asker import Asker
 from watcher.pipeline.cuttings import former_cuts, samples
+from watcher.pipeline.handover import Followed, PendingAnswer
 from watcher.pipeline.heard import part_of, recalled
 from watcher.pipeline.question import Question
 from watcher.pipeline.remedies import Remedies, UploadForm, given_up
@@ -74,6 +76,8 @@ class GrowingTranscription:
         self._spending = Spending(job, tools.ledger.memory, is_free=is_offline(model))
         self._asker = Asker(job, tools, self._spending)
         self._transcribed = 0.0
+        #: The last answer that was asked for.
+        self._pending: PendingAnswer | None = None
 
     def follow(self) -> None:
         """Transcribe until `wanted.ahead` seconds are. Raises StoppedError once `stop` is set, and JobError; answers stay stored."""
@@ -107,12 +111,22 @@ class GrowingTranscription:
                 least_seconds=0.0 if self._wanted.as_track else 1.1 * media.SENT_WHOLE,
                 waiting=lambda: self._tell(cutting),
             ) as cutting,
+            self._answered(),
         ):
             try:
                 self._transcribe(cutting, form)
             except StoppedError:
-                offer(cutting, self._kept, self._beat, self._tools.stop)
+                offer(Followed(cutting, self._pending), self._kept, self._beat, self._tools.stop)
                 raise
+
+    @contextmanager
+    def _answered(self) -> Iterator[None]:
+        """Wait for the last answer behind the block: it is paid for, whatever happens to the recording."""
+        try:
+            yield
+        finally:
+            while self._pending is not None and not self._pending.answer.done():
+                wait_alive([self._pending.answer], self._beat, _GLANCE)
 
     def _transcribe(self, cutting: "media.Cutting", form: UploadForm) -> None:
         questions: Sequence[Question] = [self._question]
@@ -144,21 +158,24 @@ class GrowingTranscription:
         self._spending.reach(piece.cut.end_seconds)
         ask = partial(self._ask, form, questions[0], piece)
         asked = self._tools.submit(lambda: with_upload(piece, ask))
+        self._pending = PendingAnswer(piece.cut.index, questions[0], asked)
         while not asked.done():
-            # An answer that is being given is paid for: it is waited for, whatever happens to the recording.
+            if self._stop.is_set():
+                raise StoppedError("the recording is whole, or work ends")
             wait_alive([asked], self._beat, _GLANCE)
             self._check(cutting)
-        return questions[0], asked.result()
+        self._pending = None
+        return questions[0], asked.result()[0]
 
     def _check(self, cutting: "media.Cutting") -> None:
         self._tell(cutting)
         cutting.check_spool()
 
-    def _ask(self, form: UploadForm, question: Question, piece: media.Piece, upload: Upload) -> Transcript:
+    def _ask(self, form: UploadForm, question: Question, piece: media.Piece, upload: Upload) -> tuple[Transcript, bool]:
         # The ordinary run of the whole recording may have begun, and ask for the same piece.
         with self._beat.beside() as beat, self._tools.sound_locks.take(piece.cut.digest, waiting=beat):
             known = recalled(self._tools.ledger, piece.cut, question, alive=beat)
-            return known if known is not None else self._asker.ask(upload, question, form, beat).transcript
+            return known if known is not None else self._asker.ask(upload, question, form, beat).transcript, True
 
     def _acquainted(
         self, first: media.Piece, question: Question, transcript: Transcript, form: UploadForm, cutting: "media.Cutting"

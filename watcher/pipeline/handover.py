@@ -7,28 +7,51 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from watcher import media
 from watcher.errors import StoppedError
+from watcher.pipeline.question import Question
+from watcher.transcript import Transcript
 
 #: Seconds between two looks.
 _GLANCE: Final = 0.25
-#: Seconds to wait for who follows a recording: an answer that is being given is waited for first.
+#: Seconds to wait for who follows a recording: it reads a stored answer, or cuts samples of voices.
 _PATIENCE: Final = 60.0
 
 
+@dataclass(frozen=True, slots=True)
+class PendingAnswer:
+    """An answer that who follows a recording has asked for, and pays for."""
+
+    #: Index of the piece. Its file goes when the answer is there.
+    index: int
+    question: Question
+    #: The answer, and True: it counts as stored for whoever takes it.
+    answer: "Future[tuple[Transcript, bool]]"
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What who follows a recording hands over."""
+
+    cutting: media.Cutting
+    pending: PendingAnswer | None
+
+
 class _Offer:
-    """A cutting that is offered, or may be."""
+    """What is offered, or may be."""
 
     def __init__(self, stop: threading.Event) -> None:
         #: Set to end the following.
         self.stop = stop
-        self.cutting: media.Cutting | None = None
+        self.followed: Followed | None = None
         self.is_taken = False
-        #: Set once `cutting` is there, or will not be any more; and once who has taken it needs it no more.
+        #: Set once `followed` is there, or will not be any more; and once who has taken it needs it no more.
         self.decided = threading.Event()
         self.ended = threading.Event()
 
@@ -42,7 +65,7 @@ class Handovers:
 
     @contextmanager
     def following(self, descriptor: int, stop: threading.Event) -> Iterator[Callable[..., None]]:
-        """In the block, the recording is followed; `stop` ends this. Yield a callable that offers its cutting: see `_offered`."""
+        """In the block, the recording is followed; `stop` ends this. Yield a callable to offer what was followed: see `_offered`."""
         key, offer = _file(descriptor), _Offer(stop)
         with self._lock:
             self._offers[key] = offer
@@ -55,10 +78,8 @@ class Handovers:
             offer.decided.set()
 
     @contextmanager
-    def taken(
-        self, descriptor: int, waiting: Callable[[], object], stop: threading.Event
-    ) -> Iterator[media.Cutting | None]:
-        """Yield the cutting of who follows this file, which ends with this; None if nobody does, or does not stop soon.
+    def taken(self, descriptor: int, waiting: Callable[[], object], stop: threading.Event) -> Iterator[Followed | None]:
+        """Yield what who follows this file hands over, which ends with this; None if nobody does, or does not stop soon.
 
         `waiting` is called several times a second meanwhile. Raises StoppedError once `stop` is set.
         """
@@ -74,23 +95,25 @@ class Handovers:
                 raise StoppedError("the daemon stops")
             waiting()
         with self._lock:
-            cutting = offer.cutting
-            offer.is_taken = cutting is not None
+            followed = offer.followed
+            offer.is_taken = followed is not None
         try:
-            yield cutting
+            yield followed
         finally:
             offer.ended.set()
 
     def _offered(
-        self, offer: _Offer, cutting: media.Cutting, seconds: float, alive: Callable[[], object], stop: threading.Event
+        self, offer: _Offer, followed: Followed, seconds: float, alive: Callable[[], object], stop: threading.Event
     ) -> None:
-        """Offer a cutting that nobody iterates over, for so many seconds, and return once it is not needed any more, or `stop` is set.
+        """Offer what was followed for so many seconds, and return once it is not needed any more, or `stop` is set.
+
+        Nobody iterates over its cutting.
 
         `alive` is called several times a second.
         """
         until = time.monotonic() + seconds
         with self._lock:
-            offer.cutting = cutting
+            offer.followed = followed
         offer.decided.set()
         try:
             while not offer.ended.wait(_GLANCE) and not stop.is_set():
@@ -99,10 +122,10 @@ class Handovers:
                     if not offer.is_taken:
                         if time.monotonic() >= until:
                             return
-                        cutting.check_spool()
+                        followed.cutting.check_spool()
         finally:
             with self._lock:
-                offer.cutting = None
+                offer.followed = None
 
 
 def _file(descriptor: int) -> tuple[int, int]:

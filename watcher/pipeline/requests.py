@@ -13,6 +13,7 @@ from watcher import media, tree
 from watcher.client import Upload
 from watcher.errors import ChangedError, OutputError
 from watcher.job import Cut, Job
+from watcher.pipeline.handover import PendingAnswer
 from watcher.pipeline.heard import part_of, recalled
 from watcher.pipeline.question import Question
 from watcher.pipeline.text_budget import TextBudget
@@ -55,10 +56,14 @@ class PieceRequests:
         self._tools = tools
         self._job = job
         self._pieces: list[media.Piece] = []
-        self._questions: list[Question] = []
+        self._questions: dict[int, Question] = {}
         self._answers: dict[int, Transcript] = {}
         self._running: dict[Future[tuple[Transcript, bool]], media.Piece] = {}
         self._cached: set[int] = set()
+        #: Pieces that must have stored answers, which are still to be read, and their questions.
+        self._unread: list[tuple[media.Piece, Sequence[Question]]] = []
+        #: An answer that was asked for while the recording was still being recorded.
+        self.pending: PendingAnswer | None = None
         #: What all answers may say together.
         self.budget = TextBudget()
         #: Seconds of the answered pieces.
@@ -76,27 +81,45 @@ class PieceRequests:
 
         Raises FileError if all answers so far hold more text than anybody says, and CutAgainError.
         """
-        ledger = self._tools.ledger
-        answered = ((question, recalled(ledger, piece.cut, question)) for question in questions)
-        question, answer = next((pair for pair in answered if pair[1] is not None), (questions[0], None))
-        if answer is None and piece.is_gone:
-            raise media.CutAgainError
         self._pieces.append(piece)
-        self._questions.append(question)
-        if answer is not None:
-            piece.release()
-            self._enter(piece, answer, cached=True)
-        else:
+        if self.pending is not None and self.pending.index == piece.cut.index:
+            if self.pending.question not in questions:
+                raise media.CutAgainError
+            self._questions[piece.cut.index] = self.pending.question
+            self._running[self.pending.answer] = piece
+        elif piece.is_gone:
+            # Reading its answer can wait until all other pieces are sent.
+            self._unread.append((piece, questions))
+        elif not self._is_known(piece, questions):
+            question = self._questions[piece.cut.index] = questions[0]
             ask = partial(self._ask, question, cut=piece.cut)
             self._running[self._tools.submit(lambda: with_upload(piece, ask))] = piece
         self._collect({future for future in self._running if future.done()})
 
+    def _is_known(self, piece: media.Piece, questions: Sequence[Question]) -> bool:
+        """Enter the stored answer to the first of these questions that has one; return whether there is one."""
+        for question in questions:
+            answer = recalled(self._tools.ledger, piece.cut, question)
+            if answer is not None:
+                piece.release()
+                self._questions[piece.cut.index] = question
+                self._enter(piece, answer, cached=True)
+                return True
+        return False
+
     def finish(self, beat: HeartbeatCallback, look: Callable[[], object] | None = None) -> None:
-        """Wait for the answers about all pieces so far. Raises the error of the first failed request, and what `look` raises.
+        """Wait for the answers about all pieces so far. Raises the error of the first failed request, CutAgainError, and what `look` raises.
 
         `look` is called several times a second meanwhile.
         """
         self.expected = 0
+        for piece, questions in self._unread:
+            beat()
+            if look is not None:
+                look()
+            if not self._is_known(piece, questions):
+                raise media.CutAgainError
+        self._unread.clear()
         while self._running:
             done = wait_alive(self._running, beat, None if look is None else _GLANCE)
             if look is not None:
@@ -128,8 +151,8 @@ class PieceRequests:
     def parts(self) -> list[PieceTranscript]:
         """Return the answers, in the recording's order."""
         return [
-            part_of(piece.cut, self._answers[piece.cut.index], question)
-            for piece, question in zip(self._pieces, self._questions, strict=True)
+            part_of(piece.cut, self._answers[piece.cut.index], self._questions[piece.cut.index])
+            for piece in self._pieces
         ]
 
     def _collect(self, done: set[Future[tuple[Transcript, bool]]]) -> None:

@@ -257,7 +257,7 @@ class Transcription:
         while True:
             requests = PieceRequests(partial(self._ask_piece, form), self._tools, self._job, self._other_tracks)
             # Only the first time, there may be a cutting to go on with.
-            with suppress(media.CutAgainError), self._cutting(form.options, planned) as cutting:
+            with suppress(media.CutAgainError), self._cutting(form.options, planned, requests) as cutting:
                 summary = self._cut_and_ask(cutting, requests, form.options, own)
                 break
         check_digest(self._identity, summary.content, self._tools.ledger, actual=self._digest)
@@ -289,8 +289,13 @@ class Transcription:
         return self._question.others if any(one.origin.model not in {"", own} for one in transcripts) else ()
 
     @contextmanager
-    def _cutting(self, options: media.MediaOptions, planned: Sequence[Cut]) -> Iterator[media.Cutting]:
-        """Yield a cutting of the recording: that of who followed it while it was being recorded, if it can go on, or else a new one."""
+    def _cutting(
+        self, options: media.MediaOptions, planned: Sequence[Cut], requests: PieceRequests
+    ) -> Iterator[media.Cutting]:
+        """Yield a cutting of the recording: that of who followed it while it was being recorded, if it can go on, or else a new one.
+
+        An answer that is still pending then becomes one of the `requests`.
+        """
         tools, limits = self._tools, self._tools.client.limits()
         whole = media.Cutting(
             self._descriptor,
@@ -307,9 +312,10 @@ class Transcription:
             waiting=self._beat,
         )
         with tools.handovers.taken(self._descriptor, self._beat, tools.stop) as former:
-            if former is not None and former.go_on(whole):
-                _log.info("media.continued", seconds=former.heard)
-                yield former
+            if former is not None and former.cutting.go_on(whole):
+                _log.info("media.continued", seconds=former.cutting.heard)
+                requests.pending = former.pending
+                yield former.cutting
                 return
         with whole:
             yield whole
