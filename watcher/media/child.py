@@ -124,6 +124,8 @@ class MediaChild:
         self._growing: GrowingReader | None = None
         if order.growing is not None:
             self._growing = GrowingReader(descriptor, hold=order.growing, pause=self._pause)
+        #: What was read before it was whole, which is to be compared with the whole.
+        self._unproven: GrowingReader | None = None
         self._recording: RecordingDecoder | None = None
         self._plan = partial(
             rules_for,
@@ -180,6 +182,9 @@ class MediaChild:
         if self._feed(planner, recording):
             if self._growing is not None:
                 # The decoder takes something in it for an end, and what follows is not known.
+                raise NOT_READABLE_YET.error()
+            # Only now, so that the last pieces are sent while this reads the whole file.
+            if self._unproven is not None and not self._unproven.was_right(self._reader):
                 raise NOT_READABLE_YET.error()
             self._sum_up(recording)
 
@@ -302,14 +307,14 @@ class MediaChild:
                 raise TypeError(f"a grant was expected, not {message}")
 
     def _go_on(self, growing: GrowingReader) -> None:
-        """Go on with a recording that was being written, and is whole. Raises FileError ("growing") if what was read was changed."""
+        """Go on with a recording that was being written, and is whole. Raises FileError ("growing") if its header says something else now."""
         whole = self._reader = SourceReader(self._descriptor, tick=self._beat)
-        if self._recording is None or not growing.go_on(whole):
+        if self._recording is None or not growing.ends_with(whole):
             raise NOT_READABLE_YET.error()
         finished = self._opened(whole)
         if not self._recording.ends_as(finished):
             raise NOT_READABLE_YET.error()
-        self._growing = None
+        self._growing, self._unproven = None, growing
         self._channel.send(Progress(self._heard))
         self._tell(finished)
 

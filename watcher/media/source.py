@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -223,7 +223,7 @@ def _size(descriptor: int) -> int:
 class GrowingReader(SourceReader):
     """A recording that is still being written, read from its start on; a read at its end waits until there is more.
 
-    It has no end until `go_on` has found one, and no `content`. Bytes are read once they have been there for a while, because the last ones may be a header's or
+    It has no end until `ends_with` has found one, and no `content`. Bytes are read once they have been there for a while, because the last ones may be a header's or
     a footer's, or may not be written yet; and not beyond a hole, which is room that the recorder keeps. Raises SourceError
     if it cannot be read, or became shorter than what was read of it.
     """
@@ -246,8 +246,8 @@ class GrowingReader(SourceReader):
         #: How many bytes may be read.
         self._there = 0
         self.size, self.hole = _ENDLESS, 0
-        #: What the recording is now; None: it is still being written.
-        self._whole: SourceReader | None = None
+        #: The header of the whole recording; None: it is still being written.
+        self._header: FinishedHeader | None = None
         #: What was read: how much of it, its first block, a number for each block, and the bytes since the last one. Two blocks that differ
         #: have the same number by a chance of 1 in 2^64, and nobody can aim at it: the numbers depend on a secret of the process.
         self._kept = 0
@@ -263,42 +263,42 @@ class GrowingReader(SourceReader):
     def read(self, size: int = -1) -> bytes:
         """Return 1 to `size` bytes from the current position, once they are there; b"" at the end."""
         while self._position >= self._there:
-            if self._whole is not None:
+            if self._header is not None:
                 return b""
             self._look()
             if self._position >= self._there:
                 self._pause()
-        size = min(size, self._there - self._position)
-        if self._whole is not None:
-            # What is decoded is what is hashed.
-            self._whole.seek(self._position)
-            data = self._whole.read(size)
-        else:
-            data = _read(self._descriptor, self._position, size)
-            self._keep(data)
+        data = _read(self._descriptor, self._position, min(size, self._there - self._position))
         if not data:
             raise _shorter()
+        self._keep(data)
         self._position += len(data)
         return data
 
-    def go_on(self, whole: SourceReader) -> bool:
-        """Take it that the recording is `whole` now, and has an end; return False if what was read of it was changed, or may have been more.
-
-        Reads the bytes of `whole` that were read here, and no more.
-        """
+    def ends_with(self, whole: SourceReader) -> bool:
+        """Take it that the recording is `whole` now, and read up to its end; return False if more than that may have been read already."""
         with _reported():
             header = finished_header(self._descriptor, whole.size, self._first or bytes(self._rest))
         if header is None or not self._is_in_order or self._kept > header.end:
             return False
-        if not all(hash(data) == number for data, number in self._again(whole, header)):
-            return False
-        self._whole, self._there = whole, header.end
+        self._header, self._there = header, header.end
         return True
 
-    def _again(self, whole: SourceReader, header: FinishedHeader) -> Iterator[tuple[bytes, int]]:
+    def was_right(self, whole: SourceReader) -> bool:
+        """Return whether all that was read here is what `whole` has; False before `ends_with`.
+
+        Reads the bytes of `whole` that were read here, and no more: what was decoded is what `whole` hashes.
+        """
+        return (
+            self._header is not None
+            and self._is_in_order
+            and all(hash(data) == number for data, number in self._again(whole, self._header.loose))
+        )
+
+    def _again(self, whole: SourceReader, loose: Sequence[tuple[int, int]]) -> Iterator[tuple[bytes, int]]:
         """Yield the blocks that were read here as they are in `whole`, each with the number that it had."""
         whole.seek(0)
-        first, loose = self._first or bytes(self._rest), header.loose
+        first = self._first or bytes(self._rest)
         for index, number in enumerate((*self._numbers, hash(bytes(self._rest)))):
             data = whole.read(_CHUNK if index < len(self._numbers) else len(self._rest))
             if not index:

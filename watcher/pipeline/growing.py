@@ -36,7 +36,7 @@ HOLD: Final = 5.0
 #: Seconds for which the cutting of a recording that is whole is kept for the run of the whole file.
 KEPT: Final = 30.0
 #: Seconds between two looks whether it is this recording's turn, or its piece is answered.
-_GLANCE: Final = 0.25
+_GLANCE: Final = 0.1
 
 
 class GrowingTranscription:

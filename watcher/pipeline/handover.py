@@ -31,7 +31,7 @@ class PendingAnswer:
     #: Index of the piece. Its file goes when the answer is there.
     index: int
     question: Question
-    #: The answer, and True: it counts as stored for whoever takes it.
+    #: The answer, and True: for the run of the whole recording it counts as stored.
     answer: "Future[tuple[Transcript, bool]]"
 
 

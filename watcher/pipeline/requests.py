@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from watcher import media, tree
 from watcher.client import Upload
@@ -62,6 +62,7 @@ class PieceRequests:
         self._cached: set[int] = set()
         #: Pieces that must have stored answers, which are still to be read, and their questions.
         self._unread: list[tuple[media.Piece, Sequence[Question]]] = []
+        self._readings: set[Future[list[tuple[media.Piece, tuple[Question, Transcript] | None]]]] = set()
         #: An answer that was asked for while the recording was still being recorded.
         self.pending: PendingAnswer | None = None
         #: What all answers may say together.
@@ -88,24 +89,32 @@ class PieceRequests:
             self._questions[piece.cut.index] = self.pending.question
             self._running[self.pending.answer] = piece
         elif piece.is_gone:
-            # Reading its answer can wait until all other pieces are sent.
+            # Reading its answer can wait until a piece is sent.
             self._unread.append((piece, questions))
-        elif not self._is_known(piece, questions):
+        elif (known := self._stored(piece, questions)) is not None:
+            self._enter_stored(piece, *known)
+        else:
             question = self._questions[piece.cut.index] = questions[0]
             ask = partial(self._ask, question, cut=piece.cut)
             self._running[self._tools.submit(lambda: with_upload(piece, ask))] = piece
-        self._collect({future for future in self._running if future.done()})
+            self._read()
+        self._collect({future for future in self._begun() if future.done()})
 
-    def _is_known(self, piece: media.Piece, questions: Sequence[Question]) -> bool:
-        """Enter the stored answer to the first of these questions that has one; return whether there is one."""
+    def _read(self) -> None:
+        """Begin to read the stored answers that must be there, beside the requests."""
+        if self._unread:
+            unread, self._unread = self._unread, []
+            self._readings.add(
+                self._tools.submit(lambda: [(piece, self._stored(piece, questions)) for piece, questions in unread])
+            )
+
+    def _stored(self, piece: media.Piece, questions: Sequence[Question]) -> tuple[Question, Transcript] | None:
+        """Return the first of these questions that has a stored answer, and the answer."""
         for question in questions:
             answer = recalled(self._tools.ledger, piece.cut, question)
             if answer is not None:
-                piece.release()
-                self._questions[piece.cut.index] = question
-                self._enter(piece, answer, cached=True)
-                return True
-        return False
+                return question, answer
+        return None
 
     def finish(self, beat: HeartbeatCallback, look: Callable[[], object] | None = None) -> None:
         """Wait for the answers about all pieces so far. Raises the error of the first failed request, CutAgainError, and what `look` raises.
@@ -113,15 +122,9 @@ class PieceRequests:
         `look` is called several times a second meanwhile.
         """
         self.expected = 0
-        for piece, questions in self._unread:
-            beat()
-            if look is not None:
-                look()
-            if not self._is_known(piece, questions):
-                raise media.CutAgainError
-        self._unread.clear()
-        while self._running:
-            done = wait_alive(self._running, beat, None if look is None else _GLANCE)
+        self._read()
+        while begun := self._begun():
+            done = wait_alive(begun, beat, None if look is None else _GLANCE)
             if look is not None:
                 look()
             if done:
@@ -135,7 +138,8 @@ class PieceRequests:
 
     def give_up(self, beat: HeartbeatCallback) -> float:
         """Send nothing more, but wait for requests in flight: their answers are paid for, and stored. Return the bought seconds."""
-        left = sent = {future for future in self._running if not future.cancel()}
+        sent = {future for future in self._running if not future.cancel()}
+        left: set[Future[Any]] = {*sent, *(reading for reading in self._readings if not reading.cancel())}
         while left:
             left = left - wait_alive(left, beat)
         bought = {
@@ -155,8 +159,17 @@ class PieceRequests:
             for piece in self._pieces
         ]
 
-    def _collect(self, done: set[Future[tuple[Transcript, bool]]]) -> None:
-        for future in done:
+    def _begun(self) -> set[Future[Any]]:
+        return {*self._running, *self._readings}
+
+    def _collect(self, done: set[Future[Any]]) -> None:
+        for reading in done & self._readings:
+            self._readings.discard(reading)
+            for piece, known in reading.result():
+                if known is None:
+                    raise media.CutAgainError
+                self._enter_stored(piece, *known)
+        for future in done & self._running.keys():
             piece = self._running.pop(future)
             answer, cached = future.result()
             self._enter(piece, answer, cached=cached)
@@ -166,6 +179,11 @@ class PieceRequests:
             pieces=self._others.pieces + (1 + self._others.left) * max(self.expected, len(self._pieces)),
             seconds_done=self._others.seconds + self._heard,
         )
+
+    def _enter_stored(self, piece: media.Piece, question: Question, answer: Transcript) -> None:
+        piece.release()
+        self._questions[piece.cut.index] = question
+        self._enter(piece, answer, cached=True)
 
     def _enter(self, piece: media.Piece, answer: Transcript, *, cached: bool) -> None:
         self._answers[piece.cut.index] = answer

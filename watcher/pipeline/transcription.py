@@ -9,13 +9,7 @@ import structlog
 
 from watcher import media
 from watcher.client import Answer, Upload, fitted
-from watcher.errors import (
-    FileError,
-    JobError,
-    PassingError,
-    Remedy,
-    RemedyError,
-)
+from watcher.errors import FileError, JobError, PassingError, Remedy, RemedyError
 from watcher.job import SAMPLE_RATE, Cut, Job, ResultWarning, is_offline
 from watcher.join import is_stretched
 from watcher.ledger.values import Content
@@ -292,10 +286,7 @@ class Transcription:
     def _cutting(
         self, options: media.MediaOptions, planned: Sequence[Cut], requests: PieceRequests
     ) -> Iterator[media.Cutting]:
-        """Yield a cutting of the recording: that of who followed it while it was being recorded, if it can go on, or else a new one.
-
-        An answer that is still pending then becomes one of the `requests`.
-        """
+        """Yield the cutting of who followed the recording, whose pending answer joins the `requests`, if it can go on, or else a new one."""
         tools, limits = self._tools, self._tools.client.limits()
         whole = media.Cutting(
             self._descriptor,
@@ -308,8 +299,7 @@ class Transcription:
             max_bytes=limits.max_bytes,
             max_seconds=limits.max_seconds or 0.0,
             limits=self._limits,
-            # `Cutting` bounds how long the child may be silent; requests have their own deadline.
-            waiting=self._beat,
+            waiting=self._beat,  # `Cutting` bounds how long the child may be silent; requests have their own deadline.
         )
         with tools.handovers.taken(self._descriptor, self._beat, tools.stop) as former:
             if former is not None and former.cutting.go_on(whole):
