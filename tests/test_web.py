@@ -401,6 +401,29 @@ def test_a_socket_of_systemd_is_used(server: Server, tmp_path: Path) -> None:
     assert process.returncode == 0
 
 
+@pytest.mark.parametrize("kind", ["a file", "datagrams", "a connection"])
+def test_what_is_no_socket_that_listens_is_refused(kind: str, tmp_path: Path) -> None:
+    with (
+        closing(socket.create_server(("127.0.0.1", 0))) as server,
+        socket.create_connection(server.getsockname()) as one,
+    ):
+        match kind:
+            case "a file":
+                descriptor = os.open(tmp_path, os.O_RDONLY)
+            case "datagrams":
+                descriptor = socket.socket(socket.AF_INET, socket.SOCK_DGRAM).detach()
+            case _:
+                descriptor = os.dup(one.fileno())
+
+        with (
+            pytest.raises(ConfigError, match="no socket that listens"),
+            listening("systemd", (), (descriptor,), Facts(lambda: look(tmp_path), dict, lambda: "")),
+        ):
+            pass
+        if kind == "a file":
+            os.close(descriptor)
+
+
 @pytest.mark.slow_if("settings5-the drop-in http.conf makes /run/watcher", "settings4-choose another address")
 @pytest.mark.parametrize(
     ("settings", "words"),

@@ -34,6 +34,7 @@ _THREADS: Final = 2
 #: Seconds for the thread to end.
 _JOIN: Final = 2.0
 _FREE_PATH: Final = "choose a free path in a directory that is there and may be written: for the system's service, the drop-in http.conf makes /run/watcher"
+_FAMILIES: Final = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6)
 _LOCAL: Final = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -127,7 +128,7 @@ def _socket(listen: str, inherited: tuple[int, ...]) -> socket.socket:
                 hint="enable watcher.socket, and start the service by it: systemctl enable --now watcher.socket",
             )
         os.set_inheritable(inherited[0], False)  # noqa: FBT003 - positional alone
-        return socket.socket(fileno=inherited[0])
+        return _handed_over(inherited[0])
     try:
         return _unix(listen) if listen.startswith("/") else _internet(listen)
     except OSError as error:
@@ -135,6 +136,23 @@ def _socket(listen: str, inherited: tuple[int, ...]) -> socket.socket:
             f"http.listen = {listen!r} cannot be used: {error.strerror or error}",
             hint=_FREE_PATH if listen.startswith("/") else "choose another address, such as 127.0.0.1:9464",
         ) from error
+
+
+def _handed_over(descriptor: int) -> socket.socket:
+    """Return the socket of systemd. Raises ConfigError for one that nobody can connect to."""
+    unfit = ConfigError(
+        'http.listen = "systemd", and what systemd has handed over is no socket that listens',
+        hint="watcher.socket needs ListenStream= with an address or a path, and Accept=no",
+    )
+    try:
+        opened = socket.socket(fileno=descriptor)
+    except OSError as error:
+        raise unfit from error
+    is_stream = opened.family in _FAMILIES and opened.type == socket.SOCK_STREAM
+    if not (is_stream and opened.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)):
+        opened.close()
+        raise unfit
+    return opened
 
 
 def _internet(listen: str) -> socket.socket:
