@@ -106,7 +106,7 @@ ALLOWED = {
     ("service/job_runner.py", "_require_answer"): BOUNDED,
     ("service/job_runner.py", "ask_where_work_goes_on"): BOUNDED,
     ("service/job_runner.py", "_not_allowed"): WORKER,
-    ("service/growing.py", "_running"): BOUNDED,
+    ("service/growing.py", "_has_place"): BOUNDED,
     ("service/growing.py", "_transcribe"): "in a recording's own thread, which is left behind where it hangs",
     ("service/folder_notes.py", "_write"): BOUNDED,
     ("service/folder_notes.py", "_remove"): BOUNDED,

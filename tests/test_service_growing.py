@@ -1,6 +1,5 @@
 """Which growing recordings are followed, by how many threads, and when they are tried again."""
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ class Supervisor:
     def __init__(self, ledger: Ledger, directory: Path, clock: Clock) -> None:
         self.error: JobError = PassingError("the server hung up", reason="unreachable")
         self.inodes: dict[str, int] = {}
+        self.is_shared = False
         self.directory = directory
         self.began: list[tuple[str, Callable[[], None]]] = []
         self.growing = GrowingRecordings(
@@ -30,6 +30,7 @@ class Supervisor:
             start=lambda name, call: self.began.append((name, call)),
             most=2,
             stop=threading.Event(),
+            is_shared=lambda: self.is_shared,
             monotonic=clock.monotonic,
         )
 
@@ -38,9 +39,12 @@ class Supervisor:
         before = len(self.began)
         for name in names:
             (self.directory / name).touch()
-        root = os.fsencode(self.directory)
+        paths = [self.directory / name for name in names]
         self.growing.step(
-            [GrowingFile(root, root + b"/" + name.encode(), 1, self.inodes.get(name, 1)) for name in names]
+            [
+                GrowingFile(bytes(path.parent), bytes(path), 1, self.inodes.get(name, 1))
+                for name, path in zip(names, paths, strict=True)
+            ]
         )
         return len(self.began) - before
 
@@ -70,6 +74,14 @@ def test_each_recording_is_followed_once_and_only_so_many_at_a_time(supervisor: 
     assert supervisor.step("a.wav", "b.wav", "c.wav") == 1
     assert supervisor.step("a.wav", "b.wav", "c.wav") == 0
     assert len({name for name, _ in supervisor.began}) == 2
+
+
+def test_one_of_several_folders_never_has_all_places(supervisor: Supervisor) -> None:
+    supervisor.is_shared = True
+    (supervisor.directory / "other").mkdir()
+    assert supervisor.step("a.wav", "b.wav") == 1
+    assert supervisor.step("a.wav", "b.wav", "other/c.wav") == 1
+    assert supervisor.step("a.wav", "b.wav", "other/c.wav", "other/d.wav") == 0
 
 
 def test_after_a_failure_it_is_tried_again_later_and_later(supervisor: Supervisor, clock: Clock) -> None:

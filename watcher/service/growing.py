@@ -85,15 +85,20 @@ class GrowingRecordings:
         start: Callable[[str, Callable[[], None]], None],
         most: int,
         stop: threading.Event,
+        is_shared: Callable[[], bool] = lambda: False,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`tools`: see `JobRunner.tools`; `start` runs a callable in a thread of a name; `most`: recordings at the same time."""
+        """`tools`: see `JobRunner.tools`; `start` runs a callable in a thread of a name; `most`: recordings at the same time.
+
+        `is_shared` returns whether there are several watched folders: then one place is left for the others.
+        """
         self._ledger = ledger
         self._snapshot = snapshot
         self._tools = tools
         self._start = start
         self._most = most
         self._stop = stop
+        self._is_shared = is_shared
         self._monotonic = monotonic
         self._follows: dict[bytes, _Follow] = {}
         self._number = 0
@@ -116,19 +121,22 @@ class GrowingRecordings:
         now = self._monotonic()
         for path, file in found.items():
             follow = self._follows.setdefault(path, _Follow(file))
-            if follow.is_running or follow.is_left or follow.next_try > now or self._running() >= self._most:
+            if follow.is_running or follow.is_left or follow.next_try > now or not self._has_place(file.root):
                 continue
             follow.is_running = True
             follow.stop = threading.Event()
             self._number += 1
             self._start(f"recording-{self._number}", partial(self._follow, follow))
 
-    def _running(self) -> int:
-        """Return how many recordings are followed, without those whose mount hangs."""
+    def _has_place(self, root: bytes) -> bool:
+        """Return whether one more recording of a watched folder may be followed; those whose mount hangs do not count."""
         running = [one.file for one in self._follows.values() if one.is_running]
         for file in running:
             reach.poke(file.root, partial(tree.stands, file.root, file.path))
-        return sum(not reach.is_silent(file.root) for file in running)
+        roots = [file.root for file in running if not reach.is_silent(file.root)]
+        # A file that grows without end keeps its place.
+        own = self._most - 1 if self._is_shared() else self._most
+        return len(roots) < self._most and roots.count(root) < max(1, own)
 
     def progress(self) -> Mapping[bytes, RecordingProgress]:
         """Return how far each recording is that is being followed."""

@@ -179,6 +179,7 @@ class Service:
             start=application.thread_group.start,
             most=_FOLLOWED if self._works else 0,
             stop=self._stop,
+            is_shared=lambda: len(application.plan.folders) > 1,
             monotonic=self._monotonic,
         )
 
