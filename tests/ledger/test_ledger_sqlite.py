@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,6 +51,18 @@ class TestOpening:
 
         ledger.close()
         open_ledger(tmp_path).close()
+
+    @pytest.mark.parametrize("value", ["", '{"since": ', "7"])
+    def test_what_the_disk_damaged_of_the_memory_is_forgotten(self, value: str, tmp_path: Path) -> None:
+        ledger = open_ledger(tmp_path)
+        ledger.memory.remember("hold", {"since": 1})
+        ledger.close()
+        with closing(sqlite3.connect(tmp_path / NAME)) as database, database:
+            database.execute("UPDATE memory SET value = ?", [value])
+
+        ledger = open_ledger(tmp_path)
+        assert ledger.memory.remembered("hold") is None
+        ledger.close()
 
     def test_odd_directory_names_are_no_trouble(self, tmp_path: Path) -> None:
         directory = tmp_path / os.fsdecode(b"sta te?mode=memory#%41\xff")

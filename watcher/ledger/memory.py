@@ -23,12 +23,12 @@ class Memory(LedgerPart):
         self._database.change(remember)
 
     def remembered(self, key: str) -> dict[str, object] | None:
-        """Return a value that has not expired."""
+        """Return a value that has not expired; None also if the disk damaged it, since each can be learnt again."""
         found = self._database.query(_REMEMBERED, (rows.text(key), self._clock()))
-        if not found:
+        try:
+            return dict(json.loads(found[0][0])) if found else None
+        except (ValueError, TypeError):
             return None
-        value: dict[str, object] = json.loads(found[0][0])
-        return value
 
     def forget(self, key: str) -> None:
         """Drop a value."""
