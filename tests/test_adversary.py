@@ -693,6 +693,7 @@ def test_a_hostile_answer_fails_its_file_in_plain_words_with_a_remedy(hostility:
     assert len(failure["message"]) < 500
 
 
+@pytest.mark.slow
 def test_the_key_follows_nowhere(hostility: Hostility) -> None:
     assert hostility.held["reason"] == "redirect"
     assert hostility.held["hint"]

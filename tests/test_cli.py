@@ -192,6 +192,7 @@ def test_once_again_costs_nothing_and_says_so(as_json: Json, server: Server, tmp
     assert len(server.asked) == 1
 
 
+@pytest.mark.slow
 def test_once_ends_with_1_when_a_file_fails_and_names_the_remedy(as_json: Json, server: Server, tmp_path: Path) -> None:
     bad, good = tmp_path / "bad.mp3", recording(tmp_path / "good.wav")
     bad.write_text("this is no audio, but somebody called it so")

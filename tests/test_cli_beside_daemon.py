@@ -67,6 +67,7 @@ def test_again_buys_nothing_with_settings_that_are_not_those_of_the_file_any_mor
     assert asked_models(watcher) == ["small", "medium", "large"]
 
 
+@pytest.mark.slow
 def test_again_names_the_model_of_the_daemon_where_the_command_has_settings_of_its_own(
     watcher: Commands, settings: Path
 ) -> None:
@@ -166,6 +167,7 @@ def test_a_limit_that_was_raised_in_the_settings_is_reported_beside_the_hold_unt
     assert "then watcher resume" not in untried
 
 
+@pytest.mark.slow
 def test_a_limit_that_holds_the_queue_is_lifted_by_its_remedy(watcher: Commands, settings: Path) -> None:
     settings.write_text(settings.read_text().replace("[state]", "daily_minutes = 0.02\n[state]"))
     for number in range(3):

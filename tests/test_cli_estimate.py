@@ -71,6 +71,7 @@ def test_an_estimate_tells_what_would_be_sent_and_sends_nothing(watcher: Command
     assert watcher("status")[1]["data"]["counts"] == {"queued": 0, "running": 0, "done": 1, "failed": 0, "skipped": 0}
 
 
+@pytest.mark.slow
 def test_an_estimate_is_of_the_named_places_and_of_what_is_queued(watcher: Commands) -> None:
     inside = watcher.folder / "inside"
     inside.mkdir()
@@ -100,6 +101,7 @@ def test_no_recording_is_read_where_no_answer_is_stored(watcher: Commands, monke
     assert (data["files"], read) == (1, [])
 
 
+@pytest.mark.slow
 def test_what_the_trial_engine_transcribed_is_to_be_sent_again_and_offline_nothing_costs(watcher: Commands) -> None:
     recording(watcher.folder / "a.wav", seconds=2)
     trial = ("--set", "api.model=pocketsphinx-en-us", "--set", "api.price_per_minute=1")

@@ -136,6 +136,7 @@ def test_a_later_change_of_the_list_needs_no_request(server: Server, folder: Pat
     assert len(server.asked) == 1
 
 
+@pytest.mark.slow
 def test_chapters_of_a_recording_accompany_the_podcast_transcript(server: Server, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "chapters.txt").write_text(
         ";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=250\ntitle=Start\n"

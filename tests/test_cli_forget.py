@@ -45,6 +45,7 @@ def test_it_says_to_people_what_it_removed_below_a_folder(watcher: Commands) -> 
     assert "the recording is still there" in said
 
 
+@pytest.mark.slow
 def test_beside_a_daemon_the_commands_name_what_brings_a_forgotten_recording_back(watcher: Commands) -> None:
     path = recording(watcher.folder / "a.wav")
     whole = recording(watcher.folder / "b.wav")
@@ -66,6 +67,7 @@ def test_beside_a_daemon_the_commands_name_what_brings_a_forgotten_recording_bac
     assert f"touch {path} makes" in retried
 
 
+@pytest.mark.slow
 def test_it_says_what_the_next_batch_makes_of_a_recording_that_is_still_there(watcher: Commands) -> None:
     """With all its outputs it is done, whoever made them; without one of them it is new."""
     path = recording(watcher.folder / "a.wav")
@@ -98,6 +100,7 @@ def test_a_recording_whose_history_has_ended_is_known_by_its_sound(watcher: Comm
     assert document["data"]["forgotten"][0]["history"] is False
 
 
+@pytest.mark.slow
 def test_it_says_whose_answers_they_were_as_well(watcher: Commands) -> None:
     """The answers of a copy are those of the original: nothing said that these had gone."""
     path = recording(watcher.folder / "a.wav")
@@ -125,6 +128,7 @@ def test_it_says_whose_answers_they_were_as_well(watcher: Commands) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_where_no_answers_are_stored_every_command_names_the_one_that_brings_the_outputs_back(
     watcher: Commands,
 ) -> None:
@@ -152,6 +156,7 @@ def test_where_no_answers_are_stored_every_command_names_the_one_that_brings_the
     assert watcher("again", path)[1]["data"]["done"][0]["paid_seconds"] == 0.5
 
 
+@pytest.mark.slow
 def test_what_the_settings_moved_away_is_forgotten_where_it_is(
     watcher: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,6 +176,7 @@ def test_what_the_settings_moved_away_is_forgotten_where_it_is(
     assert [(done["path"], done["paid_seconds"]) for done in again["data"]["done"]] == [(str(moved), 0.5)]
 
 
+@pytest.mark.slow
 def test_what_was_moved_away_and_asked_for_again_is_found_by_the_name_that_it_came_by(
     watcher: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:

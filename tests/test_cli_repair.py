@@ -96,6 +96,7 @@ def test_render_is_not_what_is_meant_where_render_has_nothing_to_write_from(watc
     assert "1 of them had all outputs already" in batch[1]
 
 
+@pytest.mark.slow
 def test_a_suggested_command_can_be_typed_as_it_stands_for_a_name_with_blanks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

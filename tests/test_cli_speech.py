@@ -185,6 +185,7 @@ def at_a_terminal(*arguments: str | Path, environ: dict[str, str]) -> tuple[int,
     return process.wait(), said.decode().replace("\r\n", "\n")
 
 
+@pytest.mark.slow
 def test_a_terminal_without_the_letters_of_a_text_gets_escapes(tmp_path: Path) -> None:
     environ = {"PYTHONIOENCODING": "ascii", "HOME": str(tmp_path)}
     words = ("config", "--set", "transcript.prompt=中é")

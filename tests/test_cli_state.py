@@ -121,6 +121,7 @@ def test_people_are_informed_what_was_copied_and_what_to_set(
     assert told_back.endswith(f'set it in the settings: [state] dir = "{tmp_path / "back"}", and no url\n')
 
 
+@pytest.mark.slow_if("case6")
 @pytest.mark.parametrize(
     "case",
     [
@@ -162,6 +163,7 @@ def test_what_cannot_be_copied_is_reported_with_a_remedy_and_changes_nothing(
     assert not (tmp_path / "back" / NAME).exists()
 
 
+@pytest.mark.slow
 def test_a_database_that_is_not_there_is_reported(folder: Path, url: str, tmp_path: Path, as_json: Json) -> None:
     open_ledger(tmp_path / "state").close()
 

@@ -181,7 +181,7 @@ def test_the_error_about_an_answer_holds_no_more_than_the_answer(answer: str) ->
     assert now < len(body) // 2
 
 
-@pytest.mark.slow_if("1048576-65536")
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "other"), [(1 << 20, 1 << 16), (1 << 16, 1 << 20)])
 def test_of_large_answers_one_is_read_at_a_time(monkeypatch: pytest.MonkeyPatch, size: int, other: int) -> None:
     """Each takes up to 25 times its bytes meanwhile; small ones, and those of another size, wait for nobody."""
@@ -280,6 +280,7 @@ def test_an_empty_word_takes_no_other_with_it() -> None:
     assert read({"words": words}, 1.0).text == "Hello"
 
 
+@pytest.mark.slow
 def test_comparing_long_texts_takes_some_bytes_for_each_letter(monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer of 24 MB, with one text and other segments, took more than a gigabyte."""
     monkeypatch.setattr(complete, "_MOST_LETTERS", 1000)

@@ -80,6 +80,7 @@ def test_no_letter_of_the_text_is_lost_whatever_is_missing(said: list[str], data
     assert Counter(letters(" ".join(said))) - Counter(letters(found)) == Counter()
 
 
+@pytest.mark.slow
 @given(st.lists(st.text(max_size=20), max_size=5), st.text(max_size=60))
 def test_any_texts_are_compared_and_nothing_of_the_segments_is_lost(segments: list[str], text: str) -> None:
     found = " ".join(texts(segments, text))
@@ -97,6 +98,7 @@ def test_texts_beyond_hours_of_speech_are_not_compared_closely_and_nothing_is_lo
     assert Counter(letters(" ".join(said))) - Counter(letters(found)) == Counter()
 
 
+@pytest.mark.slow
 def test_many_large_differences_are_not_all_compared_word_by_word(monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer about six minutes with 85 of 200 words took seven seconds, at each start again."""
     compared: list[int] = []

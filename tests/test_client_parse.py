@@ -1177,7 +1177,7 @@ PARTIAL: dict[str, Callable[[str, list[dict[str, Any]]], Any]] = {
 }
 
 
-@pytest.mark.slow_if("all but every third", "every second word")
+@pytest.mark.slow_if("every second missing", "all but every third", "every second word")
 @pytest.mark.parametrize("shape", PARTIAL)
 @given(answer=spoken(word_texts))
 def test_what_only_the_text_has_is_not_lost(shape: str, answer: tuple[str, list[dict[str, Any]], float]) -> None:

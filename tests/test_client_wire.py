@@ -430,6 +430,9 @@ def test_what_is_no_http_or_cannot_be_unpacked_is_passing(reply: Reply) -> None:
     assert isinstance(failure_of(reply), PassingError)
 
 
+@pytest.mark.slow_if(
+    "HTTP/1.1 200 OK\\r\\nContent-Type: multipart/x; boundary*=a; boundary*0=b\\r\\nContent-Length: 2\\r\\n\\r\\n{}"
+)
 @pytest.mark.parametrize(
     "head",
     [

@@ -131,6 +131,7 @@ def test_what_was_written_into_a_pipe_keeps_its_placeholders(kind: str, complete
     assert judge(piped(kind)).completeness is completeness
 
 
+@pytest.mark.slow
 def test_a_killed_writer_leaves_nothing_that_looks_whole(tmp_path: Path) -> None:
     program = """
 import os, signal, sys

@@ -104,6 +104,7 @@ def test_a_file_without_chapters_has_none(tmp_path: Path) -> None:
     assert of(tmp_path / "empty") == ()
 
 
+@pytest.mark.slow_if("a.m4b")
 @pytest.mark.parametrize("name", ["a.mp3", "a.m4b", "a.wav"])
 def test_damaged_files_have_some_of_their_chapters_and_raise_nothing(tmp_path: Path, name: str) -> None:
     if name == "a.wav":
@@ -192,6 +193,7 @@ def peak_of(path: Path) -> int:
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 def test_tables_that_nobody_knows_take_no_memory(tmp_path: Path) -> None:
     path = tmp_path / "a.m4a"
     path.write_bytes(film(*(box(struct.pack(">I", number), bytes(200_000)) for number in range(200))))

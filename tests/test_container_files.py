@@ -34,6 +34,7 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_health_is_asked_wherever_the_daemon_listens(folder: Path, tmp_path: Path) -> None:
     """At a socket, at loopback, and at an address that other machines reach, which knows the names of the settings alone."""
     hosts = '["watcher", "localhost"]'

@@ -77,6 +77,7 @@ def assert_promises(transcript: Transcript, duration: float, limits: CaptionRule
         assert gap >= round(limits.gap_seconds * 1000) or ("gap_seconds", index) in excused
 
 
+@pytest.mark.slow
 @given(transcripts(), rules)
 def test_any_transcript_keeps_the_rules_or_says_why_not_and_loses_no_letter(
     case: tuple[Transcript, float], limits: CaptionRules
@@ -89,6 +90,7 @@ def test_any_transcript_keeps_the_rules_or_says_why_not_and_loses_no_letter(
     assert_promises(transcript, duration, limits, found)
 
 
+@pytest.mark.slow
 @given(transcripts(hostile=False, speakers=("", "Anna", "Ben", "Speaker 3")))
 def test_dialogues_keep_the_rules_too(case: tuple[Transcript, float]) -> None:
     transcript, duration = case
@@ -185,6 +187,7 @@ def test_a_hostile_amount_of_text_is_laid_out_in_linear_time(text: str) -> None:
     assert shown(found.cues) == told(transcript)
 
 
+@pytest.mark.slow
 def test_a_text_full_of_wrong_words_is_aligned_in_linear_time() -> None:
     text = " ".join(f"a{index % 7}" for index in range(6_000))
     wrong = tuple(Word(f"b{index % 5}", index * 0.1, index * 0.1 + 0.1) for index in range(6_000))

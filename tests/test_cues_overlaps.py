@@ -192,6 +192,7 @@ def test_replies_share_a_caption_in_any_language(name: str, lines: tuple[str, st
     assert lines in shown(laid_out(DIALOGUES[name]))
 
 
+@pytest.mark.slow
 def test_half_an_hour_of_monologue_with_short_replies() -> None:
     replies = [("Ben", 20.0 + 11.3 * index, "Mhm.") for index in range(150)]
     transcript = session("en", ("Anna", 0.4, " ".join([LONG] * 170)), *replies)
@@ -238,6 +239,7 @@ def talks(draw: st.DrawFn) -> Transcript:
     return session("en", *said)
 
 
+@pytest.mark.slow
 @given(talks())
 def test_each_word_is_shown_once_and_near_its_time(transcript: Transcript) -> None:
     words = {word.text: word for segment in transcript.segments for word in segment.words}

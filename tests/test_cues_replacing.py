@@ -68,6 +68,7 @@ def test_what_is_left_out_is_not_counted() -> None:
     assert replaced(said, [("wurd", "word"), ("x", "y")]).made == (Replacement("wurd", "word", 1),)
 
 
+@pytest.mark.slow
 @given(transcripts(), st.lists(st.tuples(st.sampled_from(["a", "of", "字", "x", "'", "é"]), st.just("Ω")), max_size=4))
 def test_any_transcript_keeps_its_times_and_what_is_not_listed(
     case: tuple[Transcript, float], pairs: list[tuple[str, str]]

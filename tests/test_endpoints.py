@@ -300,6 +300,7 @@ def test_a_folders_own_file_that_cannot_be_read_holds_nothing_up_where_there_is_
     assert stations.counts() == (0, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 def test_a_server_that_is_busy_all_the_time_leaves_its_only_file_to_the_next_one(stations: Stations) -> None:
     """Each pause alone was short enough to wait for, so the file waited for as long as the server was busy."""
@@ -475,6 +476,7 @@ def test_kill_9_while_the_second_one_works_pays_nothing_twice_but_what_was_in_fl
     assert len(sent) <= len(set(sent)) + 1
 
 
+@pytest.mark.slow
 def test_again_asks_the_endpoint_that_a_person_names_if_the_folder_allows_it(stations: Stations) -> None:
     talk = recording(stations.folder / "talk.wav", seconds=0.3)
     stations.once()

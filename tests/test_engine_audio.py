@@ -49,7 +49,7 @@ def test_channels_are_mixed(tmp_path: Path) -> None:
     assert frequency(samples) == pytest.approx(440, abs=2)
 
 
-@pytest.mark.slow_unless("aiff")
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["aiff", "caf", "wav"])
 def test_channels_in_an_order_of_their_own_are_mixed(tmp_path: Path, kind: str) -> None:
     """The decoder crashed on 7.1 in AIFF and CAF; so each is decoded in a process of its own."""

@@ -35,6 +35,7 @@ def never() -> None:
     """Give nothing up."""
 
 
+@pytest.mark.slow
 def test_all_samples_arrive_in_order(tmp_path: Path) -> None:
     before = children()
     content = sounds.tone(tmp_path / "a.wav", 5.0, rate=RATE).read_bytes()

@@ -91,6 +91,7 @@ def test_vtt_is_read_by_others(engine: OfflineEngine) -> None:
     assert cue.text == "Hello there."
 
 
+@pytest.mark.slow
 def test_verbose_json_has_segments_unless_words_are_asked_for(engine: OfflineEngine) -> None:
     answer = post(engine, SECOND.read_bytes(), response_format="verbose_json").json()
 
@@ -224,6 +225,7 @@ def test_an_upload_beyond_the_cap_is_refused_and_the_caller_gets_to_read_why(eng
     assert refused(answer)["message"].startswith("Maximum content size limit (26214400) exceeded (")
 
 
+@pytest.mark.slow
 def test_a_large_upload_below_the_cap_is_taken(engine: OfflineEngine, tmp_path: Path) -> None:
     path = sounds.encode(sounds.silence(270, rate=48_000), tmp_path / "a.wav", rate=48_000)
 
@@ -288,6 +290,7 @@ def test_other_methods_are_not_allowed(engine: OfflineEngine, method: str, path:
     assert answer.headers["Allow"] == ("GET" if path == "/models" else "POST")
 
 
+@pytest.mark.slow
 def test_an_engine_without_a_key_asks_for_none(silence: bytes) -> None:
     with OfflineEngine(workers=1) as engine:
         assert post(engine, silence, key="").json()["text"] == ""

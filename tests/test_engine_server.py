@@ -221,6 +221,7 @@ def test_a_large_upload_arrives_whole(server: EngineServer, ear: Ear) -> None:
     assert answer.json()["usage"]["seconds"] == 5_000_000
 
 
+@pytest.mark.slow
 def test_a_flood_of_connections_neither_grows_nor_keeps_others_out(server: EngineServer, ear: Ear) -> None:
     """Anybody on the machine may open some; with --offline the descriptors are the daemon's."""
     address = ("127.0.0.1", server.port)

@@ -165,6 +165,7 @@ def decoders(recogniser: SphinxRecogniser) -> set[int]:
     return {decoder.pid for decoder in recogniser._decoders}
 
 
+@pytest.mark.slow
 def test_decoders_end_with_their_process_however_that_ends() -> None:
     code = "import sys; from watcher.engine.sphinx.recogniser import SphinxRecogniser; SphinxRecogniser(1).warm(); print('up', flush=True); sys.stdin.read()"
     with subprocess.Popen(
@@ -248,6 +249,7 @@ def test_importing_the_starter_starts_nothing() -> None:
     assert importlib.import_module("watcher.engine.sphinx.__main__").__doc__
 
 
+@pytest.mark.slow
 def test_the_decoder_process_answers_until_its_input_ends() -> None:
     asked, answered = io.BytesIO(), io.BytesIO()
     for samples in (hello(), sounds.silence(0.02)):

@@ -77,6 +77,7 @@ def test_speech_without_a_pause_is_cut_where_it_is_quietest_and_nothing_is_lost(
     assert np.array_equal(joined[: len(sound)], sound)
 
 
+@pytest.mark.slow
 def test_memory_stays_bounded_however_long_somebody_speaks() -> None:
     assert max(len(stretch.samples) for stretch in cut(voice(90.0))) <= 20.1 * RATE
 

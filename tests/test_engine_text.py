@@ -97,6 +97,7 @@ def said(draw: st.DrawFn) -> tuple[RecognisedWord, ...]:
     return tuple(words)
 
 
+@pytest.mark.slow
 @given(said())
 def test_every_word_is_kept_once_and_in_order(said: tuple[RecognisedWord, ...]) -> None:
     segments = sentences.segments(said, 0.0)

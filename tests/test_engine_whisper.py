@@ -79,6 +79,7 @@ def test_less_than_a_tenth_of_a_second_is_too_short(recogniser: WhisperRecognise
         hear(recogniser, sounds.tone(tmp_path / "a.wav", 0.05).read_bytes())
 
 
+@pytest.mark.slow
 def test_what_nobody_waits_for_is_given_up_and_the_model_stays(recogniser: WhisperRecogniser) -> None:
     recogniser.warm()
     process = recogniser._process
@@ -154,6 +155,7 @@ def test_the_process_leaves_when_idle_is_replaced_when_it_dies_and_ends_with_the
     assert recogniser._process is None
 
 
+@pytest.mark.slow
 def test_a_model_that_is_not_here_and_cannot_be_downloaded_is_named_with_the_remedy(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -248,6 +250,7 @@ def test_a_model_of_no_known_name_is_refused() -> None:
     assert "such as small" in raised.value.hint
 
 
+@pytest.mark.slow
 def test_a_model_that_the_hub_does_not_have_is_unknown_and_one_that_is_spoilt_is_not(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -265,6 +268,7 @@ def test_a_model_that_the_hub_does_not_have_is_unknown_and_one_that_is_spoilt_is
             recogniser.close()
 
 
+@pytest.mark.slow
 def test_openais_fields_come_over_http(engine: OfflineEngine) -> None:
     answer = requests.post(
         engine.url + "/audio/transcriptions",

@@ -447,6 +447,7 @@ with finding(base / "state", Folder("a", str(base / "in"))) as scene:
 """
 
 
+@pytest.mark.slow
 def test_a_watch_limit_is_said_with_its_remedy_and_the_rest_is_looked_at(base: Path) -> None:
     """Recipe R-11: watchdog says nothing."""
     for number in range(50):
@@ -480,6 +481,7 @@ with finding(base / "state", *folders) as scene:
 """
 
 
+@pytest.mark.slow
 def test_no_folder_takes_all_the_watches(base: Path) -> None:
     """Anybody who can write into a folder can make any number of directories; others were found by scans from then on."""
     for name in ("greedy", "second", "modest"):
@@ -510,6 +512,7 @@ with finding(base / "state", Folder("a", str(base / "in"))) as scene:
 """
 
 
+@pytest.mark.slow_if("watches")
 @pytest.mark.parametrize("limit", ["watches", "instances"])
 def test_a_root_that_gets_no_watch_at_all_is_scanned(base: Path, limit: str) -> None:
     assert in_a_namespace(REFUSED, str(base.parent), limit) == "ok\n"
@@ -587,6 +590,7 @@ with finding(base / "state", Folder("a", str(base / "in"))) as scene:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody who may not")
 def test_an_unreadable_directory_that_becomes_readable_is_watched_from_then_on() -> None:
     scratch = Path("/tmp", f"watcher-closed-{os.getpid()}-{random.randrange(10**6)}")  # noqa: S108  pytest's are private

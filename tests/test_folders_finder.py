@@ -555,6 +555,7 @@ def test_a_note_that_stands_keeps_the_file_failed(base: Path, state: Path) -> No
         assert scene.state(path) is State.FAILED
 
 
+@pytest.mark.slow
 def test_many_notes_are_looked_at_in_turns_with_signs_of_life(
     base: Path, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

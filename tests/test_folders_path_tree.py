@@ -130,6 +130,7 @@ def test_a_walk_goes_on_while_others_are_put_in_and_taken_out() -> None:
     assert len(set(seen)) == len(seen) >= 3
 
 
+@pytest.mark.slow
 def test_of_many_paths_with_a_long_beginning_each_takes_its_own_name_alone() -> None:
     """Each took the whole path, of up to 4 KB, and twice that with the watch on it."""
     above = b"/" + b"/".join([b"d" * 250] * 14)

@@ -912,6 +912,7 @@ def test_a_candidate_of_the_first_scan_is_backlog_when_it_is_whole(base: Path, m
 # Doors that are closed.
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody who may not")
 def test_a_directory_that_cannot_be_listed_is_reported_once_and_seen_when_it_opens(tmp_path: Path) -> None:
     code = """

@@ -153,6 +153,7 @@ def test_a_killed_recorder_s_file_is_taken_in_the_end_and_marked(scene: Scene, b
     assert event["waited"] >= 1.0
 
 
+@pytest.mark.slow
 def test_a_writer_that_stops_for_long_is_waited_for(scene: Scene, base: Path) -> None:
     path = base / "a.mp3"
     with path.open("wb", buffering=0) as file:

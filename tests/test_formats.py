@@ -44,6 +44,7 @@ def shown(made: Document) -> list[str]:
     return [bare("".join(cue.lines)) for cue in made.layout.cues]
 
 
+@pytest.mark.slow
 @given(transcripts())
 def test_srt_reads_back_the_same_with_the_srt_library(case: tuple[Transcript, float]) -> None:
     made = document(*case)
@@ -285,6 +286,7 @@ def test_an_unknown_kind_is_refused() -> None:
         render("doc", with_cues())
 
 
+@pytest.mark.slow
 def test_importing_the_formats_imports_no_heavy_library() -> None:
     code = (
         "import sys, watcher.formats, watcher.cues, watcher.guard, watcher.lint;"

@@ -70,6 +70,7 @@ def test_it_says_its_title_and_language_and_nothing_of_the_template() -> None:
     assert language.get(f"{W}val") == "de"
 
 
+@pytest.mark.slow
 def test_a_paragraph_from_right_to_left_is_marked() -> None:
     said = (Segment("שלום.", 0, 1, speaker="Anna"), Segment("Hello.", 5, 6, speaker="דן"))
     hebrew, english = body(document(Transcript(said, "he", 6)))

@@ -60,6 +60,7 @@ def test_every_key_is_required_and_described(described: dict[str, Any]) -> None:
     assert set(described["required"]) == set(described["properties"])
 
 
+@pytest.mark.slow
 @given(transcripts(speakers=("", "Anna")))
 def test_whatever_the_server_says_the_json_is_valid(case: tuple[Transcript, float]) -> None:
     transcript, duration = case
@@ -72,6 +73,7 @@ def test_whatever_the_server_says_the_json_is_valid(case: tuple[Transcript, floa
     )
 
 
+@pytest.mark.slow
 @given(transcripts(speakers=("", "Anna", '},\n  {"', "[]")))
 def test_its_bytes_are_those_that_python_writes_with_an_indentation(case: tuple[Transcript, float]) -> None:
     transcript, duration = case

@@ -188,6 +188,7 @@ class TestResolve:
         assert "\nFCM: DROP FRAME\n" in render("resolve", made(talk("en"), timecode=dropping)).decode()
         assert "\nFCM: NON-DROP FRAME\n" in render("resolve", made(talk("en"), timecode=FILM)).decode()
 
+    @pytest.mark.slow
     def test_of_more_than_999_markers_neighbours_share_one(self) -> None:
         said = Transcript(
             tuple(Segment(f"Word{index}.", index * 2, index * 2 + 1) for index in range(2500)), "en", 5000

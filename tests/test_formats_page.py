@@ -196,6 +196,7 @@ def test_an_address_with_a_time_opens_there_and_a_renamed_recording_is_found(win
     assert window.ask("document.querySelector('.missing').hidden") is True
 
 
+@pytest.mark.slow
 def test_a_page_that_was_renamed_plays_its_recording_not_the_one_with_the_former_name(
     window: Browser, tmp_path: Path
 ) -> None:

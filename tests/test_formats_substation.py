@@ -74,6 +74,7 @@ def test_players_read_the_same_in_any_language(said: Transcript) -> None:
     assert {event.name for event in found} <= {"", "Anna", "Ben; the 2nd", "*Ben* [x]"}
 
 
+@pytest.mark.slow
 @given(transcripts(speakers=("", "Anna", "B,n")))
 def test_any_transcript_is_read_back_whole(case: tuple[Transcript, float]) -> None:
     made = document(*case)

@@ -128,6 +128,7 @@ def test_what_was_unreadable_twice_is_asked_for_again_by_retry_alone_whatever_be
         assert sorted(requests(server).values()) == [1, 3]
 
 
+@pytest.mark.slow
 def test_a_file_that_fails_at_its_first_unreadable_answer_has_a_hint_that_names_retry_once(tmp_path: Path) -> None:
     bad, good = recording(tmp_path / "a.wav"), recording(tmp_path / "b.wav")
     data = bad.read_bytes()

@@ -156,6 +156,7 @@ def test_no_more_are_in_flight_than_the_fleet_may_have_and_every_host_gets_its_p
     assert most == 4
 
 
+@pytest.mark.slow
 def test_a_host_that_wants_more_gets_what_another_one_does_not_use(fleet: Fleet) -> None:
     one, two = (fleet.host(name, concurrency=8, fleet_concurrency=6) for name in ("one", "two"))
     single = two.enter()
@@ -236,6 +237,7 @@ def test_the_hosts_take_turns_at_the_pace_of_the_fleet(fleet: Fleet) -> None:
 # Pauses and holds.
 
 
+@pytest.mark.slow
 def test_a_pause_of_one_is_a_pause_of_all(fleet: Fleet) -> None:
     one, two = fleet.host("one"), fleet.host("two")
     one.ask(busy(300.0))
@@ -342,6 +344,7 @@ def test_a_host_that_starts_meets_the_hold_and_has_it_probed_at_once(fleet: Flee
     eventually(lambda: two.gate.admit(timeout=0.1) is not None)
 
 
+@pytest.mark.slow
 def test_a_probe_keeps_to_the_fleets_limits(fleet: Fleet) -> None:
     options = {"fleet_concurrency": 1, "requests_per_minute": 600, "daily_minutes": 1}
     one, two = (fleet.host(name, **options) for name in ("one", "two"))
@@ -359,6 +362,7 @@ def test_a_probe_keeps_to_the_fleets_limits(fleet: Fleet) -> None:
     eventually(lambda: one.status is GateStatus.OPEN)
 
 
+@pytest.mark.slow
 def test_a_host_with_another_key_is_not_held(fleet: Fleet) -> None:
     one, other, same = fleet.host("one"), fleet.host("two", party="others"), fleet.host("three")
     one.ask(KEY)
@@ -397,6 +401,7 @@ def test_a_host_without_waiting_requests_requests_nothing(fleet: Fleet) -> None:
     eventually(lambda: limits.wait(time.monotonic()) > 1.0)
 
 
+@pytest.mark.slow
 def test_an_outage_reported_by_others_is_ignored_by_a_host_that_gets_answers(fleet: Fleet) -> None:
     one, two, idle = (fleet.host(name) for name in ("one", "two", "three"))
     assert two.ask() is None
@@ -440,6 +445,7 @@ def test_what_was_bought_after_all_counts_for_the_whole_fleet(fleet: Fleet) -> N
     assert one.ask(seconds=60.0) is None
 
 
+@pytest.mark.slow
 def test_a_hold_that_rests_on_files_of_one_folder_is_probed_at_once_with_one_of_another(fleet: Fleet) -> None:
     one, two = (fleet.host(name, folders=2, concurrency=4) for name in ("one", "two"))
     for number in range(8):
@@ -526,6 +532,7 @@ def test_a_months_minutes_count_for_the_whole_fleet(fleet: Fleet) -> None:
     assert state.next_probe == time.mktime((2026, 10, 1, 0, 0, 0, 0, 0, -1))
 
 
+@pytest.mark.slow
 def test_what_is_in_flight_anywhere_counts_as_bought(fleet: Fleet) -> None:
     one, two = (fleet.host(name, daily_minutes=1) for name in ("one", "two"))
     first = one.enter(seconds=50.0)

@@ -204,6 +204,7 @@ def test_a_new_maximum_leaves_what_was_learned() -> None:
     assert window.limit == 4
 
 
+@pytest.mark.slow
 @given(st.integers(1, 20), st.lists(st.sampled_from(["passed", "crowded", "stale", "restart"]), max_size=300))
 def test_the_window_stays_within_its_bounds_and_comes_back(most: int, steps: list[str]) -> None:
     window = ConcurrencyWindow(most)

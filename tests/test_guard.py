@@ -466,6 +466,7 @@ def test_a_piece_of_the_prompt_is_an_echo(text: str, prompt: str, echo: bool) ->
 # The review as a whole
 
 
+@pytest.mark.slow
 @given(transcripts(), st.binary(max_size=600), st.text(max_size=50))
 def test_a_review_loses_nothing_and_never_raises(case: tuple[Transcript, float], loudness: bytes, prompt: str) -> None:
     transcript, _ = case
@@ -515,7 +516,7 @@ def test_reviewing_twice_is_reviewing_once() -> None:
     assert review(once) == once
 
 
-@pytest.mark.slow_if("text2")
+@pytest.mark.slow_if("text0", "text2")
 @pytest.mark.parametrize("text", ["word " * 30_000, "字" * 60_000, "a b c d e f g " * 6_000, "amara org " * 9_000])
 def test_a_hostile_amount_of_text_is_judged_in_linear_time(text: str) -> None:
     # No limit on the clock beyond the test's own: what is quadratic would not come back within it.

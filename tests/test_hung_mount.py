@@ -400,6 +400,7 @@ def test_a_mount_that_comes_between_two_looks_at_the_mounts_stalls_that_folder_a
         scene.wait_until_queued(below, put(outer / "late.wav"), put(local / "late.wav"))
 
 
+@pytest.mark.slow
 def test_a_mount_that_comes_while_the_watches_are_started_stalls_that_folder_alone(
     tmp_path: Path, local: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,6 +86,7 @@ def pieces(words: Sequence[Word], chance: random.Random, length: float, overlap:
         start = end - overlap
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 2**32), length=st.floats(6, 40), jitter=st.sampled_from([0.0, 0.02, 0.05]))
 @example(seed=0, length=6.0, jitter=0.05)
 def test_with_word_times_no_word_is_lost_or_doubled_wherever_the_cuts_fall(

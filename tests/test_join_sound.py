@@ -171,6 +171,7 @@ def test_a_word_that_lasts_longer_than_it_is_spoken_is_stretched(
 MOMENTS = st.floats(0, 12) | st.integers(0, 12).map(float)
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(st.sampled_from(["a", "word", "", "…"]), MOMENTS, MOMENTS), min_size=1, max_size=12),
     st.lists(

@@ -441,6 +441,7 @@ def letters_of(segments: tuple[Segment, ...]) -> str:
     return "".join("".join(segment.text.split()) for segment in segments)
 
 
+@pytest.mark.slow
 @given(sessions())
 def test_every_word_is_kept_once_and_in_order_or_counted_as_bleed(tracks: list[TrackTranscript]) -> None:
     merged = merge(tracks)

@@ -119,6 +119,7 @@ def told(path: Path, order: Order, *, grants: int = 1000) -> list[Message]:
     return [decode(each) for each in data.splitlines()]
 
 
+@pytest.mark.slow
 def test_a_recording_is_opened_made_into_pieces_and_ended(tmp_path: Path, order: Order) -> None:
     sound = sounds.speech(60.0)
     path = sounds.encode(sound, tmp_path / "talk.wav")

@@ -207,6 +207,7 @@ def test_what_a_files_tags_say_is_reported_in_few_words(tmp_path: Path) -> None:
     assert [len(warning.message) < 500 for warning in recording.warnings] == [True]
 
 
+@pytest.mark.slow
 def test_noise_of_an_open_input_is_silence_beside_a_voice(tmp_path: Path) -> None:
     hiss = sounds.noise(20.0, level=0.001)
     path = sounds.tracks(tmp_path / "cam.mka", [hiss, sounds.speech(20.0)], muxer="matroska", codec="flac")
@@ -288,6 +289,7 @@ def test_all_tracks_are_mixed(tmp_path: Path) -> None:
     assert "+" in recording.stream
 
 
+@pytest.mark.slow
 def test_a_track_that_pauses_for_minutes_does_not_hold_the_others_up(tmp_path: Path) -> None:
     early = np.concatenate([sounds.sine(1.0, frequency=440), sounds.silence(200.0)])
     path = tmp_path / "film.mka"
@@ -301,6 +303,7 @@ def test_a_track_that_pauses_for_minutes_does_not_hold_the_others_up(tmp_path: P
 # Channels.
 
 
+@pytest.mark.slow
 def test_timecode_louder_than_the_voice_is_left_out_of_a_poly_wav(tmp_path: Path) -> None:
     voice = sounds.speech(12.0, rate=48_000, level=0.05)
     channels = np.stack([voice, sounds.silence(12.0, rate=48_000), sounds.timecode(12.0)], axis=1)

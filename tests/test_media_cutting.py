@@ -81,6 +81,7 @@ def long_talk(tmp_path: Path) -> Path:
 SHORT = MediaOptions(pieces="fixed", piece_seconds=15.0)
 
 
+@pytest.mark.slow
 def test_the_pieces_hold_exactly_what_was_said_between_their_cuts(talk: Path, spool: Path) -> None:
     sound = sounds.speech(60.0)
     with cutting(talk, spool, SHORT) as running:
@@ -134,6 +135,7 @@ def test_what_the_header_promised_is_known_with_the_first_piece(talk: Path, spoo
         assert running.opening == Opening(60.0, 4, "pcm_s16le, 16000 Hz, 1 channel")
 
 
+@pytest.mark.slow
 def test_pieces_can_be_mp3(talk: Path, spool: Path) -> None:
     with cutting(talk, spool, MediaOptions(codec="mp3")) as running:
         piece = next(iter(running))
@@ -142,6 +144,7 @@ def test_pieces_can_be_mp3(talk: Path, spool: Path) -> None:
         assert abs(len(sounds.decode(piece.path)) - (piece.cut.end - piece.cut.start)) < 2000
 
 
+@pytest.mark.slow
 def test_a_small_file_that_only_needs_another_form_is_one_piece(tmp_path: Path, spool: Path) -> None:
     path = sounds.encode(sounds.speech(100.0), tmp_path / "talk.aiff")
 
@@ -159,6 +162,7 @@ def test_a_longer_one_keeps_all_places_busy(tmp_path: Path, spool: Path) -> None
         assert len(all_pieces(running)) == 1
 
 
+@pytest.mark.slow
 def test_at_most_two_pieces_more_than_in_flight_exist(long_talk: Path, spool: Path) -> None:
     places, held, most = 1, [], 0
     with cutting(long_talk, spool, SHORT, in_flight=lambda: places) as running:
@@ -173,6 +177,7 @@ def test_at_most_two_pieces_more_than_in_flight_exist(long_talk: Path, spool: Pa
     assert most <= 5
 
 
+@pytest.mark.slow
 def test_a_consumer_that_holds_everything_gets_no_more_until_it_releases_from_another_thread(
     long_talk: Path, spool: Path
 ) -> None:
@@ -192,6 +197,7 @@ def test_a_consumer_that_holds_everything_gets_no_more_until_it_releases_from_an
         assert held[1].path.stat().st_size == 0
 
 
+@pytest.mark.slow
 def test_pieces_that_are_sent_while_the_spool_is_looked_at_fail_no_recording(
     long_talk: Path, spool: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,6 +227,7 @@ def test_pieces_that_are_sent_while_the_spool_is_looked_at_fail_no_recording(
         running.check_spool()
 
 
+@pytest.mark.slow
 def test_the_spool_has_no_more_files_than_there_are_pieces_at_a_time(long_talk: Path, spool: Path) -> None:
     """All of them were looked at, several times a second: of a recording of a day, tens of thousands."""
     with cutting(long_talk, spool, MediaOptions(pieces="fixed", piece_seconds=5.0), in_flight=lambda: 1) as running:
@@ -229,6 +236,7 @@ def test_the_spool_has_no_more_files_than_there_are_pieces_at_a_time(long_talk: 
         assert len(list(running._directory.iterdir())) <= 3
 
 
+@pytest.mark.slow
 def test_planned_cuts_are_made_again(talk: Path, spool: Path) -> None:
     with cutting(talk, spool, SHORT) as running:
         cuts = [piece.cut for piece in all_pieces(running)]
@@ -244,6 +252,7 @@ def test_planned_cuts_are_made_again(talk: Path, spool: Path) -> None:
     assert anew == cuts
 
 
+@pytest.mark.slow
 def test_no_plan_is_longer_than_the_line_that_brings_it(talk: Path, spool: Path) -> None:
     """A child that was taken over can have pieces of a second stored as the plan of a day, also for a file that looks the same."""
     seconds = [Cut(index, RATE * index, RATE * (index + 1), "0" * 64) for index in range(86_400)]
@@ -263,6 +272,7 @@ def test_no_piece_is_longer_or_larger_than_the_server_takes(talk: Path, spool: P
     assert max(piece.size for piece in pieces) <= 100_000
 
 
+@pytest.mark.slow
 def test_the_spool_is_empty_afterwards_whatever_was_released(talk: Path, spool: Path) -> None:
     with cutting(talk, spool, SHORT) as running:
         next(iter(running))
@@ -285,6 +295,7 @@ def test_what_a_crash_left_in_the_spool_can_be_cleared(spool: Path) -> None:
     assert list(spool.iterdir()) == [other]
 
 
+@pytest.mark.slow
 def test_the_descriptor_stays_where_it_was(talk: Path, spool: Path) -> None:
     descriptor = os.open(talk, os.O_RDONLY)
     os.lseek(descriptor, 100, os.SEEK_SET)
@@ -324,6 +335,7 @@ def test_closing_from_another_thread_ends_the_iteration(long_talk: Path, spool: 
         closer.join()
 
 
+@pytest.mark.slow
 def test_the_summary_is_not_there_before_the_end(talk: Path, spool: Path) -> None:
     with cutting(talk, spool, SHORT) as running:
         next(iter(running))
@@ -381,6 +393,7 @@ def test_a_child_that_dies_fails_its_job_with_a_reason(
     assert list(spool.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_child_that_hangs_is_given_up(long_talk: Path, spool: Path) -> None:
     pace = 1
     with cutting(long_talk, spool, SHORT, in_flight=lambda: 1, clock=lambda: time.monotonic() * pace) as running:
@@ -451,6 +464,7 @@ def child_runs(monkeypatch: pytest.MonkeyPatch) -> Instead:
     return instead
 
 
+@pytest.mark.slow_if("[line.sendall(b'x' * 1000000) for _ in range(10)]-FileError-crashed")
 @pytest.mark.parametrize(
     ("code", "kind", "reason"),
     [
@@ -790,6 +804,7 @@ def test_a_child_that_said_all_does_nothing_more(talk: Path, spool: Path) -> Non
         assert running._child.process.wait(60) in {0, -signal.SIGKILL}
 
 
+@pytest.mark.slow
 def test_a_child_that_falls_silent_and_stays_is_ended(
     talk: Path, spool: Path, child_runs: Instead, monkeypatch: pytest.MonkeyPatch
 ) -> None:

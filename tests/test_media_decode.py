@@ -54,6 +54,7 @@ def test_what_is_watched_by_its_suffix_is_decoded(suffix: str, tmp_path: Path) -
 NO_DELAY_TOLD = {"aac", "mp3untagged", "mp4fragmented", "mpegts", "mpeg", "mp2", "wma", "wmv", "3gp", "amr"}
 
 
+@pytest.mark.slow_if("webmvideo")
 @pytest.mark.parametrize("kind", sounds.FORMATS)
 def test_every_format_is_heard_in_full_and_in_time(kind: str, tmp_path: Path) -> None:
     truth = sounds.speech(6.0)
@@ -117,6 +118,7 @@ def test_every_depth_comes_out_at_the_same_level(
     assert loud == pytest.approx(1.0, abs=0.02)
 
 
+@pytest.mark.slow_if("32", "64")
 @pytest.mark.parametrize("channels", [2, 3, 6, 8, 32, 64])
 def test_a_voice_on_one_of_many_channels_is_heard_clearly(channels: int, tmp_path: Path) -> None:
     truth = sounds.speech(3.0)
@@ -131,6 +133,7 @@ def test_a_voice_on_one_of_many_channels_is_heard_clearly(channels: int, tmp_pat
     assert np.abs(found).max() >= 0.45 * np.abs(truth).max()
 
 
+@pytest.mark.slow_if("w64")
 @pytest.mark.parametrize("kind", ["aiff", "caf", "mov", "w64"])
 def test_channels_in_an_order_of_their_own_are_heard(kind: str, tmp_path: Path) -> None:
     """The decoder crashed on 7.1 in AIFF, CAF and QuickTime; here it would end the tests."""
@@ -143,6 +146,7 @@ def test_channels_in_an_order_of_their_own_are_heard(kind: str, tmp_path: Path) 
         assert delay(found, truth)[1] > 0.99, channels
 
 
+@pytest.mark.slow_if("64")
 @pytest.mark.parametrize("channels", [2, 6, 64])
 def test_the_same_voice_on_all_channels_neither_clips_nor_fades(channels: int, tmp_path: Path) -> None:
     truth = sounds.speech(3.0, level=0.9)
@@ -244,6 +248,7 @@ def test_damage_in_the_middle_is_passed_over_and_what_follows_keeps_its_place(ki
     assert {warning.code for warning in recording.warnings} & {"damaged", "sound_missing"}
 
 
+@pytest.mark.slow_if("aac")
 @pytest.mark.parametrize("kind", ["mp3", "aac"])
 def test_damage_in_a_stream_without_a_clock_is_passed_over_as_players_do(kind: str, tmp_path: Path) -> None:
     truth = sounds.speech(30.0)

@@ -83,6 +83,7 @@ def test_a_scale_that_heard_nothing_takes_only_the_inaudible_for_silence() -> No
     assert sound.reshape(-1, 20)[:, 0].tolist()[:3] == [False, False, True]
 
 
+@pytest.mark.slow
 def test_a_scale_forgets_what_was_long_ago() -> None:
     scale = LoudnessScale()
     scale.add(decibels(power(sounds.noise(60.0, level=0.5))))

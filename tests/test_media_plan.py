@@ -62,6 +62,7 @@ def level_around(sound: Samples, place: int) -> float:
     return float(10 * np.log10(np.mean(near * near) + 1e-12))
 
 
+@pytest.mark.slow
 def test_cuts_lie_in_pauses_near_the_target() -> None:
     sound = talk(200.0)
 
@@ -103,6 +104,7 @@ def test_where_nobody_pauses_the_pieces_overlap_by_two_seconds() -> None:
     assert spans[-1].cut.end == len(sound)
 
 
+@pytest.mark.slow
 def test_music_under_the_voice_does_not_hide_the_pauses() -> None:
     bed = sounds.sine(120.0, frequency=220, level=0.02)
     sound = sounds.speech(120.0) + bed
@@ -180,6 +182,7 @@ def test_a_click_in_a_silence_is_no_sound() -> None:
     assert plan(sound, rules(60))[0] == []
 
 
+@pytest.mark.slow
 def test_one_short_word_in_an_hour_of_silence_is_sent() -> None:
     sound = np.concatenate([room(1200.0), sounds.speech(0.3), room(1200.0, seed=5)])
 
@@ -236,6 +239,7 @@ def test_a_recording_much_longer_than_memory_keeps_little_of_it() -> None:
     assert most <= 200 * RATE
 
 
+@pytest.mark.slow_if("313")
 @pytest.mark.parametrize("block", [RATE // 50 - 7, 1111, RATE, 37 * RATE])
 def test_how_the_sound_is_fed_does_not_change_the_cuts(block: int) -> None:
     sound = np.concatenate([talk(70.0), room(50.0), sounds.sine(60, frequency=200), talk(70.0, seed=2)])
@@ -245,6 +249,7 @@ def test_how_the_sound_is_fed_does_not_change_the_cuts(block: int) -> None:
     assert cuts(spans) == cuts(plan(sound, rules(25))[0])
 
 
+@pytest.mark.slow
 def test_planned_cuts_are_made_again_as_they_were_and_the_rest_is_planned() -> None:
     sound = np.concatenate([talk(70.0), room(50.0), talk(70.0, seed=2)])
     before, _ = plan(sound, rules(25))
@@ -495,6 +500,7 @@ def test_pieces_of_an_unknown_length_begin_short_and_grow() -> None:
     assert expected == 1
 
 
+@pytest.mark.slow
 @given(
     st.one_of(st.none(), st.floats(0.001, 90_000)),
     st.floats(10, 7200),

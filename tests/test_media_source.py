@@ -86,6 +86,7 @@ def test_a_long_hole_at_the_end_is_not_read(data: int, tmp_path: Path) -> None:
         assert digest(descriptor, threading.Event()) != told, "the hole's length counts"
 
 
+@pytest.mark.slow
 def test_what_lies_behind_a_hole_and_a_short_hole_are_read(tmp_path: Path) -> None:
     path = tmp_path / "a"
     with opened(path, b"data") as descriptor:

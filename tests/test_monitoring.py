@@ -85,6 +85,7 @@ def test_every_alert_says_what_is_wrong_and_what_to_do() -> None:
         assert set(re.findall(r"\$labels\.(\w+)", str(rule["annotations"]))) <= known
 
 
+@pytest.mark.slow
 def test_the_alerts_are_raised_by_what_they_are_about_and_by_nothing_else() -> None:
     promtool("check", "rules", MONITORING / "alerts.yaml")
     promtool("test", "rules", MONITORING / "alerts_test.yaml")

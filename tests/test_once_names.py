@@ -34,6 +34,7 @@ def test_a_queued_recording_that_was_renamed_is_done_under_its_new_name_and_not_
     assert len(watcher.server.asked) == 1
 
 
+@pytest.mark.slow
 def test_what_only_the_trial_engine_had_done_is_bought_under_its_new_name(watcher: Commands) -> None:
     path = recording(watcher.folder / "a.wav")
     watcher("once", watcher.folder, "--set", f"api.model={TRIAL_MODEL}")

@@ -97,7 +97,7 @@ def test_a_server_that_takes_wav_alone_does_a_batch_and_the_next_one_without_a_r
     assert (second["exit_code"], len(second["data"]["done"]), kinds(server.asked)) == (0, 2, ["audio/wav"] * 2)
 
 
-@pytest.mark.slow_if("200-body0", "200-body2")
+@pytest.mark.slow_if("200-body1", "200-body0", "200-body2")
 @pytest.mark.parametrize(
     ("status", "body"),
     [

@@ -184,6 +184,7 @@ def test_a_file_that_says_two_different_times_is_a_warning_where_it_matters(watc
     assert doubt.endswith("bext is used.")
 
 
+@pytest.mark.slow
 def test_a_session_begins_with_its_earliest_stem(watcher: Commands) -> None:
     take = watcher.folder / "take"
     take.mkdir()

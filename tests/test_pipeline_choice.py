@@ -79,6 +79,7 @@ def test_of_a_file_with_several_tracks_the_one_with_sound_is_sent(tmp_path: Path
     assert [warning.code for warning in heard.content.warnings] == ["other_track", "tracks_left_out"]
 
 
+@pytest.mark.slow
 def test_a_recorder_s_many_inputs_are_not_left_to_the_server(tmp_path: Path) -> None:
     voice = sounds.speech(12.0, rate=48_000, level=0.05)
     poly = np.stack([voice, voice, sounds.timecode(12.0)], axis=1)
@@ -185,6 +186,7 @@ def hearing(asked: Asked) -> Reply:
     return Reply({"data": [{"id": "whisper-1"}]}) if asked.method == "GET" else ANSWER
 
 
+@pytest.mark.slow
 def test_a_recording_without_any_sound_is_said_beside_it_in_status_and_to_hooks(tmp_path: Path) -> None:
     """A camera's microphone that was not plugged in: the outputs are empty, and somebody has to know."""
     folder, state = tmp_path / "in", tmp_path / "state"
@@ -206,6 +208,7 @@ def test_a_recording_without_any_sound_is_said_beside_it_in_status_and_to_hooks(
     assert "warning: No sound was heard" in text
 
 
+@pytest.mark.slow
 def test_a_note_of_doubt_stands_beside_the_recording_where_it_was_moved_to(tmp_path: Path) -> None:
     folder, state = tmp_path / "in", tmp_path / "state"
     folder.mkdir()
@@ -224,6 +227,7 @@ def test_a_note_of_doubt_stands_beside_the_recording_where_it_was_moved_to(tmp_p
     assert not list(folder.glob("*.txt"))
 
 
+@pytest.mark.slow
 def test_a_folder_s_own_settings_choose_the_track(tmp_path: Path) -> None:
     folder, state = tmp_path / "in", tmp_path / "state"
     folder.mkdir()
@@ -240,6 +244,7 @@ def test_a_folder_s_own_settings_choose_the_track(tmp_path: Path) -> None:
     assert '"code": "tracks_left_out"' in (folder / "film.json").read_text()
 
 
+@pytest.mark.slow
 def test_a_copy_of_a_recording_in_doubt_is_in_doubt_as_well(tmp_path: Path) -> None:
     folder, state = tmp_path / "in", tmp_path / "state"
     folder.mkdir()
@@ -255,6 +260,7 @@ def test_a_copy_of_a_recording_in_doubt_is_in_doubt_as_well(tmp_path: Path) -> N
     assert (folder / "two.mp4.transcription-warning.txt").exists()
 
 
+@pytest.mark.slow
 def test_notes_of_doubt_can_be_switched_off(tmp_path: Path) -> None:
     folder, state = tmp_path / "in", tmp_path / "state"
     folder.mkdir()

@@ -63,6 +63,7 @@ def codes(outcome: Outcome) -> list[str]:
     return [warning.code for warning in outcome.warnings]
 
 
+@pytest.mark.slow
 def test_a_server_that_gives_no_text_for_an_encoding_is_asked_once_more_in_another(tmp_path: Path) -> None:
     """whisper-asr-webservice#97: "" for an m4a with its index at the end, the right text for the same sound as FLAC."""
     path = speechlike(tmp_path / "memo.m4a", seconds=12)
@@ -121,6 +122,7 @@ def test_music_marks_are_an_answer(tmp_path: Path, text: str) -> None:
     assert kinds(asked) == ["mp4"]
 
 
+@pytest.mark.slow
 def test_what_stays_without_text_is_said_with_the_result_and_asked_for_again_the_next_time(tmp_path: Path) -> None:
     path = speechlike(tmp_path / "memo.m4a", seconds=12)
     mended: list[Reply] = []
@@ -163,6 +165,7 @@ def test_the_first_answer_is_not_paid_for_again_when_the_second_question_fails(t
     assert (tmp_path / "memo.txt").read_text().strip() == SAID
 
 
+@pytest.mark.slow
 def test_a_file_without_text_whose_other_forms_are_refused_is_done_with_a_warning(tmp_path: Path) -> None:
     def script(asked: Asked) -> Reply:
         return EMPTY if kind_of(asked) == "mp4" else Reply({"error": {"message": "Invalid file format."}}, 400)

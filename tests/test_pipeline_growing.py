@@ -209,6 +209,7 @@ def test_a_recording_that_was_not_taken_over_is_let_go(tmp_path: Path) -> None:
     assert "media.continued" not in {event["event"] for event in events}
 
 
+@pytest.mark.slow
 def test_a_recording_that_will_be_sent_as_it_is_costs_nothing_before(tmp_path: Path) -> None:
     path = tmp_path / "talk.flac"
     with scene(lambda _asked: ANSWER, tmp_path, SHORT) as (made, asked):
@@ -223,6 +224,7 @@ def test_a_recording_that_will_be_sent_as_it_is_costs_nothing_before(tmp_path: P
     assert len(asked) == len(whole.content.cuts) == 1
 
 
+@pytest.mark.slow
 def test_a_short_recording_that_may_have_been_followed_is_not_sent_as_it_is(tmp_path: Path) -> None:
     path = sounds.encode(talk(240), tmp_path / "talk.flac")
     with scene(lambda _asked: ANSWER, tmp_path, SHORT) as (made, asked):
@@ -231,6 +233,7 @@ def test_a_short_recording_that_may_have_been_followed_is_not_sent_as_it_is(tmp_
     assert len(asked) == len(whole.content.cuts) > 4
 
 
+@pytest.mark.slow
 def test_only_so_many_minutes_are_transcribed_ahead(tmp_path: Path) -> None:
     path = tmp_path / "talk.flac"
     with scene(lambda _asked: ANSWER, tmp_path, SHORT) as (made, asked):
@@ -245,6 +248,7 @@ def test_only_so_many_minutes_are_transcribed_ahead(tmp_path: Path) -> None:
     assert len(asked) <= 3
 
 
+@pytest.mark.slow
 def test_it_waits_for_its_turn(tmp_path: Path) -> None:
     path = tmp_path / "talk.flac"
     with scene(lambda _asked: ANSWER, tmp_path, SHORT) as (made, asked):
@@ -317,7 +321,7 @@ def test_a_format_that_is_read_when_it_is_whole_is_left_until_then(tmp_path: Pat
     assert asked == []
 
 
-@pytest.mark.slow_if("afterwards")
+@pytest.mark.slow
 @pytest.mark.parametrize("wanted", [AHEAD, WANTED], ids=["while recording", "afterwards"])
 def test_a_recording_that_was_recorded_over_in_its_middle_costs_what_changed(
     wanted: JobSettings, tmp_path: Path

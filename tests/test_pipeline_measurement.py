@@ -152,6 +152,7 @@ def test_a_header_that_says_too_much_is_booked_and_paid_for_with_what_is_heard(t
         assert bought(made) == pytest.approx(4.0, abs=0.5)
 
 
+@pytest.mark.slow
 def test_an_end_without_speech_makes_no_recording_shorter(tmp_path: Path) -> None:
     path = sounds.encode(sounds.speech(60.0), tmp_path / "talk.mp3", "mp3")
     with scene(lambda _: answer("Hello there, who is it?", seconds=20.0), tmp_path) as (made, _):

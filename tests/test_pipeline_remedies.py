@@ -122,6 +122,7 @@ def test_a_codec_counts_as_rejected_only_for_its_encoding() -> None:
     assert remedies.rejected == {"mp3"}
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.sampled_from([RECODE, SHRINK, SPLIT, RemedyError("x", remedy=Remedy.SPLIT, seconds=33)]), min_size=60),
     st.sampled_from(CODECS),

@@ -23,6 +23,7 @@ def codes(document: dict[str, Any]) -> list[str]:
     return [warning["code"] for done in document["data"]["done"] for warning in done["warnings"]]
 
 
+@pytest.mark.slow
 def test_outputs_follow_and_one_that_a_person_edited_stays_and_is_said(watcher: Commands) -> None:
     path = recording(watcher.folder / "ZOOM0001.wav")
     watcher("once", path)
@@ -71,6 +72,7 @@ def test_what_a_person_put_in_the_place_of_an_output_stays_and_is_said(watcher: 
     assert codes(document).count("output_left_behind") == 2
 
 
+@pytest.mark.slow_if("tuesday", "elsewhere")
 @pytest.mark.parametrize("link", ["", "tuesday", "elsewhere"])
 def test_outputs_that_came_along_with_their_folder_are_still_ours(watcher: Commands, link: str) -> None:
     """No link is followed, so one that has the folder's former name changes nothing, wherever it leads."""

@@ -145,6 +145,7 @@ def _made(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_worker_that_reads_a_large_file_from_a_slow_share_is_alive_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -220,6 +220,7 @@ def test_a_stored_answer_that_cannot_be_used_is_bought_anew_once(tmp_path: Path,
         assert len(asked) == 2
 
 
+@pytest.mark.slow
 def test_of_a_recording_that_was_heard_as_a_whole_no_single_cuts_are_kept(tmp_path: Path) -> None:
     kept: list[tuple[str, str]] = []
     path = speechlike(tmp_path / "talk.wav", seconds=70)
@@ -237,6 +238,7 @@ def test_of_a_recording_that_was_heard_as_a_whole_no_single_cuts_are_kept(tmp_pa
         assert [made.ledger.answers.cuts(*key) for key in set(kept)] == [()]
 
 
+@pytest.mark.slow
 def test_of_how_many_pieces_a_recording_has_the_estimate_is_reported_from_the_first_on(tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
     path = speechlike(tmp_path / "talk.wav", seconds=150)
@@ -347,6 +349,7 @@ def test_what_is_sent_of_a_large_file_is_compared_with_its_digest_too(
     assert answers == 0
 
 
+@pytest.mark.slow
 def test_a_file_that_ends_with_a_long_hole_is_not_sent_as_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -363,6 +366,7 @@ def test_a_file_that_ends_with_a_long_hole_is_not_sent_as_it_is(
     assert all(one.file[1].startswith(b"fLaC") for one in asked)
 
 
+@pytest.mark.slow
 def test_reading_a_long_stored_answer_is_announced_by_its_length(tmp_path: Path) -> None:
     """One at the bound of parts takes longer than a worker may usually be silent, on a small machine."""
     path = speechlike(tmp_path / "talk.wav", seconds=70)
@@ -487,6 +491,7 @@ def test_a_server_that_names_wav_gets_it_at_once(tmp_path: Path, status: int) ->
     assert {rate_of(one) for one in asked[1:]} == {16_000}
 
 
+@pytest.mark.slow
 def test_a_language_that_the_server_does_not_know_is_said_with_the_result_and_with_every_copy(tmp_path: Path) -> None:
     def script(asked: Asked) -> Reply:
         language = {"type": "enum", "loc": ["body", "language"], "msg": "no"}
@@ -526,6 +531,7 @@ def test_a_decoder_cannot_pass_a_recording_off_as_another_one(tmp_path: Path, mo
         assert made.ledger.answers.content(digest=before.digest) == before
 
 
+@pytest.mark.slow_if("False")
 @pytest.mark.parametrize("refused", [False, True])
 def test_a_child_that_writes_while_answers_are_awaited_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, refused: bool
@@ -584,6 +590,7 @@ time.sleep(60)
     assert all(ended)
 
 
+@pytest.mark.slow
 def test_the_setting_wav_sends_wav_from_the_start(tmp_path: Path) -> None:
     path = speechlike(tmp_path / "talk.flac", seconds=70)
     with scene(lambda _: ANSWER, tmp_path, MediaOptions(pieces="fixed", piece_seconds=30, codec="wav")) as (
@@ -764,6 +771,7 @@ def test_a_piece_taken_for_another_language_is_asked_for_again_once_and_never_pa
     assert (again.transcript, again.warnings, again.paid_seconds) == (heard.transcript, heard.warnings, 0.0)
 
 
+@pytest.mark.slow
 def test_a_bilingual_recording_is_asked_for_once(tmp_path: Path) -> None:
     path = speechlike(tmp_path / "talk.wav", seconds=120)
     script = guessing(path, said(ENGLISH, "english"), said(FRENCH, "french"), second=refusal("never asked"))
@@ -788,6 +796,7 @@ def test_a_second_question_that_is_refused_fails_nothing(tmp_path: Path, refused
     assert ["its text stays as it came" in warning.message for warning in heard.warnings] == [True]
 
 
+@pytest.mark.slow
 def test_where_the_language_is_given_nothing_was_guessed(tmp_path: Path) -> None:
     path = speechlike(tmp_path / "talk.wav", seconds=70)
     german = replace(WANTED, request=Request(language="de"))
@@ -877,6 +886,7 @@ class CountingHeartbeat(Heartbeat):
         super().__call__(seconds)
 
 
+@pytest.mark.slow
 def test_a_worker_is_alive_at_each_border_while_it_joins_answers(tmp_path: Path) -> None:
     """An hour of crowded pieces of 4 seconds took minutes to join, and the watchdog ended the daemon meanwhile."""
     beats: list[int] = []
@@ -910,6 +920,7 @@ def diarized(*turns: tuple[float, float, str]) -> Reply:
     return Reply({"text": "", "segments": segments})
 
 
+@pytest.mark.slow
 def test_speakers_that_cannot_be_matched_between_pieces_are_said_to_be_in_doubt(tmp_path: Path) -> None:
     path = speechlike(tmp_path / "talk.wav", seconds=70)
     with scene(lambda _: diarized((1, 6, "A"), (6, 9, "B")), tmp_path, SHORT) as (made, _):
@@ -1010,6 +1021,7 @@ def test_pieces_that_were_answered_without_samples_are_not_paid_for_again(tmp_pa
     assert known.transcript == cut_anew.transcript == plain.transcript
 
 
+@pytest.mark.slow
 def test_an_answer_about_more_sound_than_the_header_tells_of_keeps_its_times(tmp_path: Path) -> None:
     path = tmp_path / "half.mp3"
     encoded = bytearray(encode(speech(24.0), path).read_bytes())

@@ -54,6 +54,7 @@ def test_a_recording_grows_by_what_is_written_and_in_the_end_has_all_of_it(name:
     assert [word.text for word in truth.heard(heard)] == [word.text for word in WORDS]
 
 
+@pytest.mark.slow_if("ffmpeg fragmented mp4")
 @pytest.mark.parametrize("name", ["ffmpeg flac", "ffmpeg fragmented mp4", "sox wav", "workstation sizes 0", "browser"])
 def test_a_killed_recorder_leaves_its_file_as_it_is(name: str, tmp_path: Path) -> None:
     recorder = started(name, tmp_path)

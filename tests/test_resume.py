@@ -91,6 +91,7 @@ def test_a_wrong_key_is_cured_by_another_one_in_the_settings_and_resume_and_the_
     assert (read[0], read[1]["settings_refused"]) == (0, None)
 
 
+@pytest.mark.slow
 def test_a_limit_of_the_operators_own_is_reported_by_all_commands_where_an_old_hold_cannot_be_probed_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -194,6 +194,7 @@ def test_memory_is_limited(tmp_path: Path) -> None:
     assert "MemoryError" in confined("bytearray(1 << 30)", tmp_path, memory=512 << 20).stderr
 
 
+@pytest.mark.slow
 def test_the_kernel_ends_it_first_when_memory_is_short(tmp_path: Path) -> None:
     """A score that was higher stays."""
     inherited = int(Path("/proc/self/oom_score_adj").read_text())
@@ -238,6 +239,7 @@ def test_without_a_spool_nothing_is_written(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_too_much_cpu_time_ends_the_process(tmp_path: Path) -> None:
     code = "allow_cpu(0.2, most=10)\nwhile True: pass"
 

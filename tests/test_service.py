@@ -222,6 +222,7 @@ def test_a_server_that_fails_at_everything_is_said_to_be_at_fault_with_what_to_l
     assert f"-> {fault}: what waits is done by the next watcher once or run" in " ".join(batch.stderr.split())
 
 
+@pytest.mark.slow
 def test_after_a_hold_a_working_server_finishes_the_queue(start: Start, server: Server, folder: Path) -> None:
     files = [recording(folder / f"{number}.wav") for number in range(5)]
     refusal = Reply(
@@ -605,6 +606,7 @@ def test_hooks_get_the_job_as_json(start: Start, server: Server, folder: Path, t
     assert "sk-test-key" not in Path(f"{seen}.env").read_text()
 
 
+@pytest.mark.slow
 def test_a_hook_hears_of_a_hold_and_one_that_fails_is_named_in_the_log_and_in_status(
     start: Start, folder: Path, tmp_path: Path
 ) -> None:

@@ -245,6 +245,7 @@ def more_failed(runner: HookRunner) -> str:
     return more["message"]
 
 
+@pytest.mark.slow
 def test_of_very_many_failures_the_last_are_remembered_and_the_others_counted(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ from watcher.job import FoundRecording
 from watcher.service.sweep import DailySweep
 
 
+@pytest.mark.slow
 def test_a_batch_tries_again_what_the_failure_note_was_deleted_of(
     watcher: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -34,6 +35,7 @@ def test_a_batch_tries_again_what_the_failure_note_was_deleted_of(
     assert note.exists()
 
 
+@pytest.mark.slow
 def test_a_recording_that_the_settings_moved_away_is_done_and_not_changed(
     watcher: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -69,6 +71,7 @@ def test_ctrl_c_ends_a_batch_that_only_tidies_up(watcher: Commands, monkeypatch:
     assert (code, len(document["data"]["done"])) == (0, 1)
 
 
+@pytest.mark.slow
 def test_a_batch_with_nothing_to_do_says_why(watcher: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
     """It said "0 done" for an empty folder, for one that was done before, and for one with a failure in it."""
     configured(monkeypatch, watcher.folder, quiet_seconds=0.1)
@@ -113,6 +116,7 @@ def test_a_batch_says_which_of_the_configured_folders_are_not_there(
     assert (both[0], both[1]["errors"][0]["message"]) == (3, f"the folders {away}, {there} are out of reach")
 
 
+@pytest.mark.slow
 def test_a_batch_tells_what_earlier_calls_had_left_in_the_queue(watcher: Commands, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     good, bad = recording(tmp_path / "other" / "a.wav"), tmp_path / "other" / "b.wav"
@@ -130,6 +134,7 @@ def test_a_batch_tells_what_earlier_calls_had_left_in_the_queue(watcher: Command
     assert watcher("once", own)[1]["data"]["earlier"] == []
 
 
+@pytest.mark.slow
 def test_a_copy_that_stopped_halfway_gets_a_note_with_the_remedy_that_goes_with_the_whole_one(
     watcher: Commands,
 ) -> None:
@@ -247,6 +252,7 @@ def test_a_batch_ends_where_a_folder_allows_no_endpoint(watcher: Commands) -> No
     assert error["hint"].startswith("correct endpoints in .watcher.toml")
 
 
+@pytest.mark.slow
 @needs_mounts
 def test_a_batch_ends_though_one_of_its_recordings_is_always_tried_again(
     watcher: Commands, monkeypatch: pytest.MonkeyPatch

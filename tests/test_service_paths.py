@@ -95,6 +95,7 @@ def test_a_batch_ends_only_after_its_hooks(tmp_path: Path, server: Server, folde
     assert heard.read_text().count("job.done") == 3
 
 
+@pytest.mark.slow
 def test_hooks_of_a_recording_run_in_the_order_of_its_results_also_where_it_was_moved_in_between(
     tmp_path: Path, server: Server, folder: Path
 ) -> None:

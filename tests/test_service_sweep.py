@@ -321,6 +321,7 @@ class TestAway:
         scene.pass_days(KEEP + 1)
         assert not scene.knows(path)
 
+    @pytest.mark.slow
     def test_below_a_root_that_is_not_there_nothing_is_gone(self, scene: Scene) -> None:
         path = scene.record("talk.wav")
         scene.sweep()
@@ -332,6 +333,7 @@ class TestAway:
 
         assert scene.knows(path)
 
+    @pytest.mark.slow
     def test_an_empty_mount_point_is_a_disk_that_is_away(self, scene: Scene) -> None:
         path = scene.record("talk.wav")
         scene.mount("/", scene.root)
@@ -349,6 +351,7 @@ class TestAway:
         scene.pass_days(KEEP + 1)
         assert not scene.knows(path), "the disk is there, and the file is not"
 
+    @pytest.mark.slow
     def test_so_is_one_that_systemd_binds_for_a_confined_service(self, scene: Scene) -> None:
         path = scene.record("talk.wav")
         scene.mount("/", scene.root)
@@ -362,6 +365,7 @@ class TestAway:
 
         assert scene.knows(path)
 
+    @pytest.mark.slow
     def test_and_one_whose_surroundings_are_hidden_from_the_service(self, scene: Scene) -> None:
         path = scene.record("talk.wav")
         tmpfs = scene.root.parent
@@ -498,6 +502,7 @@ class TestAway:
         assert scene.knows(path), "a disk that was there before"
         assert len(scene.history._places.written()) == 4, "the folder itself, and three below it"
 
+    @pytest.mark.slow
     def test_of_files_on_a_disk_that_is_away_so_many_stay_known(self, scene: Scene) -> None:
         """Whoever may mount something below a folder can do so with other files again and again, between two sweeps."""
         cards = [scene.record(f"card/{number:02}.wav") for number in range(22)]
@@ -535,6 +540,7 @@ class TestAway:
 class TestMountsThatHang:
     """A sweep has one thread, and whoever may write into a folder makes links to any mount, also one that never answers."""
 
+    @pytest.mark.slow
     def test_a_link_to_one_in_the_place_of_a_folder_stops_no_sweep(self, scene: Scene, tmp_path: Path) -> None:
         source, orphan, other = scene.record("sub/a.wav"), scene.record("sub/b.wav"), scene.record("z.wav")
         orphan.unlink()
@@ -553,6 +559,7 @@ class TestMountsThatHang:
         )
         assert not scene.owns(orphan)
 
+    @pytest.mark.slow
     def test_one_in_the_place_of_a_folder_counts_as_not_known(self, scene: Scene) -> None:
         """It may come between the look at what is mounted and that at the files."""
         path = scene.record("sub/a.wav")
@@ -712,6 +719,7 @@ class TestWhen:
 
         eventually(lambda: remembered(HISTORY) is not None)
 
+    @pytest.mark.slow
     def test_what_is_not_expected_ends_the_service(self, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
         died = threading.Event()
 

@@ -190,6 +190,7 @@ def test_kills_at_random_instants_leave_the_same_session(studio: Studio, seed: i
     assert studio.paid() <= (len(TAKE) + len(arrivals)) * SECONDS
 
 
+@pytest.mark.slow
 def test_a_single_recording_is_an_ordinary_one(studio: Studio) -> None:
     with studio.running() as run:
         studio.record("anna")
@@ -321,6 +322,7 @@ def test_a_folders_own_file_makes_sessions_and_names_the_speakers(studio: Studio
     assert {speaker for speaker, _ in studio.transcript()} == {"Anna Müller", "Ben"}
 
 
+@pytest.mark.slow
 def test_once_makes_a_session_of_a_folder_and_counts_it_as_one(studio: Studio) -> None:
     for name in TAKE:
         studio.record(name)
@@ -490,6 +492,7 @@ def test_after_the_ledger_was_lost_a_finished_session_costs_nothing(studio: Stud
     assert {path: path.read_bytes() for path in studio.episode.iterdir()} == before
 
 
+@pytest.mark.slow
 def test_with_members_each_stem_has_outputs_of_its_own_too(studio: Studio) -> None:
     studio.extra = "members = true"
     for name in TAKE:
@@ -528,6 +531,7 @@ def test_so_many_recordings_in_one_directory_are_no_session(studio: Studio) -> N
     assert len(list(studio.episode.glob("*.txt"))) == 65 + 1
 
 
+@pytest.mark.slow
 def test_a_mix_beside_its_stems_is_left_out_and_not_paid_for(studio: Studio) -> None:
     for name in TAKE:
         studio.record(name)
@@ -568,6 +572,7 @@ def test_a_stem_is_begun_while_the_last_answers_about_another_one_are_awaited(tm
     assert all(waited)
 
 
+@pytest.mark.slow
 def test_status_shows_a_session_as_one_recording(studio: Studio) -> None:
     for name in TAKE:
         studio.record(name)

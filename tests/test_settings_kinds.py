@@ -205,6 +205,7 @@ def test_any_text_in_the_environment_is_fit_for_work_or_refused_in_plain_words(k
     require_plain(refusal(lambda: require_fit(load(environ=environ))), dotted(section, name))
 
 
+@pytest.mark.slow
 @given(st.sampled_from([key for key in KEYS if key[0] not in TABLES]), VALUES.map(written) | TEXTS)
 def test_any_setting_of_the_command_line_gives_one_document_and_exit_0_or_3(key: tuple[str, str], text: str) -> None:
     out = Path(os.environ["PYTEST_SETTINGS"]) / "out"

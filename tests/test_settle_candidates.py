@@ -333,6 +333,7 @@ def test_a_file_that_waits_unchanged_is_inspected_once(
     assert inspected == [1044, 2044]
 
 
+@pytest.mark.slow
 def test_looks_at_files_that_changed_or_are_gone_do_not_stay_in_the_queue(tmp_path: Path, time: Clock) -> None:
     """With a long quiet time they would wait for it, as many as somebody makes files."""
     table = Table(tmp_path, time, SettleRules(quiet_seconds=3600.0))
@@ -717,6 +718,7 @@ def test_a_file_whose_reason_flutters_is_reported_once_a_minute(put: Put, table:
     assert 1 <= len(log.seen("file.waiting")) <= 3
 
 
+@pytest.mark.slow
 def test_ten_thousand_waiting_files_make_a_hundred_lines(put: Put, table: Table, time: Clock) -> None:
     structlog.configure(processors=[capture := LogCapture()])
     for number in range(10_000):

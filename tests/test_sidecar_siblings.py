@@ -48,6 +48,7 @@ def test_empty_files_links_directories_and_our_own_do_not_count(here: Scene) -> 
     assert not sidecar.has_subtitles(job.root, job.path, is_recording=is_audio, ledger=here.ledger)
 
 
+@pytest.mark.slow
 def test_subtitles_are_seen_among_very_many_files(here: Scene) -> None:
     jobs = []
     for number in range(12):

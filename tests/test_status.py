@@ -209,6 +209,7 @@ def test_a_fleet_counts_what_its_living_hosts_have_in_work(state: Path) -> None:
     assert {wait.reason for wait in dead.waiting} == {"interrupted", "not_running"}
 
 
+@pytest.mark.slow
 def test_without_a_daemon_the_hold_that_the_last_process_left_is_reported(
     state: Path, as_json: Json, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -249,6 +250,7 @@ def test_how_the_daemon_is_started_is_reported_with_the_options_that_find_these_
     assert told == f"Start it: watcher run FOLDER --set state.dir={state}"
 
 
+@pytest.mark.slow
 def test_a_hook_that_failed_in_a_batch_is_named_until_it_has_run(
     state: Path, as_json: Json, checked: Checked, tmp_path: Path, hears: Server
 ) -> None:
@@ -322,6 +324,7 @@ def test_what_looks_like_a_recording_and_is_not_taken_is_counted_and_named(
         assert any(path.name in one["message"] for one in named)
 
 
+@pytest.mark.slow
 def test_a_file_that_is_named_and_not_taken_is_reported_in_a_sentence_and_ends_with_1(
     state: Path,
     tmp_path: Path,
@@ -385,6 +388,7 @@ def test_a_limit_counts_what_once_bought_before_it_was_set(
     assert shown["gate"] is None or shown["gate"]["reason"] == "budget"
 
 
+@pytest.mark.slow
 def test_each_touch_reports_what_happened_now_and_not_the_old_payment(
     as_json: Json, tmp_path: Path, hears: Server
 ) -> None:

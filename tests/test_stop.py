@@ -243,6 +243,7 @@ def test_a_second_ctrl_c_ends_now_keeps_what_was_answered_and_counts_what_was_gi
     assert source(state) == PUT_BACK
 
 
+@pytest.mark.slow
 def test_the_line_of_a_stop_begins_below_the_echo_of_ctrl_c(tmp_path: Path, folder: Path) -> None:
     """Behind it, it was two columns longer than was known, and broken within a word."""
     run = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.executable, sys.argv[1:])"
@@ -316,6 +317,7 @@ def test_a_second_ctrl_c_ends_a_batch_now_with_its_document(tmp_path: Path, fold
     assert answered < sums[0] < 3 * answered
 
 
+@pytest.mark.slow
 def test_what_was_in_flight_at_a_kill_is_in_each_sum_and_counts_for_the_limits(tmp_path: Path, folder: Path) -> None:
     state = tmp_path / "state"
     recording(folder / "talk.wav", seconds=30)

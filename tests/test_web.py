@@ -121,6 +121,7 @@ def test_state_is_the_document_of_the_command(running: tuple[Daemon, Listener, P
     assert document["data"]["service"]["running"] is True
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_is_held_is_said_to_be(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()

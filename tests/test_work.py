@@ -202,7 +202,18 @@ ANSWERS: dict[str, Callable[[int], object]] = {
 }  # fmt: skip
 
 
-@pytest.mark.slow_if("transcripts with segments", "a text with the same over and over", "captions", "a text with more")
+@pytest.mark.slow_if(
+    "transcripts with segments",
+    "a text with the same over and over",
+    "captions",
+    "captions of the web",
+    "a text with more",
+    "alternatives",
+    "segments the wrong way round",
+    "lines of a console",
+    "lines of objects",
+    "words inside of segments",
+)
 @pytest.mark.parametrize("name", ANSWERS)
 def test_the_work_on_an_answer_grows_with_it(work: Work, name: str) -> None:
     # Words are compared one by one only up to 200 words with 200.
@@ -323,13 +334,14 @@ SIZES = {
 }
 
 
-#: What takes long to count is tried with these each time, and what takes very long with one of them.
-FEW = {"speakers", "speakers all at once", "a long word"}
+#: What takes long to count is tried with one of them each time, and what takes very long, not at all.
 LONG = {"session", "session of many", "outputs of a session"}
 
 
 def takes_long(name: str, stage: str) -> bool:
-    return name != "letters" if stage == "session" else stage in LONG or (stage in SIZES and name not in FEW)
+    if stage == "session":
+        return name != "letters"
+    return stage in LONG or (stage in SIZES and name != "a long word")
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,7 @@ def test_new_files_can_be_found_after_a_copy(full: LedgerLocation, url: str, tmp
         ledger.close()
 
 
+@pytest.mark.slow
 def test_another_host_has_it_at_its_own_place(full: LedgerLocation, url: str, tmp_path: Path) -> None:
     copy(full, LedgerLocation(tmp_path / "host", url), roots=HERE)
 

@@ -420,6 +420,7 @@ class TestSharing:
         assert (one.done, one.failed, one.audio_seconds, one.bought) == (2, 1, 120.0, {"api": 20.0})
         assert 0 < hosts[0].history.counted_since() == hosts[1].history.counted_since() < 4e9
 
+    @pytest.mark.slow
     def test_hosts_may_keep_the_same_at_the_same_time(self, fleet: Fleet) -> None:
         hosts = [fleet.host(str(number)) for number in range(4)]
         barrier, failures = threading.Barrier(4), []
@@ -660,6 +661,7 @@ class TestDeadHosts:
         assert two.hooks.due(10) == []
         assert len(one.hooks.due(10)) == 1
 
+    @pytest.mark.slow
     def test_a_backlog_of_hooks_is_not_fetched_for_each_that_ends(
         self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -144,6 +144,7 @@ def test_names_that_are_no_utf_8_are_in_a_taken_over_hook_as_they_were(hosts: Fl
     assert json.loads(call.payload) == {"path": "/srv/recordings/odd \\xff.wav", "message": "in /mnt/rec/odd"}
 
 
+@pytest.mark.slow
 def test_each_hook_is_taken_over_by_one_host(hosts: Fleet) -> None:
     one, *takeover = (hosts.host(str(number)) for number in range(5))
     for number in range(20):

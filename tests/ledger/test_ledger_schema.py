@@ -90,6 +90,7 @@ def test_a_looker_brings_no_older_ledger_forward(tmp_path: Path, monkeypatch: py
     assert refused.value.hint
 
 
+@pytest.mark.slow
 def test_a_looker_sees_no_ledger_that_is_half_made(tmp_path: Path) -> None:
     """`status` in the moment of the first start, at every statement of it."""
     looks = []

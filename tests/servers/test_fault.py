@@ -221,6 +221,7 @@ def test_a_crowd_gets_429_beyond_its_places() -> None:
         assert server.in_flight == 0
 
 
+@pytest.mark.slow
 def test_a_quick_caller_is_never_counted_twice() -> None:
     with FaultServer(Crowded(1)) as server, requests.Session() as session:
         for _ in range(200):

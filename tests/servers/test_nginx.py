@@ -60,6 +60,7 @@ def test_its_own_failures_pass(nginx: str, path: str, *, crowded: bool) -> None:
     assert refused.value.crowded is crowded
 
 
+@pytest.mark.slow
 def test_a_gateway_timeout_passes(nginx: str, upstream: FaultServer) -> None:
     upstream.script(Answer(fault="stall"))
 
