@@ -147,8 +147,11 @@ def test_a_header_that_says_something_else_of_the_sound_is_not_gone_on_with(
     assert handed.went_on(header_changed(handed, place, new)) is None
 
 
-def hidden_sound(directory: Path) -> tuple[bytes, bytes]:
-    """Return a Matroska file with sound in front, and one that has a Void of this length there and else the same bytes."""
+def hidden_sound(directory: Path, *, in_tags: bool) -> tuple[bytes, bytes]:
+    """Return a Matroska file with sound in front, and one that has a Void of this length there and else the same bytes.
+
+    `in_tags`: the sound, or the Void, lies in tags; FFmpeg finds it there behind an element that is too long.
+    """
     files = []
     for name, seeds in (("own", range(4)), ("other", range(50, 52))):
         path, sound = directory / f"{name}.mkv", np.concatenate([sounds.speech(30.0, seed=seed) for seed in seeds])
@@ -159,15 +162,23 @@ def hidden_sound(directory: Path) -> tuple[bytes, bytes]:
     own, other = files
     segment, cluster = own.index(b"\x18\x53\x80\x67") + 4, b"\x1f\x43\xb6\x75"
     first, hidden = own.index(cluster), other[other.index(cluster) : other.rindex(b"\x1c\x53\xbb\x6b")]
-    size = len(own) + len(hidden) + 8 - segment - 8
-    head = own[:segment] + b"\x01" + size.to_bytes(7) + own[segment + 8 : first]
-    void = b"\xec\x01" + (len(hidden) - 1).to_bytes(7) + bytes(len(hidden) - 1)
-    return head + hidden + b"\xec\x86" + bytes(6) + own[first:], head + void + own[first:]
+    hidden = (b"\x73\x73\x10\xff\xff\xff" if in_tags else b"") + hidden + b"\xec\x87" + bytes(7)
+    void = b"\xec\x01" + (len(hidden) - 9).to_bytes(7) + bytes(len(hidden) - 9)
+    tags = b"\x12\x54\xc3\x67\x01" + len(void).to_bytes(7) if in_tags else b""
+    size = len(own) + len(tags) + len(void) - segment - 8
+    head = own[:segment] + b"\x01" + size.to_bytes(7) + own[segment + 8 : first] + tags
+    former = bytearray(head)
+    if in_tags:
+        # FFmpeg looks for the next element behind this one, and not for the tracks a second time.
+        seek = head.index(b"\x4d\xbb", segment) + 6
+        former[seek : seek + 8] = bytes(8)
+    return bytes(former) + hidden + own[first:], head + void + own[first:]
 
 
-def test_sound_where_the_whole_recording_has_none_is_not_gone_on_with(tmp_path: Path) -> None:
+@pytest.mark.parametrize("in_tags", [False, True], ids=["in a Void", "in tags"])
+def test_sound_where_the_whole_recording_has_none_is_not_gone_on_with(*, in_tags: bool, tmp_path: Path) -> None:
     """Somebody may know the recording of another one, and have its answers stored with words that are not in it."""
-    former, final = hidden_sound(tmp_path)
+    former, final = hidden_sound(tmp_path, in_tags=in_tags)
     assert len(former) == len(final)
     handed = Handed(tmp_path, "mkv")
     handed.recorder.close()
