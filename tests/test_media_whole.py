@@ -281,3 +281,15 @@ def test_what_comes_behind_the_sound_and_says_something_of_it_is_decoded(kind: s
             file.write(BEHIND[kind](handed.path.read_bytes()))
 
     assert handed.went_on(end) is None
+
+
+def test_a_recorder_that_was_killed_within_a_fragment_is_decoded_anew(tmp_path: Path) -> None:
+    """Damage is met in another way where the whole file is there."""
+    handed = Handed(tmp_path, "mp4fragmented")
+
+    def end() -> None:
+        handed.end()
+        os.truncate(handed.path, handed.path.read_bytes().rindex(b"moof") - 1000)
+
+    with pytest.raises(CutAgainError):
+        handed.went_on(end)

@@ -180,8 +180,9 @@ class MediaChild:
         else:
             planner = Planner(rules, beyond=beyond, planned=order.planned)
         if self._feed(planner, recording):
-            if self._growing is not None:
-                # The decoder takes something in it for an end, and what follows is not known.
+            # The decoder takes something in it for an end, and what follows is not known; or it meets damage in another way than in a
+            # file that was whole from the start.
+            if self._growing is not None or (order.growing is not None and recording.is_damaged):
                 raise NOT_READABLE_YET.error()
             # Only now, so that the last pieces are sent while this reads the whole file.
             if self._unproven is not None and not self._unproven.was_right(self._reader):

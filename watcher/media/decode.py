@@ -97,6 +97,11 @@ class RecordingDecoder:
             *_hole_warnings([hole for section in self._sections for hole in section.holes]),
         )
 
+    @property
+    def is_damaged(self) -> bool:
+        """Whether damage was skipped so far."""
+        return any(section.damages for section in self._sections)
+
     def tracks(self) -> tuple[MeasuredTrack, ...]:
         """Return, after decoding, the channels or the audio streams that were compared."""
         if self._channels is not None:
@@ -254,8 +259,8 @@ class _PartDecoder:
         self._heard = 0.0
 
     def ends_as(self, whole: "_PartDecoder") -> bool:
-        """Take over what the header says of a recording that is whole; return False if it would have been decoded in another way."""
-        if self._facts() != whole._facts() or self._first != whole._found_first():  # noqa: SLF001 - one of this class
+        """Take over what the header says of a recording that is whole; return False if it may be decoded in another way."""
+        if self.damages or self._facts() != whole._facts() or self._first != whole._found_first():  # noqa: SLF001 - one of this class
             return False
         return all(line.promise(whole._lines[track]) for track, line in self._lines.items())  # noqa: SLF001 - one of this class
 
