@@ -105,10 +105,9 @@ class Handovers:
     def _offered(
         self, offer: _Offer, followed: Followed, seconds: float, alive: Callable[[], object], stop: threading.Event
     ) -> None:
-        """Offer what was followed for so many seconds, and return once it is not needed any more, or `stop` is set.
+        """Offer what was followed for so many seconds or until `stop` is set, and return once nobody needs it any more.
 
-        Nobody iterates over its cutting.
-
+        Nobody iterates over its cutting here. Who has taken it may be reading from it when `stop` is set, and is waited for.
         `alive` is called several times a second.
         """
         until = time.monotonic() + seconds
@@ -116,11 +115,12 @@ class Handovers:
             offer.followed = followed
         offer.decided.set()
         try:
-            while not offer.ended.wait(_GLANCE) and not stop.is_set():
+            while not offer.ended.wait(_GLANCE):
                 alive()
                 with self._lock:
                     if not offer.is_taken:
-                        if time.monotonic() >= until:
+                        if stop.is_set() or time.monotonic() >= until:
+                            offer.followed = None
                             return
                         followed.cutting.check_spool()
         finally:
