@@ -217,7 +217,7 @@ def test_the_daemon_went_on(attack: Attack) -> None:
     assert not [path for path in attack.folder.rglob(".*") if path.name.endswith(".tmp")]
 
 
-@pytest.mark.slow_if("header")
+@pytest.mark.slow_if("direction", "header")
 @pytest.mark.parametrize("kind", NAMES)
 def test_a_name_is_a_name_everywhere(attack: Attack, kind: str) -> None:
     source = attack.folder / "names" / f"{NAMES[kind]}.wav"
@@ -450,6 +450,7 @@ def test_names_that_turn_into_links_while_they_are_judged_read_and_written_lead_
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("levels", [1_200, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_thousands_of_directories_inside_each_other_hold_nobody_up(tmp_path: Path, levels: int) -> None:
     folder = tmp_path / "in"
@@ -683,7 +684,7 @@ def peak_kib(running: Daemon) -> int:
     return int(next(line.split()[1] for line in lines if line.startswith("VmHWM:")))
 
 
-@pytest.mark.slow_if("nothing")
+@pytest.mark.slow_if("no end", "nothing")
 @pytest.mark.parametrize("name", _HOSTILE)
 def test_a_hostile_answer_fails_its_file_in_plain_words_with_a_remedy(hostility: Hostility, name: str) -> None:
     failure = hostility.failures[name]

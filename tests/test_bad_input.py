@@ -357,7 +357,7 @@ def test_a_file_that_is_another_one_now_gets_the_transcript_of_what_it_is_now(in
     assert path.with_suffix(".srt").exists()
 
 
-@pytest.mark.slow_if("sub/inside-moved/inside.wav")
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "now"), [("renamed", "new name.wav"), ("sub/inside", "moved/inside.wav")])
 def test_a_file_renamed_in_work_is_paid_for_once_and_its_outputs_are_beside_it(
     in_work: Work, name: str, now: str
@@ -484,6 +484,7 @@ def test_a_folder_that_is_not_there_is_reported_and_waited_for(places: Places, p
     assert (shown["message"], shown["hint"]) == (event["reason"], event["hint"])
 
 
+@pytest.mark.slow
 def test_an_answer_that_could_not_be_written_is_not_bought_again(places: Places) -> None:
     # The same recording lies in every folder.
     assert len(places.asked) == 1

@@ -139,6 +139,7 @@ def test_a_file_outside_the_folders_of_the_daemon_gets_a_hint_that_helps(watcher
     assert f"or stop the daemon, then: watcher once {outside}, and start" in hints[outside]["hint"]
 
 
+@pytest.mark.slow
 def test_a_limit_that_was_raised_in_the_settings_is_reported_beside_the_hold_until_they_are_loaded(
     watcher: Commands, settings: Path
 ) -> None:

@@ -230,6 +230,7 @@ class _Begun:
         return 0
 
 
+@pytest.mark.slow
 def test_the_log_of_the_first_start_says_what_the_backlog_costs_at_most(watcher: Commands, tmp_path: Path) -> None:
     recording(watcher.folder / "a.wav", seconds=60)
     with daemon(

@@ -173,6 +173,7 @@ def test_a_caption_stays_on_an_hour_long_word_no_longer_than_allowed() -> None:
     assert [cue.end - cue.start <= 7 for cue in found.cues] == [True]
 
 
+@pytest.mark.slow_if("one word", "words")
 @pytest.mark.parametrize(
     "text",
     ["word " * 20_000, "字" * 8_000, "x" * 100_000, "<" * 50_000, "สวัสดี" * 8_000, "a\u0301" * 50_000, "… " * 30_000],

@@ -239,6 +239,7 @@ def test_text_too_dense_to_read_is_cut_without_a_search(monkeypatch: pytest.Monk
     assert (len(ways) < 5000, len(found) < 300) == (True, True)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 1 << 32), st.integers(1, 4))
 @settings(max_examples=30)
 def test_captions_of_dense_text_hold_all_of_it_and_keep_their_lines(seed: int, lines: int) -> None:

@@ -207,7 +207,7 @@ def test_a_folders_own_file_narrows_the_list_even_if_it_has_an_error(stations: S
     assert (stations.folder / "talk.srt").exists()
 
 
-@pytest.mark.slow_if("in another folder")
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["in the same folder", "in another folder"])
 def test_a_batch_ends_though_files_wait_for_different_reasons(stations: Stations, where: str) -> None:
     """Neither waited for the one thing that the end of a batch was looked for at, and each was tried again for ever."""
@@ -254,6 +254,7 @@ def test_a_batch_ends_though_a_session_waits_for_stems_that_wait(stations: Stati
     assert (found["queued"], len(found["failed"])) == (waiting, failed)
 
 
+@pytest.mark.slow
 def test_a_pause_that_is_shorter_than_the_wait_for_the_next_endpoint_wakes_no_file_again_and_again(
     stations: Stations,
 ) -> None:

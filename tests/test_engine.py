@@ -57,6 +57,7 @@ def transcribe(engine: OfflineEngine, path: Path) -> Any:
         ).json()
 
 
+@pytest.mark.slow
 def test_the_bundled_clip_is_understood_word_for_word(demo: Any) -> None:
     assert [segment["text"].strip() for segment in demo["segments"]] == (DATA / "demo.txt").read_text().splitlines()
 

@@ -77,6 +77,7 @@ def test_the_plain_formats_hold_the_text(engine: OfflineEngine, response_format:
     assert (answer.text if response_format == "text" else answer.json()) == expected
 
 
+@pytest.mark.slow
 def test_srt_is_read_by_others(engine: OfflineEngine) -> None:
     answer = post(engine, SECOND.read_bytes(), response_format="srt")
 
@@ -85,6 +86,7 @@ def test_srt_is_read_by_others(engine: OfflineEngine) -> None:
     assert 0 <= cue.start < cue.end <= 1000
 
 
+@pytest.mark.slow
 def test_vtt_is_read_by_others(engine: OfflineEngine) -> None:
     (cue,) = webvtt.from_string(post(engine, SECOND.read_bytes(), response_format="vtt").text).captions
 
@@ -102,6 +104,7 @@ def test_verbose_json_has_segments_unless_words_are_asked_for(engine: OfflineEng
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_words_and_segments_come_together_when_both_are_asked_for(engine: OfflineEngine) -> None:
     answer = post(
         engine,
@@ -119,6 +122,7 @@ def test_a_translation_says_so(engine: OfflineEngine, silence: bytes) -> None:
     assert (answer["task"], answer["language"], answer["text"], answer["segments"]) == ("translate", "english", "", [])
 
 
+@pytest.mark.slow_if("EN")
 @pytest.mark.parametrize("language", ["en", "EN", "english", ""])
 def test_english_may_be_named(engine: OfflineEngine, silence: bytes, language: str) -> None:
     assert post(engine, silence, language=language).status_code == 200
@@ -131,6 +135,7 @@ def test_other_languages_are_refused_honestly(engine: OfflineEngine, silence: by
     assert (refused(answer)["param"], refused(answer)["code"]) == ("language", "unsupported_language")
 
 
+@pytest.mark.slow_if("fields7-timestamp_granularities[]-invalid_value")
 @pytest.mark.parametrize(
     ("fields", "param", "code"),
     [
@@ -211,6 +216,7 @@ def test_what_is_no_audio_is_refused(engine: OfflineEngine) -> None:
     assert "could not be decoded" in refused(answer)["message"]
 
 
+@pytest.mark.slow
 def test_audio_below_a_tenth_of_a_second_is_too_short(engine: OfflineEngine, tmp_path: Path) -> None:
     answer = post(engine, sounds.tone(tmp_path / "a.wav", 0.05).read_bytes())
 

@@ -95,7 +95,7 @@ def test_silence_has_no_words(recogniser: SphinxRecogniser) -> None:
     assert hear(recogniser, sounds.silence(2.0)) == Recognition((), 2.0)
 
 
-@pytest.mark.slow_if("noise")
+@pytest.mark.slow
 @pytest.mark.parametrize("sound", ["sine", "noise"])
 def test_tones_and_noise_have_no_words(recogniser: SphinxRecogniser, sound: str) -> None:
     assert hear(recogniser, {"sine": sounds.sine(1.0), "noise": sounds.noise(1.0)}[sound]).segments == ()

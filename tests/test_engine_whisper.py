@@ -62,6 +62,7 @@ def test_every_word_of_the_text_is_listed_without_its_punctuation(demo: Recognit
         assert [word.text for word in segment.words] == segment.text.strip(" .").split()
 
 
+@pytest.mark.slow
 def test_times_and_metrics_are_those_of_the_model(demo: Recognition) -> None:
     words = [word for segment in demo.segments for word in segment.words]
 

@@ -193,6 +193,7 @@ def test_of_any_number_of_files_some_are_named_and_all_are_counted(base: Path, m
     assert result.obstacles == {}
 
 
+@pytest.mark.slow
 def test_many_directories_below_a_long_path_take_the_memory_of_their_names(base: Path) -> None:
     with stretched(base / "deep", 3_000) as (directory, _):
         for number in range(1_000):

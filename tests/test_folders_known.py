@@ -60,7 +60,7 @@ def test_it_stays_a_map_while_it_grows_and_shrinks() -> None:
         assert all(known.get(key) == mark for key, mark in model.items())
 
 
-@pytest.mark.slow_if("50000-1500000")
+@pytest.mark.slow_if("10000-350000", "50000-1500000")
 @pytest.mark.parametrize(("files", "most"), [(1, 1_000), (1_000, 40_000), (10_000, 350_000), (50_000, 1_500_000)])
 def test_few_files_take_little_and_many_less_than_thirty_bytes_each(files: int, most: int) -> None:
     tracemalloc.start()

@@ -660,6 +660,7 @@ def test_ignored_by_rule_is_debug_and_only_of_recordings(base: Path, make: Make,
     assert ignored == {("._d.wav", "hidden", "debug"), ("e.wav", "excluded", "debug")}
 
 
+@pytest.mark.slow
 def test_ten_thousand_odd_things_make_no_ten_thousand_lines(base: Path, make: Make, log: Log) -> None:
     for number in range(2000):
         (base / f"{number}.wav").symlink_to("x")

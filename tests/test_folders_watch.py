@@ -257,6 +257,7 @@ print("ok")
 """
 
 
+@pytest.mark.slow
 def test_directories_that_may_not_be_read_are_not_in_the_books(root: Path) -> None:
     """The kernel refuses a watch on them; watchdog noted one of the number -1, and never forgot its path."""
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}

@@ -296,6 +296,7 @@ def test_a_page_whose_name_is_no_utf_8_says_what_is_missing_and_finds_its_record
     assert window.ask("document.querySelector('.missing').hidden") is True
 
 
+@pytest.mark.slow
 def test_the_space_bar_pauses_after_a_time_was_chosen(window: Browser, tmp_path: Path) -> None:
     tone(tmp_path / "talk.wav", 12)
     made = document(said(("", "one two three four")), PlayableFile(b"talk.wav"))

@@ -646,6 +646,7 @@ def test_no_server_is_paid_every_minute_by_probes_whatever_it_says(
     assert sum(gaps[-9:]) > 3 * 3600.0
 
 
+@pytest.mark.slow
 def test_a_probe_with_an_unexpected_error_has_failed_and_may_be_paid_for(world: World) -> None:
     """It was made again at once with the next file, for as long as there were any, and nothing was counted."""
     gate = world.gate(daily_minutes=1)

@@ -282,6 +282,7 @@ def test_a_hold_of_one_closes_the_door_for_all_and_one_probe_opens_it(fleet: Fle
     assert stored_state(two.ledger.memory, ENDPOINT, two.ledger.hosts.fleet(ENDPOINT, PARTY)) is None
 
 
+@pytest.mark.slow
 def test_requesting_a_probe_is_one_update(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     one, two = held(fleet)
     put_off: list[int] = []

@@ -671,6 +671,7 @@ def test_no_zombie_remains_of_a_child_that_has_finished_while_its_pieces_wait_fo
         assert not Path(f"/proc/{running._child.process.pid}").exists()
 
 
+@pytest.mark.slow
 def test_a_child_that_never_reads_does_not_block_other_work(file: Path, spool: Path, child_runs: Instead) -> None:
     """Once its socket was full, whoever told it of room for another piece waited for ever, and all others with it."""
     made = f"{{'v': {VERSION}, 'is': 'made', 'overlap': 0, 'file': str(n % 3), 'size': 1, 'cut': cut}}"

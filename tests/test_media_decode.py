@@ -231,7 +231,7 @@ def _damage(path: Path, begin: float, end: float) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.slow_if("opus")
+@pytest.mark.slow_if("ogg", "opus")
 @pytest.mark.parametrize("kind", ["flac", "ogg", "opus", "m4a", "mka", "mpegts"])
 def test_damage_in_the_middle_is_passed_over_and_what_follows_keeps_its_place(kind: str, tmp_path: Path) -> None:
     truth = sounds.speech(30.0)

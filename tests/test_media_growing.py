@@ -298,7 +298,7 @@ def test_so_are_those_of_a_recording_that_was_changed_and_goes_on(  # noqa: PLR0
     assert not without_clicks(decibels(power(silent)) > AUDIBLE).any()
 
 
-@pytest.mark.slow_unless("silence-655.0")
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [200.0, 655.0, 1400.0])
 @pytest.mark.parametrize("kind", ["speech", "silence"])
 def test_a_change_in_the_middle_changes_the_pieces_around_it_alone(at: float, kind: str) -> None:

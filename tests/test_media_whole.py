@@ -175,6 +175,7 @@ def hidden_sound(directory: Path, *, in_tags: bool) -> tuple[bytes, bytes]:
     return bytes(former) + hidden + own[first:], head + void + own[first:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("in_tags", [False, True], ids=["in a Void", "in tags"])
 def test_sound_where_the_whole_recording_has_none_is_not_gone_on_with(*, in_tags: bool, tmp_path: Path) -> None:
     """Somebody may know the recording of another one, and have its answers stored with words that are not in it."""
@@ -190,6 +191,7 @@ def test_sound_where_the_whole_recording_has_none_is_not_gone_on_with(*, in_tags
     assert handed.went_on(end) is None
 
 
+@pytest.mark.slow
 def test_a_format_where_the_whole_recording_has_its_sizes_is_not_gone_on_with(tmp_path: Path) -> None:
     handed = Handed(tmp_path, "rf64")
     with handed.path.open("r+b") as file:
@@ -213,6 +215,7 @@ def test_sound_behind_very_many_chunks_is_not_forgotten(tmp_path: Path) -> None:
     assert handed.went_on(end) is None
 
 
+@pytest.mark.slow_if("True-what it had before")
 @pytest.mark.parametrize("back", [1000, 4000], ids=["its end", "what it had before"])
 @pytest.mark.parametrize("is_changed", [True, False])
 def test_what_is_decoded_is_what_is_hashed(back: int, tmp_path: Path, *, is_changed: bool) -> None:
@@ -271,6 +274,7 @@ BEHIND: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+@pytest.mark.slow_if("mp4fragmented")
 @pytest.mark.parametrize("kind", BEHIND)
 def test_what_comes_behind_the_sound_and_says_something_of_it_is_decoded(kind: str, tmp_path: Path) -> None:
     handed = Handed(tmp_path, kind)

@@ -95,7 +95,15 @@ def _deep_recursion() -> Iterator[None]:
     sys.setrecursionlimit(before)
 
 
-@pytest.mark.slow_if("watcher.cues", "watcher.client")
+@pytest.mark.slow_if(
+    "watcher.sessions",
+    "watcher.service",
+    "watcher.formats",
+    "watcher.sidecar",
+    "watcher.guard",
+    "watcher.cues",
+    "watcher.client",
+)
 @pytest.mark.timeout(500)  # a pattern of all syllables of a script takes a minute
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_pattern_takes_steps_in_proportion_to_the_text(package: str) -> None:
@@ -103,6 +111,7 @@ def test_a_pattern_takes_steps_in_proportion_to_the_text(package: str) -> None:
         check(pattern, anchored=anchored, place=place)
 
 
+@pytest.mark.slow_if("a*b?*[cd]*e", "@conflicts")
 @pytest.mark.parametrize("glob", ["*_*_*_*_draft.wav", "a*b?*[cd]*e", "a/**/b/**/c*d*e/**/f", "@conflicts"])
 def test_a_glob_of_the_settings_takes_steps_in_proportion_to_the_names_that_others_choose(glob: str) -> None:
     globs = Globs(PRESETS.get(glob, (glob,)))

@@ -105,6 +105,7 @@ def test_a_changed_recording_does_not_say_when_the_former_one_began(watcher: Com
     assert document(watcher.folder / "talk.json")["timecode"] is None
 
 
+@pytest.mark.slow
 def test_subtitles_and_text_have_the_timecode_where_a_folder_wants_it(watcher: Commands) -> None:
     """At 23.976 frames a second the labels count: an editor's timeline shows them, and no true seconds."""
     clocked(watcher.folder / "talk.wav", samples=TEN, xml=FILM)

@@ -145,6 +145,7 @@ def test_a_recording_with_one_channel_is_an_ordinary_one(tmp_path: Path) -> None
     assert outcome.warnings == ()
 
 
+@pytest.mark.slow
 def test_a_silent_channel_costs_nothing(tmp_path: Path) -> None:
     path = wav(tmp_path / "call.wav", ANNAS_VOICE, sounds.silence(SECONDS))
 

@@ -784,7 +784,7 @@ def test_a_bilingual_recording_is_asked_for_once(tmp_path: Path) -> None:
     assert heard.warnings == ()
 
 
-@pytest.mark.slow_if("refused0")
+@pytest.mark.slow
 @pytest.mark.parametrize("refused", [refusal("Invalid file format."), Reply("busy", 500)])
 def test_a_second_question_that_is_refused_fails_nothing(tmp_path: Path, refused: Reply) -> None:
     path = speechlike(tmp_path / "talk.wav", seconds=70)

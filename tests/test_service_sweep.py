@@ -257,6 +257,7 @@ class TestSources:
 
 
 class TestFailures:
+    @pytest.mark.slow
     def test_a_failure_goes_with_its_recording_and_stays_where_the_disk_may_be_elsewhere(self, scene: Scene) -> None:
         paths = {name: scene.record(name) for name in ("stands.wav", "gone.wav", "folder/gone.wav")}
         for path in paths.values():
@@ -603,6 +604,7 @@ class TestOutputs:
 class TestTemporaries:
     """A folder that became read-only while outputs were placed keeps them until it takes changes again."""
 
+    @pytest.mark.slow
     def test_what_stood_there_at_the_last_look_already_is_cleared(self, scene: Scene) -> None:
         path = scene.record("talk.wav").with_name(".talk.srt.0123abcd.tmp")
         path.write_text("half")
@@ -615,6 +617,7 @@ class TestTemporaries:
         assert not path.exists()
         assert scene.ledger.outputs.temporaries() == ()
 
+    @pytest.mark.slow
     def test_after_the_ledger_was_lost_those_that_nobody_remembers_are_looked_for(self, scene: Scene) -> None:
         path = scene.record("sub/talk.wav").with_name(".talk.srt.0123abcd.tmp")
         others = [path.with_name(name) for name in (".talk.srt.tmp", "talk.srt.0123abcd.tmp", ".talk.doc.0123abcd.tmp")]

@@ -196,6 +196,7 @@ def test_names_of_tracks_are_unique(
     assert len(names) == count
 
 
+@pytest.mark.slow
 def test_many_stems_of_one_name_are_named_in_little_time() -> None:
     names = named([f"{'a' * count}.wav" for count in range(1, 3000)], {str(count): "Anna" for count in range(1, 3000)})
 

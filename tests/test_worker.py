@@ -404,6 +404,7 @@ def test_an_unexpected_error_fails_its_job_once_no_attempt_is_left(ledger: Ledge
     assert conclusions.told == ["failed"]
 
 
+@pytest.mark.slow_if("failed")
 @pytest.mark.parametrize("at", ["done", "failed"])
 def test_an_unexpected_error_while_a_result_is_concluded_is_the_jobs_own_too(at: str, ledger: Ledger) -> None:
     made, conclusions = worker(ledger, (lambda _job, _beat: Outcome()) if at == "done" else dividing, attempts=1)

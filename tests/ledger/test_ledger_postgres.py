@@ -221,6 +221,7 @@ class TestSharing:
         assert recalled_body(right, DIGEST, DIGEST) == b"answer"
         assert right.answers.prune(answers_older_than=fleet.clock.time() + 1) == 1
 
+    @pytest.mark.slow
     def test_any_host_works_on_what_any_host_finds(self, fleet: Fleet) -> None:
         one, two = fleet.host("one"), fleet.host("two")
         one.queue.put([found()])
