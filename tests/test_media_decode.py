@@ -461,7 +461,9 @@ def test_an_empty_packet_in_the_middle_ends_nothing(tmp_path: Path, monkeypatch:
 
         def with_gaps(track: av.AudioStream) -> Iterator[object]:
             for packet in demux(track):
-                yield SimpleNamespace(size=0, dts=packet.dts or 0)
+                empty = av.Packet()
+                empty.stream, empty.dts = packet.stream, packet.dts
+                yield empty
                 yield packet
 
         monkeypatch.setattr(recording._section, "_container", SimpleNamespace(demux=with_gaps, start_time=0))
