@@ -1,6 +1,7 @@
 """A recording that was cut while it was being recorded, and is whole: what comes out is what comes out of the whole file."""
 
 import os
+import signal
 import struct
 import threading
 from collections.abc import Callable
@@ -296,3 +297,25 @@ def test_a_recorder_that_was_killed_within_a_fragment_is_decoded_anew(tmp_path: 
         os.truncate(handed.path, handed.path.read_bytes().rindex(b"moof") - 1000)
 
     assert handed.went_on(end) is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL])
+def test_a_decoder_that_ends_while_it_goes_on_is_no_failure_of_the_recording(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    """The whole file may be decoded in another way, and by more memory."""
+    handed, stop = Handed(tmp_path, "flac"), threading.Event()
+    spool = tmp_path / "spool"
+    with (
+        cutting(handed.path, spool, SHORT, growing=True, stop=stop) as running,
+        cutting(handed.path, spool, SHORT, growing=False, stop=threading.Event()) as whole,
+    ):
+        with suppress(StoppedError):
+            for _ in running:
+                stop.set()
+        handed.end()
+        assert running.go_on(whole)
+        # It cannot end by itself: no piece is released.
+        running._child.process.send_signal(number)
+        with pytest.raises(CutAgainError):
+            list(running)

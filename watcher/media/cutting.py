@@ -372,9 +372,12 @@ class Cutting:
                 )
             return message
 
-    def _death(self) -> JobError:
+    def _death(self) -> JobError | CutAgainError:
         death = self._child.death()
-        return StoppedError("Stopped before it was finished; it goes on at the next start.") if self._closed else death
+        if self._closed:
+            return StoppedError("Stopped before it was finished; it goes on at the next start.")
+        # The child of the whole file reads it in another way, and may have more memory.
+        return CutAgainError() if self._goes_on else death
 
     def _longest_work(self) -> float:
         """Return the seconds that the slowest disk and machine need for the progress that the child reports."""
