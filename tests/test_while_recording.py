@@ -132,6 +132,31 @@ def test_a_kill_of_the_daemon_costs_what_was_under_way(scene: GrowingScene) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("is_whole", [False, True], ids=["while it grows", "when it is whole"])
+def test_a_stop_waits_for_an_answer_that_is_pending(scene: GrowingScene, *, is_whole: bool) -> None:
+    recorder = scene.start("workstation", "talk")
+    with scene.running() as run:
+        begin(run, recorder, SOUND[recorder.written :])
+        scene.answers.clear()
+        before = len(scene.bought)
+        write(recorder, SOUND, SECONDS)
+        eventually(lambda: len(scene.bought) > before)
+        if is_whole:
+            recorder.close()
+            run.await_event("media.continued", path=str(recorder.path))
+        run.send(signal.SIGTERM)
+        run.await_event("service.stopping")
+        scene.answers.set()
+        assert run.wait() == 0
+    with scene.running() as run:
+        recorder.close()
+        run.await_event("job.done", path=str(recorder.path))
+
+    assert differences(scene.folder / "talk.json", WORDS) == NOTHING
+    assert scene.twice == 0
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["workstation sizes 0", "workstation", "ffmpeg flac", "ffmpeg opus", "browser", "sox wav"]
 )

@@ -157,8 +157,7 @@ class Cutting:
         self._made: list[Piece] = []
         self._begun = self._goes_on = False
         #: The next piece's index and earliest first sample; the seconds for which the child has worked, and those before `go_on`.
-        self._next_index = 0
-        self._reached = 0
+        self._next_index = self._reached = 0
         self._worked = self._worked_before = 0.0
         self._closed = False
         #: Resources to close at the end.
@@ -376,8 +375,7 @@ class Cutting:
         death = self._child.death()
         if self._closed:
             return StoppedError("Stopped before it was finished; it goes on at the next start.")
-        # The child of the whole file reads it in another way, and may have more memory.
-        return CutAgainError() if self._goes_on else death
+        return CutAgainError() if self._goes_on else death  # A new child may have more memory.
 
     def _longest_work(self) -> float:
         """Return the seconds that the slowest disk and machine need for the progress that the child reports."""

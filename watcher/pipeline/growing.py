@@ -158,7 +158,7 @@ class GrowingTranscription:
         self._spending.reach(piece.cut.end_seconds)
         ask = partial(self._ask, form, questions[0], piece)
         asked = self._tools.submit(lambda: with_upload(piece, ask))
-        self._pending = PendingAnswer(piece.cut.index, questions[0], asked)
+        self._pending = PendingAnswer(piece.cut.index, questions[0], self._tools.client.endpoint.name, asked)
         while not asked.done():
             if self._stop.is_set():
                 raise StoppedError("the recording is whole, or work ends")

@@ -31,6 +31,8 @@ class PendingAnswer:
     #: Index of the piece. Its file goes when the answer is there.
     index: int
     question: Question
+    #: The name of the endpoint that is asked.
+    endpoint: str
     #: The answer, and True: for the run of the whole recording it counts as stored.
     answer: "Future[tuple[Transcript, bool]]"
 

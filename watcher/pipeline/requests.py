@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 from watcher import media, tree
 from watcher.client import Upload
-from watcher.errors import ChangedError, OutputError
+from watcher.errors import ChangedError, JobError, OutputError
 from watcher.job import Cut, Job
 from watcher.pipeline.handover import PendingAnswer
 from watcher.pipeline.heard import part_of, recalled
@@ -171,7 +171,7 @@ class PieceRequests:
                 self._enter_stored(piece, *known)
         for future in done & self._running.keys():
             piece = self._running.pop(future)
-            answer, cached = future.result()
+            answer, cached = self._result(future)
             self._enter(piece, answer, cached=cached)
         self._tools.ledger.queue.progress(
             self._job,
@@ -179,6 +179,17 @@ class PieceRequests:
             pieces=self._others.pieces + (1 + self._others.left) * max(self.expected, len(self._pieces)),
             seconds_done=self._others.seconds + self._heard,
         )
+
+    def _result(self, future: Future[tuple[Transcript, bool]]) -> tuple[Transcript, bool]:
+        """Return the result of a request, or raise its error."""
+        try:
+            return future.result()
+        except JobError as error:
+            pending, asked = self.pending, self._tools.client.endpoint.name
+            if pending is not None and pending.answer is future and pending.endpoint != asked:
+                # It says nothing of this endpoint, and the piece has no file any more to ask for it here.
+                raise media.CutAgainError from error
+            raise
 
     def _enter_stored(self, piece: media.Piece, question: Question, answer: Transcript) -> None:
         piece.release()
