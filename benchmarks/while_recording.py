@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 import numpy as np
 from support import recorders, sounds, truth
-from support.daemon import Daemon, daemon
+from support.daemon import Daemon, daemon, watcher
 from support.growing_scene import begin, differences
 from support.recorders import Recorder
 from support.scripted import Asked, Reply, serving
@@ -250,6 +250,10 @@ def _ended(
     run.await_event("job.done", path=str(path), patience=_PATIENCE)
     if run.stop() or is_early:
         sys.exit("subtitles came before the recording was whole" if is_early else run.log())
+    # The words and their times: outputs are the default ones until here.
+    settings = path.parent.parent / "watcher.toml"
+    settings.write_text(f'[transcript]\nformats = ["json"]\n{settings.read_text()}')
+    watcher("render", "--config", settings, path)
     received = journal()
     last = max(received[before:], key=lambda one: one.answered, default=None)
     return Run(
@@ -266,8 +270,7 @@ def _started(stack: ExitStack, directory: Path, url: str, *, growing: bool) -> D
     settings = directory / "watcher.toml"
     settings.write_text(
         f'[api]\nurl = "{url}"\nkey = "k"\nconcurrency = {PLACES}\n[state]\ndir = "{directory / "state"}"\n'
-        f'[transcript]\nformats = ["srt", "json"]\n[[folders]]\npath = "{directory / "in"}"\n'
-        + ("while_recording = true\n" if growing else "")
+        f'[[folders]]\npath = "{directory / "in"}"\n' + ("while_recording = true\n" if growing else "")
     )
     run = stack.enter_context(daemon("--config", settings, state=directory / "state"))
     run.await_event("service.ready")

@@ -100,7 +100,8 @@ class _TimeNames:
 
     def read(self, names: Mapping[str, Any], factor: float | None = None) -> Moment | None:
         """Return the time; `factor`: converts one without a unit in name and notation to seconds. None: there is no time."""
-        for rank in sorted(self._ranks[name] for name in names.keys() & self._ranks.keys()):
+        ranks = self._ranks
+        for rank in sorted([ranks[name] for name in names if name in ranks]):
             name, unit = self._spelled[rank]
             if (time := moment(names[name])) is not None:
                 return time.times(factor if unit is None else unit)

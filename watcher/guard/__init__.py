@@ -172,10 +172,14 @@ def _phrase(said: str) -> set[str]:
     return {"phrase"} if said in COURTESIES or _only_courtesies(said) else set()
 
 
+#: First words of a text that is nothing but courtesies.
+_BEGINNINGS: Final = {courtesy.split()[0] for courtesy in COURTESIES} | {"and"}
+
+
 def _only_courtesies(said: str) -> bool:
     """Return whether a text is nothing but courtesies: "Thank you. Bye. And thank you for watching"."""
     words = said.split()
-    if not words[1:] or len(words) > 30 or set(words) == {"and"}:  # noqa: PLR2004 -- longer ones are no courtesies
+    if not words[1:] or words[0] not in _BEGINNINGS or len(words) > 30 or set(words) == {"and"}:  # noqa: PLR2004 -- longer ones are none
         return False
     reached = [True] + [False] * len(words)
     for end in range(1, len(words) + 1):

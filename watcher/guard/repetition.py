@@ -73,14 +73,15 @@ def _is_long(said: str) -> bool:
 
 def repeats(text: str) -> Repeats | None:
     """Return the repeats of a text that is mostly the same words over and over; None where it is not."""
-    tokens = [match for match in _TOKENS.finditer(text) if key(match[0])]
+    compared = [(match, key(match[0])) for match in _TOKENS.finditer(text)]
+    tokens = [match for match, word in compared if word]
     if len(tokens) < _REPEATS:
         # Without blanks: by characters.
         found = _repeated(text)
         if found is None or len(found[0]) < _MOST * len(text.strip()):
             return None
         return Repeats(found.start() + len(found[1] or found[2]), found.end())
-    words = [key(token[0]) for token in tokens]
+    words = [word for _, word in compared if word]
     for size in range(1, min(len(words) // _REPEATS, _LOOP_WORDS) + 1):
         begin, end, same = _longest_run(words, size)
         enough = _REPEATS_SHORT if size == 1 else _REPEATS

@@ -88,6 +88,7 @@ class PieceRequests:
                 raise media.CutAgainError
             self._questions[piece.cut.index] = self.pending.question
             self._running[self.pending.answer] = piece
+            self._read()
         elif piece.is_gone:
             # Reading its answer can wait until a piece is sent.
             self._unread.append((piece, questions))

@@ -331,6 +331,8 @@ class Transcription:
                     requests.finish(self._beat, look)
                     questions = self._acquainted(requests, options, look)
                 requests.add(piece, questions)
+            # It takes a while, which passes as the last answers are awaited.
+            _ = cutting.summary.loudness.tenths
             requests.end(self._beat)
         except BaseException:
             # The child must make no more pieces, and not write while nobody checks the spool.
