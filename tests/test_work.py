@@ -354,6 +354,7 @@ def takes_long(name: str, stage: str) -> bool:
     return stage in LONG or name not in QUICK or (stage in SIZES and name != "a long word")
 
 
+@pytest.mark.timeout(500)
 @pytest.mark.parametrize(
     ("name", "stage"),
     [
