@@ -43,6 +43,11 @@ def letters(text: str) -> str:
     return "".join(filter(str.isalnum, text.casefold()))
 
 
+def places_of_letters(text: str) -> Iterator[int]:
+    """Yield for each of the `letters` of a text the index of the character that it is from."""
+    return (place for place, written in enumerate(text) for _ in range(_count(written)))
+
+
 @lru_cache(4096)
 def _count(character: str) -> int:
     """Return how many letters and digits a character has."""
@@ -87,7 +92,7 @@ class _FullText:
         self.text = text
         self.letters = letters(text)
         # Four bytes each: texts of millions of letters are compared.
-        self._places = array("I", (place for place, written in enumerate(text) for _ in range(_count(written))))
+        self._places = array("I", places_of_letters(text))
 
     def begins_word(self, letter: int) -> bool:
         """Return whether a word begins with this letter; in scripts without blanks, each letter is a word."""

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from watcher.client import markup
 from watcher.client.bounds import PartBudget, bounded, check_size
-from watcher.client.complete import completed, letters
+from watcher.client.complete import completed, letters, places_of_letters
 from watcher.client.entries import item_of
 from watcher.client.events import payloads
 from watcher.client.found import AnswerItem, AnswerParts, NoTranscriptError, spliced, together
@@ -383,7 +383,7 @@ def _slices(text: str, words: Sequence[AnswerItem]) -> list[str]:
     if "".join(letters(word.text) for word in words) != letters(text):
         texts = [word.text for word in words]
         return [spliced(said, behind)[: -len(behind)] for said, behind in pairwise(texts)] + texts[-1:]
-    places = [place for place, character in enumerate(text) for _ in letters(character)]
+    places = list(places_of_letters(text))
     starts, seen = [], 0
     for word in words:
         starts.append(places[seen] if seen < len(places) else len(text))
